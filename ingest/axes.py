@@ -1,0 +1,114 @@
+"""Names for every dimension of the three spaces: what an entry of a Jacobian is a derivative of, and by what."""
+
+from typing import Any
+
+import mujoco
+
+from jacdb.ingest.dynamics import System
+
+_FREE, _BALL, _SLIDE, _HINGE = (
+    int(kind)
+    for kind in (
+        mujoco.mjtJoint.mjJNT_FREE,
+        mujoco.mjtJoint.mjJNT_BALL,
+        mujoco.mjtJoint.mjJNT_SLIDE,
+        mujoco.mjtJoint.mjJNT_HINGE,
+    )
+)
+
+
+def describe(system: System) -> list[dict[str, Any]]:
+    """Rows of the `axes` table, without env and run.
+
+    Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities in
+    qvel's coordinates, then ctrl where it is state. ``state`` is what is stored to resume from: qpos, qvel, act, and
+    the same ctrl. ``action`` is u.
+    """
+    model, spec = system.mj_model, system.spec
+    tangent = [*_positions(model, quaternions=False), *_velocities(model)]
+    state = [*_positions(model, quaternions=True), *_velocities(model)]
+    state += [_axis(f"act{i}", None, None, "activation", "1") for i in range(model.na)]
+    if spec.ctrl_is_state:
+        tangent += _controls(model)
+        state += _controls(model)
+    spaces = {"tangent": tangent, "state": state, "action": _actions(system)}
+    return [
+        {"space": space, "index": index, **axis}
+        for space, axes in spaces.items()
+        for index, axis in enumerate(axes)
+    ]
+
+
+def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: str) -> dict[str, Any]:
+    return {"name": name, "joint": joint, "body": body, "quantity": quantity, "unit": unit}
+
+
+def _joints(model: mujoco.MjModel) -> list[tuple[str, str, int]]:
+    """(name, body, type) of every joint; a nameless one (often the only free joint of a body) takes its body's."""
+    joints = []
+    for i in range(model.njnt):
+        joint = model.joint(i)
+        body = model.body(int(model.jnt_bodyid[i])).name
+        joints.append((joint.name or body or f"joint{i}", body, int(model.jnt_type[i])))
+    return joints
+
+
+def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]:
+    axes = []
+    for name, body, kind in _joints(model):
+        if kind == _FREE:
+            axes += [_axis(f"{name}.{c}", name, body, "position", "m") for c in "xyz"]
+        if kind in (_FREE, _BALL):
+            parts, unit = ("quat_w", "quat_x", "quat_y", "quat_z"), "1"
+            if not quaternions:
+                parts, unit = ("rot_x", "rot_y", "rot_z"), "rad"
+            axes += [_axis(f"{name}.{part}", name, body, "orientation", unit) for part in parts]
+        if kind == _SLIDE:
+            axes.append(_axis(name, name, body, "position", "m"))
+        if kind == _HINGE:
+            axes.append(_axis(name, name, body, "position", "rad"))
+    return axes
+
+
+def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    axes = []
+    for name, body, kind in _joints(model):
+        if kind == _FREE:
+            axes += [_axis(f"{name}.vel_{c}", name, body, "velocity", "m/s") for c in "xyz"]
+        if kind in (_FREE, _BALL):
+            axes += [_axis(f"{name}.angvel_{c}", name, body, "angular velocity", "rad/s") for c in "xyz"]
+        if kind == _SLIDE:
+            axes.append(_axis(f"{name}.vel", name, body, "velocity", "m/s"))
+        if kind == _HINGE:
+            axes.append(_axis(f"{name}.vel", name, body, "angular velocity", "rad/s"))
+    return axes
+
+
+def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    """ctrl's unit is the actuator's: rad or m for a position servo on a joint, else whatever its gain makes of it."""
+    joints = _joints(model)
+    axes = []
+    for i in range(model.nu):
+        name, body, kind = _actuated(model, joints, i)
+        servo = model.actuator_biastype[i] == int(mujoco.mjtBias.mjBIAS_AFFINE)
+        unit = {_SLIDE: "m", _HINGE: "rad"}.get(kind, "1") if servo else "1"
+        axes.append(_axis(f"{name}.ctrl", name, body, "ctrl", unit))
+    return axes
+
+
+def _actuated(model: mujoco.MjModel, joints: list, i: int) -> tuple[str, str | None, int]:
+    name = model.actuator(i).name or f"actuator{i}"
+    on_joint = model.actuator_trntype[i] == int(mujoco.mjtTrn.mjTRN_JOINT)
+    if not on_joint:
+        return name, None, -1
+    _, body, kind = joints[int(model.actuator_trnid[i, 0])]
+    return name, body, kind
+
+
+def _actions(system: System) -> list[dict[str, Any]]:
+    model, size = system.mj_model, system.spec.d_action
+    if size != model.nu:
+        return [_axis(f"action{i}", None, None, "action", "1") for i in range(size)]
+    joints = _joints(model)
+    named = [_actuated(model, joints, i) for i in range(model.nu)]
+    return [_axis(f"{name}.action", name, body, "action", "1") for name, body, _ in named]

@@ -1,0 +1,179 @@
+"""What holds and what gives way in a step: contacts, limits, dry friction, clipped actuators.
+
+These switch the dynamics, and so the zero pattern of the Jacobian (a taut string, an end stop, a foot on the
+ground). On the device :func:`observe` reads them off a physics step; on the host :class:`Recorder` turns a control
+step's observations into names. Reference: MuJoCo documentation, "Computation", "Constraint model".
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Array, Bool, Float, Int
+from mujoco import mjx
+from mujoco.mjx._src.types import DisableBit
+
+from jacdb.schemas import CONTACT
+
+_SLIDE_HINGE = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
+
+
+class Observation(NamedTuple):
+    """The constraints of one physics step, at the state that it starts from."""
+
+    geoms: Int[Array, "ncon 2"]
+    distance: Float[Array, " ncon"]  # m, negative inside
+    touching: Bool[Array, " ncon"]  # distance < margin - gap
+    normal_force: Float[Array, " ncon"]  # N
+    switches: Bool[Array, " n_switch"]  # in the order of switch_names
+
+
+def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
+    """Read the constraints off data that ``mjx.forward`` has been run on."""
+    impl = forwarded._impl
+    contact = impl.contact
+    n_contact = contact.dist.shape[0] if impl.ncon else 0
+    geoms = contact.geom[:n_contact] if n_contact else jnp.zeros((0, 2), int)
+    distance = contact.dist[:n_contact] if n_contact else jnp.zeros((0,))
+    touching = distance < contact.includemargin[:n_contact] if n_contact else jnp.zeros((0,), bool)
+    return Observation(
+        geoms=geoms,
+        distance=distance,
+        touching=touching,
+        normal_force=_normal_force(model, forwarded, n_contact),
+        switches=jnp.concatenate(
+            [_sticking(model, forwarded), _limited(forwarded), *_clipped(model, forwarded)]
+        ),
+    )
+
+
+def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
+    """Normal force per contact. On a friction pyramid it is the sum of its edges' forces (MuJoCo's
+    mju_decodePyramid); without friction, or on an elliptic cone, the first row's."""
+    if not n_contact or not data._impl.nefc:
+        return jnp.zeros((n_contact,))
+    dim = np.asarray(data._impl.contact.dim)
+    pyramidal = model.opt.cone == mjx.ConeType.PYRAMIDAL
+    rows = np.where((dim > 1) & pyramidal, 2 * (dim - 1), 1)
+    width = int(rows.max())
+    index = np.asarray(data._impl.contact.efc_address)[:, None] + np.minimum(np.arange(width), rows[:, None] - 1)
+    return jnp.sum(data._impl.efc_force[index] * (np.arange(width) < rows[:, None]), axis=1)
+
+
+def _sticking(model: mjx.Model, data: mjx.Data) -> Array:
+    """Dry friction that holds: its force is inside its bound and follows the velocity. Sliding, it is constant."""
+    rows = slice(data._impl.ne, data._impl.ne + data._impl.nf)
+    return jnp.abs(data._impl.efc_force[rows]) < data._impl.efc_frictionloss[rows]
+
+
+def _limited(data: mjx.Data) -> Array:
+    """Joint and tendon limits that are reached. MJX sets the position of an inactive limit to its margin."""
+    start = data._impl.ne + data._impl.nf
+    rows = slice(start, start + data._impl.nl)
+    return data._impl.efc_pos[rows] < data._impl.efc_margin[rows]
+
+
+def _clipped(model: mjx.Model, data: mjx.Data) -> list[Array]:
+    """Actuators whose ctrl or force, and joints whose actuator force, lie on their bound."""
+
+    def at_bound(value: Array, limited: np.ndarray, bounds: Array) -> Array:
+        which = np.flatnonzero(limited)
+        return (value[which] <= bounds[which, 0]) | (value[which] >= bounds[which, 1])
+
+    joint_limited = np.asarray(model.jnt_actfrclimited)[model.dof_jntid] if model.nv else np.zeros(0, bool)
+    joint_range = model.jnt_actfrcrange[model.dof_jntid]
+    return [
+        at_bound(data.ctrl, model.actuator_ctrllimited, model.actuator_ctrlrange),
+        at_bound(data.actuator_force, model.actuator_forcelimited, model.actuator_forcerange),
+        at_bound(data.qfrc_actuator, joint_limited, joint_range),
+    ]
+
+
+def switch_names(model: mujoco.MjModel) -> list[str]:
+    """The names of ``Observation.switches``: ``kind:name``, in MJX's order of constraint rows."""
+
+    def name(kind: str, category: str, index: int) -> str:
+        return f"{kind}:{getattr(model, category)(index).name or f'{category}{index}'}"
+
+    def flag(bit: DisableBit) -> bool:
+        return not model.opt.disableflags & (bit | DisableBit.CONSTRAINT)
+
+    names: list[str] = []
+    if flag(DisableBit.FRICTIONLOSS):
+        dofs = np.flatnonzero(model.dof_frictionloss > 0)
+        names += [name("friction_holds", "joint", int(model.dof_jntid[dof])) for dof in dofs]
+        names += [name("friction_holds", "tendon", int(i)) for i in np.flatnonzero(model.tendon_frictionloss > 0)]
+    if flag(DisableBit.LIMIT):
+        limited = model.jnt_limited.astype(bool)
+        hinges = np.isin(model.jnt_type, _SLIDE_HINGE)
+        balls = model.jnt_type == int(mujoco.mjtJoint.mjJNT_BALL)
+        names += [name("joint_limit", "joint", int(i)) for i in np.flatnonzero(limited & balls)]
+        names += [name("joint_limit", "joint", int(i)) for i in np.flatnonzero(limited & hinges)]
+        names += [name("tendon_limit", "tendon", int(i)) for i in np.flatnonzero(model.tendon_limited)]
+    names += [name("ctrl_clip", "actuator", int(i)) for i in np.flatnonzero(model.actuator_ctrllimited)]
+    names += [name("force_clip", "actuator", int(i)) for i in np.flatnonzero(model.actuator_forcelimited)]
+    clipped = model.jnt_actfrclimited[model.dof_jntid] if model.nv else []
+    names += [name("joint_force_clip", "joint", int(model.dof_jntid[dof])) for dof in np.flatnonzero(clipped)]
+    return names
+
+
+def geom_names(model: mujoco.MjModel) -> list[str]:
+    """A name for every geom; one without a name is called after its body (``left_finger/geom3``)."""
+    return [
+        model.geom(i).name or f"{model.body(int(model.geom_bodyid[i])).name or 'world'}/geom{i}"
+        for i in range(model.ngeom)
+    ]
+
+
+class Recorder:
+    """Turns observations of control steps, on the host, into the columns in_contact, contacts and active."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._geoms = pa.array(geom_names(model), pa.string())
+        self._switches = pa.array(switch_names(model), pa.string())
+        self._n_geom = model.ngeom
+
+    def columns(self, observed: Observation) -> dict[str, np.ndarray | pa.Array]:
+        """Columns of the `steps` table.
+
+        Args:
+            observed: NumPy arrays with leading axes (rows, substeps).
+        """
+        contacts, n_contacts = self._contacts(observed)
+        return {
+            "in_contact": n_contacts > 0,
+            "n_contacts": n_contacts,
+            "contacts": contacts,
+            "active": self._active(observed.switches.any(axis=1)),
+        }
+
+    def _contacts(self, observed: Observation) -> tuple[pa.Array, np.ndarray]:
+        """Contact points of all substeps, gathered by pair of geoms: which slot MJX puts a point in may change."""
+        n_rows, n_substeps = observed.touching.shape[:2]
+        row, substep, point = np.nonzero(observed.touching)
+        geom1, geom2 = np.sort(observed.geoms[row, substep, point], axis=-1).T
+        pair = (row * self._n_geom + geom1) * self._n_geom + geom2
+        pairs, member = np.unique(pair, return_inverse=True)
+        force = np.bincount(member, observed.normal_force[row, substep, point], len(pairs)) / n_substeps
+        distance = np.full(len(pairs), np.inf)
+        np.minimum.at(distance, member, observed.distance[row, substep, point])
+
+        rest, second = np.divmod(pairs, self._n_geom)
+        rows, first = np.divmod(rest, self._n_geom)
+        counts = np.bincount(rows, minlength=n_rows).astype(np.int32)
+        values = [self._geoms.take(pa.array(first)), self._geoms.take(pa.array(second)), distance, force]
+        entries = pa.StructArray.from_arrays([pa.array(value) for value in values], fields=list(CONTACT))
+        return _lists(counts, entries), counts
+
+    def _active(self, active: np.ndarray) -> pa.Array:
+        """(rows, switches) bool to lists of names."""
+        rows, which = np.nonzero(active)
+        counts = np.bincount(rows, minlength=len(active))
+        return _lists(counts, self._switches.take(pa.array(which)))
+
+
+def _lists(counts: np.ndarray, values: pa.Array) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)

@@ -1,0 +1,121 @@
+"""The environments of MuJoCo Playground 0.2: what each needs, and how to load one.
+
+The facts stand in ``environments.csv``, a row an environment; a new environment is a new row. Importing this
+module needs no simulator (``jacdb envs`` reads the table alone); :func:`load` does.
+"""
+
+import csv
+import difflib
+import functools
+import importlib.resources
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from jacdb.errors import UsageError
+
+if TYPE_CHECKING:
+    from mujoco_playground import MjxEnv
+
+ActionMap = Literal["direct", "offset", "qpos", "integrated"]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What jacdb knows of an environment before it is loaded.
+
+    Attributes:
+        name: Playground's name of the environment.
+        suite: ``dm_control``, ``locomotion`` or ``manipulation``.
+        robots: folders of MuJoCo Menagerie that its model is built from.
+        nq, nv, nu: MuJoCo's sizes of position, velocity and control.
+        d_action: dimensions of the action that a policy gives.
+        n_substeps: physics steps in one control step.
+        action_map: how the environment makes ctrl of the action. ``direct``: ctrl = action. ``offset``: a
+            constant pose plus scaled action. ``qpos``: current joint positions plus scaled action.
+            ``integrated``: previous ctrl plus scaled action, which makes ctrl part of the state.
+        held: what the step reads beyond state and action, held constant in the derivative.
+        unsupported: why it can't be ingested; empty when it can.
+    """
+
+    name: str
+    suite: str
+    robots: tuple[str, ...]
+    nq: int
+    nv: int
+    nu: int
+    d_action: int
+    n_substeps: int
+    action_map: ActionMap
+    held: tuple[str, ...]
+    unsupported: str
+
+    @property
+    def ctrl_is_state(self) -> bool:
+        """Whether the next ctrl depends on the present one, so that ctrl belongs to the state."""
+        return self.action_map == "integrated"
+
+    @property
+    def d_state(self) -> int:
+        """Tangent dimensions of the state: 2 nv, and nu more where ctrl is state (no environment has na > 0)."""
+        return 2 * self.nv + (self.nu if self.ctrl_is_state else 0)
+
+
+@functools.cache
+def catalogue() -> dict[str, EnvSpec]:
+    """Every environment of Playground 0.2 by name, in the order of suite and name."""
+    text = importlib.resources.files(__package__).joinpath("environments.csv").read_text()
+    return {row["name"]: _spec(row) for row in csv.DictReader(text.splitlines())}
+
+
+def _spec(row: dict[str, str]) -> EnvSpec:
+    sizes = {key: int(row[key]) for key in ("nq", "nv", "nu", "d_action", "n_substeps")}
+    return EnvSpec(
+        name=row["name"],
+        suite=row["suite"],
+        robots=tuple(row["robots"].split()),
+        action_map=row["action_map"],  # type: ignore[arg-type]
+        held=tuple(row["held"].split()),
+        unsupported=row["unsupported"],
+        **sizes,
+    )
+
+
+def find(name: str) -> EnvSpec:
+    """The facts of one environment that can be ingested.
+
+    Raises:
+        UsageError: Playground has no environment of that name (the nearest names are given), or it is not
+            supported (the reason is given).
+    """
+    specs = catalogue()
+    if name not in specs:
+        folded = {known.lower(): known for known in specs}
+        near = [folded[low] for low in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)]
+        hint = f"did you mean {' or '.join(near)}?" if near else "`jacdb envs` lists them all"
+        raise UsageError(f"unknown environment {name!r}: {hint}")
+    if reason := specs[name].unsupported:
+        raise UsageError(f"{name} can't be ingested yet: {reason}; `jacdb envs` lists those that can")
+    return specs[name]
+
+
+def load(name: str, report: Callable[[str], None] = lambda doing: None) -> "MjxEnv":
+    """Load an environment on the JAX implementation of MJX, the one that has derivatives.
+
+    Fetches its robots' models first where it needs any (see :mod:`jacdb.ingest.assets`).
+
+    Args:
+        report: told what is being fetched.
+
+    Raises:
+        UsageError: as :func:`find`, or robot models can't be reached.
+    """
+    spec = find(name)
+    # Here, not at the top: importing Playground takes seconds and needs the `ingest` extra.
+    from mujoco_playground import registry
+
+    from jacdb.ingest import assets
+
+    assets.provide(spec.robots, report)
+    # Every environment defaults to impl='warp', which has no derivatives.
+    return registry.load(name, config_overrides={"impl": "jax"})

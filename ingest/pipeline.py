@@ -1,0 +1,245 @@
+"""From a request to rows on disk: the one function behind ``jacdb ingest``."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+from jacdb import schemas
+from jacdb._version import __version__
+from jacdb.errors import FailureError, UsageError
+from jacdb.ingest import axes, environments
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.environments import EnvSpec
+from jacdb.ingest.jacobians import METHODS, RESIDUAL_TOLERANCE, ZERO_THRESHOLD, Method
+from jacdb.ingest.policies import NoisePolicy, Policy
+from jacdb.ingest.rollout import Progress, Rollout
+from jacdb.ingest.writer import RunWriter
+
+NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
+MAX_ENVS = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ingest.
+
+    Attributes:
+        env: Playground's name of the environment.
+        policy: what chooses the actions.
+        episodes: how many.
+        steps: control steps after which an episode is cut; None for the environment's own length.
+        num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 64 at most.
+        seed: of resets and policy noise.
+        method: ``implicit``, ``autodiff`` or ``fd``.
+        dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
+        memory: bytes that the matrices of unfinished episodes may take on the host.
+    """
+
+    env: str
+    policy: Policy = field(default_factory=NoisePolicy)
+    episodes: int = 8
+    steps: int | None = None
+    num_envs: int | None = None
+    seed: int = 0
+    method: Method = "implicit"
+    dtype: str = "float32"
+    memory: float = 2**30
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "steps", "num_envs"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value < 2**31:
+                raise UsageError(f"{name}={value}: give a whole number from 1 to 2147483647")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed={self.seed}: give a whole number from 0 to 2^63 - 1")
+        if self.method not in METHODS:
+            raise UsageError(f"unknown method {self.method!r}: give {' or '.join(METHODS)}")
+        if self.dtype not in ("float32", "float64"):
+            raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
+        if not (math.isfinite(self.memory) and self.memory > 0):
+            raise UsageError(f"memory={self.memory}: give a positive number of bytes")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that is on disk."""
+
+    run_id: str
+    n_rows: int
+    n_excluded: int
+    n_recomputed: int
+    seconds: float
+    was_there: bool = False
+
+    def describe(self, env: str, root: Path | str) -> str:
+        """One line for people."""
+        rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
+        if self.was_there:
+            return f"{rows}: there already, nothing to do"
+        notes = f"{self.n_recomputed:,} recomputed by autodiff, {self.n_excluded:,} not finite"
+        return f"{rows}: {self.seconds:.0f} s, {notes}"
+
+
+def ingest(
+    request: Request,
+    root: Path | str,
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Roll out, differentiate, and write: one run into the dataset at ``root``.
+
+    A run that is already there, whole, is left as it is; one that stopped half-way is completed, its finished
+    episodes kept.
+
+    Args:
+        root: the dataset's folder; made when there is none.
+        resume: insist that there is such a run to go on from.
+        report: called with progress.
+
+    Raises:
+        UsageError: the request can't be right; nothing was written.
+        FailureError: it was right and could not be carried out.
+    """
+    root = _usable_root(root)
+    spec = environments.find(request.env)
+    system = System.load(request.env, lambda doing: report(Progress(doing, 0, 0)))
+    steps = request.steps or int(system.env._config.episode_length)
+    num_envs = request.num_envs or _envs_in_memory(request, spec, steps)
+    num_envs = min(num_envs, request.episodes)
+    run_id = _run_id(request, steps, num_envs)
+
+    jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
+    writer = RunWriter(root, request.env, request.policy.name, run_id, jacobian)
+    started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
+
+    def result(was_there: bool) -> Result:
+        counts = writer.counts()
+        recomputed = counts["n_autodiff"] if request.method == "implicit" else 0
+        seconds = time.perf_counter() - clock
+        return Result(run_id, counts["n_rows"], counts["n_excluded"], recomputed, seconds, was_there)
+
+    if resume and not writer.has_begun():
+        raise UsageError(f"nothing to resume: {root} has no run {run_id}; leave out --resume to begin it")
+    if writer.is_finished():
+        return result(was_there=True)
+    try:
+        there = writer.resume()
+        writer.write_axes(axes.describe(system))
+        wanted = [number for number in range(request.episodes) if number not in there]
+        rollout = Rollout(
+            system,
+            request.policy,
+            request.method,
+            request.seed,
+            wanted,
+            steps,
+            num_envs,
+            dtype=np.dtype(request.dtype).type,
+            report=report,
+        )
+        for episode in rollout.run():
+            writer.add(episode)
+        report(Progress("writing", 0, 0))
+        writer.flush()
+        done = result(was_there=False)
+        writer.write_run(_run_row(request, system, steps, num_envs, started, done))
+    except OSError as error:
+        raise FailureError(
+            f"could not write to {root}: {error.strerror or error}; finished parts are kept, and the same command"
+            " goes on from them"
+        ) from error
+    return done
+
+
+def _usable_root(root: Path | str) -> Path:
+    """The folder of a dataset to write into, which need not exist yet.
+
+    Raises:
+        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
+    """
+    from jacdb import catalog
+
+    root = Path(root)
+    standing = root
+    while not standing.exists() and standing != standing.parent:
+        standing = standing.parent
+    if not standing.is_dir():
+        raise UsageError(f"--data {root}: {standing} is a file; give a folder")
+    if root.is_dir():
+        catalog.check_version(root)
+    return root
+
+
+def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
+    itemsize = np.dtype(request.dtype).itemsize
+    episode = steps * spec.d_state * (spec.d_state + spec.d_action) * itemsize
+    return max(1, min(MAX_ENVS, int(request.memory / episode)))
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that may change a row's numbers."""
+    found = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
+    device = jax.devices()[0]
+    return {"jacdb": __version__, "python": platform.python_version(), **found, "device": device.device_kind}
+
+
+def _run_id(request: Request, steps: int, num_envs: int) -> str:
+    """A name made of everything that determines the rows, so that equal runs have equal names."""
+    policy = request.policy
+    determining = {
+        "env": request.env,
+        "policy": policy.settings(),
+        "episodes": request.episodes,
+        "steps": steps,
+        "num_envs": num_envs,
+        "seed": request.seed,
+        "method": request.method,
+        "dtype": request.dtype,
+        "threshold": ZERO_THRESHOLD,
+        "tolerance": RESIDUAL_TOLERANCE,
+        "schema": schemas.SCHEMA_VERSION,
+        "versions": versions(),
+    }
+    digest = hashlib.blake2b(json.dumps(determining, sort_keys=True).encode(), digest_size=5).hexdigest()
+    return f"{policy.name}-seed{request.seed}-{digest}"
+
+
+def _run_row(
+    request: Request, system: System, steps: int, num_envs: int, started: datetime.datetime, done: Result
+) -> dict[str, Any]:
+    return {
+        "policy_config": json.dumps(request.policy.settings(), sort_keys=True),
+        "seed": request.seed,
+        "episodes": request.episodes,
+        "steps": steps,
+        "num_envs": num_envs,
+        "n_rows": done.n_rows,
+        "n_excluded": done.n_excluded,
+        "n_recomputed": done.n_recomputed,
+        "method": request.method,
+        "dtype": request.dtype,
+        "zero_threshold": ZERO_THRESHOLD,
+        "residual_tolerance": RESIDUAL_TOLERANCE,
+        "d_state": system.spec.d_state,
+        "d_action": system.spec.d_action,
+        "ctrl_dt": float(system.env.dt),
+        "sim_dt": float(system.env.sim_dt),
+        "held": list(system.spec.held),
+        "versions": json.dumps(versions(), sort_keys=True),
+        "started": started,
+        "seconds": done.seconds,
+        "schema_version": schemas.SCHEMA_VERSION,
+    }

@@ -1,0 +1,96 @@
+"""What chooses the actions. A policy is one small interface; a trained one is another class of it."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import colorednoise
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jacdb.errors import UsageError
+
+
+class Policy(Protocol):
+    """A policy draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
+
+    An episode's randomness depends on (seed, episode) alone: the rows of an episode are the same whatever is
+    rolled out beside it.
+    """
+
+    name: str
+
+    def settings(self) -> dict[str, Any]:
+        """All that determines its actions, besides the seed."""
+        ...
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        """The episode's random numbers; on the host."""
+        ...
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        """The action, from the environment's observation; traced by JAX, float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoisePolicy:
+    """Coloured Gaussian noise, clipped to [-1, 1], Playground's range of actions.
+
+    Attributes:
+        beta: exponent of the power spectral density, 1 / f^beta: 0 white, 0.5 between white and pink (what
+            Hollenstein, Martius and Piater 2024 found best for PPO), 1 pink, 2 Brownian.
+        scale: standard deviation before clipping.
+    """
+
+    beta: float = 0.5
+    scale: float = 1.0
+    name: str = "noise"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.beta) and 0 <= self.beta <= 4):
+            raise UsageError(f"noise exponent beta={self.beta}: give one from 0 (white) to 4")
+        if not (math.isfinite(self.scale) and self.scale >= 0):
+            raise UsageError(f"noise scale={self.scale}: give a finite number, 0 or more")
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        rng = np.random.default_rng([seed, episode])
+        # colorednoise needs two samples at least
+        drawn = colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng)
+        return np.clip(self.scale * drawn.T[:steps], -1.0, 1.0)
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        return noise
+
+
+@dataclass(frozen=True)
+class ZeroPolicy:
+    """No action at all: the dynamics left to themselves."""
+
+    name: str = "zero"
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        return np.zeros((steps, d_action))
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        return jnp.zeros_like(noise)
+
+
+def make(name: str, *, beta: float = 0.5, scale: float = 1.0) -> Policy:
+    """The policy of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name == "noise":
+        return NoisePolicy(beta, scale)
+    if name == "zero":
+        return ZeroPolicy()
+    raise UsageError(f"unknown policy {name!r}: give noise or zero")

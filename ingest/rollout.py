@@ -1,0 +1,295 @@
+"""Roll out many episodes side by side on the device, with the Jacobian of every step, in chunks of steps.
+
+Each slot of the batch steps one episode. A chunk is one compiled scan; between chunks the host takes the rows out,
+and slots whose episode is over get the next one. An episode depends on (seed, its number) alone, never on its
+neighbours, and no row joins two.
+"""
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from mujoco_playground import State
+
+from jacdb.ingest import constraints, dynamics, jacobians, oracle
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.episodes import Columns, Episode
+from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, CtrlJacobian, Method, PhysicsInput
+from jacdb.ingest.patterns import Patterns, zero_patterns
+from jacdb.ingest.policies import Policy
+
+RECOMPUTE_BATCH = 16  # steps differentiated again at once; autodiff holds a tangent per axis of each
+
+
+class StepRecord(NamedTuple):
+    """What the device hands to the host, for every step of every slot."""
+
+    alive: Any  # whether the row belongs to an episode
+    state: Any
+    action: Any
+    next_state: Any
+    reward: Any
+    done: Any
+    truncated: Any
+    j_state: Any
+    j_action: Any
+    residual: Any
+    observed: constraints.Observation
+    physics_input: PhysicsInput
+    ctrl: CtrlJacobian
+
+
+class Progress(NamedTuple):
+    """What is being done, and how many of the steps asked for are. No total: it can't be counted."""
+
+    doing: str
+    done: int
+    total: int
+
+
+@dataclass
+class Rollout:
+    """A batch of episodes to be rolled out.
+
+    Attributes:
+        system: the environment.
+        policy: what chooses actions.
+        method: how Jacobians are computed.
+        seed: seed of resets and noise.
+        episodes: the numbers of the episodes wanted.
+        steps: the length at which an episode is cut.
+        num_envs: slots of the batch.
+        tolerance: residual above which an implicit Jacobian is recomputed by autodiff.
+        dtype: type in which matrix entries are kept; zeros are decided before, in float64.
+        report: called with progress.
+    """
+
+    system: System
+    policy: Policy
+    method: Method
+    seed: int
+    episodes: Sequence[int]
+    steps: int
+    num_envs: int
+    tolerance: float = RESIDUAL_TOLERANCE
+    dtype: type = np.float32
+    report: Callable[[Progress], None] = field(default=lambda progress: None)
+
+    def run(self) -> Iterator[Episode]:
+        """Finished episodes, as they finish."""
+        chunk = chunk_steps(self.steps)
+        waiting, slots = deque(self.episodes), [None] * self.num_envs
+        noise: list[np.ndarray] = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
+        starts = _Starts(self)
+        state = starts.first_batch()
+        step_chunk = self._compile(chunk, state)
+        rows_done, rows_total = 0, len(self.episodes) * self.steps
+
+        while waiting or any(slots):
+            free = [slot for slot, episode in enumerate(slots) if episode is None][: len(waiting)]
+            state = starts.place(state, free)
+            for slot in free:
+                slots[slot] = Episode(waiting.popleft())
+                noise[slot] = self._noise(slots[slot].number)
+            taken = np.array([episode.n_steps if episode else self.steps for episode in slots])
+            drawn = [_window(noise[slot], taken[slot], chunk) for slot in range(self.num_envs)]
+            state, record = step_chunk(state, np.stack(drawn, axis=1), taken)
+            for slot, columns, patterns in self._rows(jax.tree.map(np.asarray, record)):
+                episode = slots[slot]
+                episode.append(columns, patterns)
+                rows_done += len(columns["done"])
+                if episode.is_over:
+                    slots[slot] = None
+                    rows_total -= self.steps - episode.n_steps  # it may end before its time
+                    yield episode
+            self.report(Progress(f"rolling out {self.system.spec.name}", rows_done, rows_total))
+
+    @functools.cached_property
+    def _recorder(self) -> constraints.Recorder:
+        return constraints.Recorder(self.system.mj_model)
+
+    def _noise(self, episode: int) -> np.ndarray:
+        return self.policy.noise(self.seed, episode, self.steps, self.system.spec.d_action)
+
+    # --- on the device --------------------------------------------------------------------------------------
+
+    def _compile(self, chunk: int, state: State) -> Callable[..., tuple[State, StepRecord]]:
+        noise = np.zeros((chunk, self.num_envs, self.system.spec.d_action))
+        taken = np.zeros(self.num_envs, int)
+        self.report(Progress(f"compiling {self.system.spec.name}", 0, 0))
+        return jax.jit(self._chunk).lower(state, noise, taken).compile()
+
+    def _chunk(self, state: State, noise: Array, taken: Array) -> tuple[State, StepRecord]:
+        """Step every slot as many times as there is noise; rows after an episode's end are not alive."""
+        # finite differences are the host's; the device still says what to differentiate, and the ctrl map's part
+        control_step = jacobians.control_step(self.system, "implicit" if self.method == "fd" else self.method)
+
+        def one(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
+            state, taken, alive = carry
+            action = self.policy.act(state.obs, drawn)
+            step = control_step(state, action)
+            done, cut = step.state.done > 0, taken + 1 >= self.steps
+            j_state, j_action = jacobians.compose(self.system, step.physics, step.ctrl)
+            record = StepRecord(
+                alive=alive,
+                state=dynamics.state_vector(self.system, state.data),
+                action=action,
+                next_state=dynamics.state_vector(self.system, step.state.data),
+                reward=step.state.reward,
+                done=done,
+                truncated=cut & ~done,
+                j_state=j_state,
+                j_action=j_action,
+                residual=step.physics.residual,
+                observed=step.observed,
+                physics_input=step.physics_input,
+                ctrl=step.ctrl,
+            )
+            return (dynamics.typed_like(step.state, state), taken + 1, alive & ~done & ~cut), record
+
+        def slots(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
+            return jax.vmap(one)(carry, drawn)
+
+        (state, _, _), records = jax.lax.scan(slots, (state, taken, taken < self.steps), noise)
+        return state, records
+
+    @functools.cached_property
+    def _differentiate_again(self) -> Callable[..., tuple[Array, Array]]:
+        """Autodiff of RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
+        self.report(Progress("compiling autodiff, for steps whose constraint solver stopped early", 0, 0))
+        physics = jacobians.physics_jacobian(self.system, "autodiff")
+
+        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[Array, Array]:
+            return jacobians.compose(self.system, physics(start), ctrl)
+
+        return jax.jit(jax.vmap(again))
+
+    # --- on the host ----------------------------------------------------------------------------------------
+
+    def _rows(self, record: StepRecord) -> Iterator[tuple[int, Columns, Patterns]]:
+        """The rows of a chunk, slot by slot."""
+        alive = record.alive.T
+        flat: StepRecord = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1)[alive], record)
+        method = np.full(len(flat.done), self.method, dtype="U8")
+        j_state, j_action = flat.j_state, flat.j_action
+        if self.method == "implicit":
+            stopped_early = np.flatnonzero(flat.residual > self.tolerance)
+            j_state[stopped_early], j_action[stopped_early] = self._recomputed(flat, stopped_early)
+            method[stopped_early] = "autodiff"
+        if self.method == "fd":
+            j_state, j_action = self._finite_differences(flat)
+
+        finite = np.isfinite(flat.reward)
+        for values in (flat.state, flat.next_state, j_state, j_action):
+            finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        zero_state, zero_action = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
+        pattern_id, patterns = zero_patterns(zero_state, zero_action)
+
+        def where_finite(values: np.ndarray) -> np.ma.MaskedArray:
+            return np.ma.masked_array(values, ~finite)
+
+        columns: Columns = {
+            "state": flat.state,
+            "action": flat.action,
+            "next_state": flat.next_state,
+            "reward": flat.reward.astype(np.float64),
+            "done": flat.done,
+            "truncated": flat.truncated,
+            "j_state": j_state.astype(self.dtype),
+            "j_action": j_action.astype(self.dtype),
+            "pattern_id": where_finite(pattern_id),
+            "n_zero_state": where_finite(zero_state.sum(axis=(1, 2), dtype=np.int32)),
+            "n_zero_action": where_finite(zero_action.sum(axis=(1, 2), dtype=np.int32)),
+            **self._recorder.columns(flat.observed),
+            "residual": flat.residual,
+            "method": method,
+            "finite": finite,
+        }
+        ends = np.cumsum(alive.sum(axis=1))
+        for slot, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+            if end > start:
+                yield slot, {name: values[start:end] for name, values in columns.items()}, patterns
+
+    def _recomputed(self, flat: StepRecord, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        j_state, j_action = flat.j_state[rows], flat.j_action[rows]
+        for first in range(0, len(rows), RECOMPUTE_BATCH):
+            part = rows[first : first + RECOMPUTE_BATCH]
+            padded = np.resize(part, RECOMPUTE_BATCH)
+            inputs = jax.tree.map(lambda leaf, padded=padded: leaf[padded], (flat.physics_input, flat.ctrl))
+            again = [np.asarray(matrix)[: len(part)] for matrix in self._differentiate_again(*inputs)]
+            j_state[first : first + len(part)], j_action[first : first + len(part)] = again
+        return j_state, j_action
+
+
+    def _finite_differences(self, flat: StepRecord) -> tuple[np.ndarray, np.ndarray]:
+        """MuJoCo's C engine, row by row, under the environment's own map to ctrl."""
+
+        def pick(row: int) -> tuple[PhysicsInput, CtrlJacobian]:
+            return jax.tree.map(lambda leaf: leaf[row], (flat.physics_input, flat.ctrl))
+
+        inputs = [pick(row) for row in range(len(flat.done))]
+        physics = [oracle.finite_difference(self.system, start) for start, _ in inputs]
+        pairs = zip(physics, (ctrl for _, ctrl in inputs), strict=True)
+        j_state, j_action = zip(*(jacobians.compose(self.system, *pair) for pair in pairs), strict=True)
+        return np.stack(j_state), np.stack(j_action)
+
+
+class _Starts:
+    """Initial states of the episodes wanted, in order; reset a batch at a time."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._numbers = np.asarray(rollout.episodes)
+        self._size = rollout.num_envs
+        self._next = 0
+        root = jax.random.key(rollout.seed)
+
+        def reset(number: Array) -> State:
+            state = rollout.system.env.reset(jax.random.fold_in(root, number))
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+
+        def put(state: State, batch: State, source: Array, chosen: Array) -> State:
+            def leaf(old: Array, new: Array) -> Array:
+                return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new[source], old)
+
+            return jax.tree.map(leaf, state, batch)
+
+        rollout.report(Progress(f"compiling the reset of {rollout.system.spec.name}", 0, 0))
+        self._reset, self._put = jax.jit(jax.vmap(reset)), jax.jit(put)
+
+    def first_batch(self) -> State:
+        self._batch = self._reset(np.resize(self._numbers[: self._size], self._size))
+        return self._batch
+
+    def place(self, state: State, slots: list[int]) -> State:
+        """Put the next initial states into these slots."""
+        while slots:
+            position = self._next % self._size
+            if position == 0 and self._next > 0:
+                numbers = self._numbers[self._next : self._next + self._size]
+                self._batch = self._reset(np.resize(numbers, self._size))
+            now, slots = slots[: self._size - position], slots[self._size - position :]
+            source, chosen = np.zeros(self._size, int), np.zeros(self._size, bool)
+            source[now], chosen[now] = np.arange(position, position + len(now)), True
+            state = self._put(state, self._batch, source, chosen)
+            self._next += len(now)
+        return state
+
+
+def chunk_steps(steps: int) -> int:
+    """How many steps to take between visits of the host: few idle at an episode's end, few visits."""
+    return min(range(min(8, steps), min(32, steps) + 1), key=lambda k: (-(-steps // k) * k, -k))
+
+
+def _window(noise: np.ndarray, first: int, length: int) -> np.ndarray:
+    """``length`` rows from ``first`` on, zeros where there are no more."""
+    window = np.zeros((length, noise.shape[1]))
+    rows = noise[first : first + length]
+    window[: len(rows)] = rows
+    return window

@@ -1,0 +1,223 @@
+"""Parquet on disk: whole episodes, whole files, and a dataset that is readable at every moment.
+
+A part is written to a temporary name, synced, and renamed: it exists whole or not at all. One flush writes the
+parts of one number in the order patterns, steps, episodes, so that the presence of ``episodes/…/part-N`` says
+that everything of number N is there. The run's row in ``runs`` comes last of all.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb import schemas
+from jacdb.ingest.episodes import Episode
+
+PART_BYTES = 100_000_000  # of matrices, before compression: they hardly compress
+ROW_GROUP_ROWS = 10_000  # a one-row look-up reads a whole row group
+
+
+@dataclass
+class RunWriter:
+    """Writes one run of one environment into a dataset.
+
+    Attributes:
+        root: the dataset's folder.
+        env, policy, run_id: constants of every row.
+        jacobian: type of the stored matrix entries.
+    """
+
+    root: Path
+    env: str
+    policy: str
+    run_id: str
+    jacobian: pa.DataType = field(default_factory=pa.float32)
+    part_bytes: int = PART_BYTES
+    _pending: list[Episode] = field(default_factory=list, init=False)
+    _known_patterns: set[int] = field(default_factory=set, init=False)
+    _next_part: int = field(default=0, init=False)
+
+    def resume(self) -> set[int]:
+        """Take up a run that stopped: drop what its last flush left half done.
+
+        Returns:
+            The episodes that are already there, whole.
+        """
+        committed = {_part_number(path) for path in self._folder("episodes").glob("part-*.parquet")}
+        for table in ("steps", "patterns", "episodes"):
+            for path in self._folder(table).glob("part-*"):
+                if path.suffix != ".parquet" or _part_number(path) not in committed:
+                    path.unlink()
+        self._next_part = max(committed, default=-1) + 1
+        self._known_patterns = set(self._column("patterns", "pattern_id"))
+        return set(self._column("episodes", "episode"))
+
+    def has_begun(self) -> bool:
+        return any(self._folder("axes").glob("part-*.parquet"))
+
+    def is_finished(self) -> bool:
+        return any(self._folder("runs").glob("part-*.parquet"))
+
+    def counts(self) -> dict[str, int]:
+        """Rows, excluded rows and recomputed rows that the run has on disk."""
+        methods = self._column("steps", "method")
+        return {
+            "n_rows": sum(self._column("episodes", "n_steps")),
+            "n_excluded": sum(self._column("episodes", "n_excluded")),
+            "n_autodiff": methods.count("autodiff"),
+        }
+
+    def write_axes(self, axes: list[dict[str, Any]]) -> None:
+        rows = [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
+        self._write("axes", pa.Table.from_pylist(rows, schemas.AXES.schema), 0)
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        row = {"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}
+        self._write("runs", pa.Table.from_pylist([row], schemas.RUNS.schema), 0)
+
+    def add(self, episode: Episode) -> None:
+        """Take a finished episode; write a part when enough have come together."""
+        self._pending.append(episode)
+        if sum(done.nbytes for done in self._pending) >= self.part_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending as one part."""
+        if not self._pending:
+            return
+        episodes = sorted(self._pending, key=lambda episode: episode.number)
+        patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
+        new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
+        if new:
+            self._write("patterns", self._patterns_table(new, episodes[0]), self._next_part)
+        self._write("steps", self._steps_table(episodes), self._next_part)
+        self._write("episodes", self._episodes_table(episodes), self._next_part)
+        self._known_patterns |= new.keys()
+        self._pending.clear()
+        self._next_part += 1
+
+    # --- tables ---------------------------------------------------------------------------------------------
+
+    def _steps_table(self, episodes: list[Episode]) -> pa.Table:
+        schema = schemas.steps(self.jacobian).schema
+        n_rows = sum(episode.n_steps for episode in episodes)
+        columns: dict[str, pa.Array] = {
+            "env": pa.repeat(self.env, n_rows),
+            "policy": pa.repeat(self.policy, n_rows),
+            "run_id": pa.repeat(self.run_id, n_rows),
+        }
+        for name in schema.names:
+            if name in columns:
+                continue
+            kind = schema.field(name).type
+            pieces = [piece[name] for episode in episodes for piece in episode.pieces]
+            columns[name] = to_arrow(pieces, kind)
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    def _patterns_table(self, patterns: dict[int, tuple[bytes, bytes]], like: Episode) -> pa.Table:
+        d_state, d_action = like.jacobian_shape
+        rows = [
+            {
+                "env": self.env,
+                "run_id": self.run_id,
+                "pattern_id": pattern,
+                "d_state": d_state,
+                "d_action": d_action,
+                "zero_state": state_bits,
+                "zero_action": action_bits,
+            }
+            for pattern, (state_bits, action_bits) in patterns.items()
+        ]
+        return pa.Table.from_pylist(rows, schemas.PATTERNS.schema)
+
+    def _episodes_table(self, episodes: list[Episode]) -> pa.Table:
+        constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": self._next_part}
+        rows = [{**constant, **episode.summary()} for episode in episodes]
+        return pa.Table.from_pylist(rows, schemas.EPISODES.schema)
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def _folder(self, table: str) -> Path:
+        return self.root / table / f"env={self.env}" / f"run={self.run_id}"
+
+    def _column(self, table: str, column: str) -> list[Any]:
+        found: list[Any] = []
+        for path in sorted(self._folder(table).glob("part-*.parquet")):
+            found += pq.read_table(path, columns=[column], partitioning=None).column(column).to_pylist()
+        return found
+
+    def _write(self, table: str, rows: pa.Table, part: int) -> None:
+        folder = self._folder(table)
+        folder.mkdir(parents=True, exist_ok=True)
+        final = folder / f"part-{part:05d}.parquet"
+        draft = final.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with draft.open("wb") as stream:
+                pq.write_table(rows, stream, **parquet_options(rows.schema))
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(final)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(folder)
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """zstd throughout; float leaves byte-stream-split and without a dictionary (mantissas do not repeat)."""
+    split, dictionary = [], []
+    for column in schema:
+        leaf, path = column.type, column.name
+        while pa.types.is_list(leaf):
+            leaf, path = leaf.value_type, f"{path}.list.element"
+        if pa.types.is_floating(leaf):
+            split.append(path)
+        elif not pa.types.is_struct(leaf):
+            dictionary.append(path)
+        else:
+            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": dictionary or False,
+        "use_byte_stream_split": split or False,
+        "write_page_index": True,
+        "row_group_size": ROW_GROUP_ROWS,
+    }
+
+
+def to_arrow(pieces: list[Any], kind: pa.DataType) -> pa.Array:
+    """Pieces of one column as one Arrow array; matrices without a Python loop over entries."""
+    if isinstance(pieces[0], pa.Array):
+        return pa.concat_arrays(pieces).cast(kind)
+    return _dense(np.ma.concatenate(pieces) if np.ma.isMaskedArray(pieces[0]) else np.concatenate(pieces), kind)
+
+
+def _dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if np.ma.isMaskedArray(values):
+        return pa.array(np.asarray(values), kind, mask=np.ma.getmaskarray(values))
+    if not pa.types.is_list(kind):
+        return pa.array(values, kind)
+    rows, width = values.shape[:2]
+    inner = _dense(values.reshape(rows * width, *values.shape[2:]), kind.value_type)
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
+    return pa.ListArray.from_arrays(offsets, inner, type=kind)
+
+
+def _part_number(path: Path) -> int:
+    return int(path.name.removeprefix("part-").split(".")[0])
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Not every system lets a folder be opened; there the rename has to do."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+

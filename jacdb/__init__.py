@@ -1,0 +1,27 @@
+"""jacdb: the database of how robots' worlds really depend on themselves.
+
+>>> import jacdb
+>>> dataset = jacdb.open("data")
+>>> dataset.global_sparsity()
+>>> dataset.sql("select in_contact, avg(n_zero_state) from steps group by all").pl()
+"""
+
+from typing import TYPE_CHECKING
+
+from jacdb._version import __version__
+from jacdb.errors import FailureError, JacdbError, UsageError
+
+if TYPE_CHECKING:
+    from jacdb.catalog import Dataset
+    from jacdb.catalog import open_dataset as open
+
+__all__ = ["Dataset", "FailureError", "JacdbError", "UsageError", "__version__", "open"]
+
+
+def __getattr__(name: str) -> object:
+    # DuckDB, polars and Arrow are loaded when a dataset is opened, and not to print `jacdb --help`.
+    if name in ("open", "Dataset"):
+        from jacdb import catalog
+
+        return {"open": catalog.open_dataset, "Dataset": catalog.Dataset}[name]
+    raise AttributeError(f"module 'jacdb' has no attribute {name!r}")

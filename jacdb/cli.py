@@ -1,0 +1,198 @@
+"""The command line: reads words, calls functions that a notebook can call too, prints what they return."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from jacdb.errors import JacdbError, UsageError
+
+app = typer.Typer(
+    name="jacdb",
+    help="The database of how robots' worlds really depend on themselves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
+Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
+Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
+Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from jacdb import __version__
+
+        typer.echo(f"jacdb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def envs(form: Form = "table", out: Out = None) -> None:
+    """List every environment, its dimensions, and whether it can be ingested.
+
+    Example: jacdb envs --format csv
+    """
+    import polars as pl
+
+    from jacdb.ingest import environments
+
+    rows = [
+        {
+            "env": spec.name,
+            "suite": spec.suite,
+            "d_state": spec.d_state if spec.action_map else None,
+            "d_action": spec.d_action,
+            "nq": spec.nq,
+            "nv": spec.nv,
+            "nu": spec.nu,
+            "substeps": spec.n_substeps,
+            "ctrl_is_state": spec.ctrl_is_state,
+            "ingest": "no: " + spec.unsupported if spec.unsupported else "yes",
+        }
+        for spec in environments.catalogue().values()
+    ]
+    _print(pl.DataFrame(rows), form, out)
+
+
+@app.command()
+def ingest(
+    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    policy: Annotated[str, typer.Option(help="noise or zero.")] = "noise",
+    beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 white, 1 pink.")] = 0.5,
+    scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
+    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
+    num_envs: Annotated[
+        int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 64 at most.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Longest episode; default: the environment's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of resets and noise.")] = 0,
+    method: Annotated[str, typer.Option(help="implicit, autodiff or fd.")] = "implicit",
+    dtype: Annotated[str, typer.Option(help="Stored matrix entries: float32 or float64.")] = "float32",
+    memory: Annotated[float, typer.Option(help="GiB that matrices of unfinished episodes may take.")] = 1.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")] = False,
+    data: Data = Path("data"),
+) -> None:
+    """Roll out an environment and write states, actions, Jacobians and contacts.
+
+    The same command once more does nothing where the run is whole, and completes it where it stopped.
+
+    Example: jacdb ingest --env PandaPickCube --episodes 4
+    """
+    _require_simulator()
+    from rich.console import Console
+
+    from jacdb.ingest import pipeline, policies
+    from jacdb.progress import Reporter
+
+    request = pipeline.Request(
+        env=env,
+        policy=policies.make(policy, beta=beta, scale=scale),
+        episodes=episodes,
+        steps=steps,
+        num_envs=num_envs,
+        seed=seed,
+        method=method,  # type: ignore[arg-type]
+        dtype=dtype,
+        memory=memory * 2**30,
+    )
+    with Reporter(Console(stderr=True)).shown() as report:
+        result = pipeline.ingest(request, data, resume=resume, report=report)
+    typer.echo(result.describe(env, data))
+
+
+@app.command()
+def query(
+    name: Annotated[str, typer.Argument(help="A view: steps, patterns, episodes, axes, runs, global_sparsity, …")],
+    env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
+    where: Where = None,
+    data: Data = Path("data"),
+    form: Form = "table",
+    out: Out = None,
+) -> None:
+    """Print a named view.
+
+    Example: jacdb query global_sparsity --where "not in_contact" --format json
+    """
+    from jacdb import catalog
+
+    with catalog.Dataset(data, where=where) as dataset:
+        _print(catalog.fetch(dataset.view(name, env)), form, out)
+
+
+@app.command()
+def sql(
+    text: Annotated[str, typer.Argument(help="One SELECT.", metavar="SELECT")],
+    where: Where = None,
+    data: Data = Path("data"),
+    form: Form = "table",
+    out: Out = None,
+) -> None:
+    """Answer any read-only SQL.
+
+    Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
+    """
+    from jacdb import catalog
+
+    with catalog.Dataset(data, where=where) as dataset:
+        _print(catalog.fetch(dataset.sql(text)), form, out)
+
+
+def _print(frame: "object", form: str, out: Path | None) -> None:
+    import polars as pl
+
+    from jacdb import output
+
+    assert isinstance(frame, pl.DataFrame)
+    content = output.encode(frame, form)
+    if out is not None:
+        out.write_bytes(content)
+    elif form == "parquet" and sys.stdout.isatty():
+        raise UsageError("--format parquet is not for a terminal: give --out FILE")
+    else:
+        sys.stdout.buffer.write(content)
+    if form == "table" and len(frame) > output.TABLE_ROWS:
+        typer.echo(f"{len(frame) - output.TABLE_ROWS:,} more rows: --format csv gives all", err=True)
+
+
+def _require_simulator() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("mujoco_playground") is None or importlib.util.find_spec("jax") is None:
+        raise UsageError("ingest needs the simulator: pip install 'jacdb[ingest]'")
+
+
+def main() -> None:
+    """Run the command line. An error is one line on stderr; exit code 2 for wrong use, 1 for failure."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except JacdbError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("stopped; finished parts are kept, the same command goes on from them", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"jacdb: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,95 @@
+"""What a long command says while it works, on stderr: a live line on a terminal, a plain line now and then else."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+PLAIN_EVERY = 10.0  # seconds between plain lines
+STALL_AFTER = 1800.0  # seconds without a sign of life
+
+
+class Event(Protocol):
+    """What is being done, and how many of how many steps; a total of 0 can't be counted."""
+
+    @property
+    def doing(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+
+
+class Reporter:
+    """Shows events, with rate and time left. A run that shows none for ``stall_after`` seconds is ended: a hang is
+    worse than an error, and finished parts are on disk."""
+
+    def __init__(self, console: Console, stall_after: float = STALL_AFTER) -> None:
+        self._console = console
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._live.add_task("starting", total=None, detail="")
+        self._stall_after = stall_after
+        self._doing, self._said_at, self._phase_at, self._phase_done = "", 0.0, 0.0, 0
+        self._alive_at = time.monotonic()
+        self._closed = threading.Event()
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        self._alive_at = now
+        if event.doing != self._doing:
+            self._doing, self._phase_at, self._phase_done = event.doing, now, event.done
+            self._said_at = 0.0
+        detail = self._detail(event, now)
+        if self._console.is_terminal:
+            self._live.update(
+                self._task, description=event.doing, total=event.total or None, completed=event.done, detail=detail
+            )
+        elif now - self._said_at >= PLAIN_EVERY or (event.total and event.done >= event.total):
+            self._said_at = now
+            self._console.print(f"{event.doing} {detail}".rstrip(), highlight=False, soft_wrap=True)
+
+    def _detail(self, event: Event, now: float) -> str:
+        if not event.total:
+            return ""
+        text = f"{event.done:,} of {event.total:,} steps"
+        elapsed, fresh = now - self._phase_at, event.done - self._phase_done
+        if elapsed > 0 and fresh > 0:
+            rate = fresh / elapsed
+            text += f", {rate:,.0f} per second, {(event.total - event.done) / rate:,.0f} s left"
+        return text
+
+    def _watch(self) -> None:
+        while not self._closed.wait(min(5.0, self._stall_after)):
+            if time.monotonic() - self._alive_at > self._stall_after:
+                sys.stderr.write(
+                    f"\njacdb: no progress for {self._stall_after:.0f} s while {self._doing}; stopped. Finished parts"
+                    " are kept, the same command goes on from them\n"
+                )
+                sys.stderr.flush()
+                os._exit(1)  # a compiler that hangs holds the interpreter: no exception would get through
+
+    @contextmanager
+    def shown(self) -> Iterator["Reporter"]:
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            if self._console.is_terminal:
+                with self._live:
+                    yield self
+            else:
+                yield self
+        finally:
+            self._closed.set()

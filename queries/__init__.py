@@ -1,0 +1,33 @@
+"""The SQL: one view per file. A file opens with its grain, its question and its columns.
+
+``steps``, ``patterns``, ``episodes``, ``axes`` and ``runs`` are the tables as people see them, each over a view
+``stored_<table>`` that :mod:`jacdb.catalog` lays over the Parquet files. All else builds on these five.
+"""
+
+import functools
+import importlib.resources
+
+TABLES = ("steps", "patterns", "episodes", "axes", "runs")
+STATISTICS = ("global_sparsity", "entry_zero_fraction")
+VIEWS = TABLES + STATISTICS
+
+
+@functools.cache
+def sql(name: str) -> str:
+    """The text of a view."""
+    return importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text()
+
+
+def header(name: str) -> dict[str, str]:
+    """What a view's opening comment says: its ``grain`` and its ``question``, and ``columns``, space separated."""
+    parts: dict[str, str] = {}
+    key = ""
+    for line in sql(name).splitlines():
+        if not line.startswith("--"):
+            break
+        text = line.removeprefix("--").strip()
+        label, colon, rest = text.partition(":")
+        if colon and label in ("grain", "question", "columns"):
+            key, text = label, rest.strip()
+        parts[key] = f"{parts.get(key, '')} {text}".strip()
+    return parts

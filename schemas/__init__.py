@@ -1,0 +1,164 @@
+"""The tables of a jacdb dataset: columns, types, units and null rules. One source for writer, checks and docs.
+
+A column is nullable only where its description says when it is null. Partition columns (env, run_id) stand in the
+files as well: Hugging Face's `datasets` does not add hive columns.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
+
+VECTOR = pa.list_(pa.float64())
+CONTACT = pa.struct(
+    [
+        pa.field("geom1", pa.string(), nullable=False),
+        pa.field("geom2", pa.string(), nullable=False),
+        pa.field("distance", pa.float64(), nullable=False),
+        pa.field("normal_force", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its name, what one row is, and its columns (each with its description, unit included)."""
+
+    name: str
+    grain: str
+    schema: pa.Schema
+
+    def describe(self) -> list[tuple[str, str, str]]:
+        """(column, type, description) of every column."""
+        return [(f.name, str(f.type), f.metadata[b"description"].decode()) for f in self.schema]
+
+
+def _table(name: str, grain: str, *columns: tuple[str, pa.DataType, str]) -> Table:
+    fields = [
+        pa.field(column, kind, nullable="null" in text, metadata={"description": text})
+        for column, kind, text in columns
+    ]
+    return Table(name, grain, pa.schema(fields, {VERSION_KEY: str(SCHEMA_VERSION)}))
+
+
+_ENV = ("env", pa.string(), "Playground's name of the environment")
+_RUN = ("run_id", pa.string(), "the run that wrote the row")
+_EPISODE = ("episode", pa.int32(), "episode within the run, from 0")
+
+
+def steps(jacobian: pa.DataType | None = None) -> Table:
+    """The `steps` table; ``jacobian`` is the type of a matrix entry (float32 unless the run kept float64)."""
+    matrix = pa.list_(pa.list_(jacobian or pa.float32()))
+    return _table(
+        "steps",
+        "one control step of an environment",
+        _ENV,
+        ("policy", pa.string(), "the policy that chose the action"),
+        _RUN,
+        _EPISODE,
+        ("step", pa.int32(), "control step within the episode, from 0"),
+        ("state", VECTOR, "qpos, qvel, act, and ctrl where it is state, before the step; axes of space 'state'"),
+        ("action", VECTOR, "the action as the policy gave it; axes of space 'action'"),
+        ("next_state", VECTOR, "the state after the step, before any reset; axes of space 'state'"),
+        ("reward", pa.float64(), "the environment's reward for the step; no unit"),
+        ("done", pa.bool_(), "the environment ended the episode at this step"),
+        ("truncated", pa.bool_(), "the episode was cut at this step for its length"),
+        ("j_state", matrix, "rows of d next x / d x in tangent space; axes of space 'tangent'; row unit per column unit"),
+        ("j_action", matrix, "rows of d next x / d action; rows 'tangent', columns 'action'; row unit per column unit"),
+        ("pattern_id", pa.int64(), "the zero pattern of both matrices, in `patterns`; null where not finite"),
+        ("n_zero_state", pa.int32(), "zero entries of j_state, decided in float64; null where not finite"),
+        ("n_zero_action", pa.int32(), "zero entries of j_action, decided in float64; null where not finite"),
+        ("in_contact", pa.bool_(), "whether any two geoms touch in any substep"),
+        ("n_contacts", pa.int32(), "pairs of geoms that touch in the step"),
+        (
+            "contacts",
+            pa.list_(CONTACT),
+            "one entry per touching pair: smallest distance over points and substeps (m), and normal force"
+            " summed over points and averaged over all substeps (N)",
+        ),
+        (
+            "active",
+            pa.list_(pa.string()),
+            "other constraints that hold in any substep, as kind:name (joint_limit, tendon_limit,"
+            " friction_holds, ctrl_clip, force_clip, joint_force_clip)",
+        ),
+        ("residual", pa.float64(), "how far the constraint solver stopped from the solution, |r| / |forces|; no unit"),
+        ("method", pa.string(), "how this row's matrices were computed: implicit, autodiff or fd"),
+        ("finite", pa.bool_(), "whether state, matrices and reward are free of NaN and infinity"),
+    )
+
+
+PATTERNS = _table(
+    "patterns",
+    "one distinct zero pattern of a run; a bit is 1 where the entry is zero",
+    _ENV,
+    _RUN,
+    ("pattern_id", pa.int64(), "a hash of the bits: the same pattern has the same id everywhere"),
+    ("d_state", pa.int32(), "rows and columns of j_state"),
+    ("d_action", pa.int32(), "columns of j_action"),
+    ("zero_state", pa.binary(), "bits of j_state, row by row, first entry in the highest bit of the first byte"),
+    ("zero_action", pa.binary(), "bits of j_action, likewise"),
+)
+
+EPISODES = _table(
+    "episodes",
+    "one episode, complete",
+    _ENV,
+    ("policy", pa.string(), "the policy that chose the actions"),
+    _RUN,
+    _EPISODE,
+    ("n_steps", pa.int32(), "control steps"),
+    ("total_reward", pa.float64(), "sum of rewards (the return)"),
+    ("done", pa.bool_(), "the environment ended it"),
+    ("truncated", pa.bool_(), "it was cut for its length"),
+    ("n_contact_steps", pa.int32(), "steps in which any two geoms touch"),
+    ("n_excluded", pa.int32(), "steps that are not finite and count in no statistic"),
+    ("part", pa.int32(), "the number of the Parquet part that holds its steps"),
+)
+
+AXES = _table(
+    "axes",
+    "one dimension of one space of an environment",
+    _ENV,
+    _RUN,
+    ("space", pa.string(), "tangent (rows and columns of the Jacobians), state (stored vectors) or action"),
+    ("index", pa.int32(), "position in the vector or matrix, from 0"),
+    ("name", pa.string(), "a name, unique in its space"),
+    ("joint", pa.string(), "the joint, or the actuator of a ctrl or action; null where there is none"),
+    ("body", pa.string(), "the body that the joint moves; null where there is none"),
+    ("quantity", pa.string(), "position, orientation, velocity, angular velocity, ctrl or action"),
+    ("unit", pa.string(), "SI unit; '1' where there is none"),
+)
+
+RUNS = _table(
+    "runs",
+    "one finished run of ingest; written last",
+    _ENV,
+    ("policy", pa.string(), "the policy's name"),
+    _RUN,
+    ("policy_config", pa.string(), "the policy's settings, as JSON"),
+    ("seed", pa.int64(), "seed of resets and policy noise"),
+    ("episodes", pa.int32(), "episodes asked for"),
+    ("steps", pa.int32(), "control steps an episode may have"),
+    ("num_envs", pa.int32(), "environments that were stepped side by side"),
+    ("n_rows", pa.int64(), "rows in `steps`"),
+    ("n_excluded", pa.int64(), "rows that are not finite"),
+    ("n_recomputed", pa.int64(), "rows of an implicit run left to autodiff, for the solver had not converged"),
+    ("method", pa.string(), "the method asked for"),
+    ("dtype", pa.string(), "type in which matrix entries are stored"),
+    ("zero_threshold", pa.float64(), "an entry is zero below it, in float64 and absolute value"),
+    ("residual_tolerance", pa.float64(), "rows above it were left to autodiff; no unit"),
+    ("d_state", pa.int32(), "tangent dimensions of the state"),
+    ("d_action", pa.int32(), "dimensions of the action"),
+    ("ctrl_dt", pa.float64(), "one control step (s)"),
+    ("sim_dt", pa.float64(), "one physics step (s)"),
+    ("held", pa.list_(pa.string()), "what a step reads beyond state and action, held constant in the derivative"),
+    ("versions", pa.string(), "versions of everything that changes numbers, as JSON"),
+    ("started", pa.timestamp("us"), "when the run began, in UTC"),
+    ("seconds", pa.float64(), "how long it took (s), compilation included"),
+    ("schema_version", pa.int32(), "version of these tables"),
+)
+
+TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
