@@ -77,7 +77,13 @@ def fetch(url: str, commit: str, robots: list[str], root: Path, report: Callable
             _git(work, "sparse-checkout", "set", "--no-cone", *(f"/{robot}/" for robot in robots))
             fetching = ("fetch", "--progress", "--depth=1", "--filter=blob:none", "origin", commit)
             _git(work, *fetching, report=lambda line: report(f"fetching {names}: {line}"))
-            _git(work, "checkout", "--progress", "FETCH_HEAD", report=lambda line: report(f"fetching {names}: {line}"))
+            _git(
+                work,
+                "checkout",
+                "--progress",
+                "FETCH_HEAD",
+                report=lambda line: report(f"fetching {names}: {line}"),
+            )
         except (OSError, subprocess.CalledProcessError) as error:
             why = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
             raise UsageError(
@@ -102,7 +108,9 @@ def _git(folder: str, *arguments: str, report: Callable[[str], None] = lambda li
     command = ["git", *_PATIENCE, "-C", folder, *arguments]
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     last = ""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as git:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+    ) as git:
         assert git.stderr is not None
         for line in git.stderr:  # text mode ends a line at git's carriage returns too
             if line.strip():

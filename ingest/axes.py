@@ -20,9 +20,9 @@ _FREE, _BALL, _SLIDE, _HINGE = (
 def describe(system: System) -> list[dict[str, Any]]:
     """Rows of the `axes` table, without env and run.
 
-    Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities in
-    qvel's coordinates, then ctrl where it is state. ``state`` is what is stored to resume from: qpos, qvel, act, and
-    the same ctrl. ``action`` is u.
+    Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities
+    in qvel's coordinates, then ctrl where it is state. ``state`` is what is stored to resume from: qpos, qvel,
+    act, and the same ctrl. ``action`` is u.
     """
     model, spec = system.mj_model, system.spec
     tangent = [*_positions(model, quaternions=False), *_velocities(model)]
@@ -59,10 +59,8 @@ def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]
         if kind == _FREE:
             axes += [_axis(f"{name}.{c}", name, body, "position", "m") for c in "xyz"]
         if kind in (_FREE, _BALL):
-            parts, unit = ("quat_w", "quat_x", "quat_y", "quat_z"), "1"
-            if not quaternions:
-                parts, unit = ("rot_x", "rot_y", "rot_z"), "rad"
-            axes += [_axis(f"{name}.{part}", name, body, "orientation", unit) for part in parts]
+            parts, unit = (("quat", "wxyz"), "1") if quaternions else (("rot", "xyz"), "rad")
+            axes += [_axis(f"{name}.{parts[0]}_{c}", name, body, "orientation", unit) for c in parts[1]]
         if kind == _SLIDE:
             axes.append(_axis(name, name, body, "position", "m"))
         if kind == _HINGE:
@@ -85,7 +83,7 @@ def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
 
 
 def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
-    """ctrl's unit is the actuator's: rad or m for a position servo on a joint, else whatever its gain makes of it."""
+    """ctrl's unit is the actuator's: rad or m for a servo on a joint, else whatever its gain makes of it."""
     joints = _joints(model)
     axes = []
     for i in range(model.nu):

@@ -43,9 +43,7 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
         distance=distance,
         touching=touching,
         normal_force=_normal_force(model, forwarded, n_contact),
-        switches=jnp.concatenate(
-            [_sticking(model, forwarded), _limited(forwarded), *_clipped(model, forwarded)]
-        ),
+        switches=jnp.concatenate([_sticking(model, forwarded), _limited(forwarded), *_clipped(model, forwarded)]),
     )
 
 
@@ -146,7 +144,7 @@ class Recorder:
             "in_contact": n_contacts > 0,
             "n_contacts": n_contacts,
             "contacts": contacts,
-            "active": self._active(observed.switches.any(axis=1)),
+            "active": self._active(np.asarray(observed.switches).any(axis=1)),
         }
 
     def _contacts(self, observed: Observation) -> tuple[pa.Array, np.ndarray]:

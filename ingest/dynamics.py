@@ -12,7 +12,6 @@ space of qvel; MuJoCo documentation, "Computation", "Floating objects", and mjd_
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +77,7 @@ def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physi
 
 
 def typed_like[Tree](new: Tree, old: Tree) -> Tree:
-    """``new`` in the types of ``old``, for a scan's carry: MJX and Playground do not always keep them in float64."""
+    """``new`` in the types of ``old``, for a scan's carry: in float64 MJX does not keep them all."""
     return jax.tree.map(lambda value, like: value.astype(like.dtype), new, old)
 
 

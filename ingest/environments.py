@@ -8,6 +8,7 @@ import csv
 import difflib
 import functools
 import importlib.resources
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -112,10 +113,13 @@ def load(name: str, report: Callable[[str], None] = lambda doing: None) -> "MjxE
     """
     spec = find(name)
     # Here, not at the top: importing Playground takes seconds and needs the `ingest` extra.
+    import mujoco
     from mujoco_playground import registry
 
     from jacdb.ingest import assets
 
+    # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.
+    mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)
     assets.provide(spec.robots, report)
     # Every environment defaults to impl='warp', which has no derivatives.
     return registry.load(name, config_overrides={"impl": "jax"})

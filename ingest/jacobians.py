@@ -46,8 +46,8 @@ RESIDUAL_TOLERANCE = 1e-6
 class PhysicsJacobian(NamedTuple):
     """Derivative of (q', v') over all substeps, in tangent space."""
 
-    by_state: Float[Array, "2nv 2nv"]
-    by_ctrl: Float[Array, "2nv nu"]
+    by_state: Float[Array, "2*nv 2*nv"]
+    by_ctrl: Float[Array, "2*nv nu"]
     residual: Float[Array, ""]  # the largest of the substeps' (see solver_residual)
 
 
@@ -164,14 +164,17 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
     nv, mj = model.nv, system.mj_model
     lift = dynamics.tangent_lift(mj, data.qpos)
 
-    def flow(x: Float[Array, " 2nv+nu"]) -> tuple[Array, tuple]:
+    def flow(x: Float[Array, " 2*nv+nu"]) -> tuple[Array, tuple]:
         dq, dv, du = jnp.split(x, [nv, 2 * nv])
         start = data.replace(qpos=data.qpos + lift @ dq, qvel=data.qvel + dv, ctrl=data.ctrl + du)
 
         def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
             forwarded = mjx_forward.forward(model, now)
             after = _through_rotations(system, forwarded, dynamics.integrate(model, forwarded))
-            return dynamics.typed_like(after, now), (solver_residual(model, forwarded), constraints.observe(model, forwarded))
+            return dynamics.typed_like(after, now), (
+                solver_residual(model, forwarded),
+                constraints.observe(model, forwarded),
+            )
 
         end, (residuals, observed) = jax.lax.scan(one, start, None, n_substeps)
         at = jax.lax.stop_gradient(end.qpos)
@@ -221,7 +224,7 @@ def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
 
 def _differentiate_substep(
     system: System, model: mjx.Model, forwarded: mjx.Data, after: mjx.Data
-) -> tuple[Float[Array, "2nv 2nv"], Float[Array, "2nv nu"]]:
+) -> tuple[Float[Array, "2*nv 2*nv"], Float[Array, "2*nv nu"]]:
     """Derivative of one physics step by (dq, v) and by ctrl."""
     nv, h, mj = model.nv, model.opt.timestep, system.mj_model
     acceleration = (after.qvel - forwarded.qvel) / h  # a', discrete

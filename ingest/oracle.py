@@ -1,9 +1,10 @@
 """An independent oracle: MuJoCo's C engine, differentiated by finite differences.
 
-It shares no line of code with MJX or with :mod:`jacdb.ingest.jacobians`. It cannot see sparsity (its rounding noise
-is near 1e-10), but it knows what the derivative is.
+It shares no line of code with MJX or with :mod:`jacdb.ingest.jacobians`. It cannot see sparsity (its rounding
+noise is near 1e-10), but it knows what the derivative is.
 """
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 
@@ -19,7 +20,7 @@ def finite_difference(system: System, start: PhysicsInput, eps: float = 1e-6) ->
         eps: half the width of the difference, in the units of the axes.
 
     Returns:
-        A Jacobian in tangent space, its residual the size of the C solver's last gradient (0 without constraints).
+        A Jacobian in tangent space; its residual is 0, for nothing is solved implicitly.
     """
     model, data = system.mj_model, mujoco.MjData(system.mj_model)
     _restore(model, data, start)
@@ -30,7 +31,7 @@ def finite_difference(system: System, start: PhysicsInput, eps: float = 1e-6) ->
         mujoco.mjd_transitionFD(model, data, eps, True, a, b, None, None)
         by_state, by_ctrl = a @ by_state, a @ by_ctrl + b
         mujoco.mj_step(model, data)
-    return PhysicsJacobian(by_state, by_ctrl, np.zeros(()))
+    return PhysicsJacobian(jnp.asarray(by_state), jnp.asarray(by_ctrl), jnp.zeros(()))
 
 
 def replay(system: System, start: PhysicsInput) -> tuple[np.ndarray, np.ndarray]:

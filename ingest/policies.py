@@ -13,13 +13,14 @@ from jacdb.errors import UsageError
 
 
 class Policy(Protocol):
-    """A policy draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
+    """It draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
 
     An episode's randomness depends on (seed, episode) alone: the rows of an episode are the same whatever is
     rolled out beside it.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def settings(self) -> dict[str, Any]:
         """All that determines its actions, besides the seed."""

@@ -85,20 +85,22 @@ class Rollout:
     def run(self) -> Iterator[Episode]:
         """Finished episodes, as they finish."""
         chunk = chunk_steps(self.steps)
-        waiting, slots = deque(self.episodes), [None] * self.num_envs
-        noise: list[np.ndarray] = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
+        waiting = deque(self.episodes)
+        slots: dict[int, Episode] = {}
+        noise = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
         starts = _Starts(self)
         state = starts.first_batch()
         step_chunk = self._compile(chunk, state)
         rows_done, rows_total = 0, len(self.episodes) * self.steps
 
-        while waiting or any(slots):
-            free = [slot for slot, episode in enumerate(slots) if episode is None][: len(waiting)]
+        while waiting or slots:
+            free = [slot for slot in range(self.num_envs) if slot not in slots][: len(waiting)]
             state = starts.place(state, free)
             for slot in free:
                 slots[slot] = Episode(waiting.popleft())
                 noise[slot] = self._noise(slots[slot].number)
-            taken = np.array([episode.n_steps if episode else self.steps for episode in slots])
+            # an empty slot counts as one whose episode is over
+            taken = np.array([slots[s].n_steps if s in slots else self.steps for s in range(self.num_envs)])
             drawn = [_window(noise[slot], taken[slot], chunk) for slot in range(self.num_envs)]
             state, record = step_chunk(state, np.stack(drawn, axis=1), taken)
             for slot, columns, patterns in self._rows(jax.tree.map(np.asarray, record)):
@@ -106,7 +108,7 @@ class Rollout:
                 episode.append(columns, patterns)
                 rows_done += len(columns["done"])
                 if episode.is_over:
-                    slots[slot] = None
+                    del slots[slot]
                     rows_total -= self.steps - episode.n_steps  # it may end before its time
                     yield episode
             self.report(Progress(f"rolling out {self.system.spec.name}", rows_done, rows_total))
@@ -226,7 +228,6 @@ class Rollout:
             again = [np.asarray(matrix)[: len(part)] for matrix in self._differentiate_again(*inputs)]
             j_state[first : first + len(part)], j_action[first : first + len(part)] = again
         return j_state, j_action
-
 
     def _finite_differences(self, flat: StepRecord) -> tuple[np.ndarray, np.ndarray]:
         """MuJoCo's C engine, row by row, under the environment's own map to ctrl."""

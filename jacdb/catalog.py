@@ -15,9 +15,9 @@ from jacdb.errors import FailureError, UsageError
 class Dataset:
     """A jacdb dataset, open for reading.
 
-    Every view is a DuckDB view: ``dataset.sql("select … from steps")``, or by name, ``dataset.view(name)``. Results
-    are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. Reading is all that it can do: the connection writes
-    nothing, attaches nothing, and opens no file outside the dataset's folder.
+    Every view is a DuckDB view: ``dataset.sql("select … from steps")``, or by name, ``dataset.view(name)``.
+    Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. Reading is all that it can do: the
+    connection writes nothing, attaches nothing, and opens no file outside the dataset's folder.
     """
 
     def __init__(self, root: Path | str, *, where: str | None = None) -> None:
@@ -52,7 +52,9 @@ class Dataset:
         try:
             return self._connection.sql(query)
         except duckdb.PermissionException as error:
-            raise UsageError(f"not allowed: {_first_line(error)}; a query reads this dataset and nothing else") from error
+            raise UsageError(
+                f"not allowed: {_first_line(error)}; a query reads this dataset and nothing else"
+            ) from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
             raise UsageError(f"SQL: {_first_line(error)}") from error
         except duckdb.Error as error:
@@ -78,7 +80,9 @@ class Dataset:
     def environments(self) -> list[str]:
         """The environments that have steps, in order."""
         folders = self.root.glob("steps/env=*")
-        return sorted(folder.name.removeprefix("env=") for folder in folders if any(folder.rglob("part-*.parquet")))
+        return sorted(
+            folder.name.removeprefix("env=") for folder in folders if any(folder.rglob("part-*.parquet"))
+        )
 
     def where(self, condition: str) -> "Dataset":
         """The same dataset seen through a condition on steps, such as ``not in_contact``."""
@@ -185,7 +189,9 @@ def _over_files(root: Path, table: schemas.Table) -> str:
         return _empty(table)
     path = _quoted(f"{root.resolve()}/{pattern}")
     # The hive columns prune files; the same values stand in the files.
-    return f"select * exclude (run) from read_parquet({path}, hive_partitioning = true, hive_types_autocast = false)"
+    return (
+        f"select * exclude (run) from read_parquet({path}, hive_partitioning = true, hive_types_autocast = false)"
+    )
 
 
 def _empty(table: schemas.Table) -> str:

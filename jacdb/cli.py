@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from jacdb.errors import JacdbError, UsageError
@@ -12,7 +11,6 @@ from jacdb.errors import JacdbError, UsageError
 app = typer.Typer(
     name="jacdb",
     help="The database of how robots' worlds really depend on themselves.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -21,7 +19,9 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
 Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
 Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
-Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
+Where = Annotated[
+    str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -32,11 +32,13 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -72,7 +74,9 @@ def ingest(
     env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
     policy: Annotated[str, typer.Option(help="noise or zero.")] = "noise",
     beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 white, 1 pink.")] = 0.5,
-    scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")
+    ] = 1.0,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
     num_envs: Annotated[
         int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 64 at most.")
@@ -82,7 +86,9 @@ def ingest(
     method: Annotated[str, typer.Option(help="implicit, autodiff or fd.")] = "implicit",
     dtype: Annotated[str, typer.Option(help="Stored matrix entries: float32 or float64.")] = "float32",
     memory: Annotated[float, typer.Option(help="GiB that matrices of unfinished episodes may take.")] = 1.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")
+    ] = False,
     data: Data = Path("data"),
 ) -> None:
     """Roll out an environment and write states, actions, Jacobians and contacts.
@@ -91,6 +97,9 @@ def ingest(
 
     Example: jacdb ingest --env PandaPickCube --episodes 4
     """
+    from jacdb.ingest import environments
+
+    environments.find(env)  # before seconds of imports
     _require_simulator()
     from rich.console import Console
 
@@ -180,17 +189,23 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except JacdbError as error:
         _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except typer.TyperException as error:
+        _fail(_words(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
         _fail("stopped; finished parts are kept, the same command goes on from them", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
+
+
+def _words(error: typer.TyperException) -> str:
+    """What typer found wrong with the words, with the value that was given."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    found: list = getattr(error.__cause__, "errors", list)()
+    given = f" (given: {found[0]['input']!r})" if found else ""
+    return f"{text.rstrip('.')}{given}; see jacdb --help"
 
 
 def _fail(message: str, code: int) -> None:

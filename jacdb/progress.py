@@ -1,4 +1,4 @@
-"""What a long command says while it works, on stderr: a live line on a terminal, a plain line now and then else."""
+"""What a long command says while it works, on stderr: a live line on a terminal, else a plain line at times."""
 
 import os
 import sys
@@ -53,10 +53,10 @@ class Reporter:
         if event.doing != self._doing:
             self._doing, self._phase_at, self._phase_done = event.doing, now, event.done
             self._said_at = 0.0
-        detail = self._detail(event, now)
+        detail, total = self._detail(event, now), event.total or None
         if self._console.is_terminal:
             self._live.update(
-                self._task, description=event.doing, total=event.total or None, completed=event.done, detail=detail
+                self._task, description=event.doing, total=total, completed=event.done, detail=detail
             )
         elif now - self._said_at >= PLAIN_EVERY or (event.total and event.done >= event.total):
             self._said_at = now
@@ -76,8 +76,8 @@ class Reporter:
         while not self._closed.wait(min(5.0, self._stall_after)):
             if time.monotonic() - self._alive_at > self._stall_after:
                 sys.stderr.write(
-                    f"\njacdb: no progress for {self._stall_after:.0f} s while {self._doing}; stopped. Finished parts"
-                    " are kept, the same command goes on from them\n"
+                    f"\njacdb: no progress for {self._stall_after:.0f} s while {self._doing}; stopped. Finished"
+                    " parts are kept, the same command goes on from them\n"
                 )
                 sys.stderr.flush()
                 os._exit(1)  # a compiler that hangs holds the interpreter: no exception would get through

@@ -3,3 +3,4 @@
 -- columns: env space index name joint body quantity unit
 select distinct env, space, "index", name, joint, body, quantity, unit
 from stored_axes
+order by env, case space when 'tangent' then 0 when 'state' then 1 else 2 end, "index"

@@ -65,8 +65,16 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         ("reward", pa.float64(), "the environment's reward for the step; no unit"),
         ("done", pa.bool_(), "the environment ended the episode at this step"),
         ("truncated", pa.bool_(), "the episode was cut at this step for its length"),
-        ("j_state", matrix, "rows of d next x / d x in tangent space; axes of space 'tangent'; row unit per column unit"),
-        ("j_action", matrix, "rows of d next x / d action; rows 'tangent', columns 'action'; row unit per column unit"),
+        (
+            "j_state",
+            matrix,
+            "rows of d next x / d x in tangent space; axes of space 'tangent'; row unit per column unit",
+        ),
+        (
+            "j_action",
+            matrix,
+            "rows of d next x / d action; rows 'tangent', columns 'action'; row unit per column unit",
+        ),
         ("pattern_id", pa.int64(), "the zero pattern of both matrices, in `patterns`; null where not finite"),
         ("n_zero_state", pa.int32(), "zero entries of j_state, decided in float64; null where not finite"),
         ("n_zero_action", pa.int32(), "zero entries of j_action, decided in float64; null where not finite"),
@@ -84,7 +92,11 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
             "other constraints that hold in any substep, as kind:name (joint_limit, tendon_limit,"
             " friction_holds, ctrl_clip, force_clip, joint_force_clip)",
         ),
-        ("residual", pa.float64(), "how far the constraint solver stopped from the solution, |r| / |forces|; no unit"),
+        (
+            "residual",
+            pa.float64(),
+            "how far the constraint solver stopped from the solution, |r| / |forces|; no unit",
+        ),
         ("method", pa.string(), "how this row's matrices were computed: implicit, autodiff or fd"),
         ("finite", pa.bool_(), "whether state, matrices and reward are free of NaN and infinity"),
     )

@@ -1,0 +1,62 @@
+# make demo and make test are all that a newcomer needs; each sets up first.
+.PHONY: help setup demo test lint bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK := .ci/requirements.txt
+DATA ?= data
+
+help:
+	@echo "make demo    set up, ingest PandaPickCube, print what it found"
+	@echo "make test    set up, run the tests"
+	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   the benchmarks"
+
+setup: $(READY)
+
+# Python 3.12 or later may exist under a version manager alone; a shim of one may exist and not run.
+$(READY): $(LOCK) pyproject.toml
+	@set -e; found=; \
+	for python in "$(PYTHON)" python3.12 python3.13 python3.14 python3 \
+	    "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python "$$HOME"/.local/share/uv/python/*/bin/python3; do \
+	  if [ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+	    found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	  echo "jacdb needs Python 3.12 or later: install one (pyenv install 3.12, say), or make PYTHON=/path/to/python3.12" >&2; \
+	  exit 2; fi; \
+	echo "setting up $(VENV) with $$("$$found" --version) (about two minutes)"; \
+	"$$found" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/jacdb ingest --env PandaPickCube --episodes 4 --data $(DATA)
+	@echo; echo "Entries of the Jacobians that are zero in every step:"
+	@$(BIN)/jacdb query global_sparsity --env PandaPickCube --data $(DATA)
+	@echo "Zero entries in an average step, by whether a finger touches the cube:"
+	@$(BIN)/jacdb sql --data $(DATA) "$$(cat docs/demo.sql)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# mypy can't follow the mapping of top-level folders into one package; it reads an installed copy.
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf $(VENV)/typed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target $(VENV)/typed .
+	MYPYPATH=$(VENV)/typed $(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/jacobians.py
+
+# Versions and hashes of everything, for every platform; names no registry.
+lock:
+	uv pip compile pyproject.toml --extra ingest --extra dev --universal --python-version 3.12 \
+	  --generate-hashes --no-emit-index-url --no-header --upgrade -o $(LOCK)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
