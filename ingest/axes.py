@@ -33,9 +33,7 @@ def describe(system: System) -> list[dict[str, Any]]:
         state += _controls(model)
     spaces = {"tangent": tangent, "state": state, "action": _actions(system)}
     return [
-        {"space": space, "index": index, **axis}
-        for space, axes in spaces.items()
-        for index, axis in enumerate(axes)
+        {"space": space, "index": index, **axis} for space, axes in spaces.items() for index, axis in enumerate(axes)
     ]
 
 

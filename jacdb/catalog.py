@@ -80,9 +80,7 @@ class Dataset:
     def environments(self) -> list[str]:
         """The environments that have steps, in order."""
         folders = self.root.glob("steps/env=*")
-        return sorted(
-            folder.name.removeprefix("env=") for folder in folders if any(folder.rglob("part-*.parquet"))
-        )
+        return sorted(folder.name.removeprefix("env=") for folder in folders if any(folder.rglob("part-*.parquet")))
 
     def where(self, condition: str) -> "Dataset":
         """The same dataset seen through a condition on steps, such as ``not in_contact``."""
@@ -189,9 +187,7 @@ def _over_files(root: Path, table: schemas.Table) -> str:
         return _empty(table)
     path = _quoted(f"{root.resolve()}/{pattern}")
     # The hive columns prune files; the same values stand in the files.
-    return (
-        f"select * exclude (run) from read_parquet({path}, hive_partitioning = true, hive_types_autocast = false)"
-    )
+    return f"select * exclude (run) from read_parquet({path}, hive_partitioning = true, hive_types_autocast = false)"
 
 
 def _empty(table: schemas.Table) -> str:

@@ -19,9 +19,7 @@ app = typer.Typer(
 Data = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
 Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
 Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
-Where = Annotated[
-    str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")
-]
+Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
 
 
 def _version(wanted: bool) -> None:
@@ -74,9 +72,7 @@ def ingest(
     env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
     policy: Annotated[str, typer.Option(help="noise or zero.")] = "noise",
     beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 white, 1 pink.")] = 0.5,
-    scale: Annotated[
-        float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")
-    ] = 1.0,
+    scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
     num_envs: Annotated[
         int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 64 at most.")
@@ -86,9 +82,7 @@ def ingest(
     method: Annotated[str, typer.Option(help="implicit, autodiff or fd.")] = "implicit",
     dtype: Annotated[str, typer.Option(help="Stored matrix entries: float32 or float64.")] = "float32",
     memory: Annotated[float, typer.Option(help="GiB that matrices of unfinished episodes may take.")] = 1.0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")] = False,
     data: Data = Path("data"),
 ) -> None:
     """Roll out an environment and write states, actions, Jacobians and contacts.

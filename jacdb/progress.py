@@ -55,9 +55,7 @@ class Reporter:
             self._said_at = 0.0
         detail, total = self._detail(event, now), event.total or None
         if self._console.is_terminal:
-            self._live.update(
-                self._task, description=event.doing, total=total, completed=event.done, detail=detail
-            )
+            self._live.update(self._task, description=event.doing, total=total, completed=event.done, detail=detail)
         elif now - self._said_at >= PLAIN_EVERY or (event.total and event.done >= event.total):
             self._said_at = now
             self._console.print(f"{event.doing} {detail}".rstrip(), highlight=False, soft_wrap=True)

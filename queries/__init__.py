@@ -19,11 +19,11 @@ def sql(name: str) -> str:
 
 
 def header(name: str) -> dict[str, str]:
-    """What a view's opening comment says: its ``grain`` and its ``question``, and ``columns``, space separated."""
+    """What a view's opening comment says, up to its first empty line: ``grain``, ``question``, ``columns``."""
     parts: dict[str, str] = {}
     key = ""
     for line in sql(name).splitlines():
-        if not line.startswith("--"):
+        if not line.removeprefix("--").strip() or not line.startswith("--"):
             break
         text = line.removeprefix("--").strip()
         label, colon, rest = text.partition(":")

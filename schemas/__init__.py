@@ -95,7 +95,7 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         (
             "residual",
             pa.float64(),
-            "how far the constraint solver stopped from the solution, |r| / |forces|; no unit",
+            "how far the constraint solver stopped from the solution, norm of r over norm of forces; no unit",
         ),
         ("method", pa.string(), "how this row's matrices were computed: implicit, autodiff or fd"),
         ("finite", pa.bool_(), "whether state, matrices and reward are free of NaN and infinity"),

@@ -1,0 +1,5 @@
+"""``python -m jacdb`` is ``jacdb``."""
+
+from jacdb.cli import main
+
+main()

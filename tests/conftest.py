@@ -1,0 +1,56 @@
+"""Shared by all tests. JAX compilations dominate: what compiles is a session fixture, the cache persistent."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jacdb.ingest import runtime
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.pipeline import Request, ingest
+
+runtime.configure()
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def system() -> Callable[[str], System]:
+    """Environments, loaded once."""
+    loaded: dict[str, System] = {}
+
+    def load(name: str) -> System:
+        if name not in loaded:
+            loaded[name] = System.load(name)
+        return loaded[name]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def menagerie() -> None:
+    """For tests that need a robot's model."""
+    if not os.environ.get("MENAGERIE_ROOT"):
+        pytest.skip("MENAGERIE_ROOT names no checkout of MuJoCo Menagerie")
+
+
+@pytest.fixture(scope="session")
+def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that nobody changes: 3 episodes of CartpoleBalance, 40 steps each."""
+    root = tmp_path_factory.mktemp("cartpole")
+    ingest(Request("CartpoleBalance", episodes=3, steps=40), root)
+    return root
+
+
+def run_jacdb(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "jacdb", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+    )

@@ -1,0 +1,88 @@
+"""Episodes without a simulator, for what stores and queries them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from jacdb.ingest.episodes import Episode
+from jacdb.ingest.jacobians import ZERO_THRESHOLD
+from jacdb.ingest.patterns import zero_patterns
+from jacdb.ingest.writer import RunWriter
+from jacdb.schemas import CONTACT
+
+
+def episode(number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: type = np.float64) -> Episode:
+    """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite."""
+    steps, d_action = len(j_state), j_action.shape[2]
+    finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
+    zeros = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
+    ids, patterns = zero_patterns(*zeros)
+    last = np.arange(steps) == steps - 1
+
+    def counted(zero: np.ndarray) -> np.ma.MaskedArray:
+        return np.ma.masked_array(zero.sum((1, 2), dtype=np.int32), ~finite)
+
+    made = Episode(number)
+    made.append(
+        {
+            "state": np.zeros((steps, j_state.shape[1])),
+            "action": np.zeros((steps, d_action)),
+            "next_state": np.zeros((steps, j_state.shape[1])),
+            "reward": np.ones(steps),
+            "done": np.zeros(steps, bool),
+            "truncated": last,
+            "j_state": j_state.astype(dtype),
+            "j_action": j_action.astype(dtype),
+            "pattern_id": np.ma.masked_array(ids, ~finite),
+            "n_zero_state": counted(zeros[0]),
+            "n_zero_action": counted(zeros[1]),
+            "in_contact": np.zeros(steps, bool),
+            "n_contacts": np.zeros(steps, np.int32),
+            "contacts": pa.array([[]] * steps, pa.list_(CONTACT)),
+            "active": pa.array([["joint_limit:a"]] * steps, pa.list_(pa.string())),
+            "residual": np.zeros(steps),
+            "method": np.full(steps, "implicit"),
+            "finite": finite,
+        },
+        patterns,
+    )
+    return made
+
+
+def dataset(root: Path, env: str, episodes: list[Episode], run_id: str = "run-a") -> RunWriter:
+    """Write a finished run of these episodes; returns its writer."""
+    writer = RunWriter(root, env, "noise", run_id, pa.float64())
+    d_state, d_action = episodes[0].jacobian_shape
+    spaces = {"tangent": d_state, "action": d_action}
+    writer.write_axes(
+        [
+            {
+                "space": space,
+                "index": i,
+                "name": f"{space}{i}",
+                "joint": None,
+                "body": None,
+                "quantity": "q",
+                "unit": "1",
+            }
+            for space, size in spaces.items()
+            for i in range(size)
+        ]
+    )
+    for one in episodes:
+        writer.add(one)
+    writer.flush()
+    whole = dict.fromkeys(("episodes", "steps", "num_envs", "n_rows", "n_excluded", "n_recomputed"), 1)
+    numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "ctrl_dt", "sim_dt", "seconds"), 1e-12)
+    texts = {
+        "policy_config": "{}",
+        "versions": json.dumps({}),
+        "method": "implicit",
+        "dtype": "float64",
+        "held": [],
+    }
+    sizes = {"seed": 0, "d_state": d_state, "d_action": d_action, "schema_version": 1}
+    writer.write_run({**whole, **numbers, **texts, **sizes, "started": np.datetime64(0, "us").item()})
+    return writer

@@ -1,0 +1,125 @@
+"""The command line, as a process of its own: answers on stdout, one line on stderr when it says no."""
+
+import json
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+from conftest import run_jacdb
+
+NO_SIMULATOR = """
+import sys
+for name in ("jax", "jaxlib", "mujoco", "mujoco_playground", "brax", "flax"):
+    sys.modules[name] = None  # importing it raises ImportError
+"""
+
+
+def test_help_is_fast():
+    run_jacdb("--help")
+    best = min(_seconds("--help") for _ in range(5))
+    assert best < 0.5
+
+
+def _seconds(*words: str) -> float:
+    started = time.perf_counter()
+    assert run_jacdb(*words).returncode == 0
+    return time.perf_counter() - started
+
+
+def test_query_and_sql_in_every_format(cartpole, tmp_path):
+    data = ("--data", str(cartpole))
+    [row] = json.loads(run_jacdb("query", "global_sparsity", *data, "--format", "json").stdout)
+    assert (row["env"], row["d_state"], row["zero_state"], row["samples"]) == ("CartpoleBalance", 4, 3, 120)
+    assert run_jacdb("query", "global_sparsity", *data, "--format", "csv").stdout.startswith("env,d_state,d_action,")
+    assert "CartpoleBalance" in run_jacdb("query", "global_sparsity", *data).stdout
+    assert run_jacdb("query", "axes", *data, "--format", "markdown").stdout.startswith("| env")
+    out = tmp_path / "steps.parquet"
+    assert run_jacdb("query", "steps", *data, "--format", "parquet", "--out", str(out)).returncode == 0
+    assert len(pl.read_parquet(out)) == 120
+    counted = run_jacdb("sql", "select count(*) as n from steps", "--format", "csv", JACDB_DATA=str(cartpole))
+    assert counted.stdout == "n\n120\n"
+    nested = run_jacdb("sql", "select state from steps limit 1", *data, "--format", "csv").stdout
+    assert nested.startswith('state\n"[')
+
+
+def test_a_condition(cartpole):
+    ran = run_jacdb("query", "episodes", "--data", str(cartpole), "--where", "step < 7", "--format", "json")
+    assert len(json.loads(ran.stdout)) == 3  # of steps, not of episodes
+    ran = run_jacdb("query", "global_sparsity", "--data", str(cartpole), "--where", "step < 7", "--format", "json")
+    assert json.loads(ran.stdout)[0]["samples"] == 21
+
+
+def test_envs_lists_all_with_reasons():
+    rows = json.loads(run_jacdb("envs", "--format", "json").stdout)
+    assert len(rows) == 54
+    named = {row["env"]: row for row in rows}
+    assert (named["PandaPickCube"]["d_state"], named["PandaPickCube"]["ingest"]) == (38, "yes")
+    assert named["PandaRobotiqPushCube"]["ingest"].startswith("no: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ingest", "--env", "CheetaRun"], "CheetahRun"),
+        (["ingest", "--env", "PandaPickCubeCartesian"], "inverse kinematics"),
+        (["ingest", "--env", "CheetahRun", "--episodes", "-2"], "episodes=-2"),
+        (["ingest", "--env", "CheetahRun", "--episodes", "two"], "'two'"),
+        (["ingest", "--env", "CheetahRun", "--policy", "genius"], "'genius'"),
+        (["ingest", "--env", "CheetahRun", "--method", "magic"], "'magic'"),
+        (["ingest", "--env", "CheetahRun", "--data", __file__], "is a file"),
+        (["ingest"], "--env"),
+        (["query", "nosuch", "--data", "{data}"], "entry_zero_fraction"),
+        (["query", "steps", "--data", "{data}", "--env", "Cartpol"], "CartpoleBalance"),
+        (["query", "steps", "--data", "{data}", "--format", "xml"], "markdown"),
+        (["query", "steps", "--data", "{empty}"], "jacdb ingest"),
+        (["sql", "drop view steps", "--data", "{data}"], "only SELECT"),
+        (["sql", "select * from read_text('/etc/hosts')", "--data", "{data}"], "/etc/hosts"),
+        (["sql", "selec", "--data", "{data}"], "selec"),
+        (["nosuch"], "nosuch"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(words, told, cartpole, tmp_path):
+    filled = [word.format(data=cartpole, empty=tmp_path) for word in words]
+    default = tmp_path / "data"
+    ran = run_jacdb(*filled, JACDB_DATA=str(default))
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("jacdb: ") and ran.stderr.count("\n") == 1
+    assert told in ran.stderr
+    assert not default.exists()
+
+
+def test_no_models_and_no_network_is_one_line_with_both_remedies(tmp_path):
+    ran = run_jacdb(
+        "ingest", "--env", "PandaPickCube", "--data", str(tmp_path / "data"),
+        MENAGERIE_ROOT="", JACDB_MENAGERIE_URL=f"file://{tmp_path}/nowhere", XDG_CACHE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert ran.returncode == 2
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("jacdb: ") and "network" in last and "MENAGERIE_ROOT" in last
+    assert "Traceback" not in ran.stderr and not (tmp_path / "data").exists()
+
+
+def test_a_consumer_needs_no_simulator(cartpole):
+    """import jacdb, every view and every reading command, with JAX and MuJoCo out of reach."""
+    script = f"""{NO_SIMULATOR}
+import jacdb
+from jacdb import queries
+from jacdb.catalog import fetch
+with jacdb.open({str(cartpole)!r}) as dataset:
+    assert all(len(fetch(dataset.view(name))) for name in queries.VIEWS)
+from jacdb.cli import main
+sys.argv = ["jacdb", *sys.argv[1:]]
+main()
+"""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+
+    for words in (["envs"], ["query", "global_sparsity", "--data", str(cartpole)]):
+        ran = run(*words)
+        assert (ran.returncode, ran.stderr) == (0, "")
+    ran = run("ingest", "--env", "CheetahRun")
+    assert ran.returncode == 2 and "pip install 'jacdb[ingest]'" in ran.stderr

@@ -1,0 +1,73 @@
+"""Contacts against MuJoCo's C engine."""
+
+import mujoco
+import numpy as np
+import pytest
+
+import jacdb
+from jacdb.ingest.constraints import geom_names, switch_names
+from jacdb.ingest.pipeline import Request, ingest
+
+
+@pytest.fixture(scope="module")
+def cheetah(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cheetah")
+    ingest(Request("CheetahRun", episodes=8, steps=60), root)
+    with jacdb.open(root) as dataset:
+        yield dataset
+
+
+def test_contacts_are_those_of_the_c_engine(cheetah, system):
+    """CheetahRun takes one physics step per control step: its contacts are those at the stored state."""
+    model = system("CheetahRun").mj_model
+    data, names = mujoco.MjData(model), geom_names(model)
+    rows = cheetah.sql("select state, action, contacts, n_contacts from steps where residual < 1e-10").pl()
+    touching = 0
+    for row in rows.sample(100, seed=0).iter_rows(named=True):
+        data.qpos[:], data.qvel[:] = np.split(np.array(row["state"]), 2)
+        data.ctrl[:] = row["action"]
+        mujoco.mj_forward(model, data)
+        expected: dict[tuple[str, str], list[float]] = {}
+        for i, contact in enumerate(data.contact):
+            if contact.dist < contact.includemargin:
+                force = np.zeros(6)
+                mujoco.mj_contactForce(model, data, i, force)
+                pair = tuple(names[geom] for geom in sorted(contact.geom))
+                distance, normal = expected.get(pair, (np.inf, 0.0))
+                expected[pair] = [min(distance, contact.dist), normal + force[0]]
+        found = {(c["geom1"], c["geom2"]): [c["distance"], c["normal_force"]] for c in row["contacts"]}
+        assert found.keys() == expected.keys()
+        assert row["n_contacts"] == len(found)
+        for pair, values in found.items():
+            np.testing.assert_allclose(values, expected[pair], rtol=1e-6, atol=1e-9)
+        touching += bool(found)
+    assert 10 < touching < 90
+
+
+def test_active_names_limits_and_clipped_actuators(cheetah, system):
+    model = system("CheetahRun").mj_model
+    joints = [i for i in range(model.njnt) if model.jnt_limited[i]]
+    rows = cheetah.sql("select state, action, active from steps").pl()
+    for row in rows.iter_rows(named=True):
+        qpos = row["state"][: model.nq]
+        expected = {
+            f"joint_limit:{model.joint(i).name}"
+            for i in joints
+            if not model.jnt_range[i, 0] <= qpos[model.jnt_qposadr[i]] <= model.jnt_range[i, 1]
+        }
+        expected |= {f"ctrl_clip:{model.actuator(i).name}" for i, u in enumerate(row["action"]) if abs(u) >= 1}
+        assert set(row["active"]) == expected
+
+
+def test_sparsity_follows_contact(cheetah):
+    """The paper's reading of Figures 5 and 6, in one query: two values, and the ground tells them apart."""
+    pushed = "len(list_filter(contacts, lambda c: c.normal_force > 0)) > 0"
+    found = cheetah.sql(f"select distinct {pushed} as pushed, n_zero_state from steps").fetchall()
+    assert sorted(found) == [(False, 79), (True, 17)]
+
+
+@pytest.mark.parametrize("name", ["BallInCup", "FingerSpin", "PandaPickCube"])
+def test_every_switch_has_a_name_of_its_own(name, system, menagerie):
+    names = switch_names(system(name).mj_model)
+    assert len(names) == len(set(names)) > 0
+    assert all(":" in switch for switch in names)

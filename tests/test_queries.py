@@ -1,0 +1,111 @@
+"""Views: given rows and expected rows, and NumPy as a second engine, straight from the matrices."""
+
+import numpy as np
+import polars as pl
+import pytest
+from synthetic import dataset, episode
+
+import jacdb
+from jacdb import queries, schemas
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Two environments of odd sizes, two runs, NaN rows, a one-step episode, a pattern that never changes."""
+    root = tmp_path_factory.mktemp("mixed")
+    kept: dict[str, list[np.ndarray]] = {"Busy": [], "Still": []}
+    for run in ("run-a", "run-b"):
+        episodes = []
+        for number, steps in enumerate((30, 1, 17)):
+            j = RNG.normal(size=(steps, 3, 5)) * (RNG.random((steps, 3, 5)) < 0.7)
+            j[:, 2, 0] = 1e-13  # under the threshold, and no zero
+            j[RNG.random(steps) < 0.1, 1, 1] = np.nan
+            episodes.append(episode(number, j[..., :3], j[..., 3:]))
+            kept["Busy"].append(j)
+        dataset(root, "Busy", episodes, run)
+    still = np.tile(np.eye(2, 3), (25, 1, 1))
+    kept["Still"].append(still)
+    dataset(root, "Still", [episode(0, still[..., :2], still[..., 2:])])
+    with jacdb.open(root) as opened:
+        yield opened, {env: np.concatenate(parts) for env, parts in kept.items()}
+
+
+def finite_zeros(j: np.ndarray) -> tuple[np.ndarray, int]:
+    """Zero masks of finite steps, and how many are not."""
+    finite = np.isfinite(j).all((1, 2))
+    return np.abs(j[finite]) < 1e-12, int((~finite).sum())
+
+
+@pytest.mark.parametrize("env", ["Busy", "Still"])
+def test_global_sparsity_agrees_with_numpy(env, mixed):
+    opened, matrices = mixed
+    zero, excluded = finite_zeros(matrices[env])
+    d = zero.shape[1]
+    state, action = zero[..., :d].all(0).sum(), zero[..., d:].all(0).sum()
+    [row] = opened.global_sparsity(env).to_dicts()
+    assert row == {
+        "env": env,
+        "d_state": d,
+        "d_action": zero.shape[2] - d,
+        "zero_state": state,
+        "zero_state_pct": pytest.approx(100 * state / d**2, abs=0.005),
+        "zero_action": action,
+        "zero_action_pct": pytest.approx(100 * action / (d * (zero.shape[2] - d)), abs=0.005),
+        "samples": len(zero),
+        "excluded": excluded,
+    }
+
+
+@pytest.mark.parametrize("env", ["Busy", "Still"])
+def test_entry_zero_fraction_agrees_with_numpy(env, mixed):
+    opened, matrices = mixed
+    zero, excluded = finite_zeros(matrices[env])
+    d = zero.shape[1]
+    found = opened.entry_zero_fraction(env)
+    assert found["samples"].unique().to_list() == [len(zero)]
+    assert found["excluded"].unique().to_list() == [excluded]
+    for jacobian, part in (("state", zero[..., :d]), ("action", zero[..., d:])):
+        table = found.filter(pl.col("jacobian") == jacobian)
+        fraction = np.full(part.shape[1:], np.nan)
+        fraction[table["row"], table["col"]] = table["zero_fraction"]
+        np.testing.assert_allclose(fraction, part.mean(0), atol=1e-15)
+        space = "tangent" if jacobian == "state" else "action"
+        assert table["row_name"].to_list() == [f"tangent{i}" for i in table["row"]]
+        assert table["col_name"].to_list() == [f"{space}{i}" for i in table["col"]]
+
+
+def test_patterns_have_exactly_their_entries_as_bits(mixed):
+    opened, matrices = mixed
+    [still] = opened.sql("select zero_state::varchar as s, zero_action::varchar as a, counts, n_zero_state"
+                         " from patterns where env = 'Still'").pl().to_dicts()  # fmt: skip
+    assert still == {"s": "0110", "a": "11", "counts": 25, "n_zero_state": 2}
+    counts = opened.sql("select sum(counts) as n, count(*) as kinds from patterns where env = 'Busy'").fetchall()[0]
+    zero, _ = finite_zeros(matrices["Busy"])
+    assert counts[0] == len(zero)
+    # patterns are a run's own; the two runs of Busy hold half of the matrices each
+    halves = np.array_split(matrices["Busy"], 2)
+    assert counts[1] == sum(len(np.unique(finite_zeros(half)[0], axis=0)) for half in halves)
+
+
+def test_a_condition_on_steps_reaches_every_statistic(mixed):
+    opened, matrices = mixed
+    with opened.where("step < 5 and run_id = 'run-a'") as some:
+        [row] = some.global_sparsity("Busy").to_dicts()
+        first = np.concatenate([part[:5] for part in np.split(matrices["Busy"], [30, 31, 48])[:3]])
+        zero, excluded = finite_zeros(first)
+        assert (row["samples"], row["excluded"]) == (len(zero), excluded)
+        assert row["zero_state"] == zero[..., :3].all(0).sum()
+        assert some.entry_zero_fraction("Busy")["samples"][0] == len(zero)
+
+
+@pytest.mark.parametrize("name", queries.VIEWS)
+def test_documented_columns_are_the_emitted_ones(name, mixed):
+    opened, _ = mixed
+    header = queries.header(name)
+    assert (header["grain"] and header["question"].endswith(")")) or "?" in header["question"]
+    documented = header["columns"].split()
+    if "jacdb.schemas." in documented:
+        documented = {table.name: table for table in schemas.TABLES}[name].schema.names
+    assert opened.view(name).columns == documented

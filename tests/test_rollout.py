@@ -1,0 +1,123 @@
+"""Rows of a rollout: reproducible, complete, and no row of two episodes."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from mujoco_playground._src.wrapper import Wrapper
+
+import jacdb
+from jacdb.errors import UsageError
+from jacdb.ingest.pipeline import Request, ingest
+from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
+from jacdb.ingest.rollout import Rollout, chunk_steps
+
+REQUEST = Request("CartpoleBalance", episodes=3, steps=40)
+
+
+def rows(root):
+    with jacdb.open(root) as dataset:
+        return dataset.sql("from steps order by episode, step").pl()
+
+
+def test_one_seed_gives_the_same_rows_and_another_does_not(cartpole, tmp_path):
+    first = rows(cartpole)
+    ingest(REQUEST, tmp_path / "again")
+    assert rows(tmp_path / "again").equals(first)
+    ingest(dataclasses.replace(REQUEST, seed=1), tmp_path / "other")
+    other = rows(tmp_path / "other")
+    assert not np.array_equal(other["state"].to_list(), first["state"].to_list())
+    assert set(other["run_id"]).isdisjoint(first["run_id"])
+
+
+def test_an_episode_does_not_depend_on_its_neighbours(cartpole, tmp_path):
+    """One slot, three episodes after each other, against three slots: the same but for rounding."""
+    ingest(dataclasses.replace(REQUEST, num_envs=1), tmp_path)
+    alone, beside = rows(tmp_path), rows(cartpole)
+    for column in ("state", "action", "next_state", "j_state", "j_action"):
+        a, b = (np.array(table[column].to_list()) for table in (alone, beside))
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    assert alone["n_zero_state"].equals(beside["n_zero_state"])
+
+
+def test_a_row_starts_where_the_row_before_ended(cartpole):
+    table = rows(cartpole)
+    assert table["step"].to_list() == [*range(40)] * 3
+    assert table.filter(table["truncated"])["step"].to_list() == [39] * 3
+    state, after = (np.array(table[column].to_list()).reshape(3, 40, 4) for column in ("state", "next_state"))
+    assert np.array_equal(state[:, 1:], after[:, :-1])
+    assert len({tuple(start) for start in state[:, 0]}) == 3
+
+
+class EndsEarly(Wrapper):
+    """CartpoleBalance that ends when the cart is a finger's breadth from the middle."""
+
+    def step(self, state, action):
+        after = self.env.step(state, action)
+        return after.replace(done=(jnp.abs(after.data.qpos[0]) > 0.05).astype(float))
+
+
+def test_an_episode_that_ends_early_makes_room_for_the_next(system):
+    loaded = dataclasses.replace(system("CartpoleBalance"), env=EndsEarly(system("CartpoleBalance").env))
+    rollout = Rollout(loaded, NoisePolicy(), "implicit", 0, range(7), 100, num_envs=2)
+    episodes = {episode.number: episode for episode in rollout.run()}
+    assert sorted(episodes) == [*range(7)]
+    lengths = set()
+    for episode in episodes.values():
+        place = np.concatenate([piece["next_state"][:, 0] for piece in episode.pieces])
+        done = np.concatenate([piece["done"] for piece in episode.pieces])
+        assert np.array_equal(done, np.abs(place) > 0.05)  # the state before any reset
+        assert not done[:-1].any() and (done[-1] or episode.n_steps == 100)
+        summary = episode.summary()
+        assert (summary["n_steps"], summary["done"]) == (len(place), bool(done[-1]))
+        assert summary["truncated"] == (not done[-1])
+        lengths.add(len(place))
+    assert len(lengths) > 1
+
+
+def test_a_repeat_changes_nothing_and_resume_wants_something_to_resume(cartpole, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in cartpole.rglob("*.parquet")}
+    assert ingest(REQUEST, cartpole).was_there
+    assert {path: path.stat().st_mtime_ns for path in cartpole.rglob("*.parquet")} == before
+    with pytest.raises(UsageError, match="nothing to resume"):
+        ingest(REQUEST, tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_finite_differences_agree_and_see_no_zeros(tmp_path):
+    """--method fd: the C engine's own, from the same states."""
+    ingest(dataclasses.replace(REQUEST, episodes=1, steps=10, method="fd", dtype="float64"), tmp_path / "fd")
+    ingest(dataclasses.replace(REQUEST, episodes=1, steps=10, dtype="float64"), tmp_path / "implicit")
+    fd, implicit = rows(tmp_path / "fd"), rows(tmp_path / "implicit")
+    assert fd["method"].unique().to_list() == ["fd"]
+    np.testing.assert_allclose(fd["j_state"].to_list(), implicit["j_state"].to_list(), atol=1e-7)
+    np.testing.assert_allclose(fd["j_action"].to_list(), implicit["j_action"].to_list(), atol=1e-7)
+
+
+def test_the_zero_policy_acts_with_zeros(tmp_path):
+    ingest(dataclasses.replace(REQUEST, policy=ZeroPolicy(), episodes=1, steps=10), tmp_path)
+    assert set(np.ravel(rows(tmp_path)["action"].to_list())) == {0.0}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"episodes": 0},
+        {"steps": -1},
+        {"num_envs": 0},
+        {"seed": -1},
+        {"method": "magic"},
+        {"dtype": "int8"},
+        {"memory": 0},
+    ],
+)
+def test_impossible_requests_are_refused_with_the_value(wrong):
+    with pytest.raises(UsageError, match=str(next(iter(wrong.values())))):
+        dataclasses.replace(REQUEST, **wrong)
+
+
+@pytest.mark.parametrize(("steps", "chunk"), [(1, 1), (10, 10), (150, 30), (1000, 25), (997, 32)])
+def test_chunks_waste_little(steps, chunk):
+    assert -(-steps // chunk_steps(steps)) * chunk_steps(steps) <= -(-steps // chunk) * chunk
+    assert chunk_steps(steps) <= 32

@@ -1,0 +1,125 @@
+"""What is written is what is read, and a run that stopped goes on without a row lost or doubled."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from synthetic import dataset, episode
+
+import jacdb
+from jacdb import schemas
+from jacdb.ingest.patterns import zero_patterns
+from jacdb.ingest.writer import RunWriter
+
+RNG = np.random.default_rng(0)
+AWKWARD = np.array([[np.nan, np.inf, -np.inf], [5e-324, -0.0, 1e308], [1e-12, 9.9e-13, -1.0]])
+
+
+def matrices(steps: int, zeros: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    j = RNG.normal(size=(steps, 3, 5)) * (RNG.random((steps, 3, 5)) > zeros)
+    return j[..., :3], j[..., 3:]
+
+
+def test_matrices_come_back_as_they_were(tmp_path):
+    j_state, j_action = matrices(7)
+    j_state[2] = AWKWARD
+    dataset(tmp_path, "E", [episode(0, j_state, j_action)])
+    with jacdb.open(tmp_path) as opened:
+        rows = opened.sql("from steps order by step").pl()
+    assert np.array_equal(np.array(rows["j_state"].to_list()), j_state, equal_nan=True)
+    assert np.array_equal(np.array(rows["j_action"].to_list()), j_action)
+    assert rows["finite"].to_list() == [True, True, False, True, True, True, True]
+    assert rows["pattern_id"].null_count() == rows["n_zero_state"].null_count() == 1
+
+
+def test_float32_is_stored_as_such_and_zeros_are_decided_before(tmp_path):
+    j_state = np.full((1, 3, 3), 1e-60)  # zero in float32, and below the threshold before
+    j_state[0, 0, 0] = 1 + 1e-9
+    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float32())
+    writer.add(episode(0, j_state, np.ones((1, 3, 2)), dtype=np.float32))
+    writer.flush()
+    table = pq.read_table(next(tmp_path.glob("steps/*/*/part-00000.parquet")), partitioning=None)
+    assert table.schema.field("j_state").type == pa.list_(pa.list_(pa.float32()))
+    assert table["j_state"].to_pylist()[0][0][0] == 1.0
+    assert table["n_zero_state"].to_pylist() == [8]
+
+
+@pytest.mark.parametrize("table", schemas.TABLES, ids=lambda table: table.name)
+def test_files_have_the_schema(table, cartpole):
+    for path in cartpole.glob(f"{table.name}/env=*/run=*/*.parquet"):
+        found = pq.read_schema(path)
+        assert found.names == table.schema.names
+        assert found.types == table.schema.types
+        assert found.metadata[schemas.VERSION_KEY] == str(schemas.SCHEMA_VERSION).encode()
+
+
+def test_matrices_are_split_and_not_coded_by_dictionary(cartpole):
+    [path] = cartpole.glob("steps/*/*/*.parquet")
+    group = pq.read_metadata(path).row_group(0)
+    columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    matrix = columns["j_state.list.element.list.element"]
+    assert "BYTE_STREAM_SPLIT" in matrix.encodings and not matrix.has_dictionary_page
+    assert matrix.compression == "ZSTD" and matrix.has_offset_index
+    assert columns["pattern_id"].has_dictionary_page
+
+
+def test_a_pattern_is_stored_once_and_its_id_means_the_same_everywhere(tmp_path):
+    zero = RNG.random((6, 3, 3)) < 0.5
+    zero[3:] = zero[:3]
+    ids, patterns = zero_patterns(zero, np.zeros((6, 3, 2), bool))
+    assert len(patterns) == 3 and np.array_equal(ids[:3], ids[3:]) and (ids >= 0).all()
+    again, _ = zero_patterns(zero[::-1], np.zeros((6, 3, 2), bool))
+    assert np.array_equal(again, ids[::-1])
+    other, _ = zero_patterns(zero, np.ones((6, 3, 2), bool))
+    assert not set(other) & set(ids)
+
+
+def test_parts_hold_whole_episodes_and_no_pattern_twice(tmp_path):
+    episodes = [episode(number, *matrices(20, zeros=0.0)) for number in range(6)]
+    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=2 * episodes[0].nbytes)
+    for one in episodes:
+        writer.add(one)
+    writer.flush()
+    assert len(list(tmp_path.glob("steps/*/*/part-*.parquet"))) == 3
+    assert len(list(tmp_path.glob("patterns/*/*/part-*.parquet"))) == 1  # all show one pattern
+    for path in tmp_path.glob("steps/*/*/part-*.parquet"):
+        steps = pq.read_table(path, columns=["episode", "step"], partitioning=None)
+        assert steps["step"].to_pylist() == [*range(20)] * 2
+
+
+@pytest.mark.parametrize("lost", ["episodes", "steps and episodes"])
+def test_a_run_that_stopped_goes_on(tmp_path, lost):
+    """The last flush was cut short: its number is dropped whole, and its episodes are wanted again."""
+    episodes = [episode(number, *matrices(10)) for number in range(4)]
+    size = 2 * episodes[0].nbytes
+    stopped = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
+    stopped.write_axes([])
+    for one in episodes:
+        stopped.add(one)
+    for table in lost.split(" and "):
+        next(tmp_path.glob(f"{table}/*/*/part-00001.parquet")).unlink()
+    (next(tmp_path.glob("steps/*/*/")) / "part-00002.999.tmp").write_bytes(b"half a file")
+
+    resumed = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
+    assert resumed.resume() == {0, 1}
+    for one in episodes[2:]:
+        resumed.add(one)
+    resumed.flush()
+    assert not list(tmp_path.rglob("*.tmp"))
+    with jacdb.open(tmp_path) as opened:
+        counted = opened.sql("select episode, count(*) from steps group by all order by all").fetchall()
+        stored = np.array(opened.sql("from steps order by episode, step").pl()["j_state"].to_list())
+        assert sum(opened.sql("from patterns").pl()["counts"]) == 40
+    assert counted == [(0, 10), (1, 10), (2, 10), (3, 10)]
+    expected = np.concatenate([one.pieces[0]["j_state"] for one in episodes])
+    assert np.array_equal(stored, expected)
+
+
+def test_versions_and_settings_are_in_the_run(cartpole):
+    with jacdb.open(cartpole) as opened:
+        [run] = opened.sql("from runs").pl().to_dicts()
+    assert json.loads(run["versions"]).keys() >= {"jax", "mujoco", "mujoco-mjx", "playground", "jacdb"}
+    assert json.loads(run["policy_config"]) == {"name": "noise", "beta": 0.5, "scale": 1.0}
+    assert (run["n_rows"], run["episodes"], run["steps"]) == (120, 3, 40)
