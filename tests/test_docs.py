@@ -1,0 +1,45 @@
+"""What the documentation says is what happens."""
+
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_fresh(name):
+    assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python docs/generate.py"
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    """The jacdb commands in order, then the Python, in one folder, as a newcomer would."""
+    environment = {name: value for name, value in os.environ.items() if name != "JACDB_DATA"}
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("jacdb ")]
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        command = [sys.executable, "-m", "jacdb", *words[1:]]
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
+    [python] = blocks("python")
+    ran = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0 and "CartpoleBalance" in ran.stdout, ran.stderr
+
+
+def test_every_local_link_leads_somewhere():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
