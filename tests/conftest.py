@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jacdb.ingest import runtime
+from jacdb.errors import UsageError
+from jacdb.ingest import assets, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.pipeline import Request, ingest
 
@@ -32,9 +33,11 @@ def system() -> Callable[[str], System]:
 
 @pytest.fixture(scope="session")
 def menagerie() -> None:
-    """For tests that need a robot's model."""
-    if not os.environ.get("MENAGERIE_ROOT"):
-        pytest.skip("MENAGERIE_ROOT names no checkout of MuJoCo Menagerie")
+    """For tests that need the Panda's model: from MENAGERIE_ROOT, the user's cache, or the network."""
+    try:
+        assets.provide(["franka_emika_panda"])
+    except UsageError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
