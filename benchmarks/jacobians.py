@@ -19,10 +19,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from mujoco import mjx
 
-from jacdb.ingest import jacobians, oracle
+from jacdb.ingest import dynamics, jacobians, oracle
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput
 
@@ -52,8 +53,12 @@ def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
     def jacobian(start: PhysicsInput) -> tuple:
         def step(qpos, qvel, ctrl):
             data = template.replace(**start._asdict()).replace(qpos=qpos, qvel=qvel, ctrl=ctrl)
-            for _ in range(system.env.n_substeps):
-                data = mjx.step(system.mjx_model, data)
+
+            def one(now, _):
+                after = mjx.step(system.mjx_model, now)
+                return dynamics.typed_like(after, now), None
+
+            data, _ = jax.lax.scan(one, data, None, system.env.n_substeps)
             return data.qpos, data.qvel
 
         return jax.jacfwd(step, (0, 1, 2))(start.qpos, start.qvel, start.ctrl)
@@ -63,8 +68,15 @@ def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
 
 def finite_differences(system: System, inputs: PhysicsInput) -> Callable[[], None]:
     singles = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), inputs) for i in range(len(inputs.qpos))]
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    return lambda: list(pool.map(lambda single: oracle.finite_difference(system, single), singles))
+    threads = os.cpu_count() or 1
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    scratch = [mujoco.MjData(system.mj_model) for _ in range(threads)]
+
+    def share(thread: int) -> None:
+        for single in singles[thread::threads]:
+            oracle.finite_difference(system, single, data=scratch[thread])
+
+    return lambda: list(pool.map(share, range(threads)))
 
 
 def compiled(function: Callable, inputs: PhysicsInput) -> tuple[Callable[[], None], float]:

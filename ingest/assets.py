@@ -4,8 +4,8 @@ Playground would clone the whole of it, gigabytes, on first use. jacdb looks int
 user's; without one, it fetches the needed folders of the commit that Playground pins into the user's cache.
 """
 
+import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -38,6 +38,11 @@ def provide(robots: Iterable[str], report: Callable[[str], None] = lambda doing:
     own = os.environ.get("MENAGERIE_ROOT")
     root = _checked(Path(own), robots) if own else _fetched(robots, report)
     mjx_env.MENAGERIE_PATH = epath.Path(root)
+
+
+def found_in() -> str:
+    """The folder that Playground reads robots from."""
+    return str(mjx_env.MENAGERIE_PATH)
 
 
 def _checked(root: Path, robots: list[str]) -> Path:
@@ -93,9 +98,8 @@ def fetch(url: str, commit: str, robots: list[str], root: Path, report: Callable
         for robot in robots:
             if not (Path(work) / robot).is_dir():
                 raise UsageError(f"{url} has no {robot} at commit {commit[:10]}: set MENAGERIE_ROOT to a checkout")
-            # Another process may have been faster; its copy is as good.
-            if not (root / robot).is_dir():
-                shutil.move(Path(work) / robot, root / robot)
+            with contextlib.suppress(OSError):  # another process was faster; its copy is as good
+                (Path(work) / robot).rename(root / robot)
 
 
 def _git(folder: str, *arguments: str, report: Callable[[str], None] = lambda line: None) -> None:

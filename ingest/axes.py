@@ -22,12 +22,11 @@ def describe(system: System) -> list[dict[str, Any]]:
 
     Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities
     in qvel's coordinates, then ctrl where it is state. ``state`` is what is stored to resume from: qpos, qvel,
-    act, and the same ctrl. ``action`` is u.
+    and the same ctrl. ``action`` is u.
     """
     model, spec = system.mj_model, system.spec
     tangent = [*_positions(model, quaternions=False), *_velocities(model)]
     state = [*_positions(model, quaternions=True), *_velocities(model)]
-    state += [_axis(f"act{i}", None, None, "activation", "1") for i in range(model.na)]
     if spec.ctrl_is_state:
         tangent += _controls(model)
         state += _controls(model)

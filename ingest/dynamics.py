@@ -24,6 +24,7 @@ from mujoco.mjx._src import math as mjx_math
 from mujoco_playground import MjxEnv, State
 from mujoco_playground._src import mjx_env
 
+from jacdb.errors import UsageError
 from jacdb.ingest import environments, runtime
 from jacdb.ingest.environments import EnvSpec
 
@@ -43,7 +44,10 @@ class System:
     def load(cls, name: str, report: Callable[[str], None] = lambda doing: None) -> "System":
         """Load an environment; see :func:`environments.load` for what it raises."""
         runtime.configure()
-        return cls(environments.find(name), environments.load(name, report))
+        system = cls(environments.find(name), environments.load(name, report))
+        if system.mj_model.na:
+            raise UsageError(f"{name} has actuators with activations, which are not part of the state yet")
+        return system
 
     @property
     def mj_model(self) -> mujoco.MjModel:
@@ -90,12 +94,9 @@ def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
-def ctrl_map(system: System, state: State) -> tuple[Callable[..., Array], Float[Array, " nq"]]:
-    """The environment's map to ctrl, and the positions that its physics starts from.
-
-    Returns:
-        A function of (dq, ctrl, action), dq in tangent space, that gives the ctrl handed to the physics.
-    """
+def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " nu"]]:
+    """The environment's map to ctrl: a function of (dq, ctrl, action), dq in tangent space, that gives the ctrl
+    handed to the physics."""
 
     def applied(dq: Float[Array, " nv"], ctrl: Float[Array, " nu"], action: Array) -> Float[Array, " nu"]:
         qpos = state.data.qpos + tangent_lift(system.mj_model, state.data.qpos) @ dq
@@ -108,12 +109,12 @@ def ctrl_map(system: System, state: State) -> tuple[Callable[..., Array], Float[
         env_step(system.env, state.replace(data=state.data.replace(qpos=qpos, ctrl=ctrl)), action, look)
         return seen[0]
 
-    return applied, state.data.qpos
+    return applied
 
 
 def state_vector(system: System, data: mjx.Data) -> Float[Array, " n"]:
-    """What is stored of a state: qpos, qvel, act, and ctrl where it is state."""
-    parts = [data.qpos, data.qvel, data.act]
+    """What is stored of a state: qpos, qvel, and ctrl where it is state."""
+    parts = [data.qpos, data.qvel]
     return jnp.concatenate([*parts, data.ctrl] if system.spec.ctrl_is_state else parts)
 
 

@@ -121,5 +121,13 @@ def load(name: str, report: Callable[[str], None] = lambda doing: None) -> "MjxE
     # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.
     mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)
     assets.provide(spec.robots, report)
-    # Every environment defaults to impl='warp', which has no derivatives.
-    return registry.load(name, config_overrides={"impl": "jax"})
+    try:
+        # Every environment defaults to impl='warp', which has no derivatives.
+        return registry.load(name, config_overrides={"impl": "jax"})
+    except (ValueError, OSError) as error:
+        if not spec.robots:
+            raise
+        raise UsageError(
+            f"the models of {' and '.join(spec.robots)} in {assets.found_in()} are broken"
+            f" ({str(error).strip().splitlines()[0]}): name another checkout in MENAGERIE_ROOT, or delete that folder"
+        ) from error

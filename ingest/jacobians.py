@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 from mujoco import mjx
@@ -44,11 +45,11 @@ RESIDUAL_TOLERANCE = 1e-6
 
 
 class PhysicsJacobian(NamedTuple):
-    """Derivative of (q', v') over all substeps, in tangent space."""
+    """Derivative of (q', v') over all substeps, in tangent space: d_physics is 2 nv."""
 
-    by_state: Float[Array, "2*nv 2*nv"]
-    by_ctrl: Float[Array, "2*nv nu"]
-    residual: Float[Array, ""]  # the largest of the substeps' (see solver_residual)
+    by_state: Float[Array | np.ndarray, "d_physics d_physics"]
+    by_ctrl: Float[Array | np.ndarray, "d_physics nu"]
+    residual: Float[Array | np.ndarray, ""]  # the largest of the substeps' (see solver_residual)
 
 
 class CtrlJacobian(NamedTuple):
@@ -64,7 +65,6 @@ class PhysicsInput(NamedTuple):
 
     qpos: Float[Array, " nq"]
     qvel: Float[Array, " nv"]
-    act: Float[Array, " na"]
     ctrl: Float[Array, " nu"]
     qacc_warmstart: Float[Array, " nv"]
     mocap_pos: Float[Array, "nmocap 3"]
@@ -132,7 +132,7 @@ def compose(
         table: positions and velocities in tangent space, then ctrl where it is state.
     """
     nv = system.mjx_model.nv
-    by_state, by_action = physics.by_state, physics.by_ctrl @ ctrl.by_action
+    by_state, by_action = jnp.asarray(physics.by_state), jnp.asarray(physics.by_ctrl) @ ctrl.by_action
     if system.spec.action_map == "qpos":
         by_state = by_state.at[:, :nv].add(physics.by_ctrl @ ctrl.by_qpos)
     if system.spec.ctrl_is_state:
@@ -146,7 +146,7 @@ def compose(
 
 def _ctrl_jacobian(system: System, state: State, action: Array) -> CtrlJacobian:
     """Differentiate the environment's map from action to ctrl; only by what the map is said to read."""
-    applied, _ = dynamics.ctrl_map(system, state)
+    applied = dynamics.ctrl_map(system, state)
     nv, nu = system.mjx_model.nv, system.mjx_model.nu
     still, ctrl = jnp.zeros(nv), state.data.ctrl
     kind = system.spec.action_map
@@ -164,7 +164,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
     nv, mj = model.nv, system.mj_model
     lift = dynamics.tangent_lift(mj, data.qpos)
 
-    def flow(x: Float[Array, " 2*nv+nu"]) -> tuple[Array, tuple]:
+    def flow(x: Float[Array, " d_all"]) -> tuple[Array, tuple]:
         dq, dv, du = jnp.split(x, [nv, 2 * nv])
         start = data.replace(qpos=data.qpos + lift @ dq, qvel=data.qvel + dv, ctrl=data.ctrl + du)
 
@@ -224,7 +224,7 @@ def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
 
 def _differentiate_substep(
     system: System, model: mjx.Model, forwarded: mjx.Data, after: mjx.Data
-) -> tuple[Float[Array, "2*nv 2*nv"], Float[Array, "2*nv nu"]]:
+) -> tuple[Float[Array, "d_physics d_physics"], Float[Array, "d_physics nu"]]:
     """Derivative of one physics step by (dq, v) and by ctrl."""
     nv, h, mj = model.nv, model.opt.timestep, system.mj_model
     acceleration = (after.qvel - forwarded.qvel) / h  # a', discrete

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import mujoco
 import numpy as np
 import pyarrow as pa
 
-from jacdb import schemas
+from jacdb import catalog, schemas
 from jacdb._version import __version__
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import axes, environments
@@ -29,6 +31,7 @@ from jacdb.ingest.writer import RunWriter
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
 MAX_ENVS = 64
+MAX_COUNT = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Request:
         seed: of resets and policy noise.
         method: ``implicit``, ``autodiff`` or ``fd``.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
-        memory: bytes that the matrices of unfinished episodes may take on the host.
+        memory: GiB that the matrices of unfinished episodes may take on the host.
     """
 
     env: str
@@ -55,13 +58,13 @@ class Request:
     seed: int = 0
     method: Method = "implicit"
     dtype: str = "float32"
-    memory: float = 2**30
+    memory: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("episodes", "steps", "num_envs"):
             value = getattr(self, name)
-            if value is not None and not 1 <= value < 2**31:
-                raise UsageError(f"{name}={value}: give a whole number from 1 to 2147483647")
+            if value is not None and not 1 <= value <= MAX_COUNT:
+                raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed={self.seed}: give a whole number from 0 to 2^63 - 1")
         if self.method not in METHODS:
@@ -69,7 +72,7 @@ class Request:
         if self.dtype not in ("float32", "float64"):
             raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
         if not (math.isfinite(self.memory) and self.memory > 0):
-            raise UsageError(f"memory={self.memory}: give a positive number of bytes")
+            raise UsageError(f"memory={self.memory}: give a positive number of GiB")
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,13 @@ def ingest(
         UsageError: the request can't be right; nothing was written.
         FailureError: it was right and could not be carried out.
     """
+    environments.find(request.env)
     root = _usable_root(root)
-    spec = environments.find(request.env)
     system = System.load(request.env, lambda doing: report(Progress(doing, 0, 0)))
     steps = request.steps or int(system.env._config.episode_length)
-    num_envs = request.num_envs or _envs_in_memory(request, spec, steps)
-    num_envs = min(num_envs, request.episodes)
-    run_id = _run_id(request, steps, num_envs)
+    num_envs = _envs_in_memory(request, system.spec, steps)
+    model = _model_hash(system)
+    run_id = _run_id(request, steps, num_envs, model)
 
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
     writer = RunWriter(root, request.env, request.policy.name, run_id, jacobian)
@@ -133,35 +136,57 @@ def ingest(
 
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {run_id}; leave out --resume to begin it")
-    if writer.is_finished():
-        return result(was_there=True)
     try:
-        there = writer.resume()
-        writer.write_axes(axes.describe(system))
-        wanted = [number for number in range(request.episodes) if number not in there]
-        rollout = Rollout(
-            system,
-            request.policy,
-            request.method,
-            request.seed,
-            wanted,
-            steps,
-            num_envs,
-            dtype=np.dtype(request.dtype).type,
-            report=report,
-        )
-        for episode in rollout.run():
-            writer.add(episode)
-        report(Progress("writing", 0, 0))
-        writer.flush()
-        done = result(was_there=False)
-        writer.write_run(_run_row(request, system, steps, num_envs, started, done))
-    except OSError as error:
+        if writer.is_finished():
+            return result(was_there=True)
+        with writer.alone():
+            there = writer.resume()
+            writer.write_axes(axes.describe(system))
+            wanted = [number for number in range(request.episodes) if number not in there]
+            if wanted:
+                _roll_out(request, system, wanted, steps, num_envs, writer, report)
+            done = result(was_there=False)
+            writer.write_run(_run_row(request, system, steps, num_envs, model, started, done))
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise FailureError(
-            f"could not write to {root}: {error.strerror or error}; finished parts are kept, and the same command"
-            " goes on from them"
+            f"could not write to {root}: {reason}; finished parts are kept, and the same command goes on from them"
+        ) from error
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
+        raise FailureError(
+            f"stopped: {reason}; finished episodes are kept; the same command goes on from them, or give fewer"
+            f" --num-envs than {num_envs}"
         ) from error
     return done
+
+
+def _roll_out(
+    request: Request,
+    system: System,
+    wanted: list[int],
+    steps: int,
+    num_envs: int,
+    writer: RunWriter,
+    report: Callable[[Progress], None],
+) -> None:
+    rollout = Rollout(
+        system,
+        request.policy,
+        request.method,
+        request.seed,
+        wanted,
+        steps,
+        num_envs,
+        dtype=np.dtype(request.dtype).type,
+        report=report,
+    )
+    try:
+        for episode in rollout.run():
+            writer.add(episode)
+    finally:  # whatever stopped it, finished episodes are kept
+        report(Progress("writing", 0, 0))
+        writer.flush()
 
 
 def _usable_root(root: Path | str) -> Path:
@@ -170,23 +195,41 @@ def _usable_root(root: Path | str) -> Path:
     Raises:
         UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
     """
-    from jacdb import catalog
-
     root = Path(root)
     standing = root
     while not standing.exists() and standing != standing.parent:
         standing = standing.parent
     if not standing.is_dir():
         raise UsageError(f"--data {root}: {standing} is a file; give a folder")
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise UsageError(f"--data {root}: {standing} may not be written to; give another folder")
     if root.is_dir():
         catalog.check_version(root)
     return root
 
 
 def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
-    itemsize = np.dtype(request.dtype).itemsize
-    episode = steps * spec.d_state * (spec.d_state + spec.d_action) * itemsize
-    return max(1, min(MAX_ENVS, int(request.memory / episode)))
+    """How many episodes to step side by side: what was asked for, or what fits.
+
+    Raises:
+        UsageError: what was asked for, or a single episode, does not fit.
+    """
+    episode = steps * spec.d_state * (spec.d_state + spec.d_action) * np.dtype(request.dtype).itemsize / 2**30
+    asked = min(request.num_envs or 1, request.episodes)
+    if asked * episode > request.memory:
+        raise UsageError(
+            f"{asked} episodes of {steps:,} steps side by side take {asked * episode:.3g} GiB, --memory allows"
+            f" {request.memory:g}: give fewer --num-envs or --steps, or more --memory"
+        )
+    fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
+    return min(fitting, request.episodes)
+
+
+def _model_hash(system: System) -> str:
+    """A hash of the compiled model: robots come from folders that anyone may have changed."""
+    buffer = np.empty(mujoco.mj_sizeModel(system.mj_model), np.uint8)
+    mujoco.mj_saveModel(system.mj_model, None, buffer)
+    return hashlib.blake2b(buffer.tobytes(), digest_size=16).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -196,7 +239,7 @@ def versions() -> dict[str, str]:
     return {"jacdb": __version__, "python": platform.python_version(), **found, "device": device.device_kind}
 
 
-def _run_id(request: Request, steps: int, num_envs: int) -> str:
+def _run_id(request: Request, steps: int, num_envs: int, model: str) -> str:
     """A name made of everything that determines the rows, so that equal runs have equal names."""
     policy = request.policy
     determining = {
@@ -211,6 +254,7 @@ def _run_id(request: Request, steps: int, num_envs: int) -> str:
         "threshold": ZERO_THRESHOLD,
         "tolerance": RESIDUAL_TOLERANCE,
         "schema": schemas.SCHEMA_VERSION,
+        "model": model,
         "versions": versions(),
     }
     digest = hashlib.blake2b(json.dumps(determining, sort_keys=True).encode(), digest_size=5).hexdigest()
@@ -218,7 +262,13 @@ def _run_id(request: Request, steps: int, num_envs: int) -> str:
 
 
 def _run_row(
-    request: Request, system: System, steps: int, num_envs: int, started: datetime.datetime, done: Result
+    request: Request,
+    system: System,
+    steps: int,
+    num_envs: int,
+    model: str,
+    started: datetime.datetime,
+    done: Result,
 ) -> dict[str, Any]:
     return {
         "policy_config": json.dumps(request.policy.settings(), sort_keys=True),
@@ -238,6 +288,7 @@ def _run_row(
         "ctrl_dt": float(system.env.dt),
         "sim_dt": float(system.env.sim_dt),
         "held": list(system.spec.held),
+        "model": model,
         "versions": json.dumps(versions(), sort_keys=True),
         "started": started,
         "seconds": done.seconds,

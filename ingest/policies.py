@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import colorednoise
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from jacdb.errors import UsageError
 
 
+@runtime_checkable
 class Policy(Protocol):
     """It draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
 

@@ -6,15 +6,20 @@ that everything of number N is there. The run's row in ``runs`` comes last of al
 """
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
 PART_BYTES = 100_000_000  # of matrices, before compression: they hardly compress
@@ -41,26 +46,43 @@ class RunWriter:
     _known_patterns: set[int] = field(default_factory=set, init=False)
     _next_part: int = field(default=0, init=False)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run against any other process that would write it.
+
+        Raises:
+            UsageError: another does.
+        """
+        folder = self._folder("axes")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(folder / ".lock", timeout=0):
+                yield
+        except filelock.Timeout:
+            raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
+
     def resume(self) -> set[int]:
-        """Take up a run that stopped: drop what its last flush left half done.
+        """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.
 
         Returns:
             The episodes that are already there, whole.
         """
-        committed = {_part_number(path) for path in self._folder("episodes").glob("part-*.parquet")}
-        for table in ("steps", "patterns", "episodes"):
+        tables = ("steps", "patterns", "episodes")
+        numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
+        committed = numbers["steps"] & numbers["episodes"]
+        for table in tables:
             for path in self._folder(table).glob("part-*"):
-                if path.suffix != ".parquet" or _part_number(path) not in committed:
+                if not _is_part(path) or _part_number(path) not in committed:
                     path.unlink()
         self._next_part = max(committed, default=-1) + 1
         self._known_patterns = set(self._column("patterns", "pattern_id"))
         return set(self._column("episodes", "episode"))
 
     def has_begun(self) -> bool:
-        return any(self._folder("axes").glob("part-*.parquet"))
+        return bool(self._parts("axes"))
 
     def is_finished(self) -> bool:
-        return any(self._folder("runs").glob("part-*.parquet"))
+        return bool(self._parts("runs"))
 
     def counts(self) -> dict[str, int]:
         """Rows, excluded rows and recomputed rows that the run has on disk."""
@@ -144,9 +166,12 @@ class RunWriter:
     def _folder(self, table: str) -> Path:
         return self.root / table / f"env={self.env}" / f"run={self.run_id}"
 
+    def _parts(self, table: str) -> list[Path]:
+        return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
+
     def _column(self, table: str, column: str) -> list[Any]:
         found: list[Any] = []
-        for path in sorted(self._folder(table).glob("part-*.parquet")):
+        for path in self._parts(table):
             found += pq.read_table(path, columns=[column], partitioning=None).column(column).to_pylist()
         return found
 
@@ -206,8 +231,12 @@ def _dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, inner, type=kind)
 
 
+def _is_part(path: Path) -> bool:
+    return re.fullmatch(r"part-\d{5}\.parquet", path.name) is not None
+
+
 def _part_number(path: Path) -> int:
-    return int(path.name.removeprefix("part-").split(".")[0])
+    return int(path.stem.removeprefix("part-"))
 
 
 def _sync_folder(folder: Path) -> None:

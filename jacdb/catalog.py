@@ -7,17 +7,21 @@ from typing import Self
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jacdb import queries, schemas
 from jacdb.errors import FailureError, UsageError
+
+# A condition on steps says nothing of these.
+_NOT_OF_STEPS = ("episodes", "axes", "runs")
 
 
 class Dataset:
     """A jacdb dataset, open for reading.
 
     Every view is a DuckDB view: ``dataset.sql("select … from steps")``, or by name, ``dataset.view(name)``.
-    Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. Reading is all that it can do: the
-    connection writes nothing, attaches nothing, and opens no file outside the dataset's folder.
+    Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. What is given to ``sql`` can only read: it
+    writes nothing, attaches nothing, and opens no file outside the dataset's folder.
     """
 
     def __init__(self, root: Path | str, *, where: str | None = None) -> None:
@@ -29,17 +33,21 @@ class Dataset:
 
         Raises:
             UsageError: there is no dataset, it is of a newer schema version, or the condition is none.
+            FailureError: a file of it can't be read.
         """
-        self.root = Path(root)
+        self.root = Path(root).resolve()
+        self._where = where
         if not self.root.exists():
-            raise UsageError(f"no dataset at {self.root}: make one with `jacdb ingest --env … --data {self.root}`")
+            raise UsageError(f"no dataset at {root}: make one with `jacdb ingest --env … --data {root}`")
         if not self.root.is_dir():
-            raise UsageError(f"{self.root} is a file: give the folder of a dataset")
-        if not any(self.root.glob("axes/env=*/run=*/part-*.parquet")):
-            raise UsageError(f"no dataset in {self.root}: make one with `jacdb ingest --env … --data {self.root}`")
+            raise UsageError(f"{root} is a file: give the folder of a dataset")
+        if "\\" in str(self.root):
+            raise UsageError(f"{root}: DuckDB can't read a path with a backslash; give the folder another name")
+        if not any(self.root.glob(f"axes/{schemas.PARTS}")):
+            raise UsageError(f"no dataset in {root}: make one with `jacdb ingest --env … --data {root}`")
         check_version(self.root)
         self._connection = _sandbox(self.root)
-        self._register(where)
+        self._register()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """The answer to one SELECT, as a DuckDB relation.
@@ -48,13 +56,12 @@ class Dataset:
             UsageError: it is no single SELECT, names what is not there, or reaches outside the dataset.
             FailureError: it fails as it runs.
         """
-        _check_select(self._connection, query)
+        select = _one_select(self._connection, query)
         try:
-            return self._connection.sql(query)
+            # As a subquery: DuckDB takes a WITH that copies or deletes for a SELECT, and refuses it here.
+            return self._connection.sql(f"from (\n{select}\n)")
         except duckdb.PermissionException as error:
-            raise UsageError(
-                f"not allowed: {_first_line(error)}; a query reads this dataset and nothing else"
-            ) from error
+            raise UsageError(f"not allowed: {_first_line(error)}; a query reads this dataset only") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
             raise UsageError(f"SQL: {_first_line(error)}") from error
         except duckdb.Error as error:
@@ -68,23 +75,26 @@ class Dataset:
         """
         if name not in queries.VIEWS:
             raise UsageError(f"no view {name!r}: there are {', '.join(queries.VIEWS)}")
+        if self._where is not None and name in _NOT_OF_STEPS:
+            raise UsageError(f"a condition on steps ({self._where}) does not apply to {name}")
         if env is None:
             return self.sql(f"from {name}")
         if env not in self.environments:
             near = difflib.get_close_matches(env, self.environments, n=1, cutoff=0.4)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no steps of {env!r} here: there are {', '.join(self.environments)}{hint}")
+            there = ", ".join(self.environments) or "none yet"
+            raise UsageError(f"no steps of {env!r} here: there are {there}{hint}")
         return self.sql(f"from {name} where env = {_quoted(env)}")
 
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, in order."""
-        folders = self.root.glob("steps/env=*")
-        return sorted(folder.name.removeprefix("env=") for folder in folders if any(folder.rglob("part-*.parquet")))
+        return sorted({path.parts[-3].removeprefix("env=") for path in self.root.glob(f"steps/{schemas.PARTS}")})
 
     def where(self, condition: str) -> "Dataset":
-        """The same dataset seen through a condition on steps, such as ``not in_contact``."""
-        return Dataset(self.root, where=condition)
+        """The same dataset seen through a condition on steps, such as ``not in_contact``; conditions add up."""
+        both = condition if self._where is None else f"({self._where}) and ({condition})"
+        return Dataset(self.root, where=both)
 
     def close(self) -> None:
         self._connection.close()
@@ -106,19 +116,26 @@ class Dataset:
         """Figure 3 of the paper: the share of steps in which each entry is zero."""
         return fetch(self.view("entry_zero_fraction", env))
 
-    def _register(self, where: str | None) -> None:
-        for table in schemas.TABLES:
-            self._connection.execute(f"create view stored_{table.name} as {_over_files(self.root, table)}")
-        for name in queries.VIEWS:
-            text = queries.sql(name)
-            if name == "steps" and where is not None:
-                text = f"{text.rstrip()}\nwhere ({where}\n)"
-                _check_select(self._connection, text)
+    def _register(self) -> None:
+        create = self._connection.execute
+        try:
+            for table in schemas.TABLES:
+                if any(self.root.glob(f"{table.name}/{schemas.PARTS}")):
+                    create(f"create view stored_{table.name} as {_over_files(self.root, table)}")
+                else:  # a dataset is readable before its first part is there
+                    self._connection.register(f"stored_{table.name}", table.schema.empty_table())
+            for name in queries.VIEWS:
+                create(f"create view {name} as {queries.sql(name)}")
+        except duckdb.Error as error:
+            raise FailureError(f"{self.root} can't be read: {_first_line(error)}") from error
+        if self._where is not None:
             try:
-                self._connection.execute(f"create view {name} as {text}")
-            except duckdb.Error as error:
-                raise UsageError(f"condition {where!r}: {_first_line(error)}") from error
-        self._connection.execute("set lock_configuration = true")
+                duckdb.SQLExpression(self._where)  # one expression and no more
+                create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
+                self.sql("from steps limit 0")
+            except (duckdb.Error, UsageError) as error:
+                raise UsageError(f"condition {self._where!r}: {_first_line(error)}") from error
+        create("set lock_configuration = true")
 
 
 def open_dataset(root: Path | str) -> Dataset:
@@ -130,7 +147,7 @@ def fetch(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     """Run a relation; bit strings come as text of 0 and 1, for no data frame has a type for them.
 
     Raises:
-        FailureError: it fails as it runs.
+        FailureError: it fails as it runs, or gives what a data frame can't hold.
     """
     bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
     if bits:
@@ -138,7 +155,7 @@ def fetch(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         relation = relation.project(f"* replace ({casts})")
     try:
         return relation.pl()
-    except duckdb.Error as error:
+    except (duckdb.Error, pl.exceptions.PolarsError, ValueError) as error:
         raise FailureError(f"SQL: {_first_line(error)}") from error
 
 
@@ -146,24 +163,23 @@ def check_version(root: Path) -> None:
     """Refuse a dataset that a later jacdb wrote, whose tables may mean something else.
 
     Raises:
-        UsageError: it is newer than this jacdb reads.
+        UsageError: it is newer than this jacdb reads, or is none.
+        FailureError: it can't be read.
     """
-    # One axes file per run: the first file that a run writes, and a small one.
-    with duckdb.connect() as connection:
-        for folder in sorted(root.glob("axes/env=*/run=*")):
-            for path in sorted(folder.glob("part-*.parquet"))[:1]:
-                query = "select value::varchar from parquet_kv_metadata(?) where key::varchar = ?"
-                try:
-                    found = connection.execute(query, [str(path), schemas.VERSION_KEY.decode()]).fetchone()
-                except duckdb.Error as error:
-                    raise FailureError(f"{path} can't be read: {_first_line(error)}") from error
-                if found is None or not found[0].isdigit():
-                    raise UsageError(f"{path} was not written by jacdb: it carries no schema version")
-                if int(found[0]) > schemas.SCHEMA_VERSION:
-                    raise UsageError(
-                        f"{root} is of schema version {found[0]}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
-                        " upgrade with `pip install -U jacdb`"
-                    )
+    # One small file a run, the first that a run writes.
+    for path in root.glob(f"axes/{schemas.PARTS}"):
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+        except (OSError, pa.ArrowException) as error:
+            raise FailureError(f"{path} can't be read: {_first_line(error)}") from error
+        version = metadata.get(schemas.VERSION_KEY, b"").decode(errors="replace")
+        if not version.isdigit():
+            raise UsageError(f"{path} was not written by jacdb: it carries no schema version")
+        if int(version) > schemas.SCHEMA_VERSION:
+            raise UsageError(
+                f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
+                " upgrade with `pip install -U jacdb`"
+            )
 
 
 def _sandbox(root: Path) -> duckdb.DuckDBPyConnection:
@@ -176,47 +192,38 @@ def _sandbox(root: Path) -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # what does not fit into memory fails, and spills into nobody's folder
         }
     )
-    connection.execute(f"set allowed_directories = [{_quoted(str(root.resolve()) + '/')}]")
+    # both spellings: DuckDB compares a pattern with the folders before it expands it
+    folders = ", ".join(_quoted(f"{spelling}/") for spelling in (root, _glob_literal(root)))
+    connection.execute(f"set allowed_directories = [{folders}]")
     connection.execute("set enable_external_access = false")
     return connection
 
 
 def _over_files(root: Path, table: schemas.Table) -> str:
-    pattern = f"{table.name}/env=*/run=*/part-*.parquet"
-    if not any(root.glob(pattern)):
-        return _empty(table)
-    path = _quoted(f"{root.resolve()}/{pattern}")
-    # The hive columns prune files; the same values stand in the files.
-    return f"select * exclude (run) from read_parquet({path}, hive_partitioning = true, hive_types_autocast = false)"
+    path = _quoted(f"{_glob_literal(root)}/{table.name}/{schemas.PARTS}")
+    # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them. By name,
+    # so that a float64 run beside a float32 one keeps its digits.
+    return f"select * from read_parquet({path}, hive_partitioning = false, union_by_name = true)"
 
 
-def _empty(table: schemas.Table) -> str:
-    """A table without rows: a dataset is readable before its first part is there."""
-    columns = [f"null::{_sql_type(field.type)} as {_identifier(field.name)}" for field in table.schema]
-    return f"select {', '.join(columns)} where false"
+def _glob_literal(root: Path) -> str:
+    """The folder as a glob pattern that matches it alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(root))
 
 
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_list(kind):
-        return f"{_sql_type(kind.value_type)}[]"
-    if pa.types.is_struct(kind):
-        return f"struct({', '.join(f'{_identifier(part.name)} {_sql_type(part.type)}' for part in kind)})"
-    if pa.types.is_timestamp(kind):
-        return "timestamp"
-    return {"string": "varchar", "int32": "integer", "int64": "bigint", "double": "double", "float": "float",
-            "bool": "boolean", "binary": "blob"}[str(kind)]  # fmt: skip
-
-
-def _check_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+def _one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The query without what may stand around it, if it is one SELECT."""
     try:
+        query.encode()  # undecodable words come from the shell as surrogates
         statements = connection.extract_statements(query)
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeEncodeError) as error:
         raise UsageError(f"SQL: {_first_line(error)}") from error
     if len(statements) != 1:
         raise UsageError(f"give one SELECT; there are {len(statements)} statements")
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
         raise UsageError(f"only SELECT is allowed, this is {kind.name}: a dataset is read and never written to")
+    return statements[0].query.strip().rstrip(";")
 
 
 def _quoted(text: str) -> str:

@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from jacdb.errors import JacdbError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
 
 app = typer.Typer(
     name="jacdb",
@@ -45,6 +48,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
 
     Example: jacdb envs --format csv
     """
+    import duckdb
     import polars as pl
 
     from jacdb.ingest import environments
@@ -64,7 +68,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
         }
         for spec in environments.catalogue().values()
     ]
-    _print(pl.DataFrame(rows), form, out)
+    _print(duckdb.from_arrow(pl.DataFrame(rows).to_arrow()), form, out)
 
 
 @app.command()
@@ -109,10 +113,13 @@ def ingest(
         seed=seed,
         method=method,  # type: ignore[arg-type]
         dtype=dtype,
-        memory=memory * 2**30,
+        memory=memory,
     )
-    with Reporter(Console(stderr=True)).shown() as report:
-        result = pipeline.ingest(request, data, resume=resume, report=report)
+    try:
+        with Reporter(Console(stderr=True)).shown() as report:
+            result = pipeline.ingest(request, data, resume=resume, report=report)
+    except KeyboardInterrupt:
+        _fail("stopped; finished episodes are kept, the same command goes on from them", 130)
     typer.echo(result.describe(env, data))
 
 
@@ -132,7 +139,7 @@ def query(
     from jacdb import catalog
 
     with catalog.Dataset(data, where=where) as dataset:
-        _print(catalog.fetch(dataset.view(name, env)), form, out)
+        _print(dataset.view(name, env), form, out)
 
 
 @app.command()
@@ -150,31 +157,38 @@ def sql(
     from jacdb import catalog
 
     with catalog.Dataset(data, where=where) as dataset:
-        _print(catalog.fetch(dataset.sql(text)), form, out)
+        _print(dataset.sql(text), form, out)
 
 
-def _print(frame: "object", form: str, out: Path | None) -> None:
-    import polars as pl
+def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
+    """A relation in the format asked for; of a table on the screen, as much as a screen is good for."""
+    from jacdb import catalog, output
 
-    from jacdb import output
-
-    assert isinstance(frame, pl.DataFrame)
-    content = output.encode(frame, form)
+    output.check(form)
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise UsageError("--format parquet is not for a terminal: give --out FILE")
+    frame = catalog.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation)
+    content = output.encode(frame.head(output.TABLE_ROWS) if form == "table" else frame, form)
     if out is not None:
         out.write_bytes(content)
-    elif form == "parquet" and sys.stdout.isatty():
-        raise UsageError("--format parquet is not for a terminal: give --out FILE")
     else:
         sys.stdout.buffer.write(content)
+        sys.stdout.flush()
     if form == "table" and len(frame) > output.TABLE_ROWS:
-        typer.echo(f"{len(frame) - output.TABLE_ROWS:,} more rows: --format csv gives all", err=True)
+        typer.echo(f"only the first {output.TABLE_ROWS} rows: --format csv gives all", err=True)
 
 
 def _require_simulator() -> None:
     import importlib.util
 
-    if importlib.util.find_spec("mujoco_playground") is None or importlib.util.find_spec("jax") is None:
-        raise UsageError("ingest needs the simulator: pip install 'jacdb[ingest]'")
+    needed = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "colorednoise", "filelock")
+    for name in needed:
+        try:
+            found = importlib.util.find_spec(name)
+        except ImportError:
+            found = None
+        if found is None:
+            raise UsageError(f"ingest needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")
 
 
 def main() -> None:
@@ -186,7 +200,7 @@ def main() -> None:
     except typer.TyperException as error:
         _fail(_words(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped; finished parts are kept, the same command goes on from them", 130)
+        _fail("stopped", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
@@ -202,6 +216,6 @@ def _words(error: typer.TyperException) -> str:
     return f"{text.rstrip('.')}{given}; see jacdb --help"
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"jacdb: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

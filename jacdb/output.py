@@ -2,47 +2,53 @@
 
 import io
 import json
-from typing import Literal, get_args
+import math
+from typing import Any, Literal
 
 import polars as pl
 
 from jacdb.errors import UsageError
 
-Format = Literal["table", "csv", "json", "markdown", "parquet"]
-FORMATS: tuple[str, ...] = get_args(Format)
+FORMATS = ("table", "csv", "json", "markdown", "parquet")
 TABLE_ROWS = 100  # of a table on the screen; the other formats give all
 
 
-def encode(frame: pl.DataFrame, form: str) -> bytes:
-    """The frame in one of FORMATS.
+def check(form: str) -> None:
+    """Refuse a format that there is not, before any work.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: it is none of FORMATS.
     """
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
+
+
+def encode(frame: pl.DataFrame, form: str) -> bytes:
+    """The frame in one of FORMATS."""
+    check(form)
     match form:
         case "table":
-            return (_drawn(frame.head(TABLE_ROWS), "UTF8_FULL_CONDENSED") + "\n").encode()
+            return (_drawn(frame, "UTF8_FULL_CONDENSED") + "\n").encode()
         case "markdown":
             return (_drawn(frame, "MARKDOWN") + "\n").encode()
         case "csv":
             return _flat(frame).write_csv().encode()
         case "json":
-            return (json.dumps(frame.to_dicts(), default=str, indent=1) + "\n").encode()
-        case "parquet":
-            buffer = io.BytesIO()
-            frame.write_parquet(buffer)
-            return buffer.getvalue()
-    raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
+            return (_json(frame.to_dicts(), indent=1) + "\n").encode()
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"]) -> str:
+    whole = style == "MARKDOWN"  # a screen gets the beginnings of long values
     with pl.Config(
         tbl_formatting=style,
         tbl_rows=-1,
         tbl_cols=-1,
-        tbl_width_chars=10_000,
-        fmt_str_lengths=200,
-        float_precision=None,
+        tbl_width_chars=65_000,
+        fmt_str_lengths=1_000_000 if whole else 200,
+        fmt_table_cell_list_len=-1 if whole else 3,
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
     ):
@@ -50,7 +56,27 @@ def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists and structs as JSON text: CSV has neither."""
-    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
-    text = [pl.Series(name, [json.dumps(value) for value in frame[name].to_list()]) for name in nested]
-    return frame.with_columns(text)
+    """Lists and structs as JSON text, bytes as hexadecimal: CSV has none of them."""
+    rich = [name for name, kind in frame.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Object)]
+    return frame.with_columns(pl.Series(name, [_cell(value) for value in frame[name].to_list()]) for name in rich)
+
+
+def _cell(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value.hex() if isinstance(value, bytes) else _json(value)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON proper: NaN and infinity, which it does not have, become null; bytes hexadecimal; dates text."""
+    return json.dumps(_finite(value), indent=indent, default=lambda v: v.hex() if isinstance(v, bytes) else str(v))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return value

@@ -7,7 +7,7 @@
 import functools
 import importlib.resources
 
-TABLES = ("steps", "patterns", "episodes", "axes", "runs")
+TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = ("global_sparsity", "entry_zero_fraction")
 VIEWS = TABLES + STATISTICS
 

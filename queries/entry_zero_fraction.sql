@@ -2,8 +2,22 @@
 -- question: in which share of the steps is the entry zero? (Figure 3 of the paper.)
 -- columns: env jacobian row col row_name col_name zero_fraction samples excluded
 --
--- jacobian is 'state' (d next x / d x) or 'action' (d next x / d action); row and col count from 0.
-with matrices as (
+-- jacobian is 'state' (d next x / d x) or 'action' (d next x / d action); row and col count from 0. Entries come from
+-- `axes`: an environment without a finite step has them too, with zero_fraction null and samples 0.
+with entries as (
+    select
+        rows.env,
+        if(cols.space = 'tangent', 'state', 'action') as jacobian,
+        rows."index" as row,
+        cols."index" as col,
+        rows.name as row_name,
+        cols.name as col_name
+    from axes as rows
+    inner join axes as cols on rows.env = cols.env and cols.space in ('tangent', 'action')
+    where rows.space = 'tangent'
+),
+
+matrices as (
     select env, 'state' as jacobian, zero_state as zero, d_state as width, counts from patterns
     union all
     select env, 'action' as jacobian, zero_action as zero, d_action as width, counts from patterns
@@ -14,8 +28,10 @@ bits as (
     from matrices
 ),
 
-entries as (
-    select env, jacobian,
+shares as (
+    select
+        env,
+        jacobian,
         entry // width as row,
         entry % width as col,
         sum(counts * get_bit(zero, entry)) / sum(counts) as zero_fraction,
@@ -24,28 +40,24 @@ entries as (
     group by env, jacobian, row, col
 ),
 
-left_out as (
+seen as (
     select env, count(*) filter (where not finite) as excluded
     from steps
+    where method <> 'fd'
     group by env
 )
 
 select
-    entries.env,
-    entries.jacobian,
-    entries.row,
-    entries.col,
-    rows.name as row_name,
-    cols.name as col_name,
-    entries.zero_fraction,
-    entries.samples,
-    left_out.excluded
+    env,
+    jacobian,
+    row,
+    col,
+    row_name,
+    col_name,
+    zero_fraction,
+    coalesce(samples, 0) as samples,
+    excluded
 from entries
-inner join left_out on entries.env = left_out.env
-left join axes as rows
-    on entries.env = rows.env and rows.space = 'tangent' and entries.row = rows."index"
-left join axes as cols
-    on entries.env = cols.env
-    and cols.space = if(entries.jacobian = 'state', 'tangent', 'action')
-    and entries.col = cols."index"
-order by entries.env, entries.jacobian desc, entries.row, entries.col
+inner join seen using (env)
+left join shares using (env, jacobian, row, col)
+order by env, jacobian desc, row, col

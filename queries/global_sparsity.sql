@@ -2,19 +2,25 @@
 -- question: is the causal graph globally sparse? (Table 1 of the paper.) An entry is globally zero when it is zero
 --   in every step.
 -- columns: env d_state d_action zero_state zero_state_pct zero_action zero_action_pct samples excluded
+--
+-- excluded counts steps that are not finite. Without a finite step, sizes and zeros are null and samples is 0. Rows
+-- by finite differences (method fd) are no samples: they see no zeros.
 with always as (
-    select env, d_state, d_action,
-        bit_count(bit_and(zero_state)) as zero_state,
-        bit_count(bit_and(zero_action)) as zero_action
+    select
+        env,
+        d_state,
+        d_action,
+        bit_count(bit_and(zero_state))::integer as zero_state,
+        bit_count(bit_and(zero_action))::integer as zero_action,
+        sum(counts)::bigint as samples
     from patterns
     group by env, d_state, d_action
 ),
 
-counted as (
-    select env,
-        count(*) filter (where finite) as samples,
-        count(*) filter (where not finite) as excluded
+seen as (
+    select env, count(*) filter (where not finite) as excluded
     from steps
+    where method <> 'fd'
     group by env
 )
 
@@ -22,12 +28,12 @@ select
     env,
     d_state,
     d_action,
-    zero_state::integer as zero_state,
+    zero_state,
     round(100.0 * zero_state / (d_state * d_state), 2) as zero_state_pct,
-    zero_action::integer as zero_action,
+    zero_action,
     round(100.0 * zero_action / (d_state * d_action), 2) as zero_action_pct,
-    samples,
+    coalesce(samples, 0) as samples,
     excluded
-from counted
-inner join always using (env)
+from seen
+left join always using (env)
 order by env

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
+PARTS = "env=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a table's files, below its folder
 
 VECTOR = pa.list_(pa.float64())
 CONTACT = pa.struct(
@@ -35,9 +36,9 @@ class Table:
         return [(f.name, str(f.type), f.metadata[b"description"].decode()) for f in self.schema]
 
 
-def _table(name: str, grain: str, *columns: tuple[str, pa.DataType, str]) -> Table:
+def _table(name: str, grain: str, *columns: tuple[str, pa.DataType, str], nullable: tuple[str, ...] = ()) -> Table:
     fields = [
-        pa.field(column, kind, nullable="null" in text, metadata={"description": text})
+        pa.field(column, kind, nullable=column in nullable, metadata={"description": text})
         for column, kind, text in columns
     ]
     return Table(name, grain, pa.schema(fields, {VERSION_KEY: str(SCHEMA_VERSION)}))
@@ -59,7 +60,7 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         _RUN,
         _EPISODE,
         ("step", pa.int32(), "control step within the episode, from 0"),
-        ("state", VECTOR, "qpos, qvel, act, and ctrl where it is state, before the step; axes of space 'state'"),
+        ("state", VECTOR, "qpos, qvel, and ctrl where it is state, before the step; axes of space 'state'"),
         ("action", VECTOR, "the action as the policy gave it; axes of space 'action'"),
         ("next_state", VECTOR, "the state after the step, before any reset; axes of space 'state'"),
         ("reward", pa.float64(), "the environment's reward for the step; no unit"),
@@ -99,6 +100,7 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         ),
         ("method", pa.string(), "how this row's matrices were computed: implicit, autodiff or fd"),
         ("finite", pa.bool_(), "whether state, matrices and reward are free of NaN and infinity"),
+        nullable=("pattern_id", "n_zero_state", "n_zero_action"),
     )
 
 
@@ -142,6 +144,7 @@ AXES = _table(
     ("body", pa.string(), "the body that the joint moves; null where there is none"),
     ("quantity", pa.string(), "position, orientation, velocity, angular velocity, ctrl or action"),
     ("unit", pa.string(), "SI unit; '1' where there is none"),
+    nullable=("joint", "body"),
 )
 
 RUNS = _table(
@@ -167,9 +170,10 @@ RUNS = _table(
     ("ctrl_dt", pa.float64(), "one control step (s)"),
     ("sim_dt", pa.float64(), "one physics step (s)"),
     ("held", pa.list_(pa.string()), "what a step reads beyond state and action, held constant in the derivative"),
+    ("model", pa.string(), "a hash of the compiled MuJoCo model"),
     ("versions", pa.string(), "versions of everything that changes numbers, as JSON"),
-    ("started", pa.timestamp("us"), "when the run began, in UTC"),
-    ("seconds", pa.float64(), "how long it took (s), compilation included"),
+    ("started", pa.timestamp("us"), "when the command that finished the run began, in UTC"),
+    ("seconds", pa.float64(), "how long that command took (s), compilation included"),
     ("schema_version", pa.int32(), "version of these tables"),
 )
 

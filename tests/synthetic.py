@@ -13,7 +13,9 @@ from jacdb.ingest.writer import RunWriter
 from jacdb.schemas import CONTACT
 
 
-def episode(number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: type = np.float64) -> Episode:
+def episode(
+    number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: type = np.float64, method: str = "implicit"
+) -> Episode:
     """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite."""
     steps, d_action = len(j_state), j_action.shape[2]
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
@@ -43,7 +45,7 @@ def episode(number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: ty
             "contacts": pa.array([[]] * steps, pa.list_(CONTACT)),
             "active": pa.array([["joint_limit:a"]] * steps, pa.list_(pa.string())),
             "residual": np.zeros(steps),
-            "method": np.full(steps, "implicit"),
+            "method": np.full(steps, method),
             "finite": finite,
         },
         patterns,
@@ -51,9 +53,11 @@ def episode(number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: ty
     return made
 
 
-def dataset(root: Path, env: str, episodes: list[Episode], run_id: str = "run-a") -> RunWriter:
+def dataset(
+    root: Path, env: str, episodes: list[Episode], run_id: str = "run-a", jacobian: pa.DataType | None = None
+) -> RunWriter:
     """Write a finished run of these episodes; returns its writer."""
-    writer = RunWriter(root, env, "noise", run_id, pa.float64())
+    writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64())
     d_state, d_action = episodes[0].jacobian_shape
     spaces = {"tangent": d_state, "action": d_action}
     writer.write_axes(
@@ -79,6 +83,7 @@ def dataset(root: Path, env: str, episodes: list[Episode], run_id: str = "run-a"
     texts = {
         "policy_config": "{}",
         "versions": json.dumps({}),
+        "model": "",
         "method": "implicit",
         "dtype": "float64",
         "held": [],

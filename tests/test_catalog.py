@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from synthetic import dataset, episode
@@ -56,14 +57,19 @@ def test_bits_come_as_text(opened):
         "call pragma_version()",
         "drop view steps",
         "explain analyze copy steps to 'out.parquet'",
+        "with t as (copy (select 1 as x) to '{data}/out.parquet') select * from t",
+        "with t as (copy (select 1 as x) to '{data}/steps' (format parquet, overwrite true)) from t",
+        "select 1) ; drop view steps; from (select 1",
         "select 1; drop view steps",
         "",
     ],
 )
-def test_only_one_select_is_answered(opened, query):
+def test_only_one_select_is_answered(opened, small, query):
+    before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
     with pytest.raises(UsageError):
-        opened.sql(query)
-    assert opened.sql("select count(*) from steps").fetchall() == [(3,)]
+        opened.sql(query.format(data=small))
+    assert opened.sql("select count(*) from steps;").fetchall() == [(3,)]
+    assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -90,11 +96,53 @@ def test_no_file_outside_the_dataset_is_read(opened, small, source):
 
 @pytest.mark.parametrize(
     "condition",
-    ["nothing > 1", "1 = 1) ; drop view steps; select (1", "true) union all select * from read_text('/etc/hosts"],
+    [
+        "nothing > 1",
+        "",
+        "1 = 1) ; drop view steps; select (1",
+        "true) limit (1",
+        "true) union all select * from stored_steps where (true",
+        "env in (select content from read_text('/etc/hosts'))",
+    ],
 )
 def test_a_condition_that_is_none_is_refused(small, condition):
     with pytest.raises(UsageError):
         jacdb.open(small).where(condition)
+
+
+def test_conditions_add_up_and_may_ask_other_views(small):
+    narrowed = jacdb.open(small).where("step < 2").where("step >= 1")
+    assert narrowed.sql("select step from steps").fetchall() == [(1,)]
+    asked = narrowed.where("episode in (select episode from episodes where n_steps = 3)")
+    assert asked.global_sparsity()["samples"].to_list() == [1]
+    with pytest.raises(UsageError, match="does not apply to episodes"):
+        asked.view("episodes")
+
+
+@pytest.mark.parametrize("name", ["env=Other", "run [1] *", "it's", "ünï"])
+def test_the_folders_name_does_not_matter(tmp_path, name):
+    root = tmp_path / name / "data"
+    dataset(root, "E", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
+    with jacdb.open(root) as odd:
+        assert odd.view("steps", "E").fetchall()[0][0] == "E"
+        assert odd.global_sparsity()["env"].to_list() == ["E"]
+
+
+def test_a_float64_run_keeps_its_digits_beside_a_float32_one(tmp_path):
+    third = np.full((1, 2, 2), 1 / 3), np.full((1, 2, 1), 1 / 3)
+    dataset(tmp_path, "E", [episode(0, *third, dtype=np.float32)], "run-a", pa.float32())
+    dataset(tmp_path, "E", [episode(0, *third)], "run-b")
+    with jacdb.open(tmp_path) as mixed:
+        first = mixed.sql("select j_state[1][1] from steps order by run_id").fetchall()
+    assert first == [(float(np.float32(1 / 3)),), (1 / 3,)]
+
+
+@pytest.mark.parametrize("table", ["axes", "steps", "patterns", "episodes", "runs"])
+def test_a_broken_file_is_named(small, table):
+    [path] = small.glob(f"{table}/*/*/*.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(FailureError, match=path.name):
+        jacdb.open(small)
 
 
 def test_wrong_sql_and_failing_sql_are_told_apart(opened):

@@ -39,7 +39,7 @@ def test_the_table_says_what_ctrl_depends_on(name, system, menagerie):
     # inside the range of ctrl, where no clip hides a dependence
     middle = jnp.asarray(model.actuator_ctrlrange.mean(axis=1))
     state = state.replace(data=state.data.replace(qpos=jnp.asarray(model.qpos0)))
-    applied, _ = dynamics.ctrl_map(loaded, state)
+    applied = dynamics.ctrl_map(loaded, state)
     derivative = jax.jit(jax.jacfwd(applied, (0, 1, 2)))
     by_qpos, by_ctrl, by_action = derivative(jnp.zeros(model.nv), middle, jnp.zeros(loaded.spec.d_action))
     assert bool(jnp.any(by_qpos != 0)) == (loaded.spec.action_map == "qpos")

@@ -35,7 +35,7 @@ def test_zero_does_nothing():
     assert not policies.ZeroPolicy().noise(0, 0, 10, 2).any()
 
 
-@pytest.mark.parametrize("settings", [{"beta": -1}, {"beta": np.nan}, {"scale": -0.1}, {"scale": np.inf}])
+@pytest.mark.parametrize("settings", [{"beta": -1.0}, {"beta": np.nan}, {"scale": -0.1}, {"scale": np.inf}])
 def test_impossible_noise_is_refused(settings):
     with pytest.raises(UsageError, match=str(next(iter(settings.values())))):
         policies.make("noise", **settings)

@@ -9,7 +9,7 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import schemas
+from jacdb import UsageError, schemas
 from jacdb.ingest.patterns import zero_patterns
 from jacdb.ingest.writer import RunWriter
 
@@ -115,6 +115,23 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
     assert counted == [(0, 10), (1, 10), (2, 10), (3, 10)]
     expected = np.concatenate([one.pieces[0]["j_state"] for one in episodes])
     assert np.array_equal(stored, expected)
+
+
+def test_a_run_has_one_writer_at_a_time(tmp_path):
+    first, second = (RunWriter(tmp_path, "E", "noise", "r", pa.float64()) for _ in range(2))
+    with first.alone(), pytest.raises(UsageError, match="another ingest"), second.alone():
+        pass
+    with second.alone():
+        pass
+
+
+def test_a_file_that_is_no_part_is_no_part(tmp_path):
+    writer = dataset(tmp_path, "E", [episode(0, *matrices(3))])
+    [path] = tmp_path.glob("steps/*/*/*.parquet")
+    path.with_name("part-00000 (copy).parquet").write_bytes(b"")
+    assert writer.counts()["n_rows"] == 3
+    with jacdb.open(tmp_path) as opened:
+        assert opened.sql("select count(*) from steps").fetchall() == [(3,)]
 
 
 def test_versions_and_settings_are_in_the_run(cartpole):

@@ -1,0 +1,70 @@
+"""The main job, end to end: PandaPickCube, from the environment to the answers."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import run_jacdb
+
+import jacdb
+
+ARM = [*range(9), *range(15, 24), *range(30, 38)]  # the robot's positions, velocities and ctrl
+CUBE = [*range(9, 15), *range(24, 30)]
+# In this seed's four episodes a finger touches the cube.
+COMMAND = ("ingest", "--env", "PandaPickCube", "--episodes", "4", "--seed", "@SEED@")
+TOUCHED = """len(list_filter(contacts, lambda c: 'box' in [c.geom1, c.geom2] and 'floor' not in [c.geom1, c.geom2]
+    and c.normal_force > 0)) > 0"""
+
+
+@pytest.fixture(scope="module")
+def panda(tmp_path_factory, menagerie):
+    root = tmp_path_factory.mktemp("panda")
+    ran = run_jacdb(*COMMAND, "--data", str(root))
+    assert ran.returncode == 0 and "600 steps of PandaPickCube" in ran.stdout, ran.stderr
+    with jacdb.open(root) as dataset:
+        yield dataset
+
+
+def test_it_has_the_matrices_of_its_state_with_ctrl(panda):
+    [row] = panda.global_sparsity().to_dicts()
+    assert (row["d_state"], row["d_action"], row["samples"], row["excluded"]) == (38, 8, 600, 0)
+    steps = panda.sql("select j_state, j_action, state, n_zero_state from steps").pl()
+    assert np.array(steps["j_state"].to_list()).shape == (600, 38, 38)
+    assert np.array(steps["j_action"].to_list()).shape == (600, 38, 8)
+    assert np.array(steps["state"].to_list()).shape == (600, 16 + 15 + 8)
+
+
+def test_arm_and_cube_are_apart_until_a_finger_touches(panda):
+    """Blocks of 1.0 in entry_zero_fraction without a touch; with one, entries between them, and in no other step."""
+    apart = panda.where(f"not ({TOUCHED})").entry_zero_fraction().filter(jacobian="state")
+    fraction = np.full((38, 38), np.nan)
+    fraction[apart["row"], apart["col"]] = apart["zero_fraction"]
+    assert (fraction[np.ix_(ARM, CUBE)] == 1).all() and (fraction[np.ix_(CUBE, ARM)] == 1).all()
+    assert fraction[np.ix_(ARM, ARM)].mean() < 0.5
+
+    steps = panda.sql(f"select {TOUCHED} as touched, j_state from steps").pl()
+    between = np.abs(np.array(steps["j_state"].to_list()))[:, CUBE][:, :, ARM].max(axis=(1, 2)) > 1e-12
+    assert np.array_equal(between, steps["touched"].to_numpy())
+    assert between.any()
+
+
+def test_next_ctrl_is_the_clipped_sum(panda, system):
+    """ctrl' = clip(ctrl + 0.04 u): its own rows of the Jacobians are 0 or 1, and 0 or 0.04."""
+    low, high = system("PandaPickCube").mj_model.actuator_ctrlrange.T
+    rows = panda.sql("select state, action, next_state, j_state, j_action from steps").pl()
+    state, action, after, j_state, j_action = (np.array(rows[name].to_list()) for name in rows.columns)
+    moved = state[:, -8:] + 0.04 * action
+    np.testing.assert_allclose(after[:, -8:], np.clip(moved, low, high), atol=1e-12)
+    inside = (moved > low) & (moved < high)
+    diagonal = np.arange(8)
+    np.testing.assert_allclose(j_state[:, 30 + diagonal, 30 + diagonal][inside], 1.0)
+    np.testing.assert_allclose(j_action[:, 30 + diagonal, diagonal][inside], 0.04, rtol=1e-6)
+    outside = (moved < low) | (moved > high)
+    assert not j_action[:, 30 + diagonal, diagonal][outside].any()
+
+
+def test_the_command_line_answers_over_it(panda):
+    ran = run_jacdb(
+        "sql", "select avg(in_contact::int) as share from steps", "--data", str(panda.root), "--format", "json"
+    )
+    assert json.loads(ran.stdout) == [{"share": 1.0}]  # the cube rests on the floor
