@@ -33,11 +33,11 @@ $(READY): $(LOCK) pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/jacdb ingest --env PandaPickCube --episodes 4 --data $(DATA)
+	$(BIN)/jacdb ingest --env PandaPickCube --episodes 16 --data $(DATA)
 	@echo; echo "Entries of the Jacobians that are zero in every step:"
 	@$(BIN)/jacdb query global_sparsity --env PandaPickCube --data $(DATA)
-	@echo "Zero entries in an average step, by whether a finger touches the cube:"
-	@$(BIN)/jacdb sql --data $(DATA) "$$(cat docs/demo.sql)"
+	@echo "Zero entries in an average step, by what the hand touches (the cube itself rests on the floor):"
+	@$(BIN)/jacdb sql --data $(DATA) -- "$$(cat docs/demo.sql)"
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -7,11 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
-
-NUMERIC = [f"jacdb.ingest.{name}" for name in ("constraints", "dynamics", "jacobians", "policies")]
-with install_import_hook(NUMERIC, "beartype.beartype"):  # shapes in annotations are checked as tests run
-    import jacdb.ingest.pipeline  # noqa: F401
 
 from jacdb.errors import UsageError
 from jacdb.ingest import assets, runtime

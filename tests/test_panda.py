@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from conftest import run_jacdb
+from conftest import ROOT, run_jacdb
 
 import jacdb
 
 ARM = [*range(9), *range(15, 24), *range(30, 38)]  # the robot's positions, velocities and ctrl
 CUBE = [*range(9, 15), *range(24, 30)]
-# In this seed's four episodes a finger touches the cube.
-COMMAND = ("ingest", "--env", "PandaPickCube", "--episodes", "4", "--seed", "@SEED@")
+# make demo's own: in one of these episodes a finger touches the cube
+COMMAND = ("ingest", "--env", "PandaPickCube", "--episodes", "16")
 TOUCHED = """len(list_filter(contacts, lambda c: 'box' in [c.geom1, c.geom2] and 'floor' not in [c.geom1, c.geom2]
     and c.normal_force > 0)) > 0"""
 
@@ -20,29 +20,30 @@ TOUCHED = """len(list_filter(contacts, lambda c: 'box' in [c.geom1, c.geom2] and
 def panda(tmp_path_factory, menagerie):
     root = tmp_path_factory.mktemp("panda")
     ran = run_jacdb(*COMMAND, "--data", str(root))
-    assert ran.returncode == 0 and "600 steps of PandaPickCube" in ran.stdout, ran.stderr
+    assert ran.returncode == 0 and "2,400 steps of PandaPickCube" in ran.stdout, ran.stderr
     with jacdb.open(root) as dataset:
         yield dataset
 
 
 def test_it_has_the_matrices_of_its_state_with_ctrl(panda):
     [row] = panda.global_sparsity().to_dicts()
-    assert (row["d_state"], row["d_action"], row["samples"], row["excluded"]) == (38, 8, 600, 0)
+    assert (row["d_state"], row["d_action"], row["samples"], row["excluded"]) == (38, 8, 2400, 0)
     steps = panda.sql("select j_state, j_action, state, n_zero_state from steps").pl()
-    assert np.array(steps["j_state"].to_list()).shape == (600, 38, 38)
-    assert np.array(steps["j_action"].to_list()).shape == (600, 38, 8)
-    assert np.array(steps["state"].to_list()).shape == (600, 16 + 15 + 8)
+    assert np.array(steps["j_state"].to_list()).shape == (2400, 38, 38)
+    assert np.array(steps["j_action"].to_list()).shape == (2400, 38, 8)
+    assert np.array(steps["state"].to_list()).shape == (2400, 16 + 15 + 8)
 
 
 def test_arm_and_cube_are_apart_until_a_finger_touches(panda):
-    """Blocks of 1.0 in entry_zero_fraction without a touch; with one, entries between them, and in no other step."""
-    apart = panda.where(f"not ({TOUCHED})").entry_zero_fraction().filter(jacobian="state")
+    """Blocks of 1.0 in entry_zero_fraction without a touch; with one, entries between them, and in no other step.
+    Of steps whose solver converged: stopped early, it may couple anything (docs/jacobians.md)."""
+    apart = panda.where(f"method = 'implicit' and not ({TOUCHED})").entry_zero_fraction().filter(jacobian="state")
     fraction = np.full((38, 38), np.nan)
     fraction[apart["row"], apart["col"]] = apart["zero_fraction"]
     assert (fraction[np.ix_(ARM, CUBE)] == 1).all() and (fraction[np.ix_(CUBE, ARM)] == 1).all()
     assert fraction[np.ix_(ARM, ARM)].mean() < 0.5
 
-    steps = panda.sql(f"select {TOUCHED} as touched, j_state from steps").pl()
+    steps = panda.sql(f"select {TOUCHED} as touched, j_state from steps where method = 'implicit'").pl()
     between = np.abs(np.array(steps["j_state"].to_list()))[:, CUBE][:, :, ARM].max(axis=(1, 2)) > 1e-12
     assert np.array_equal(between, steps["touched"].to_numpy())
     assert between.any()
@@ -63,8 +64,9 @@ def test_next_ctrl_is_the_clipped_sum(panda, system):
     assert not j_action[:, 30 + diagonal, diagonal][outside].any()
 
 
-def test_the_command_line_answers_over_it(panda):
-    ran = run_jacdb(
-        "sql", "select avg(in_contact::int) as share from steps", "--data", str(panda.root), "--format", "json"
-    )
-    assert json.loads(ran.stdout) == [{"share": 1.0}]  # the cube rests on the floor
+def test_the_demos_question_is_answered(panda):
+    question = (ROOT / "docs" / "demo.sql").read_text()
+    ran = run_jacdb("sql", "--data", str(panda.root), "--format", "json", "--", question)
+    rows = {row["hand_touches"]: row for row in json.loads(ran.stdout)}
+    assert sum(row["steps"] for row in rows.values()) == 2400
+    assert rows["the cube"]["pct_zero_state"] < rows["nothing"]["pct_zero_state"]
