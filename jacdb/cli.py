@@ -125,7 +125,7 @@ def ingest(
 
 @app.command()
 def query(
-    name: Annotated[str, typer.Argument(help="A view: steps, patterns, episodes, axes, runs, global_sparsity, …")],
+    name: Annotated[str, typer.Argument(help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)")],
     env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
     where: Where = None,
     data: Data = Path("data"),

@@ -8,7 +8,13 @@ import functools
 import importlib.resources
 
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
-STATISTICS = ("global_sparsity", "entry_zero_fraction")
+STATISTICS = (
+    "global_sparsity",
+    "entry_zero_fraction",
+    "sparsity_histogram",
+    "sparsity_timeline",
+    "zero_durations",
+)
 VIEWS = TABLES + STATISTICS
 
 

@@ -38,6 +38,11 @@ def test_every_command_of_the_readme_runs(tmp_path):
     assert ran.returncode == 0 and "CartpoleBalance" in ran.stdout, ran.stderr
 
 
+def test_nothing_is_left_to_be_filled_in():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        assert not re.search(r"@[A-Z]+@|TODO|TBD", page.read_text()), page.name
+
+
 def test_every_local_link_leads_somewhere():
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     for page in pages:

@@ -1,5 +1,8 @@
 """Views: given rows and expected rows, and NumPy as a second engine, straight from the matrices."""
 
+import collections
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +10,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import queries, schemas
+from jacdb.catalog import fetch
 
 RNG = np.random.default_rng(1)
 
@@ -74,6 +78,73 @@ def test_entry_zero_fraction_agrees_with_numpy(env, mixed):
         space = "tangent" if jacobian == "state" else "action"
         assert table["row_name"].to_list() == [f"tangent{i}" for i in table["row"]]
         assert table["col_name"].to_list() == [f"{space}{i}" for i in table["col"]]
+
+
+@pytest.mark.parametrize("env", ["Busy", "Still"])
+def test_sparsity_histogram_agrees_with_numpy(env, mixed):
+    opened, matrices = mixed
+    zero, excluded = finite_zeros(matrices[env])
+    d = zero.shape[1]
+    table = fetch(opened.view("sparsity_histogram", env))
+    assert table["excluded"].unique().to_list() == [excluded]
+    for jacobian, part in (("state", zero[..., :d]), ("action", zero[..., d:])):
+        rows = table.filter(jacobian=jacobian)
+        sparsity = part.mean((1, 2))
+        counts, edges = np.histogram(sparsity, np.arange(11) / 10)
+        assert rows["steps"].to_list() == counts.tolist()
+        assert (rows["bin_low"].to_list(), rows["bin_high"].to_list()) == (edges[:-1].tolist(), edges[1:].tolist())
+        np.testing.assert_allclose(rows["share"], counts / len(part))
+        np.testing.assert_allclose(rows["mean_sparsity"], sparsity.mean())
+
+
+def test_sparsity_timeline_is_the_steps(mixed):
+    opened, matrices = mixed
+    table = fetch(opened.view("sparsity_timeline", "Busy"))
+    finite = np.isfinite(matrices["Busy"]).all((1, 2))
+    zero = np.abs(matrices["Busy"]) < 1e-12
+    assert len(table) == len(finite) and table["sparsity_state"].is_null().to_list() == (~finite).tolist()
+    np.testing.assert_allclose(table["sparsity_state"].to_numpy()[finite], zero[finite][..., :3].mean((1, 2)))
+    np.testing.assert_allclose(table["sparsity_action"].to_numpy()[finite], zero[finite][..., 3:].mean((1, 2)))
+    assert table["active"].to_list() == [["joint_limit:a"]] * len(finite)
+
+
+def durations(pieces: list[np.ndarray]) -> collections.Counter:
+    """Runs per (zero, duration) by a plain loop: (steps, rows, cols) of an episode each, NaN steps cut it."""
+    found: collections.Counter = collections.Counter()
+    for j in pieces:
+        finite = np.isfinite(j).all((1, 2))
+        for entry in np.abs(j[finite]).reshape(finite.sum(), -1).T < 1e-12:
+            whole = np.full(len(j), -1)
+            whole[finite] = entry
+            steps = 0
+            for value, run in itertools.groupby(whole):
+                length = len(list(run))
+                steps += length
+                if value >= 0 and length < len(j):
+                    found[bool(value), length] += 1
+            assert steps == len(j)
+    return found
+
+
+@pytest.mark.parametrize("env", ["Busy", "Still"])
+def test_zero_durations_agree_with_a_loop(env, mixed):
+    opened, matrices = mixed
+    cuts = [30, 31, 48, 78, 79] if env == "Busy" else []
+    pieces = np.split(matrices[env], cuts)
+    d = matrices[env].shape[1]
+    table = fetch(opened.view("zero_durations", env))
+    # finiteness is of the whole row, of both matrices
+    for jacobian, columns in (("state", slice(0, d)), ("action", slice(d, None))):
+        masked = [np.where(np.isfinite(j).all((1, 2), keepdims=True), j, np.nan)[..., columns] for j in pieces]
+        expected = durations(masked)
+        rows = table.filter(jacobian=jacobian)
+        found = {(zero, length): runs for zero, length, runs in rows["zero", "duration", "runs"].iter_rows()}
+        assert found == dict(expected)
+        for zero in (True, False):
+            lengths = {length: n for (state, length), n in expected.items() if state == zero}
+            if lengths:
+                mean = sum(length * n for length, n in lengths.items()) / sum(lengths.values())
+                assert rows.filter(zero=zero)["mean_duration"][0] == pytest.approx(mean)
 
 
 def test_patterns_have_exactly_their_entries_as_bits(mixed):

@@ -1,0 +1,46 @@
+-- grain: one bin of one Jacobian's per-step sparsity, of an environment.
+-- question: does sparsity depend on the state? (Figure 5 of the paper: values sit in a few bins.)
+-- columns: env jacobian bin_low bin_high steps share mean_sparsity excluded
+--
+-- Ten bins of width 0.1, closed below and open above, the last closed on both sides; all ten are there. Bins are
+-- decided by whole numbers, zeros * 10 // entries, so that a sparsity of exactly 0.3 lies in [0.3, 0.4).
+with measured as (
+    select env, 'state' as jacobian, n_zero_state as zeros, d_state * d_state as entries, counts from patterns
+    union all
+    select env, 'action' as jacobian, n_zero_action as zeros, d_state * d_action as entries, counts from patterns
+),
+
+totals as (
+    select env, jacobian, sum(counts) as steps, sum(counts * zeros / entries) / sum(counts) as mean_sparsity
+    from measured
+    group by env, jacobian
+),
+
+binned as (
+    select env, jacobian, least(zeros * 10 // entries, 9) as bin, sum(counts) as steps
+    from measured
+    group by env, jacobian, bin
+),
+
+seen as (
+    select env, count(*) filter (where not finite) as excluded
+    from steps
+    where method <> 'fd'
+    group by env
+)
+
+select
+    totals.env,
+    totals.jacobian,
+    bins.bin / 10 as bin_low,
+    (bins.bin + 1) / 10 as bin_high,
+    coalesce(binned.steps, 0)::bigint as steps,
+    coalesce(binned.steps, 0) / totals.steps as share,
+    totals.mean_sparsity,
+    seen.excluded
+from totals
+cross join (select unnest(range(10)) as bin) as bins
+inner join seen on totals.env = seen.env
+left join binned
+    on totals.env = binned.env and totals.jacobian = binned.jacobian and bins.bin = binned.bin
+order by totals.env, totals.jacobian desc, bins.bin

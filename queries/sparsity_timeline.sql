@@ -1,0 +1,25 @@
+-- grain: one step of one episode.
+-- question: how does sparsity move along an episode, and what held meanwhile? (Figure 6 of the paper.)
+-- columns: env run_id episode step sparsity_state sparsity_action in_contact contacts active
+--
+-- Sparsity is zeros / entries; null in a step that is not finite. contacts names the pairs of geoms that touch.
+with sizes as (
+    select env, count(*) filter (where space = 'tangent') as d_state, count(*) filter (where space = 'action') as d_action
+    from axes
+    group by env
+)
+
+select
+    env,
+    run_id,
+    episode,
+    step,
+    n_zero_state / (d_state * d_state) as sparsity_state,
+    n_zero_action / (d_state * d_action) as sparsity_action,
+    in_contact,
+    list_transform(contacts, lambda c: c.geom1 || ' - ' || c.geom2) as contacts,
+    active
+from steps
+inner join sizes using (env)
+where method <> 'fd'
+order by env, run_id, episode, step
