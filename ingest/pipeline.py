@@ -137,9 +137,9 @@ def ingest(
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {run_id}; leave out --resume to begin it")
     try:
-        if writer.is_finished():
-            return result(was_there=True)
         with writer.alone():
+            if writer.is_finished():
+                return result(was_there=True)
             there = writer.resume()
             writer.write_axes(axes.describe(system))
             wanted = [number for number in range(request.episodes) if number not in there]

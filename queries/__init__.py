@@ -9,6 +9,7 @@ import importlib.resources
 
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = (
+    "samples",
     "global_sparsity",
     "entry_zero_fraction",
     "sparsity_histogram",

@@ -3,7 +3,7 @@
 -- columns: env jacobian row col row_name col_name zero_fraction samples excluded
 --
 -- jacobian is 'state' (d next x / d x) or 'action' (d next x / d action); row and col count from 0. Entries come from
--- `axes`: an environment without a finite step has them too, with zero_fraction null and samples 0.
+-- `axes`: an environment without a finite step has them too, with zero_fraction null.
 with entries as (
     select
         rows.env,
@@ -34,17 +34,9 @@ shares as (
         jacobian,
         entry // width as row,
         entry % width as col,
-        sum(counts * get_bit(zero, entry)) / sum(counts) as zero_fraction,
-        sum(counts)::bigint as samples
+        sum(counts * get_bit(zero, entry)) / sum(counts) as zero_fraction
     from bits
     group by env, jacobian, row, col
-),
-
-seen as (
-    select env, count(*) filter (where not finite) as excluded
-    from steps
-    where method <> 'fd'
-    group by env
 )
 
 select
@@ -55,9 +47,9 @@ select
     row_name,
     col_name,
     zero_fraction,
-    coalesce(samples, 0) as samples,
+    samples,
     excluded
 from entries
-inner join seen using (env)
+inner join samples using (env)
 left join shares using (env, jacobian, row, col)
 order by env, jacobian desc, row, col

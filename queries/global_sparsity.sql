@@ -3,25 +3,16 @@
 --   in every step.
 -- columns: env d_state d_action zero_state zero_state_pct zero_action zero_action_pct samples excluded
 --
--- excluded counts steps that are not finite. Without a finite step, sizes and zeros are null and samples is 0. Rows
--- by finite differences (method fd) are no samples: they see no zeros.
+-- Without a finite step, sizes and zeros are null.
 with always as (
     select
         env,
         d_state,
         d_action,
         bit_count(bit_and(zero_state))::integer as zero_state,
-        bit_count(bit_and(zero_action))::integer as zero_action,
-        sum(counts)::bigint as samples
+        bit_count(bit_and(zero_action))::integer as zero_action
     from patterns
     group by env, d_state, d_action
-),
-
-seen as (
-    select env, count(*) filter (where not finite) as excluded
-    from steps
-    where method <> 'fd'
-    group by env
 )
 
 select
@@ -32,8 +23,8 @@ select
     round(100.0 * zero_state / (d_state * d_state), 2) as zero_state_pct,
     zero_action,
     round(100.0 * zero_action / (d_state * d_action), 2) as zero_action_pct,
-    coalesce(samples, 0) as samples,
+    samples,
     excluded
-from seen
+from samples
 left join always using (env)
 order by env

@@ -20,13 +20,6 @@ binned as (
     select env, jacobian, least(zeros * 10 // entries, 9) as bin, sum(counts) as steps
     from measured
     group by env, jacobian, bin
-),
-
-seen as (
-    select env, count(*) filter (where not finite) as excluded
-    from steps
-    where method <> 'fd'
-    group by env
 )
 
 select
@@ -37,10 +30,10 @@ select
     coalesce(binned.steps, 0)::bigint as steps,
     coalesce(binned.steps, 0) / totals.steps as share,
     totals.mean_sparsity,
-    seen.excluded
+    samples.excluded
 from totals
 cross join (select unnest(range(10)) as bin) as bins
-inner join seen on totals.env = seen.env
+inner join samples on totals.env = samples.env
 left join binned
     on totals.env = binned.env and totals.jacobian = binned.jacobian and bins.bin = binned.bin
 order by totals.env, totals.jacobian desc, bins.bin
