@@ -112,7 +112,8 @@ import jacdb
 from jacdb import queries
 from jacdb.catalog import fetch
 with jacdb.open({str(cartpole)!r}) as dataset:
-    assert all(len(fetch(dataset.view(name))) for name in queries.VIEWS)
+    assert all(len(fetch(dataset.view(name))) for name in queries.VIEWS if name != "zero_durations")
+    assert len(fetch(dataset.view("zero_durations"))) == 0  # nothing switches in so short a time
 from jacdb.cli import main
 sys.argv = ["jacdb", *sys.argv[1:]]
 main()
