@@ -85,6 +85,21 @@ def test_a_repeat_changes_nothing_and_resume_wants_something_to_resume(cartpole,
     assert not list(tmp_path.iterdir())
 
 
+def test_an_interrupted_run_keeps_finished_episodes_and_goes_on_to_the_same_rows(tmp_path):
+    request = dataclasses.replace(REQUEST, episodes=6, num_envs=2, steps=20)
+
+    def interrupt(progress):
+        if progress.done >= 80:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(request, tmp_path / "stopped", report=interrupt)
+    assert sorted(set(rows(tmp_path / "stopped")["episode"])) == [0, 1, 2, 3]
+    ingest(request, tmp_path / "stopped", resume=True)
+    ingest(request, tmp_path / "whole")
+    assert rows(tmp_path / "stopped").equals(rows(tmp_path / "whole"))
+
+
 def test_finite_differences_agree(tmp_path):
     """--method fd: the C engine's own, from the same states. The noise is small, for at a clip C takes one side."""
     request = dataclasses.replace(REQUEST, policy=NoisePolicy(scale=0.2), episodes=1, steps=10, dtype="float64")
