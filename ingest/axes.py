@@ -4,17 +4,7 @@ from typing import Any
 
 import mujoco
 
-from jacdb.ingest.dynamics import System
-
-_FREE, _BALL, _SLIDE, _HINGE = (
-    int(kind)
-    for kind in (
-        mujoco.mjtJoint.mjJNT_FREE,
-        mujoco.mjtJoint.mjJNT_BALL,
-        mujoco.mjtJoint.mjJNT_SLIDE,
-        mujoco.mjtJoint.mjJNT_HINGE,
-    )
-)
+from jacdb.ingest.dynamics import BALL, FREE, HINGE, SLIDE, System
 
 
 def describe(system: System) -> list[dict[str, Any]]:
@@ -53,14 +43,14 @@ def _joints(model: mujoco.MjModel) -> list[tuple[str, str, int]]:
 def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]:
     axes = []
     for name, body, kind in _joints(model):
-        if kind == _FREE:
+        if kind == FREE:
             axes += [_axis(f"{name}.{c}", name, body, "position", "m") for c in "xyz"]
-        if kind in (_FREE, _BALL):
+        if kind in (FREE, BALL):
             parts, unit = (("quat", "wxyz"), "1") if quaternions else (("rot", "xyz"), "rad")
             axes += [_axis(f"{name}.{parts[0]}_{c}", name, body, "orientation", unit) for c in parts[1]]
-        if kind == _SLIDE:
+        if kind == SLIDE:
             axes.append(_axis(name, name, body, "position", "m"))
-        if kind == _HINGE:
+        if kind == HINGE:
             axes.append(_axis(name, name, body, "position", "rad"))
     return axes
 
@@ -68,13 +58,13 @@ def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]
 def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
     axes = []
     for name, body, kind in _joints(model):
-        if kind == _FREE:
+        if kind == FREE:
             axes += [_axis(f"{name}.vel_{c}", name, body, "velocity", "m/s") for c in "xyz"]
-        if kind in (_FREE, _BALL):
+        if kind in (FREE, BALL):
             axes += [_axis(f"{name}.angvel_{c}", name, body, "angular velocity", "rad/s") for c in "xyz"]
-        if kind == _SLIDE:
+        if kind == SLIDE:
             axes.append(_axis(f"{name}.vel", name, body, "velocity", "m/s"))
-        if kind == _HINGE:
+        if kind == HINGE:
             axes.append(_axis(f"{name}.vel", name, body, "angular velocity", "rad/s"))
     return axes
 
@@ -86,7 +76,7 @@ def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
     for i in range(model.nu):
         name, body, kind = _actuated(model, joints, i)
         servo = model.actuator_biastype[i] == int(mujoco.mjtBias.mjBIAS_AFFINE)
-        unit = {_SLIDE: "m", _HINGE: "rad"}.get(kind, "1") if servo else "1"
+        unit = {SLIDE: "m", HINGE: "rad"}.get(kind, "1") if servo else "1"
         axes.append(_axis(f"{name}.ctrl", name, body, "ctrl", unit))
     return axes
 

@@ -15,9 +15,8 @@ from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 from mujoco.mjx._src.types import DisableBit
 
+from jacdb.ingest.dynamics import BALL, HINGE, SLIDE
 from jacdb.schemas import CONTACT
-
-_SLIDE_HINGE = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
 
 
 class Observation(NamedTuple):
@@ -105,8 +104,8 @@ def switch_names(model: mujoco.MjModel) -> list[str]:
         names += [name("friction_holds", "tendon", int(i)) for i in np.flatnonzero(model.tendon_frictionloss > 0)]
     if flag(DisableBit.LIMIT):
         limited = model.jnt_limited.astype(bool)
-        hinges = np.isin(model.jnt_type, _SLIDE_HINGE)
-        balls = model.jnt_type == int(mujoco.mjtJoint.mjJNT_BALL)
+        hinges = np.isin(model.jnt_type, (SLIDE, HINGE))
+        balls = model.jnt_type == BALL
         names += [name("joint_limit", "joint", int(i)) for i in np.flatnonzero(limited & balls)]
         names += [name("joint_limit", "joint", int(i)) for i in np.flatnonzero(limited & hinges)]
         names += [name("tendon_limit", "tendon", int(i)) for i in np.flatnonzero(model.tendon_limited)]

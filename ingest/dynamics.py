@@ -28,7 +28,8 @@ from jacdb.errors import UsageError
 from jacdb.ingest import environments, runtime
 from jacdb.ingest.environments import EnvSpec
 
-FREE, BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
+# MuJoCo's joint types, as its arrays hold them
+FREE, BALL, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{k}")) for k in ("FREE", "BALL", "SLIDE", "HINGE"))
 
 type Physics = Callable[[mjx.Model, mjx.Data, Array, int], mjx.Data]
 

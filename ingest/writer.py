@@ -43,6 +43,7 @@ class RunWriter:
     jacobian: pa.DataType = field(default_factory=pa.float32)
     part_bytes: int = PART_BYTES
     _pending: list[Episode] = field(default_factory=list, init=False)
+    _pending_bytes: int = field(default=0, init=False)
     _known_patterns: set[int] = field(default_factory=set, init=False)
     _next_part: int = field(default=0, init=False)
 
@@ -104,7 +105,8 @@ class RunWriter:
     def add(self, episode: Episode) -> None:
         """Take a finished episode; write a part when enough have come together."""
         self._pending.append(episode)
-        if sum(done.nbytes for done in self._pending) >= self.part_bytes:
+        self._pending_bytes += episode.nbytes  # counted once: a part may hold thousands of short episodes
+        if self._pending_bytes >= self.part_bytes:
             self.flush()
 
     def flush(self) -> None:
@@ -120,6 +122,7 @@ class RunWriter:
         self._write("episodes", self._episodes_table(episodes), self._next_part)
         self._known_patterns |= new.keys()
         self._pending.clear()
+        self._pending_bytes = 0
         self._next_part += 1
 
     # --- tables ---------------------------------------------------------------------------------------------

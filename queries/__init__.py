@@ -7,6 +7,7 @@
 import functools
 import importlib.resources
 
+# In the order in which they are registered: each builds on those before.
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = (
     "samples",

@@ -50,7 +50,7 @@ bits as (
 
 -- which patterns each entry is zero in; entries alike in that are one kind
 kinds as (
-    select env, jacobian, zero_in, count(*) as n_entries
+    select env, jacobian, zero_in, count(*) as n_entries, row_number() over () as kind
     from (
         select env, jacobian, entry,
             list(pattern_id order by pattern_id) filter (where get_bit(zero, entry::integer) = 1) as zero_in
@@ -60,16 +60,11 @@ kinds as (
     group by env, jacobian, zero_in
 ),
 
-switching as (
-    select kinds.*, row_number() over () as kind
-    from kinds
-),
-
 kind_bits as (
-    select distinct switching.env, switching.jacobian, kind, n_entries, entries.pattern_id,
+    select kinds.env, kinds.jacobian, kind, n_entries, entries.pattern_id,
         coalesce(list_contains(zero_in, entries.pattern_id), false) as zero
-    from switching
-    inner join entries on switching.env = entries.env and switching.jacobian = entries.jacobian
+    from kinds
+    inner join entries on kinds.env = entries.env and kinds.jacobian = entries.jacobian
 ),
 
 marked as (
