@@ -5,21 +5,20 @@ from typing import Any
 import mujoco
 
 from jacdb.ingest.dynamics import BALL, FREE, HINGE, SLIDE, System
+from jacdb.ingest.environments import EnvSpec
 
 
 def describe(system: System) -> list[dict[str, Any]]:
     """Rows of the `axes` table, without env and run.
 
     Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities
-    in qvel's coordinates, then ctrl where it is state. ``state`` is what is stored to resume from: qpos, qvel,
-    and the same ctrl. ``action`` is u.
+    in qvel's coordinates, then ctrl and the environment's memory where they are state. ``state`` is what is stored
+    to resume from: qpos, qvel, and the same ctrl and memory. ``action`` is u.
     """
     model, spec = system.mj_model, system.spec
-    tangent = [*_positions(model, quaternions=False), *_velocities(model)]
-    state = [*_positions(model, quaternions=True), *_velocities(model)]
-    if spec.ctrl_is_state:
-        tangent += _controls(model)
-        state += _controls(model)
+    carried = [*(_controls(model) if spec.ctrl_is_state else []), *_memory(spec)]
+    tangent = [*_positions(model, quaternions=False), *_velocities(model), *carried]
+    state = [*_positions(model, quaternions=True), *_velocities(model), *carried]
     spaces = {"tangent": tangent, "state": state, "action": _actions(system)}
     return [
         {"space": space, "index": index, **axis} for space, axes in spaces.items() for index, axis in enumerate(axes)
@@ -79,6 +78,12 @@ def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
         unit = {SLIDE: "m", HINGE: "rad"}.get(kind, "1") if servo else "1"
         axes.append(_axis(f"{name}.ctrl", name, body, "ctrl", unit))
     return axes
+
+
+def _memory(spec: EnvSpec) -> list[dict[str, Any]]:
+    return [
+        _axis(f"{entry}[{i}]", None, None, "memory", unit) for entry, size, unit in spec.memory for i in range(size)
+    ]
 
 
 def _actuated(model: mujoco.MjModel, joints: list, i: int) -> tuple[str, str | None, int]:

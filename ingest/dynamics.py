@@ -95,28 +95,49 @@ def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
-def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " nu"]]:
-    """The environment's map to ctrl: a function of (dq, ctrl, action), dq in tangent space, that gives the ctrl
-    handed to the physics."""
+def memory(system: System, state: State) -> Float[Array, " d_memory"]:
+    """What the environment's own bookkeeping holds of the state (:class:`environments.Memory`)."""
+    return jnp.concatenate([jnp.zeros(0), *(state.info[m.entry][: m.size] for m in system.spec.memory)])
 
-    def applied(dq: Float[Array, " nv"], ctrl: Float[Array, " nu"], action: Array) -> Float[Array, " nu"]:
+
+def carried(system: System, state: State) -> Float[Array, " d_carried"]:
+    """The state beyond positions and velocities: ctrl where it is state, then memory."""
+    own = memory(system, state)
+    return jnp.concatenate([state.data.ctrl, own]) if system.spec.ctrl_is_state else own
+
+
+def _carrying(system: System, state: State, values: Float[Array, " d_carried"]) -> State:
+    """The state with these values carried; the inverse of :func:`carried`."""
+    data, info = state.data, dict(state.info)
+    if system.spec.ctrl_is_state:
+        data, values = data.replace(ctrl=values[: system.spec.nu]), values[system.spec.nu :]
+    for entry, size, _ in system.spec.memory:
+        info[entry], values = info[entry].at[:size].set(values[:size]), values[size:]
+    return state.replace(data=data, info=info)
+
+
+def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " d_mapped"]]:
+    """The environment's own map: a function of (dq, carried, action), dq in tangent space, that gives the ctrl
+    handed to the physics and, after it, the next memory."""
+
+    def mapped(dq: Float[Array, " nv"], values: Float[Array, " d_carried"], action: Array) -> Float[Array, " d_mapped"]:
         qpos = state.data.qpos + tangent_lift(system.mj_model, state.data.qpos) @ dq
         seen: list[Array] = []
 
-        def look(model: mjx.Model, data: mjx.Data, applied_ctrl: Array, n_substeps: int) -> mjx.Data:
-            seen.append(applied_ctrl)
+        def look(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
+            seen.append(ctrl)
             return data
 
-        env_step(system.env, state.replace(data=state.data.replace(qpos=qpos, ctrl=ctrl)), action, look)
-        return seen[0]
+        start = _carrying(system, state, values)
+        after = env_step(system.env, start.replace(data=start.data.replace(qpos=qpos)), action, look)
+        return jnp.concatenate([*seen, memory(system, after)])
 
-    return applied
+    return mapped
 
 
-def state_vector(system: System, data: mjx.Data) -> Float[Array, " n"]:
-    """What is stored of a state: qpos, qvel, and ctrl where it is state."""
-    parts = [data.qpos, data.qvel]
-    return jnp.concatenate([*parts, data.ctrl] if system.spec.ctrl_is_state else parts)
+def state_vector(system: System, state: State) -> Float[Array, " n"]:
+    """What is stored of a state: qpos, qvel, and what is carried."""
+    return jnp.concatenate([state.data.qpos, state.data.qvel, carried(system, state)])
 
 
 # --- tangent space --------------------------------------------------------------------------------------------

@@ -11,14 +11,22 @@ import importlib.resources
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from mujoco_playground import MjxEnv
 
-ActionMap = Literal["direct", "offset", "qpos", "integrated"]
+ActionMap = Literal["direct", "offset", "qpos", "integrated", "delayed"]
+
+
+class Memory(NamedTuple):
+    """State that an environment keeps in ``State.info``: the first ``size`` numbers of an entry, in ``unit``."""
+
+    entry: str
+    size: int
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,11 @@ class EnvSpec:
         n_substeps: physics steps in one control step.
         action_map: how the environment makes ctrl of the action. ``direct``: ctrl = action. ``offset``: a
             constant pose plus scaled action. ``qpos``: current joint positions plus scaled action.
-            ``integrated``: previous ctrl plus scaled action, which makes ctrl part of the state.
+            ``integrated``: previous ctrl plus scaled action (in PandaPickCubeCartesian by way of inverse
+            kinematics), which makes ctrl part of the state. ``delayed``: scaled action of an earlier step.
+        memory: what else of the environment is state: it follows from earlier state and actions, and the next step
+            depends on it. In PandaPickCubeCartesian the target that actions move, in PandaRobotiqPushCube the last
+            two actions, of which a draw applies one: an action itself moves nothing in its own step.
         held: what the step reads beyond state and action, held constant in the derivative.
         unsupported: why it can't be ingested; empty when it can.
     """
@@ -48,6 +60,7 @@ class EnvSpec:
     d_action: int
     n_substeps: int
     action_map: ActionMap
+    memory: tuple[Memory, ...]
     held: tuple[str, ...]
     unsupported: str
 
@@ -57,9 +70,14 @@ class EnvSpec:
         return self.action_map == "integrated"
 
     @property
+    def d_carried(self) -> int:
+        """Dimensions of the state beyond positions and velocities: ctrl where it is state, and memory."""
+        return (self.nu if self.ctrl_is_state else 0) + sum(memory.size for memory in self.memory)
+
+    @property
     def d_state(self) -> int:
-        """Tangent dimensions of the state: 2 nv, and nu more where ctrl is state (no environment has na > 0)."""
-        return 2 * self.nv + (self.nu if self.ctrl_is_state else 0)
+        """Tangent dimensions of the state: 2 nv and what is carried (no environment has na > 0)."""
+        return 2 * self.nv + self.d_carried
 
 
 @functools.cache
@@ -70,12 +88,14 @@ def catalogue() -> dict[str, EnvSpec]:
 
 
 def _spec(row: dict[str, str]) -> EnvSpec:
+    memory = [entry.split(":") for entry in row["memory"].split()]
     sizes = {key: int(row[key]) for key in ("nq", "nv", "nu", "d_action", "n_substeps")}
     return EnvSpec(
         name=row["name"],
         suite=row["suite"],
         robots=tuple(row["robots"].split()),
         action_map=row["action_map"],  # type: ignore[arg-type]
+        memory=tuple(Memory(entry, int(size), unit) for entry, size, unit in memory),
         held=tuple(row["held"].split()),
         unsupported=row["unsupported"],
         **sizes,
@@ -116,14 +136,16 @@ def load(name: str, report: Callable[[str], None] = lambda doing: None) -> "MjxE
     import mujoco
     from mujoco_playground import registry
 
-    from jacdb.ingest import assets
+    from jacdb.ingest import assets, shims
 
     # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.
     mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)
     assets.provide(spec.robots, report)
+    shims.install()
+    # They default to impl='warp', which has no derivatives; one that leaves no choice takes MJX's default, 'jax'.
+    overrides = {"impl": "jax"} if "impl" in registry.get_default_config(name) else None
     try:
-        # Every environment defaults to impl='warp', which has no derivatives.
-        return registry.load(name, config_overrides={"impl": "jax"})
+        return registry.load(name, config_overrides=overrides)
     except (ValueError, OSError) as error:
         if not spec.robots:
             raise

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 from mujoco.mjx._src import constraint, derivative, solver, support
 from mujoco.mjx._src import forward as mjx_forward
@@ -53,11 +53,13 @@ class PhysicsJacobian(NamedTuple):
 
 
 class CtrlJacobian(NamedTuple):
-    """Derivative of the applied ctrl: the environment's own map."""
+    """Derivative of the environment's own map, :func:`dynamics.ctrl_map`: rows are applied ctrl, then next memory."""
 
-    by_qpos: Float[Array, "nu nv"]
-    by_ctrl: Float[Array, "nu nu"]
-    by_action: Float[Array, "nu d_action"]
+    by_qpos: Float[Array, "d_mapped nv"]
+    by_carried: Float[Array, "d_mapped d_carried"]
+    by_action: Float[Array, "d_mapped d_action"]
+    # PandaPickCubeCartesian may begin an episode in a guide pose: then nothing depends on the state's qpos
+    keeps_qpos: Bool[Array, ""]
 
 
 class PhysicsInput(NamedTuple):
@@ -103,7 +105,8 @@ def control_step(system: System, method: Literal["implicit", "autodiff"]) -> Cal
 
         next_state = dynamics.env_step(system.env, state, action, physics)
         [(start, (_, jacobian, observed))] = ran
-        return ControlStep(next_state, start, jacobian, _ctrl_jacobian(system, state, action), observed)
+        ctrl = _ctrl_jacobian(system, state, action, jnp.all(start.qpos == state.data.qpos))
+        return ControlStep(next_state, start, jacobian, ctrl, observed)
 
     return step
 
@@ -129,31 +132,32 @@ def compose(
 
     Returns:
         (J_s, J_a): rows are next-state axes, columns present state and action axes, in the order of the `axes`
-        table: positions and velocities in tangent space, then ctrl where it is state.
+        table: positions and velocities in tangent space, then what is carried (:func:`dynamics.carried`).
     """
-    nv = system.mjx_model.nv
-    by_state, by_action = jnp.asarray(physics.by_state), jnp.asarray(physics.by_ctrl) @ ctrl.by_action
-    if system.spec.action_map == "qpos":
-        by_state = by_state.at[:, :nv].add(physics.by_ctrl @ ctrl.by_qpos)
-    if system.spec.ctrl_is_state:
-        passed = jnp.concatenate([jnp.zeros((ctrl.by_ctrl.shape[0], 2 * nv)), ctrl.by_ctrl], axis=1)
-        by_state = jnp.concatenate(
-            [jnp.concatenate([by_state, physics.by_ctrl @ ctrl.by_ctrl], axis=1), passed], axis=0
-        )
-        by_action = jnp.concatenate([by_action, ctrl.by_action], axis=0)
+    spec, by_ctrl = system.spec, jnp.asarray(physics.by_ctrl)
+    by_action = by_ctrl @ ctrl.by_action[: spec.nu]
+    by_state = jnp.asarray(physics.by_state).at[:, : spec.nv].multiply(ctrl.keeps_qpos)
+    if spec.action_map == "qpos":
+        by_state = by_state.at[:, : spec.nv].add(by_ctrl @ ctrl.by_qpos[: spec.nu])
+    if spec.d_carried:
+        next_carried = slice(0 if spec.ctrl_is_state else spec.nu, None)  # of the map's rows
+        passed = jnp.pad(ctrl.by_carried[next_carried], ((0, 0), (2 * spec.nv, 0)))
+        by_state = jnp.concatenate([by_state, by_ctrl @ ctrl.by_carried[: spec.nu]], axis=1)
+        by_state = jnp.concatenate([by_state, passed])
+        by_action = jnp.concatenate([by_action, ctrl.by_action[next_carried]])
     return by_state, by_action
 
 
-def _ctrl_jacobian(system: System, state: State, action: Array) -> CtrlJacobian:
+def _ctrl_jacobian(system: System, state: State, action: Array, keeps_qpos: Array) -> CtrlJacobian:
     """Differentiate the environment's map from action to ctrl; only by what the map is said to read."""
-    applied = dynamics.ctrl_map(system, state)
-    nv, nu = system.mjx_model.nv, system.mjx_model.nu
-    still, ctrl = jnp.zeros(nv), state.data.ctrl
-    kind = system.spec.action_map
+    spec, mapped = system.spec, dynamics.ctrl_map(system, state)
+    at = (jnp.zeros(spec.nv), dynamics.carried(system, state), action)
+    by_action = jax.jacfwd(mapped, 2)(*at)
     return CtrlJacobian(
-        by_qpos=jax.jacfwd(applied, 0)(still, ctrl, action) if kind == "qpos" else jnp.zeros((nu, nv)),
-        by_ctrl=jax.jacfwd(applied, 1)(still, ctrl, action) if kind == "integrated" else jnp.zeros((nu, nu)),
-        by_action=jax.jacfwd(applied, 2)(still, ctrl, action),
+        by_qpos=jax.jacfwd(mapped, 0)(*at) if spec.action_map == "qpos" else jnp.zeros((len(by_action), spec.nv)),
+        by_carried=jax.jacfwd(mapped, 1)(*at) if spec.d_carried else jnp.zeros((len(by_action), 0)),
+        by_action=by_action,
+        keeps_qpos=keeps_qpos,
     )
 
 

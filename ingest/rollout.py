@@ -141,9 +141,9 @@ class Rollout:
             j_state, j_action = jacobians.compose(self.system, step.physics, step.ctrl)
             record = StepRecord(
                 alive=alive,
-                state=dynamics.state_vector(self.system, state.data),
+                state=dynamics.state_vector(self.system, state),
                 action=action,
-                next_state=dynamics.state_vector(self.system, step.state.data),
+                next_state=dynamics.state_vector(self.system, step.state),
                 reward=step.state.reward,
                 done=done,
                 truncated=cut & ~done,

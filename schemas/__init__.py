@@ -60,7 +60,11 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         _RUN,
         _EPISODE,
         ("step", pa.int32(), "control step within the episode, from 0"),
-        ("state", VECTOR, "qpos, qvel, and ctrl where it is state, before the step; axes of space 'state'"),
+        (
+            "state",
+            VECTOR,
+            "qpos, qvel, and ctrl and memory where they are state, before the step; axes of space 'state'",
+        ),
         ("action", VECTOR, "the action as the policy gave it; axes of space 'action'"),
         ("next_state", VECTOR, "the state after the step, before any reset; axes of space 'state'"),
         ("reward", pa.float64(), "the environment's reward for the step; no unit"),
@@ -142,7 +146,7 @@ AXES = _table(
     ("name", pa.string(), "a name, unique in its space"),
     ("joint", pa.string(), "the joint, or the actuator of a ctrl or action; null where there is none"),
     ("body", pa.string(), "the body that the joint moves; null where there is none"),
-    ("quantity", pa.string(), "position, orientation, velocity, angular velocity, ctrl or action"),
+    ("quantity", pa.string(), "position, orientation, velocity, angular velocity, ctrl, memory or action"),
     ("unit", pa.string(), "SI unit; '1' where there is none"),
     nullable=("joint", "body"),
 )
