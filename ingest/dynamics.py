@@ -143,7 +143,7 @@ def state_vector(system: System, state: State) -> Float[Array, " n"]:
 # --- tangent space --------------------------------------------------------------------------------------------
 
 
-def _quaternions(model: mujoco.MjModel) -> list[tuple[int, int]]:
+def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
     """(address in qpos, address in qvel) of every orientation."""
     found = []
     for kind, qadr, vadr in zip(model.jnt_type, model.jnt_qposadr, model.jnt_dofadr, strict=True):
@@ -154,7 +154,7 @@ def _quaternions(model: mujoco.MjModel) -> list[tuple[int, int]]:
     return found
 
 
-def _plain(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
     """Addresses in qpos and in qvel of all coordinates that are no part of an orientation."""
     quats = _quaternions(model)
     q = np.setdiff1d(np.arange(model.nq), [a + i for a, _ in quats for i in range(4)]).astype(int)
@@ -176,7 +176,7 @@ def tangent_lift(model: mujoco.MjModel, qpos: Float[Array, " nq"]) -> Float[Arra
     return lift
 
 
-def tangent_project(model: mujoco.MjModel, qpos: Float[Array, " nq"]) -> Float[Array, "nv nq"]:
+def tangent_project(model: mujoco.MjModel | mjx.Model, qpos: Float[Array, " nq"]) -> Float[Array, "nv nq"]:
     """The inverse of :func:`tangent_lift` on changes that keep quaternions on the sphere."""
     q, v = _plain(model)
     project = jnp.zeros((model.nv, model.nq)).at[v, q].set(1.0)

@@ -1,31 +1,38 @@
-"""What Playground 0.2 needs besides, to run on JAX 0.12 in float64: names replaced within single modules of it."""
+"""What Playground 0.2 and MJX need besides, to run and be differentiated in float64 on JAX 0.12.
+
+Each replaces one name in one module, and leaves all values as they are, up to rounding.
+"""
 
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
+from mujoco import mjx
+from mujoco.mjx._src import smooth
+from mujoco.mjx._src.types import WrapType
 from mujoco_playground._src.manipulation.aero_hand import rotate_z
 from mujoco_playground._src.manipulation.franka_emika_panda import panda_kinematics
 from mujoco_playground._src.manipulation.franka_emika_panda_robotiq import push_cube
 from mujoco_playground._src.manipulation.leap_hand import reorient
 
+from jacdb.ingest import dynamics
+
 
 @functools.cache
 def install() -> None:
-    """Put them in place, once; ``jax.numpy`` itself stays as it is."""
+    """Put them in place, once."""
     for module in (reorient, push_cube):
         module.jp = _overlay(jnp, clip=_clip)
     # These name float32 where others take JAX's default, and so round joint angles and ctrl, derivatives included.
     for module in (panda_kinematics, rotate_z):
         module.jp = _overlay(jnp, float32=jnp.float64)
-
-
-def _clip(x: ArrayLike, *bounds: ArrayLike, a_max: ArrayLike | None = None) -> Array:
-    """``jnp.clip``, with the name of its upper bound that JAX 0.12 no longer knows."""
-    return jnp.clip(x, *bounds) if a_max is None else jnp.clip(x, max=a_max)
+    smooth.tendon = _moment_as_derivative(smooth.tendon)
 
 
 def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
@@ -33,3 +40,24 @@ def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
     overlay = types.ModuleType(module.__name__)
     overlay.__dict__.update(names, __getattr__=functools.partial(getattr, module))
     return overlay
+
+
+def _clip(x: ArrayLike, *bounds: ArrayLike, a_max: ArrayLike | None = None) -> Array:
+    """``jnp.clip``, with the name of its upper bound that JAX 0.12 no longer knows."""
+    return jnp.clip(x, *bounds) if a_max is None else jnp.clip(x, max=a_max)
+
+
+def _moment_as_derivative(tendon: Callable[..., mjx.Data]) -> Callable[..., mjx.Data]:
+    """Some tendons of AeroCubeRotateZAxis touch a cylinder without wrapping it: an arc of length 0, by a square root
+    of which MJX's length has the derivative NaN. MJX's tendon Jacobian is that derivative, and finite."""
+
+    @functools.wraps(tendon)
+    def computed(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+        done = tendon(model, data)
+        if not np.isin(model.wrap_type, (WrapType.SPHERE, WrapType.CYLINDER)).any():
+            return done
+        hold = jax.lax.stop_gradient
+        moved = dynamics.tangent_project(model, hold(data.qpos)) @ (data.qpos - hold(data.qpos))
+        return done.replace(ten_length=hold(done.ten_length) + hold(done._impl.ten_J) @ moved)
+
+    return computed
