@@ -48,7 +48,6 @@ class EnvSpec:
             depends on it. In PandaPickCubeCartesian the target that actions move, in PandaRobotiqPushCube the last
             two actions, of which a draw applies one: an action itself moves nothing in its own step.
         held: what the step reads beyond state and action, held constant in the derivative.
-        unsupported: why it can't be ingested; empty when it can.
     """
 
     name: str
@@ -62,7 +61,6 @@ class EnvSpec:
     action_map: ActionMap
     memory: tuple[Memory, ...]
     held: tuple[str, ...]
-    unsupported: str
 
     @property
     def ctrl_is_state(self) -> bool:
@@ -97,17 +95,15 @@ def _spec(row: dict[str, str]) -> EnvSpec:
         action_map=row["action_map"],  # type: ignore[arg-type]
         memory=tuple(Memory(entry, int(size), unit) for entry, size, unit in memory),
         held=tuple(row["held"].split()),
-        unsupported=row["unsupported"],
         **sizes,
     )
 
 
 def find(name: str) -> EnvSpec:
-    """The facts of one environment that can be ingested.
+    """The facts of one environment.
 
     Raises:
-        UsageError: Playground has no environment of that name (the nearest names are given), or it is not
-            supported (the reason is given).
+        UsageError: Playground has no environment of that name (the nearest names are given).
     """
     specs = catalogue()
     if name not in specs:
@@ -115,8 +111,6 @@ def find(name: str) -> EnvSpec:
         near = [folded[low] for low in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(near)}?" if near else "`jacdb envs` lists them all"
         raise UsageError(f"unknown environment {name!r}: {hint}")
-    if reason := specs[name].unsupported:
-        raise UsageError(f"{name} can't be ingested yet: {reason}; `jacdb envs` lists those that can")
     return specs[name]
 
 

@@ -44,7 +44,7 @@ def _root(
 
 @app.command()
 def envs(form: Form = "table", out: Out = None) -> None:
-    """List every environment, its dimensions, and whether it can be ingested.
+    """List every environment and its dimensions.
 
     Example: jacdb envs --format csv
     """
@@ -57,14 +57,13 @@ def envs(form: Form = "table", out: Out = None) -> None:
         {
             "env": spec.name,
             "suite": spec.suite,
-            "d_state": spec.d_state if spec.action_map else None,
+            "d_state": spec.d_state,
             "d_action": spec.d_action,
             "nq": spec.nq,
             "nv": spec.nv,
             "nu": spec.nu,
             "substeps": spec.n_substeps,
             "ctrl_is_state": spec.ctrl_is_state,
-            "ingest": "no: " + spec.unsupported if spec.unsupported else "yes",
         }
         for spec in environments.catalogue().values()
     ]
