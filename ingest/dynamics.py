@@ -21,11 +21,12 @@ from jaxtyping import Array, Float
 from mujoco import mjx
 from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src import math as mjx_math
+from mujoco.mjx._src import sensor
 from mujoco_playground import MjxEnv, State
 from mujoco_playground._src import mjx_env
 
 from jacdb.errors import UsageError
-from jacdb.ingest import environments, runtime
+from jacdb.ingest import environments, runtime, solver
 from jacdb.ingest.environments import EnvSpec
 
 # MuJoCo's joint types, as its arrays hold them
@@ -84,6 +85,16 @@ def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physi
 def typed_like[Tree](new: Tree, old: Tree) -> Tree:
     """``new`` in the types of ``old``, for a scan's carry: in float64 MJX does not keep them all."""
     return jax.tree.map(lambda value, like: value.astype(like.dtype), new, old)
+
+
+def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """``mjx.forward``, its stages with jacdb's own solver (:mod:`jacdb.ingest.solver`)."""
+    d = sensor.sensor_pos(model, mjx_forward.fwd_position(model, data))
+    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
+    d = mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
+    if not d._impl.efc_J.size:
+        return d.replace(qacc=d.qacc_smooth)
+    return sensor.sensor_acc(model, solver.solve(model, d))
 
 
 def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:

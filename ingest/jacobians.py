@@ -9,11 +9,13 @@ the root of the *inverse* dynamics, which has no solver in it::
 
     r(q, v, u; a) = M a + bias - passive - actuator - applied - J^T f(J a - aref) = 0
 
-so da = -(M + J^T D J)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem: D holds the stiffnesses of the
-constraints that the solution has active. Work that depends on positions alone (kinematics, collision, mass
-matrix) has no tangent for v and u, and one ``jacfwd`` per argument lets JAX drop it. An integrator that damps
-implicitly, (M - hB) a' = M a, adds one linear equation, differentiated the same way. Reference: MuJoCo
-documentation, "Computation", "Inverse dynamics" and "Numerical integration".
+so da = -(dr/da)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem. What r is made of is differentiated by
+what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.inverse_dynamics`), contacts by the six motions
+of one body against the other (:mod:`~jacdb.ingest.contact_forces`), springs, actuators, limits and dry friction
+joint by joint (:mod:`~jacdb.ingest.joint_forces`). Batches are laid out for long vector operations
+(:mod:`~jacdb.ingest.batch_last`). An integrator that damps implicitly, (M - hB) a' = M a, adds one linear equation,
+differentiated the same way. Reference: MuJoCo documentation, "Computation", "Inverse dynamics" and "Numerical
+integration".
 
 The implicit derivative is that of the solved problem. Where MJX stops before it has solved it, r is not 0 and the
 two ways differ; ``residual`` says by how much r misses, and such steps are left to ``autodiff``.
@@ -25,15 +27,18 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Bool, Float
 from mujoco import mjx
-from mujoco.mjx._src import constraint, derivative, solver, support
 from mujoco.mjx._src import forward as mjx_forward
+from mujoco.mjx._src import support
+from mujoco.mjx._src.types import DisableBit
 from mujoco_playground import State
 
-from jacdb.ingest import constraints, dynamics
+from jacdb.ingest import batch_last, constraints, contact_forces, dynamics, inverse_dynamics, joint_forces
+from jacdb.ingest.contact_forces import Colours
 from jacdb.ingest.dynamics import System
+from jacdb.ingest.inverse_dynamics import Tree
+from jacdb.ingest.joint_forces import Coupling
 
 Method = Literal["implicit", "autodiff", "fd"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -210,115 +215,93 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
-    nv = model.nv
+    differentiate = _acceleration_derivative(system, model)
 
-    def one(carry: tuple, _: None) -> tuple[tuple, tuple]:
-        now, by_state, by_ctrl = carry
-        forwarded = mjx_forward.forward(model, now)
+    def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
+        forwarded = dynamics.forward(model, now)
         after = dynamics.integrate(model, forwarded)
-        local_state, local_ctrl = _differentiate_substep(system, model, forwarded, after)
-        by_state, by_ctrl = local_state @ by_state, local_state @ by_ctrl + local_ctrl
-        seen = (solver_residual(model, forwarded), constraints.observe(model, forwarded))
-        return (dynamics.typed_like(after, now), by_state, by_ctrl), seen
+        by_all = differentiate(forwarded, (after.qvel - forwarded.qvel) / model.opt.timestep)
+        seen = (by_all, after.qvel, solver_residual(model, forwarded), constraints.observe(model, forwarded))
+        return dynamics.typed_like(after, now), seen
 
-    start = (data, jnp.eye(2 * nv), jnp.zeros((2 * nv, model.nu)))
-    (end, by_state, by_ctrl), (residuals, observed) = jax.lax.scan(one, start, None, n_substeps)
+    end, (by_all, qvel, residuals, observed) = jax.lax.scan(one, data, None, n_substeps)
+    jacobian = _chain(system)(by_all, qvel)
+    by_state, by_ctrl = jacobian[:, : 2 * model.nv], jacobian[:, 2 * model.nv :]
     return end, PhysicsJacobian(by_state, by_ctrl, jnp.max(residuals)), observed
 
 
-def _differentiate_substep(
-    system: System, model: mjx.Model, forwarded: mjx.Data, after: mjx.Data
-) -> tuple[Float[Array, "d_physics d_physics"], Float[Array, "d_physics nu"]]:
-    """Derivative of one physics step by (dq, v) and by ctrl."""
-    nv, h, mj = model.nv, model.opt.timestep, system.mj_model
-    acceleration = (after.qvel - forwarded.qvel) / h  # a', discrete
-    lift = dynamics.tangent_lift(mj, forwarded.qpos)
+def _acceleration_derivative(system: System, model: mjx.Model) -> Callable[[mjx.Data, Array], Array]:
+    """The function of (forward dynamics' results, a') that gives da' by (dq, v, ctrl): (nv, 2 nv + nu)."""
+    mj, h = system.mj_model, float(system.mj_model.opt.timestep)
+    tree, colours = Tree.of(mj), Colours.of(mj)
+    coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
+    gravity = mj.opt.gravity * (not mj.opt.disableflags & DisableBit.GRAVITY)
+    damps_implicitly = joint_forces.damps_implicitly(model)
 
-    def by_position(dq: Float[Array, " nv"]) -> Array:
-        d = mjx_forward.fwd_position(model, forwarded.replace(qpos=forwarded.qpos + lift @ dq))
-        d = mjx_forward.fwd_actuation(model, mjx_forward.fwd_velocity(model, d))
-        return _balance(model, d, forwarded.qacc, acceleration)
+    def of_sample(d: mjx.Data, acceleration: Array) -> tuple:
+        """What is left to automatic differentiation, compressed."""
+        lag = acceleration if damps_implicitly else None
+        forces = joint_forces.joint_forces(mj, model, coupling, d, lag)
+        return (
+            joint_forces.compressed_jacobians(forces, coupling, d),
+            joint_forces.implicit_damping(model, d) if damps_implicitly else None,
+            contact_forces.geometry_derivative(model, mj, d, colours) if d._impl.ncon else None,
+        )
 
-    def by_velocity(qvel: Float[Array, " nv"]) -> Array:
-        # make_constraint only for aref, the one position-stage result that moves with qvel
-        d = constraint.make_constraint(model, forwarded.replace(qvel=qvel))
-        d = mjx_forward.fwd_actuation(model, mjx_forward.fwd_velocity(model, d))
-        return _balance(model, d, forwarded.qacc, acceleration)
+    def of_batch(samples: mjx.Data, accelerations: Array) -> Array:
+        compressed, damping, geometry_rates = batch_last.samples_last(jax.vmap(of_sample)(samples, accelerations))
+        d, acceleration = batch_last.samples_last((samples, accelerations))
+        kin = inverse_dynamics.kinematics(mj, tree, d)
+        drag = inverse_dynamics.medium_drag(mj, kin, d) if model.opt._impl.has_fluid_params else None
+        rigid = inverse_dynamics.rigid_derivatives(tree, kin, d.qacc, gravity, drag)
+        mass = rigid.by_a + jnp.diag(mj.dof_armature)[..., None]
+        joints = joint_forces.expand(compressed, coupling)
+        by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
+        if geometry_rates is not None:
+            contacts = contact_forces.contact_derivatives(model, mj, tree, kin, d, geometry_rates)
+            by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
+        imbalance = jnp.concatenate([by_q, by_v, joints.by_ctrl[0]], axis=1)
+        d_acceleration = -batch_last.cho_solve(batch_last.cholesky(by_a), imbalance)
+        if damps_implicitly:
+            lag_by_q = joints.by_q[1] + inverse_dynamics.mass_matrix_derivative(tree, kin, d.qacc - acceleration)
+            lag = jnp.concatenate([lag_by_q, joints.by_v[1], joints.by_ctrl[1]], axis=1)
+            driving = batch_last.matmul(mass, d_acceleration) + lag
+            d_acceleration = batch_last.cho_solve(batch_last.cholesky(mass - h * damping), driving)
+        return batch_last.samples_first(d_acceleration)
 
-    def by_actuation(ctrl: Float[Array, " nu"]) -> Array:
-        d = mjx_forward.fwd_actuation(model, forwarded.replace(ctrl=ctrl))
-        return _balance(model, d, forwarded.qacc, acceleration)
-
-    imbalance = jnp.concatenate(
-        [
-            jax.jacfwd(by_position)(jnp.zeros(nv)),
-            jax.jacfwd(by_velocity)(forwarded.qvel),
-            jax.jacfwd(by_actuation)(forwarded.ctrl),
-        ],
-        axis=-1,
-    )
-    d_acc = _acceleration(model, forwarded, imbalance)
-
-    unit = jnp.eye(nv, d_acc.shape[1], k=nv)
-    d_qvel = unit + h * d_acc
-    by_q, by_v = dynamics.transport(mj, after.qvel)
-    d_qpos = by_v @ d_qvel
-    d_qpos = d_qpos.at[:, :nv].add(by_q)
-    jacobian = jnp.concatenate([d_qpos, d_qvel])
-    return jacobian[:, : 2 * nv], jacobian[:, 2 * nv :]
-
-
-def _balance(model: mjx.Model, d: mjx.Data, qacc: Array, acceleration: Array) -> Array:
-    """What vanishes at the solution: r of the forces, and of implicit damping where the integrator has it.
-
-    Returns:
-        (1, nv) or (2, nv).
-    """
-    force = _imbalance(model, d.replace(qacc=qacc))
-    damping = _implicit_damping(model, d)
-    if damping is None:
-        return force[None]
-    # (M - hB) a' - M a, its sign turned to where the derivative is added
-    lag = support.mul_m(model, d, qacc - acceleration) + model.opt.timestep * damping @ acceleration
-    return jnp.stack([force, lag])
+    return batch_last.over_batches(of_batch)
 
 
-def _imbalance(model: mjx.Model, d: mjx.Data) -> Float[Array, " nv"]:
-    """r: inverse dynamics at d.qacc less the forces that act."""
-    applied = d.qfrc_applied + support.xfrc_accumulate(model, d)
-    r = support.mul_m(model, d, d.qacc) + d.qfrc_bias - d.qfrc_passive - d.qfrc_actuator - applied
-    if not d._impl.nefc:
-        return r
-    return r - solver.Context.create(model, d, grad=False).qfrc_constraint
+def _chain(system: System) -> Callable[[Array, Array], Array]:
+    """The function of (da' by (dq, v, ctrl), v') of all substeps that gives d(q', v') of them together."""
+    mj, nv, nu = system.mj_model, system.mj_model.nv, system.mj_model.nu
+    h, columns = float(mj.opt.timestep), 2 * nv + nu
 
+    def of_batch(d_accelerations: Array, qvels: Array) -> Array:
+        d_acceleration, by_q, by_v = batch_last.samples_last(
+            (d_accelerations, *jax.vmap(jax.vmap(lambda qvel: dynamics.transport(mj, qvel)))(qvels))
+        )
+        start = jnp.eye(2 * nv, columns)[..., None]
+        dq, dv = start[:nv], start[nv:]
+        d_ctrl = jnp.eye(nu, columns, k=2 * nv)[..., None]
+        for substep in range(d_acceleration.shape[0]):
+            local = d_acceleration[substep]
+            if substep == 0:
+                dv = dv + h * local
+            else:
+                dv = dv + h * batch_last.matmul(local, jnp.concatenate([dq, dv, d_ctrl + jnp.zeros_like(dq[:1])]))
+            if mj.nq == mj.nv:
+                dq = dq + h * dv
+            else:
+                dq = batch_last.matmul(by_q[substep], dq) + batch_last.matmul(by_v[substep], dv)
+        return batch_last.samples_first(jnp.concatenate([dq, dv]))
 
-def _acceleration(model: mjx.Model, d: mjx.Data, imbalance: Float[Array, "k nv n"]) -> Float[Array, "nv n"]:
-    """Solve for the derivative of the discrete acceleration, one factorisation for all columns."""
-    mass = support.full_m(model, d)
-    hessian = mass
-    if d._impl.nefc:
-        active = solver.Context.create(model, d, grad=False).active
-        jac = d._impl.efc_J
-        hessian = mass + jac.T @ (jac * (d._impl.efc_D * active)[:, None])
-    d_qacc = -cho_solve(cho_factor(hessian), imbalance[0])
-    damping = _implicit_damping(model, d)
-    if damping is None:
-        return d_qacc
-    lagged = cho_factor(mass - model.opt.timestep * damping)
-    return cho_solve(lagged, mass @ d_qacc + imbalance[1])
-
-
-def _implicit_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"] | None:
-    """B in (M - hB) a' = M a: the velocity derivative of the forces that the integrator damps implicitly."""
-    if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
-        return derivative.deriv_smooth_vel(model, d)
-    if model.opt.disableflags & mjx.DisableBit.EULERDAMP:
-        return None
-    return -jnp.diag(model.dof_damping)
+    return batch_last.over_batches(of_batch)
 
 
 def solver_residual(model: mjx.Model, forwarded: mjx.Data) -> Float[Array, ""]:
     """How far the constraint solver stopped from the solution: |r| over the size of the forces, without a unit."""
     d = forwarded
     scale = jnp.linalg.norm(d.qfrc_smooth) + jnp.linalg.norm(d.qfrc_constraint)
-    return jnp.linalg.norm(_imbalance(model, d)) / jnp.maximum(scale, 1.0)
+    balance = support.mul_m(model, d, d.qacc) - d.qfrc_smooth - d.qfrc_constraint
+    return jnp.linalg.norm(balance) / jnp.maximum(scale, 1.0)

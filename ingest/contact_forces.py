@@ -1,0 +1,383 @@
+"""Derivatives of contact forces: what contacts add to the derivatives of inverse dynamics.
+
+At a given acceleration MuJoCo's contact force is an explicit function of where the bodies are and how they move,
+
+    f_r = -D (J_r a - aref_r) = -D (E_r . y + kappa)    where a pyramid's edge r pushes,
+
+y the relative acceleration and velocity (a + b v) of the two bodies at the contact, in its frame; E_r the edge,
+normal plus or minus friction times an axis; D and kappa functions of the distance. With one body held, a contact
+depends on the other body's motion alone: six directions, whatever the number of joints. Only those are
+differentiated through MJX's collision functions; joints follow by their motion axes.
+Reference: MuJoCo documentation, "Computation", "Constraint model" and "Contact".
+
+Samples are the last axis, as in :mod:`jacdb.ingest.inverse_dynamics`.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float, Int
+from mujoco import mjx
+from mujoco.mjx._src import collision_driver, constraint
+
+from jacdb.ingest import inverse_dynamics
+from jacdb.ingest.batch_last import add_up, stored
+from jacdb.ingest.inverse_dynamics import Kinematics, Spatial, Tree, Vector, outer, tree_sum
+
+UNROLLED = 8  # contacts whose sum is written out; more are summed in a loop, to keep the compiled code small
+
+
+class ContactDerivatives(NamedTuple):
+    """Of the joint forces that contacts add to r, rows first."""
+
+    by_q: Float[Array, "nv nv n"]
+    by_v: Float[Array, "nv nv n"]
+    by_a: Float[Array, "nv nv n"]
+
+
+class Geometry(NamedTuple):
+    """Where contacts are (contacts first, then samples)."""
+
+    distance: Array
+    point: Vector  # from the common point
+    frame: tuple[Vector, Vector, Vector]  # normal, from geom 1 to geom 2, and two tangents
+
+
+@dataclass(frozen=True)
+class Colours:
+    """A number for every geom, other than that of any geom it can meet; 0 for the world's.
+
+    Geoms moved together, each by its number times a motion, move each pair relative to one another by the
+    difference: one derivative of the collision functions serves all pairs, whichever geom comes first.
+    """
+
+    of_geom: Float[np.ndarray, " ngeom"]
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> "Colours":
+        meets: dict[int, set[int]] = {}
+        for geom1, geom2, _ in collision_driver.geom_pairs(model):
+            body1, body2 = (int(model.body_weldid[model.geom_bodyid[g]]) for g in (geom1, geom2))
+            meets.setdefault(body1, set()).add(body2)
+            meets.setdefault(body2, set()).add(body1)
+        colour = {0: 0}
+        for body in sorted(meets):
+            taken = {colour[other] for other in meets[body] if other in colour}
+            colour.setdefault(body, next(c for c in range(len(meets) + 1) if c not in taken))
+        welded = model.body_weldid[model.geom_bodyid]
+        return cls(np.array([float(colour.get(int(body), 0)) for body in welded]))
+
+
+def geometry_derivative(
+    model: mjx.Model, mj_model: mujoco.MjModel, d: mjx.Data, colours: Colours
+) -> tuple[Float[Array, "6 ncon"], Float[Array, "6 ncon 3"], Float[Array, "6 ncon 3 3"]]:
+    """d (distance, point, frame) by each of six motions of geom 2, geom 1 held. One sample."""
+    origin = d.subtree_com[inverse_dynamics.common_root(mj_model)]
+    colour = jnp.asarray(colours.of_geom)
+
+    def collide(xpos: Array, xmat: Array) -> tuple[Array, Array, Array]:
+        found = collision_driver.collision(model, d.replace(geom_xpos=xpos, geom_xmat=xmat))._impl.contact
+        return found.dist, found.pos, found.frame
+
+    def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
+        spin, shift = motion[:3], motion[3:]
+        xpos = (jnp.cross(spin, d.geom_xpos - origin) + shift) * colour[:, None]
+        turned = jnp.cross(spin, d.geom_xmat, axisb=1, axisc=1) * colour[:, None, None]
+        both = jax.jvp(collide, (d.geom_xpos, d.geom_xmat), (xpos, turned))[1]
+        contact = d._impl.contact
+        first, second = colour[contact.geom[:, 0]], colour[contact.geom[:, 1]]
+        together = (
+            jnp.zeros_like(contact.dist),
+            jnp.cross(spin, contact.pos - origin) + shift,
+            jnp.cross(spin, contact.frame, axisb=2, axisc=2),
+        )
+
+        def apart(moved: Array, as_one: Array) -> Array:
+            shape = (-1, *[1] * (moved.ndim - 1))
+            return (moved - first.reshape(shape) * as_one) / (second - first).reshape(shape)
+
+        return jax.tree.map(apart, both, together)
+
+    return jax.vmap(along)(jnp.eye(6))
+
+
+def contact_derivatives(
+    model: mjx.Model,
+    mj_model: mujoco.MjModel,
+    tree: Tree,
+    kin: Kinematics,
+    d: mjx.Data,
+    geometry_rates: tuple[Array, Array, Array],
+) -> ContactDerivatives:
+    """Differentiate the contacts' joint forces at the solver's acceleration.
+
+    Args:
+        d: forward dynamics' results, samples last.
+        geometry_rates: :func:`geometry_derivative`'s, samples last.
+    """
+    contact = d._impl.contact
+    geoms = _static_geoms(mj_model, contact.dist.shape[0])
+    bodies = mj_model.geom_bodyid[geoms] if geoms is not None else jnp.asarray(mj_model.geom_bodyid)[contact.geom]
+    acceleration, speed = (tree_sum(tree.carried, kin.axis * rate) for rate in (d.qacc, kin.qvel))
+    above = tree_sum(tree.above, kin.axis * d.qacc)
+    total: ContactDerivatives | None = None
+    dims = np.asarray(contact.dim)
+    for dim in np.unique(dims):
+        slots = np.flatnonzero(dims == dim)
+        some = _Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, slots, int(dim))
+        part = some.derivatives(tree, kin, acceleration, speed, above)
+        total = part if total is None else jax.tree.map(jnp.add, total, part)
+    assert total is not None
+    return total
+
+
+def _static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "ncon 2"] | None:
+    """The geoms of each contact slot; None where MJX picks the nearest pairs or the deepest points as it runs."""
+    by_dim: dict[int, list[tuple[int, int]]] = {}
+    for key, geoms in collision_driver._geom_groups(model).items():
+        points = collision_driver._COLLISION_FUNC[key.types].ncon
+        by_dim.setdefault(key.condim, []).extend(pair[:2] for pair in geoms for _ in range(points))
+    geoms = [pair for dim in sorted(by_dim) for pair in by_dim[dim]]
+    return np.array(geoms) if len(geoms) == n_contacts else None
+
+
+@dataclass(frozen=True)
+class _Contacts:
+    """Contacts of one dimension (1, 3, 4 or 6): arrays (contacts, n)."""
+
+    dim: int
+    geometry: Geometry
+    rates: Geometry  # with a leading axis of six motions
+    body1: Array | np.ndarray
+    body2: Array | np.ndarray
+    carries1: Array | np.ndarray  # (contacts, nv, n or 1)
+    carries2: Array | np.ndarray
+    first_moves: bool  # whether body 1 may be other than the world
+    friction: list[Array]
+    damping: Array  # b of the reference acceleration
+    kappa: Array  # the reference acceleration's part that follows the distance
+    kappa_rate: Array
+    weight: Array  # D
+    weight_rate: Array
+    pushes: list[Array]  # per edge of the pyramid
+
+    @classmethod
+    def take(
+        cls,
+        model: mjx.Model,
+        mj_model: mujoco.MjModel,
+        tree: Tree,
+        kin: Kinematics,
+        d: mjx.Data,
+        bodies: Array | np.ndarray,
+        rates: tuple[Array, Array, Array],
+        slots: np.ndarray,
+        dim: int,
+    ) -> "_Contacts":
+        contact, impl = d._impl.contact, d._impl
+        dist, point, frame = contact.dist[slots], contact.pos[slots], contact.frame[slots]
+        origin = kin.origin
+        geometry = Geometry(
+            dist,
+            Vector(*(point[:, k] - origin[k] for k in range(3))),
+            tuple(Vector(*(frame[:, row, k] for k in range(3))) for row in range(3)),  # type: ignore[arg-type]
+        )
+        d_dist, d_point, d_frame = (rate[:, slots] for rate in rates)
+        geometry_rates = Geometry(
+            d_dist,
+            Vector(*(d_point[:, :, k] for k in range(3))),
+            tuple(Vector(*(d_frame[:, :, row, k] for k in range(3))) for row in range(3)),  # type: ignore[arg-type]
+        )
+        body1, body2 = bodies[slots, 0], bodies[slots, 1]
+        carries1, carries2 = _carries(tree, body1), _carries(tree, body2)
+        friction = [jnp.asarray(contact.friction)[slots, k] for k in range(dim - 1)]
+        body_weight = jnp.asarray(mj_model.body_invweight0[:, 0])
+        invweight = body_weight[body1] + body_weight[body2]
+        if invweight.ndim == 1:
+            invweight = invweight[:, None]
+        if dim > 1:
+            square = friction[0] * friction[0]
+            invweight = (invweight + square * invweight) * 2 * square / model.opt.impratio
+        solref = jnp.moveaxis(jnp.asarray(contact.solref)[slots], 1, 0)
+        solimp = jnp.moveaxis(jnp.asarray(contact.solimp)[slots], 1, 0)
+        margin = contact.includemargin[slots]
+
+        def impedance(distance: Array) -> tuple[Array, Array, Array]:
+            position = distance - margin
+            stiffness, damping, imp = constraint._kbi(model, solref, solimp, position)
+            weight = 1 / jnp.maximum(invweight * (1 - imp) / imp, mujoco.mjMINVAL)
+            return stiffness * imp * position, weight, damping + jnp.zeros_like(distance)
+
+        (kappa, weight, damping), (kappa_rate, weight_rate, _) = jax.jvp(impedance, (dist,), (jnp.ones_like(dist),))
+        edges = 2 * (dim - 1) if dim > 1 else 1
+        first = np.asarray(contact.efc_address)[slots]
+        touching = dist < margin
+        pushes = [(impl.efc_force[first + edge] > 0) & touching for edge in range(edges)]
+        return cls(
+            dim,
+            geometry,
+            geometry_rates,
+            body1,
+            body2,
+            carries1,
+            carries2,
+            not isinstance(carries1, np.ndarray) or bool(carries1.any()),
+            friction,
+            damping,
+            kappa,
+            kappa_rate,
+            weight,
+            weight_rate,
+            pushes,
+        )
+
+    # --- one contact's force -------------------------------------------------------------------------------
+
+    def local(self, geometry: Geometry, motion: Spatial) -> list[Array]:
+        """The relative motion at the contact in its frame: normal and tangents, then rotations where they count."""
+        linear = motion.lin + motion.ang.cross(geometry.point)
+        if self.dim == 1:
+            return [geometry.frame[0].dot(linear)]
+        moves = [axis.dot(linear) for axis in geometry.frame]
+        return moves + [axis.dot(motion.ang) for axis in geometry.frame[: self.dim - 3]]
+
+    def world(self, geometry: Geometry, local: list[Array]) -> Spatial:
+        """A force in the contact's frame, as force and torque about the common point."""
+        force = geometry.frame[0] * local[0]
+        for axis, size in zip(geometry.frame[1:], local[1:3], strict=False):
+            force = force + axis * size
+        torque = geometry.point.cross(force)
+        for axis, size in zip(geometry.frame, local[3:], strict=False):
+            torque = torque + axis * size
+        return Spatial(torque, force)
+
+    def edges(self) -> tuple[list[Array], list[Array]]:
+        """Sum of E_r E_r^T over the edges that push: its first row, and its diagonal; the rest is 0."""
+        push = [p.astype(float) for p in self.pushes]
+        if self.dim == 1:
+            return [push[0]], [push[0]]
+        count = sum(push[1:], start=push[0])
+        pairs = [(push[2 * i], push[2 * i + 1], mu) for i, mu in enumerate(self.friction)]
+        return [count, *(mu * (p - q) for p, q, mu in pairs)], [count, *(mu * mu * (p + q) for p, q, mu in pairs)]
+
+    def response(self, motion: Spatial) -> Spatial:
+        """By how much less body 2 is pushed for its acceleration ``motion``: D sum_r E_r (E_r . y)."""
+        local = self.local(self.geometry, motion)
+        row, diagonal = self.edges()
+        normal = sum(r * y for r, y in zip(row, local, strict=True))
+        rest = [r * local[0] + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
+        return self.world(self.geometry, [self.weight * value for value in [normal, *rest]])
+
+    def force(self, geometry: Geometry, weight: Array, kappa: Array, motion: Spatial) -> Spatial:
+        """On body 2, about the common point."""
+        local = self.local(geometry, motion)
+        row, diagonal = self.edges()
+        normal = sum(r * y for r, y in zip(row, local, strict=True)) + kappa * row[0]
+        rest = [r * (local[0] + kappa) + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
+        return self.world(geometry, [-weight * value for value in [normal, *rest]])
+
+    def per_joint(self) -> "_Contacts":
+        """The same with an axis for joints: (contacts, 1, n)."""
+
+        def spread[T](tree: T) -> T:
+            return jax.tree.map(lambda x: x[..., None, :], tree)
+
+        return dataclasses.replace(
+            self,
+            geometry=spread(self.geometry),
+            friction=spread(self.friction),
+            weight=spread(self.weight),
+            pushes=spread(self.pushes),
+        )
+
+    # --- all of them, joint by joint -----------------------------------------------------------------------
+
+    def derivatives(
+        self, tree: Tree, kin: Kinematics, acceleration: Spatial, speed: Spatial, acceleration_above: Spatial
+    ) -> ContactDerivatives:
+        """Args: every body's sum of S a and of S v, and each dof's sum of S a over the joints above it."""
+        b = self.damping
+
+        def of_body(body: Array | np.ndarray) -> Spatial:
+            return _at(acceleration, body) + _at(speed, body) * b
+
+        second = of_body(self.body2)
+        second, relative = stored((second, second - of_body(self.body1)))
+
+        def force(geometry: Geometry, weight: Array, kappa: Array) -> Spatial:
+            return self.force(geometry, weight, kappa, relative)
+
+        at = (self.geometry, self.weight, self.kappa)
+        rates = (self.rates, self.weight_rate * self.rates.distance, self.kappa_rate * self.rates.distance)
+        pushed = force(*at)
+        by_motion = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
+        pushed, by_motion = stored((pushed, by_motion))
+
+        # From here on (contacts, nv, n): what each joint does to the force, the other body held.
+        axis, axis_rate, lifted = (
+            _lead(value) for value in (kin.axis, kin.axis_rate, stored(acceleration_above.cross(kin.axis)))
+        )
+        geometric = Spatial.of(
+            [sum(part[k][:, None] * axis.components[k] for k in range(6)) for part in by_motion.components]
+        )
+        joints, b = self.per_joint(), b[:, None]
+        faster = axis.cross(_spread(second)) + lifted + axis_rate * b
+        carries1, sign = jnp.asarray(self.carries1), jnp.asarray(self.carries2 - self.carries1)
+        by_q = (geometric - joints.response(faster)) * sign
+        if self.first_moves:  # a joint that carries body 1 turns the contact with it
+            by_q = by_q + axis.cross_force(_spread(pushed)) * carries1
+        by_a = joints.response(axis) * sign
+        rows = axis * sign
+        by_q, by_a, rows = stored((by_q, by_a, rows))
+        # A row is -S_i . K summed over contacts; S_i, too, turns with the joints above it.
+        received = Spatial.of([(part[:, None] * sign).sum(axis=0) for part in pushed.components])
+        turning = outer(kin.axis.cross_force(received), kin.axis) * tree.moved[..., None]
+        return ContactDerivatives(
+            by_q=-turning - _contract(rows, by_q),
+            by_v=_contract(rows, by_a * b),
+            by_a=_contract(rows, by_a),
+        )
+
+
+def _carries(tree: Tree, body: Array | np.ndarray) -> Array | np.ndarray:
+    """(contacts, nv, n or 1): 1 where the dof moves the contact's body."""
+    if isinstance(body, np.ndarray):
+        return tree.carried[body][..., None]
+    return jnp.moveaxis(jnp.asarray(tree.carried)[body], -1, 1)
+
+
+def _at(bodies: Spatial, body: Array | np.ndarray) -> Spatial:
+    """Each contact's body: (contacts, n) of (nbody, n)."""
+    if isinstance(body, np.ndarray):
+        return jax.tree.map(lambda x: x[body], bodies)
+    return jax.tree.map(lambda x: jnp.take_along_axis(x, body, axis=0), bodies)
+
+
+def _lead(value: Spatial) -> Spatial:
+    return jax.tree.map(lambda x: x[None], value)
+
+
+def _spread(value: Spatial) -> Spatial:
+    return jax.tree.map(lambda x: x[:, None], value)
+
+
+def _contract(rows: Spatial, columns: Spatial) -> Float[Array, "nv nv n"]:
+    """Sum over contacts of every row's motion with every column's force."""
+    n_contacts = rows.components[0].shape[0]
+    if n_contacts <= UNROLLED:
+        return add_up(outer(_contact(rows, c), _contact(columns, c)) for c in range(n_contacts))
+
+    def add(sum_so_far: Array, one: tuple[Spatial, Spatial]) -> tuple[Array, None]:
+        return sum_so_far + outer(*one), None
+
+    nothing = jnp.zeros_like(outer(_contact(rows, 0), _contact(columns, 0)))
+    return jax.lax.scan(add, nothing, (rows, columns))[0]
+
+
+def _contact(value: Spatial, c: int) -> Spatial:
+    return jax.tree.map(lambda x: x[c], value)

@@ -1,0 +1,420 @@
+"""Derivatives of rigid-body inverse dynamics in closed form, for many samples at once.
+
+tau = ID(q, v, a) is what joints must give for bodies to accelerate by a. Its derivatives need no automatic
+differentiation: to move joint j turns everything below it rigidly by its motion axis S_j, so a body's force turns
+with it, and changes besides only by what the bodies above j do. Sums over subtrees then give all of d tau / dq and
+d tau / dv from one pass over the bodies.
+
+With V and A a body's velocity and acceleration, I its inertia, all about one point and along the world's axes, and
+P_j, PA_j the velocity and acceleration above joint j::
+
+    F   = I A + V x* (I V)                    the force that body needs
+    w_j = P_j x S_j                           d S_j / dt
+    z_j = PA_j x S_j + P_j x w_j
+    dF/dq_j = S_j x* F + I z_j + B w_j        dF/dv_j = B S_j + I (w_j + Q_j x S_j)
+
+where Q_j is the velocity below the joint, and B X = I (X x V) + X x* (I V) + V x* (I X) depends on X's rotation
+alone. Compare Carpentier & Mansard, "Analytical Derivatives of Rigid Body Dynamics Algorithms", RSS 2018; spatial
+algebra as in Featherstone, "Rigid Body Dynamics Algorithms", 2008.
+
+Arrays have the samples of the batch as their last axis, so that every operation is one long vector operation.
+A spatial vector is a tuple of two :class:`Vector`, rotation and translation (or torque and force).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+from mujoco import mjx
+
+from jacdb.ingest.batch_last import add_up, stored
+from jacdb.ingest.dynamics import FREE
+
+
+class Vector(NamedTuple):
+    """Three components, each an array of one shape, or a number."""
+
+    x: Any
+    y: Any
+    z: Any
+
+    def __add__(self, other: "Vector") -> "Vector":  # type: ignore[override]
+        return Vector(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __sub__(self, other: "Vector") -> "Vector":
+        return Vector(*(a - b for a, b in zip(self, other, strict=True)))
+
+    def __neg__(self) -> "Vector":
+        return Vector(*(-a for a in self))
+
+    def __mul__(self, scale: Array | float) -> "Vector":  # type: ignore[override]
+        return Vector(*(a * scale for a in self))
+
+    def cross(self, other: "Vector") -> "Vector":
+        a, b = self, other
+        return Vector(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x)
+
+    def dot(self, other: "Vector") -> Array:
+        return self.x * other.x + self.y * other.y + self.z * other.z
+
+    @property
+    def components(self) -> "Sequence[Array]":
+        return self
+
+
+class Spatial(NamedTuple):
+    """A motion (rotation, translation) or a force (torque, force), about the common point."""
+
+    ang: Vector
+    lin: Vector
+
+    def __add__(self, other: "Spatial") -> "Spatial":  # type: ignore[override]
+        return Spatial(self.ang + other.ang, self.lin + other.lin)
+
+    def __sub__(self, other: "Spatial") -> "Spatial":
+        return Spatial(self.ang - other.ang, self.lin - other.lin)
+
+    def __mul__(self, scale: Array | float) -> "Spatial":  # type: ignore[override]
+        return Spatial(self.ang * scale, self.lin * scale)
+
+    def cross(self, other: "Spatial") -> "Spatial":
+        """Motion x motion."""
+        return Spatial(self.ang.cross(other.ang), self.ang.cross(other.lin) + self.lin.cross(other.ang))
+
+    def cross_force(self, force: "Spatial") -> "Spatial":
+        """Motion x* force."""
+        return Spatial(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
+
+    def dot(self, other: "Spatial") -> Array:
+        return self.ang.dot(other.ang) + self.lin.dot(other.lin)
+
+    @property
+    def components(self) -> "Sequence[Array]":
+        return (*self.ang, *self.lin)
+
+    @classmethod
+    def of(cls, components: "Sequence[Array | float]") -> "Spatial":
+        return cls(Vector(*components[:3]), Vector(*components[3:]))
+
+
+class Symmetric(NamedTuple):
+    """A symmetric matrix, 3 by 3."""
+
+    xx: Any
+    yy: Any
+    zz: Any
+    xy: Any
+    xz: Any
+    yz: Any
+
+    def times(self, w: Vector) -> Vector:
+        return Vector(
+            self.xx * w.x + self.xy * w.y + self.xz * w.z,
+            self.xy * w.x + self.yy * w.y + self.yz * w.z,
+            self.xz * w.x + self.yz * w.y + self.zz * w.z,
+        )
+
+    def crossed(self, w: Vector) -> list[list[Array]]:
+        """w x each column: the matrix [w] A, by rows."""
+        columns = [
+            w.cross(Vector(self.xx, self.xy, self.xz)),
+            w.cross(Vector(self.xy, self.yy, self.yz)),
+            w.cross(Vector(self.xz, self.yz, self.zz)),
+        ]
+        return [[column[i] for column in columns] for i in range(3)]
+
+
+SYMMETRIC_ENTRIES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of Symmetric, in its order
+
+
+class Inertia(NamedTuple):
+    """Inertia about the common point."""
+
+    mass: Array
+    moment: Vector  # mass times centre of mass
+    rotational: Symmetric
+
+    def times(self, motion: Spatial) -> Spatial:
+        return Spatial(
+            self.rotational.times(motion.ang) + self.moment.cross(motion.lin),
+            motion.lin * self.mass - self.moment.cross(motion.ang),
+        )
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Who moves whom, as masks of 0 and 1 (rows first).
+
+    Attributes:
+        carried: (nbody, nv), the dof moves the body.
+        below: (nv, nbody), the body is the dof's or below it.
+        moved: (nv, nv), the row's axis is moved by the column: it comes later in the chain, or is the column, or
+            turns with it in one ball.
+        above: (nv, nv), the column comes before the row in the chain, and is not moved by it.
+        joint: (nv, nv), the same ball, the same three translations, or the same dof.
+    """
+
+    carried: np.ndarray
+    below: np.ndarray
+    moved: np.ndarray
+    above: np.ndarray
+    joint: np.ndarray
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> "Tree":
+        nv, body = model.nv, model.dof_bodyid
+        ancestors = np.eye(model.nbody, dtype=bool)
+        for b in range(1, model.nbody):
+            ancestors[b] |= ancestors[model.body_parentid[b]]
+        carried = ancestors[:, body]
+        # dofs of one joint that turn, or shift, as one
+        group = np.array([_group(model, dof) for dof in range(nv)]).reshape(nv, 2)
+        joint = (group[:, None] == group[None]).all(axis=-1)
+        chain = carried[body]  # (nv, nv): the column is in the row's chain, its own body included
+        earlier = (group[:, None, 0] > group[None, :, 0]) | (
+            (group[:, None, 0] == group[None, :, 0]) & (group[:, None, 1] > group[None, :, 1])
+        )
+        above = chain & earlier
+        moved = above | joint
+        return cls(
+            carried=carried.astype(float),
+            below=carried.T.astype(float),
+            moved=moved,
+            above=above.astype(float),
+            joint=joint.astype(float),
+        )
+
+
+def _group(model: mujoco.MjModel, dof: int) -> tuple[int, int]:
+    """(joint, part): the translations of a free joint come before its rotation."""
+    jnt = int(model.dof_jntid[dof])
+    part = int(model.jnt_type[jnt] == FREE and dof - model.jnt_dofadr[jnt] >= 3)
+    return jnt, part
+
+
+class Drag(NamedTuple):
+    """Forces of a medium on bodies, and how they change with the bodies' velocity about the common point."""
+
+    force: Spatial  # (nbody, n)
+    by_velocity: tuple[tuple[Array, ...], ...]  # six by six, (nbody, n) each
+
+
+class Kinematics(NamedTuple):
+    """Bodies and dofs about the common point (dofs or bodies first, then samples)."""
+
+    origin: Vector  # (n,): the common point
+    qvel: Array  # (nv, n)
+    axis: Spatial  # (nv, n): S
+    axis_rate: Spatial  # (nv, n): w
+    inertia: Inertia  # (nbody, n)
+    velocity: Spatial  # (nbody, n): V
+    velocity_above: Spatial  # (nv, n): P
+    velocity_below: Spatial  # (nv, n): Q
+
+
+def common_root(model: mujoco.MjModel) -> int:
+    """The tree whose centre of mass is the common point."""
+    return int(model.body_rootid[model.dof_bodyid[0]])
+
+
+def kinematics(model: mujoco.MjModel, tree: Tree, d: mjx.Data) -> Kinematics:
+    """Read bodies and axes off ``d`` (samples last), moved to a common point."""
+    roots = model.body_rootid[model.dof_bodyid]
+    origin = Vector(*d.subtree_com[common_root(model)])
+    axis = Spatial.of([d.cdof[:, k] for k in range(6)])
+    if (roots != roots[0]).any():  # MuJoCo has each tree about its own centre of mass
+        shift = Vector(*(origin[k] - d.subtree_com[roots, k] for k in range(3)))
+        axis = Spatial(axis.ang, axis.lin + axis.ang.cross(shift))
+    moving = axis * d.qvel
+    above = tree_sum(tree.above, moving)
+    found = Kinematics(
+        origin=origin,
+        qvel=d.qvel,
+        axis=axis,
+        axis_rate=above.cross(axis),
+        inertia=_inertia(model, d, origin),
+        velocity=tree_sum(tree.carried, moving),
+        velocity_above=above,
+        velocity_below=above + tree_sum(tree.joint, moving),
+    )
+    return stored(found)
+
+
+def _inertia(model: mujoco.MjModel, d: mjx.Data, origin: Vector) -> Inertia:
+    """Of every body: its own, turned, and its mass at its distance."""
+    mass = jnp.asarray(model.body_mass)[:, None]
+    arm = Vector(*(d.xipos[:, k] - origin[k] for k in range(3)))
+    own = [jnp.asarray(model.body_inertia[:, k])[:, None] for k in range(3)]
+
+    def entry(i: int, j: int) -> Array:
+        turned = sum(d.ximat[:, i, k] * own[k] * d.ximat[:, j, k] for k in range(3))
+        return turned - mass * arm[i] * arm[j] + (mass * arm.dot(arm) if i == j else 0.0)
+
+    return Inertia(mass + jnp.zeros_like(arm.x), arm * mass, Symmetric(*(entry(i, j) for i, j in SYMMETRIC_ENTRIES)))
+
+
+def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
+    """Viscosity and drag of a medium at rest, on each body's box of equal inertia, as MJX has them.
+
+    Reference: MuJoCo documentation, "Computation", "Passive forces", inertia-based model.
+    """
+    if np.any(model.opt.wind):
+        raise NotImplementedError("a medium that moves (wind)")
+    mass = np.maximum(model.body_mass, 1e-12)
+    sides = 6.0 * np.clip(model.body_inertia @ (np.ones((3, 3)) - 2 * np.eye(3)), 1e-12, None)
+    box = np.sqrt(sides / mass[:, None]) * (model.body_mass > 0)[:, None]
+    diameter, others = box.mean(axis=1), (((1, 2)), (0, 2), (0, 1))
+    face = [box[:, i] * box[:, j] for i, j in others]
+    blade = [box[:, k] * (box[:, i] ** 4 + box[:, j] ** 4) for k, (i, j) in enumerate(others)]
+    viscosity, density = model.opt.viscosity, model.opt.density
+
+    arm = Vector(*(d.xipos[:, k] - kin.origin[k] for k in range(3)))
+    spin = kin.velocity.ang
+    speed = kin.velocity.lin + spin.cross(arm)
+    frame = [Vector(*(d.ximat[:, i, k] for i in range(3))) for k in range(3)]  # axes of the box
+    torque, force = Vector(0.0, 0.0, 0.0), Vector(0.0, 0.0, 0.0)
+    by_spin, by_speed = [], []
+    for k, axis in enumerate(frame):
+        turn, slide = axis.dot(spin), axis.dot(speed)
+        turn_viscous, slide_viscous = np.pi * diameter**3 * viscosity, 3.0 * np.pi * diameter * viscosity
+        turn_drag, slide_drag = density * blade[k] / 64.0, 0.5 * density * face[k]
+        turn_slow = turn_viscous[:, None] + turn_drag[:, None] * jnp.abs(turn)
+        slide_slow = slide_viscous[:, None] + slide_drag[:, None] * jnp.abs(slide)
+        torque, force = torque - axis * (turn_slow * turn), force - axis * (slide_slow * slide)
+        by_spin.append(-turn_slow - turn_drag[:, None] * jnp.abs(turn))
+        by_speed.append(-slide_slow - slide_drag[:, None] * jnp.abs(slide))
+
+    def in_world(diagonal: list[Array]) -> Symmetric:
+        return Symmetric(
+            *(sum(g * a[i] * a[j] for g, a in zip(diagonal, frame, strict=True)) for i, j in SYMMETRIC_ENTRIES)
+        )
+
+    spin_matrix, speed_matrix = in_world(by_spin), in_world(by_speed)
+    columns = []
+    for k in range(6):
+        unit = [1.0 if i == k else 0.0 for i in range(6)]
+        motion = Spatial.of(unit)
+        push = speed_matrix.times(motion.lin + motion.ang.cross(arm))
+        columns.append(Spatial(spin_matrix.times(motion.ang) + arm.cross(push), push).components)
+    return Drag(Spatial(torque + arm.cross(force), force), tuple(zip(*columns, strict=True)))
+
+
+class RigidDerivatives(NamedTuple):
+    """Of tau = ID(q, v, a), rows first."""
+
+    by_q: Float[Array, "nv nv n"]
+    by_v: Float[Array, "nv nv n"]
+    by_a: Float[Array, "nv nv n"]  # the mass matrix, without motor inertias
+
+
+def rigid_derivatives(
+    tree: Tree, kin: Kinematics, acceleration: Float[Array, "nv n"], gravity: np.ndarray, drag: Drag | None = None
+) -> RigidDerivatives:
+    """Differentiate inverse dynamics. Motor inertias (armature) are left out: they depend on neither q nor v.
+
+    Args:
+        gravity: (3,) m/s^2, zeros where it is switched off.
+        drag: forces of a medium, if there is one.
+    """
+    axis, rate = kin.axis, kin.axis_rate
+    free_fall = Spatial.of([0.0, 0.0, 0.0, *(-float(g) for g in gravity)])
+    accelerating = axis * acceleration + rate * kin.qvel
+    body_acceleration = tree_sum(tree.carried, accelerating) + free_fall
+    acceleration_above = tree_sum(tree.above, accelerating) + free_fall
+
+    momentum = kin.inertia.times(kin.velocity)
+    force = kin.inertia.times(body_acceleration) + kin.velocity.cross_force(momentum)
+    if drag:
+        force = force - drag.force
+    inertia, coriolis, force = _sum_below(tree, (kin.inertia, _coriolis(kin, momentum, drag), force))
+
+    z = acceleration_above.cross(axis) + kin.velocity_above.cross(rate)
+    y = rate + kin.velocity_below.cross(axis)
+    lever, swing = inertia.times(axis), coriolis.transposed(axis)
+    z_force = inertia.times(z) + coriolis.times(rate) + axis.cross_force(force)
+    y_force = inertia.times(y) + coriolis.times(axis)
+    z, y, lever, swing, z_force, y_force = stored((z, y, lever, swing, z_force, y_force))
+    return RigidDerivatives(
+        by_q=_by_sides(tree, outer(lever, z) + outer(swing, rate), outer(axis, z_force)),
+        by_v=_by_sides(tree, outer(lever, y) + outer(swing, axis), outer(axis, y_force)),
+        by_a=_by_sides(tree, outer(lever, axis), outer(axis, lever)),
+    )
+
+
+def mass_matrix_derivative(tree: Tree, kin: Kinematics, vector: Float[Array, "nv n"]) -> Float[Array, "nv nv n"]:
+    """d (M(q) x) / dq at constant x: inverse dynamics at rest, without gravity."""
+    axis, moving = kin.axis, kin.axis * vector
+    force = kin.inertia.times(tree_sum(tree.carried, moving))
+    inertia, force = _sum_below(tree, (kin.inertia, force))
+    z = tree_sum(tree.above, moving).cross(axis)
+    z_force = inertia.times(z) + axis.cross_force(force)
+    lever, z, z_force = stored((inertia.times(axis), z, z_force))
+    return _by_sides(tree, outer(lever, z), outer(axis, z_force))
+
+
+class _Coriolis(NamedTuple):
+    """B, a motion to a force. Without drag it takes rotations alone."""
+
+    symmetric: Symmetric
+    momentum: Spatial
+    drag: tuple[tuple[Array, ...], ...] | None
+
+    def times(self, motion: Spatial) -> Spatial:
+        turn = motion.ang
+        force = Spatial(self.symmetric.times(turn) + turn.cross(self.momentum.ang), turn.cross(self.momentum.lin) * 2.0)
+        return force - _matvec(self.drag, motion) if self.drag else force
+
+    def transposed(self, motion: Spatial) -> "Vector | Spatial":
+        turn = self.symmetric.times(motion.ang) + self.momentum.ang.cross(motion.ang)
+        turn = turn + self.momentum.lin.cross(motion.lin) * 2.0
+        if not self.drag:
+            return turn
+        back = _matvec(tuple(zip(*self.drag, strict=True)), motion)
+        return Spatial(turn - back.ang, -back.lin)
+
+
+def _matvec(matrix: Sequence[Sequence[Array]], motion: Spatial) -> Spatial:
+    return Spatial.of([sum(m * x for m, x in zip(row, motion.components, strict=True)) for row in matrix])
+
+
+def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Coriolis:
+    spin, speed, moment = kin.velocity.ang, kin.velocity.lin, kin.inertia.moment
+    turned = kin.inertia.rotational.crossed(spin)  # [spin] I
+    along = moment.dot(speed) * 2.0
+
+    def entry(i: int, j: int) -> Array:
+        value = turned[i][j] + turned[j][i] - speed[i] * moment[j] - moment[i] * speed[j]
+        return value + along if i == j else value
+
+    symmetric = Symmetric(*(entry(i, j) for i, j in SYMMETRIC_ENTRIES))
+    return _Coriolis(symmetric, momentum, drag.by_velocity if drag else None)
+
+
+def _sum_below[T](tree: Tree, bodies: T) -> T:
+    """For every dof, the sums over the bodies that it carries. One matrix product."""
+    parts, structure = jax.tree.flatten(bodies)
+    total = jnp.einsum("rc,ckn->rkn", tree.below, jnp.stack(parts, axis=1))
+    return jax.tree.unflatten(structure, [total[:, k] for k in range(len(parts))])
+
+
+def tree_sum(mask: Float[np.ndarray, "rows columns"], value: Spatial) -> Spatial:
+    """For every row, the sum over the mask's columns. One matrix product for all six components."""
+    total = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(value.components, axis=1))
+    return Spatial.of([total[:, k] for k in range(6)])
+
+
+def outer(rows: "Vector | Spatial", columns: Spatial) -> Array:
+    """Every row's force on every column's motion: (nv, nv, n). A Vector meets the columns' rotation alone."""
+    pairs = zip(rows.components, columns.components, strict=False)
+    return add_up(row[:, None] * column[None] for row, column in pairs)
+
+
+def _by_sides(tree: Tree, moved: Array, carrying: Array) -> Array:
+    """Put together what holds for rows at or below the column's joint, and for rows above it."""
+    at_or_below, above = jnp.asarray(tree.moved)[..., None], jnp.asarray(tree.above.T > 0)[..., None]
+    return jnp.where(at_or_below, moved, jnp.where(above, carrying, 0.0))

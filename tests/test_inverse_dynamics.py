@@ -1,0 +1,102 @@
+"""Closed-form derivatives against automatic differentiation of MJX, on a machine with every kind of joint."""
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from mujoco import mjx
+from mujoco.mjx._src import passive, smooth, support
+
+from jacdb.ingest import batch_last, dynamics, inverse_dynamics
+
+MACHINE = """
+<mujoco>
+  <option density="900" viscosity="0.3"/>
+  <worldbody>
+    <body pos="0 0 1">
+      <freejoint/> <geom type="box" size=".1 .2 .3"/>
+      <body pos=".3 .1 0">
+        <joint axis="0 1 .3" pos=".05 0 .02" armature=".1"/> <joint type="slide" axis="1 .2 0"/>
+        <joint axis=".3 0 1" pos="0 .1 0"/> <geom type="box" size=".1 .3 .2" pos=".1 0 0"/>
+        <body pos=".1 .2 .3">
+          <joint type="ball" pos=".1 .1 0"/> <geom type="box" size=".1 .1 .2" pos="0 .1 0"/>
+          <body pos="0 0 .3"> <joint axis="1 0 0"/> <geom type="capsule" size=".1 .2"/> </body>
+        </body>
+      </body>
+      <body pos="-.3 0 0"> <joint axis="1 0 1"/> <geom type="box" size=".1 .3 .2"/> </body>
+    </body>
+    <body pos="1 0 1">
+      <joint type="slide" axis="1 0 0"/> <joint axis="0 1 0"/> <geom type="box" size=".1 .2 .3" pos="0 .1 .1"/>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+SAMPLES = 3
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """(model, states' qpos, qvel, acceleration, MJX's results, d tau by (q, v), d (M a) / dq)."""
+    mj = mujoco.MjModel.from_xml_string(MACHINE)
+    model, template = mjx.put_model(mj, impl="jax"), mjx.make_data(mj, impl="jax")
+
+    def results(qpos, qvel):
+        d = template.replace(qpos=qpos, qvel=qvel)
+        d = smooth.factor_m(model, smooth.crb(model, smooth.com_pos(model, smooth.kinematics(model, d))))
+        return smooth.rne(model, smooth.com_vel(model, d))
+
+    def tau(qpos, qvel, a):
+        d = results(qpos, qvel)
+        return support.mul_m(model, d, a) + d.qfrc_bias - passive._fluid(model, d)
+
+    @jax.jit
+    @jax.vmap
+    def expected(qpos, qvel, a):
+        lift, still = dynamics.tangent_lift(mj, qpos), jnp.zeros(mj.nv)
+        by_q = jax.jacfwd(lambda dq: tau(qpos + lift @ dq, qvel, a))(still)
+        inertial = jax.jacfwd(lambda dq: support.mul_m(model, results(qpos + lift @ dq, qvel), a))(still)
+        return results(qpos, qvel), by_q, jax.jacfwd(lambda v: tau(qpos, v, a))(qvel), inertial
+
+    rng = np.random.default_rng(0)
+    qpos, qvel, a = (rng.normal(size=(SAMPLES, n)) for n in (mj.nq, mj.nv, mj.nv))
+    for sample in qpos:
+        mujoco.mj_normalizeQuat(mj, sample)
+    d, *derivatives = expected(qpos, qvel, a)
+    return mj, batch_last.samples_last(d), jnp.asarray(a.T), derivatives
+
+
+def test_derivatives_are_those_of_mjx(machine):
+    mj, d, a, (by_q, by_v, _) = machine
+    tree = inverse_dynamics.Tree.of(mj)
+    kin = inverse_dynamics.kinematics(mj, tree, d)
+    drag = inverse_dynamics.medium_drag(mj, kin, d)
+    found = batch_last.samples_first(inverse_dynamics.rigid_derivatives(tree, kin, a, mj.opt.gravity, drag))
+    np.testing.assert_allclose(found.by_q, by_q, atol=1e-9 * np.abs(by_q).max())
+    np.testing.assert_allclose(found.by_v, by_v, atol=1e-9 * np.abs(by_v).max())
+    mass = np.stack([np.asarray(found.by_a[i]) for i in range(SAMPLES)]) + np.diag(mj.dof_armature)
+    for i in range(SAMPLES):
+        data = mujoco.MjData(mj)
+        data.qpos[:] = d.qpos[:, i]
+        mujoco.mj_forward(mj, data)
+        dense = np.zeros((mj.nv, mj.nv))
+        mujoco.mj_fullM(mj, data, dense)
+        np.testing.assert_allclose(mass[i], dense, atol=1e-10)
+
+
+def test_what_does_not_touch_has_exact_zeros(machine):
+    """Two machines, and two limbs of one: no rounding stands where nothing is connected."""
+    mj, d, a, _ = machine
+    tree = inverse_dynamics.Tree.of(mj)
+    kin = inverse_dynamics.kinematics(mj, tree, d)
+    found = inverse_dynamics.rigid_derivatives(tree, kin, a, mj.opt.gravity)
+    for matrix in found:
+        assert (matrix[:14, 14:] == 0).all() and (matrix[14:, :14] == 0).all()
+        assert (matrix[6:13, 13] == 0).all() and (matrix[13, 6:13] == 0).all()
+
+
+def test_derivative_of_the_mass_matrix_times_a_vector(machine):
+    mj, d, a, (_, _, inertial) = machine
+    tree = inverse_dynamics.Tree.of(mj)
+    found = inverse_dynamics.mass_matrix_derivative(tree, inverse_dynamics.kinematics(mj, tree, d), a)
+    np.testing.assert_allclose(batch_last.samples_first(found), inertial, atol=1e-9 * np.abs(inertial).max())

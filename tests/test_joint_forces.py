@@ -1,0 +1,30 @@
+import mujoco
+import numpy as np
+
+from jacdb.ingest.contact_forces import Colours
+from jacdb.ingest.joint_forces import Coupling, colour
+
+
+def test_columns_of_one_colour_share_no_row():
+    pattern = np.random.default_rng(0).random((12, 9)) < 0.25
+    colours = colour(pattern)
+    for number in range(colours.max() + 1):
+        assert pattern[:, colours == number].sum(axis=1).max() <= 1
+    assert colours.max() + 1 < 9
+    assert (colour(np.eye(5, dtype=bool)) == 0).all()
+    assert colour(np.ones((2, 4), dtype=bool)).tolist() == [0, 1, 2, 3]
+
+
+def test_forces_of_one_joint_couple_nothing_and_tendons_couple_their_joints(system):
+    cheetah, fish = (Coupling.of(system(name).mj_model, kicked=False) for name in ("CheetahRun", "FishSwim"))
+    assert (cheetah.by_dof == np.eye(9, dtype=bool)).all() and not cheetah.needs_poses
+    assert cheetah.by_ctrl.sum() == 6
+    assert fish.by_dof.sum() > 13 + 6 * 5  # a fixed tendon's two joints, and the free joint
+    assert Coupling.of(system("BallInCup").mj_model, kicked=False).needs_poses  # a spatial tendon
+
+
+def test_geoms_that_can_meet_have_different_colours(system):
+    model = system("CheetahRun").mj_model
+    colours = Colours.of(model).of_geom
+    floor = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+    assert (colours[floor] == 0).all() and (colours[~floor] > 0).all()

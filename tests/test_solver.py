@@ -1,0 +1,53 @@
+import jax
+import mujoco
+import numpy as np
+import pytest
+from mujoco import mjx
+from mujoco.mjx._src import forward as mjx_forward
+
+from jacdb.ingest import dynamics
+
+# Contacts, a joint limit, a joint equality, and dry friction that holds and slips.
+MACHINE = """
+<mujoco>
+  <option iterations="{iterations}" ls_iterations="{searches}" cone="pyramidal"><flag eulerdamp="disable"/></option>
+  <worldbody>
+    <geom type="plane" size="5 5 .1"/>
+    <body pos="0 0 .1">
+      <freejoint/> <geom type="capsule" size=".1 .2"/>
+      <body pos=".3 0 0">
+        <joint name="a" axis="0 1 0" range="-.3 .3" limited="true" frictionloss=".5"/> <geom type="sphere" size=".1"/>
+        <body pos=".3 0 0"> <joint name="b" axis="0 1 0" frictionloss="50"/> <geom type="sphere" size=".1"/> </body>
+      </body>
+      <body pos="-.3 0 0"> <joint name="c" axis="0 1 0"/> <geom type="sphere" size=".1"/> </body>
+    </body>
+  </worldbody>
+  <equality> <joint joint1="a" joint2="c"/> </equality>
+</mujoco>
+"""
+
+
+@pytest.mark.parametrize(("iterations", "searches"), [(1, 4), (6, 8)])
+def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches):
+    mj = mujoco.MjModel.from_xml_string(MACHINE.format(iterations=iterations, searches=searches))
+    model, template = mjx.put_model(mj, impl="jax"), mjx.make_data(mj, impl="jax")
+
+    def both(qpos, qvel, warm):
+        data = template.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm)
+        return [(d.qacc, d.qfrc_constraint, d._impl.efc_force) for d in (
+            dynamics.forward(model, data), mjx_forward.forward(model, data)
+        )]  # fmt: skip
+
+    rng, samples = np.random.default_rng(0), 40
+    qpos = np.tile(mj.qpos0, (samples, 1)) + 0.2 * rng.normal(size=(samples, mj.nq))
+    for sample in qpos:
+        mujoco.mj_normalizeQuat(mj, sample)
+    qvel, warm = rng.normal(size=(samples, mj.nv)), 10 * rng.normal(size=(samples, mj.nv))
+    ours, theirs = jax.jit(jax.vmap(both))(qpos, qvel, warm)
+    assert (np.abs(theirs[2][:, 4:]) > 0).any(
+        axis=1
+    ).mean() > 0.3  # contacts push; equality, friction and limit come first
+    for mine, mjxs in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, mjxs, atol=1e-8 * np.abs(mjxs).max())
+    single = jax.jit(both)(qpos[0], qvel[0], warm[0])[0]
+    np.testing.assert_allclose(single[0], ours[0][0], atol=1e-9 * np.abs(ours[0]).max())
