@@ -30,7 +30,8 @@ from jacdb.ingest.rollout import Progress, Rollout
 from jacdb.ingest.writer import RunWriter
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
-MAX_ENVS = 64
+# No power of two from 256 up (docs/jacobians.md), and shared evenly by many numbers of cores
+MAX_ENVS = 144
 MAX_COUNT = 10_000_000
 
 
@@ -43,7 +44,7 @@ class Request:
         policy: what chooses the actions.
         episodes: how many.
         steps: control steps after which an episode is cut; None for the environment's own length.
-        num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 64 at most.
+        num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 144 at most.
         seed: of resets and policy noise.
         method: ``implicit``, ``autodiff`` or ``fd``.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.

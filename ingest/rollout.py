@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 from mujoco_playground import State
 
-from jacdb.ingest import constraints, dynamics, jacobians, oracle
+from jacdb.ingest import constraints, dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.episodes import Columns, Episode
 from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, CtrlJacobian, Method, PhysicsInput
@@ -55,6 +56,12 @@ class Progress(NamedTuple):
 
 
 @dataclass
+class _Count:
+    total: int
+    done: int = 0
+
+
+@dataclass
 class Rollout:
     """A batch of episodes to be rolled out.
 
@@ -83,15 +90,18 @@ class Rollout:
     report: Callable[[Progress], None] = field(default=lambda progress: None)
 
     def run(self) -> Iterator[Episode]:
-        """Finished episodes, as they finish."""
+        """Finished episodes, as they finish. The host takes a chunk's rows out while the device steps the next."""
         chunk = chunk_steps(self.steps)
         waiting = deque(self.episodes)
         slots: dict[int, Episode] = {}
+        # an empty slot counts as one whose episode is over
+        taken = np.full(self.num_envs, self.steps)
         noise = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
         starts = _Starts(self)
         state = starts.first_batch()
-        step_chunk = self._compile(chunk, state)
-        rows_done, rows_total = 0, len(self.episodes) * self.steps
+        step_chunk, sharding = self._compile(chunk, state)
+        progress = _Count(len(self.episodes) * self.steps)
+        behind: tuple[StepRecord, dict[int, Episode]] | None = None
 
         while waiting or slots:
             free = [slot for slot in range(self.num_envs) if slot not in slots][: len(waiting)]
@@ -99,19 +109,31 @@ class Rollout:
             for slot in free:
                 slots[slot] = Episode(waiting.popleft())
                 noise[slot] = self._noise(slots[slot].number)
-            # an empty slot counts as one whose episode is over
-            taken = np.array([slots[s].n_steps if s in slots else self.steps for s in range(self.num_envs)])
-            drawn = [_window(noise[slot], taken[slot], chunk) for slot in range(self.num_envs)]
-            state, record = step_chunk(state, np.stack(drawn, axis=1), taken)
-            for slot, columns, patterns in self._rows(jax.tree.map(np.asarray, record)):
-                episode = slots[slot]
-                episode.append(columns, patterns)
-                rows_done += len(columns["done"])
-                if episode.is_over:
-                    del slots[slot]
-                    rows_total -= self.steps - episode.n_steps  # it may end before its time
-                    yield episode
-            self.report(Progress(f"rolling out {self.system.spec.name}", rows_done, rows_total))
+                taken[slot] = 0
+            drawn = [_window(noise[slot], int(taken[slot]), chunk) for slot in range(self.num_envs)]
+            state, record = step_chunk(jax.device_put(state, sharding), np.stack(drawn, axis=1), taken)
+            if behind:
+                yield from self._finished(*behind, progress)
+            behind = record, dict(slots)
+            alive = np.asarray(record.alive)
+            taken = taken + alive.sum(axis=0)
+            ended = alive & (np.asarray(record.done) | np.asarray(record.truncated))
+            for over in np.flatnonzero(ended.any(axis=0)):
+                del slots[int(over)]
+                taken[over] = self.steps
+        if behind:
+            yield from self._finished(*behind, progress)
+
+    def _finished(self, record: StepRecord, slots: dict[int, Episode], progress: "_Count") -> Iterator[Episode]:
+        """Add a chunk's rows to their episodes, and give those that are over."""
+        for slot, columns, patterns in self._rows(jax.tree.map(np.asarray, record)):
+            episode = slots[slot]
+            episode.append(columns, patterns)
+            progress.done += len(columns["done"])
+            if episode.is_over:
+                progress.total -= self.steps - episode.n_steps  # it may end before its time
+                yield episode
+        self.report(Progress(f"rolling out {self.system.spec.name}", progress.done, progress.total))
 
     @functools.cached_property
     def _recorder(self) -> constraints.Recorder:
@@ -122,11 +144,22 @@ class Rollout:
 
     # --- on the device --------------------------------------------------------------------------------------
 
-    def _compile(self, chunk: int, state: State) -> Callable[..., tuple[State, StepRecord]]:
+    def _compile(self, chunk: int, state: State) -> tuple[Callable[..., tuple[State, StepRecord]], NamedSharding]:
+        """The compiled chunk, its slots spread over the devices, and where it wants the state."""
         noise = np.zeros((chunk, self.num_envs, self.system.spec.d_action))
         taken = np.zeros(self.num_envs, int)
         self.report(Progress(f"compiling {self.system.spec.name}", 0, 0))
-        return jax.jit(self._chunk).lower(state, noise, taken).compile()
+        mesh = runtime.mesh(self.num_envs)
+        slots, steps_of_slots = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names)
+        spread = jax.shard_map(
+            self._chunk,
+            mesh=mesh,
+            in_specs=(slots, steps_of_slots, slots),
+            out_specs=(slots, steps_of_slots),
+            check_vma=False,
+        )
+        sharding = NamedSharding(mesh, slots)
+        return jax.jit(spread).lower(jax.device_put(state, sharding), noise, taken).compile(), sharding
 
     def _chunk(self, state: State, noise: Array, taken: Array) -> tuple[State, StepRecord]:
         """Step every slot as many times as there is noise; rows after an episode's end are not alive."""

@@ -8,6 +8,7 @@ that everything of number N is there. The run's row in ``runs`` comes last of al
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class RunWriter:
     _pending_bytes: int = field(default=0, init=False)
     _known_patterns: set[int] = field(default_factory=set, init=False)
     _next_part: int = field(default=0, init=False)
+    _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
+    _at_work: Future[None] | None = field(default=None, init=False)  # the part being written
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -103,17 +106,33 @@ class RunWriter:
         self._write("runs", pa.Table.from_pylist([row], schemas.RUNS.schema), 0)
 
     def add(self, episode: Episode) -> None:
-        """Take a finished episode; write a part when enough have come together."""
+        """Take a finished episode; begin to write a part when enough have come together.
+
+        A part is written in the background, one at a time. What it can't write is raised by the next call.
+        """
         self._pending.append(episode)
         self._pending_bytes += episode.nbytes  # counted once: a part may hold thousands of short episodes
         if self._pending_bytes >= self.part_bytes:
-            self.flush()
+            self._begin_part()
 
     def flush(self) -> None:
-        """Write what is pending as one part."""
-        if not self._pending:
-            return
-        episodes = sorted(self._pending, key=lambda episode: episode.number)
+        """Write what is pending as one part, and wait until it is on disk."""
+        self._begin_part()
+        self._await_part()
+
+    def _begin_part(self) -> None:
+        self._await_part()
+        if self._pending:
+            episodes = sorted(self._pending, key=lambda episode: episode.number)
+            self._pending, self._pending_bytes = [], 0
+            self._at_work = self._writing.submit(self._write_part, episodes)
+
+    def _await_part(self) -> None:
+        if self._at_work:
+            at_work, self._at_work = self._at_work, None
+            at_work.result()
+
+    def _write_part(self, episodes: list[Episode]) -> None:
         patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
         new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
         if new:
@@ -121,8 +140,6 @@ class RunWriter:
         self._write("steps", self._steps_table(episodes), self._next_part)
         self._write("episodes", self._episodes_table(episodes), self._next_part)
         self._known_patterns |= new.keys()
-        self._pending.clear()
-        self._pending_bytes = 0
         self._next_part += 1
 
     # --- tables ---------------------------------------------------------------------------------------------

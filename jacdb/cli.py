@@ -78,7 +78,7 @@ def ingest(
     scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
     num_envs: Annotated[
-        int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 64 at most.")
+        int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 144 at most.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Longest episode; default: the environment's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of resets and noise.")] = 0,

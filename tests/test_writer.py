@@ -98,6 +98,7 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
     stopped.write_axes([])
     for one in episodes:
         stopped.add(one)
+    stopped.flush()  # waits for the part being written
     for table in lost.split(" and "):
         next(tmp_path.glob(f"{table}/*/*/part-00001.parquet")).unlink()
     (next(tmp_path.glob("steps/*/*/")) / "part-00002.999.tmp").write_bytes(b"half a file")
