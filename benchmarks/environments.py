@@ -1,0 +1,175 @@
+"""Every environment, ingested and held against an oracle.
+
+    python benchmarks/environments.py [ENV …] [--out environments.json]
+
+Each environment in a process of its own: two episodes of 50 steps go through `jacdb ingest`; of the steps taken, some
+with a contact and some without, the implicit Jacobian is compared with autodiff and with MuJoCo's C engine
+(centred finite differences). Results are printed, and kept by environment in the JSON file.
+
+Where MJX's own step departs from the C engine's (it may stop after few solver iterations, and clips forces
+otherwise), so do the derivatives: such steps are told apart by comparing the steps themselves first.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jacdb.ingest import environments, jacobians, oracle, pipeline
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.rollout import Progress, Rollout, StepRecord
+
+EPISODES, STEPS = 2, 50
+COMPARED = 12  # steps with a contact, and as many without
+BATCH = 8
+SAME_STEP = 1e-7  # relative: MJX and C took the same step
+AGREES = 1e-5  # relative, of Jacobians: finite differences are no better where forces are stiff
+
+
+def measure(name: str) -> dict[str, Any]:
+    records: list[StepRecord] = []
+    times: list[tuple[str, float]] = []
+
+    @dataclasses.dataclass
+    class Recorded(Rollout):
+        tolerance: float = np.inf  # none is recomputed: the implicit Jacobians are what is looked at
+
+        def _rows(self, record: StepRecord) -> Iterator[tuple]:
+            records.append(record)
+            times.append(("chunk", time.perf_counter()))
+            return super()._rows(record)
+
+    pipeline.Rollout = Recorded  # type: ignore[misc]
+
+    def report(progress: Progress) -> None:
+        times.append((progress.doing.split()[0], time.perf_counter()))
+
+    with tempfile.TemporaryDirectory() as root:
+        request = pipeline.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
+        result = pipeline.ingest(request, root, report=report)
+    chunks = [at for what, at in times if what == "chunk"]
+    compiling = [at for what, at in times if what == "compiling"]
+    alive = [record.alive for record in records]
+    rows = [jax.tree.map(lambda leaf, a=a: leaf[a], record) for a, record in zip(alive, records, strict=True)]
+    flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
+
+    zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in (flat.j_state, flat.j_action))
+    converged = flat.residual <= RESIDUAL_TOLERANCE
+    per_chunk = len(flat.done) / len(chunks)
+    return {
+        "env": name,
+        "rows": result.n_rows,
+        "not_finite": result.n_excluded,
+        "seconds": result.seconds,
+        "compile_s": chunks[0] - compiling[0],
+        "steps_per_s": per_chunk / np.median(np.diff(chunks)),
+        "unconverged": float((~converged).mean()),
+        "contact_share": float(_touching(flat).mean()),
+        "zero_state": float(zero_state.all(axis=0).mean()),
+        "zero_state_per_step": float(zero_state.mean()),
+        "zero_action_per_step": float(zero_action.mean()),
+        **compare(System.load(name), flat, converged),
+    }
+
+
+def _touching(flat: StepRecord) -> np.ndarray:
+    return flat.observed.touching.reshape(len(flat.done), -1).any(axis=1)
+
+
+def compare(system: System, flat: StepRecord, converged: np.ndarray) -> dict[str, Any]:
+    """The Jacobians of some steps by the other two methods, from the same physics inputs and ctrl map."""
+    touching, rng = _touching(flat), np.random.default_rng(0)
+    kinds = [rng.permutation(np.flatnonzero(converged & kind)) for kind in (touching, ~touching)]
+    chosen = np.sort(np.concatenate([kind[:COMPARED] for kind in kinds]))
+    if not len(chosen):
+        return {"compared": 0}
+    some = jax.tree.map(lambda leaf: leaf[chosen], flat)
+    physics = _autodiff(system, some.physics_input)
+    same_step, differences = [], []
+    for row in range(len(chosen)):
+        start = PhysicsInput(*(leaf[row] for leaf in some.physics_input))
+        qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
+        there = oracle.replay(system, start)[1]
+        same_step.append(np.linalg.norm(there - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
+        fd = oracle.finite_difference(system, start)
+        # where ctrl lies on its bound its two sides differ, and each method has its own convention
+        bounds = system.mj_model.actuator_ctrlrange
+        on_bound = (np.abs(start.ctrl[:, None] - bounds) < 1e-5).any(axis=1) | (start.ctrl < bounds[:, 0])
+        on_bound |= start.ctrl > bounds[:, 1]
+        on_bound &= system.mj_model.actuator_ctrllimited.astype(bool)
+        differences.append(fd._replace(by_ctrl=np.where(on_bound, physics.by_ctrl[row], fd.by_ctrl)))
+
+    def composed(jacobian: PhysicsJacobian) -> np.ndarray:
+        both = jax.vmap(lambda j, ctrl: jacobians.compose(system, j, ctrl))(jacobian, some.ctrl)
+        return np.concatenate(both, axis=-1)
+
+    implicit = np.concatenate([some.j_state, some.j_action], axis=-1)
+    autodiff = composed(physics)
+    to_autodiff = _relative(implicit, autodiff)
+    to_fd = _relative(implicit, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences)))
+    same = np.array(same_step)
+    zeros = [np.abs(matrices) < ZERO_THRESHOLD for matrices in (implicit, autodiff)]
+    return {
+        "compared": len(chosen),
+        "compared_in_contact": int(touching[chosen].sum()),
+        "same_step": int(same.sum()),
+        "autodiff_error": _summary(to_autodiff),
+        "fd_error": _summary(to_fd[same]),
+        "same_pattern": float((zeros[0] == zeros[1]).all(axis=(1, 2)).mean()),
+        "autodiff_differs": int((to_autodiff >= AGREES).sum()),
+        "fd_differs": int((to_fd[same] >= AGREES).sum()),
+        "agrees_with_neither": int(((to_autodiff >= AGREES) & (to_fd >= AGREES)).sum()),
+    }
+
+
+def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
+    """In batches, compiled to be compiled quickly rather than to run quickly."""
+    count = len(inputs.qpos)
+    padded = jax.tree.map(lambda leaf: leaf[np.resize(np.arange(count), -(-count // BATCH) * BATCH)], inputs)
+    batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]
+    lowered = jax.jit(jax.vmap(jacobians.physics_jacobian(system, "autodiff"))).lower(batches[0])
+    call = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *map(call, batches))
+
+
+def _relative(matrices: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(matrices - others, axis=(1, 2)) / np.linalg.norm(others, axis=(1, 2))
+
+
+def _summary(errors: np.ndarray) -> list[float] | None:
+    return [float(np.median(errors)), float(errors.max())] if len(errors) else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("envs", nargs="*", metavar="ENV")
+    parser.add_argument("--out", type=Path, default=Path("environments.json"))
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        json.dump(measure(arguments.envs[0]), sys.stdout)
+        return
+    for name in arguments.envs or environments.catalogue():
+        command = [sys.executable, __file__, "--here", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            result = {"env": name, "failed": done.stderr.strip().splitlines()[-1]}
+        else:
+            result = json.loads(done.stdout.strip().splitlines()[-1])
+        print(json.dumps(result), flush=True)
+        kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+        arguments.out.write_text(json.dumps({**kept, name: result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
