@@ -26,7 +26,8 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     # XLA keeps one core busy with operations as small as ours; a device per core takes a share of the batch each.
     with contextlib.suppress(RuntimeError):  # too late, JAX runs already: it is slower, no more
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def mesh(slots: int) -> Mesh:
