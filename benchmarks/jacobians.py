@@ -61,22 +61,29 @@ def visited(system: System, batch: int) -> PhysicsInput:
     return jax.tree.map(lambda leaf: leaf[-1], inputs)
 
 
-def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
-    """What one writes without jacdb: qpos, qvel and ctrl in, qpos and qvel out."""
+def step_alone(system: System) -> Callable[[PhysicsInput], tuple]:
+    """MJX's own step, the floor of everything that differentiates it."""
     template = mjx.make_data(system.mj_model, impl="jax")
 
+    def step(start: PhysicsInput) -> tuple:
+        def one(now, _):
+            return dynamics.typed_like(mjx.step(system.mjx_model, now), now), None
+
+        data, _ = jax.lax.scan(one, template.replace(**start._asdict()), None, system.env.n_substeps)
+        return data.qpos, data.qvel
+
+    return step
+
+
+def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
+    """What one writes without jacdb: qpos, qvel and ctrl in, qpos and qvel out."""
+    step = step_alone(system)
+
     def jacobian(start: PhysicsInput) -> tuple:
-        def step(qpos, qvel, ctrl):
-            data = template.replace(**start._asdict()).replace(qpos=qpos, qvel=qvel, ctrl=ctrl)
+        def next_state(qpos, qvel, ctrl):
+            return step(start._replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
 
-            def one(now, _):
-                after = mjx.step(system.mjx_model, now)
-                return dynamics.typed_like(after, now), None
-
-            data, _ = jax.lax.scan(one, data, None, system.env.n_substeps)
-            return data.qpos, data.qvel
-
-        return jax.jacfwd(step, (0, 1, 2))(start.qpos, start.qvel, start.ctrl)
+        return jax.jacfwd(next_state, (0, 1, 2))(start.qpos, start.qvel, start.ctrl)
 
     return jacobian
 
@@ -92,20 +99,6 @@ def finite_differences(system: System, inputs: PhysicsInput) -> Callable[[], Non
             oracle.finite_difference(system, single, data=scratch[thread])
 
     return lambda: list(pool.map(share, range(threads)))
-
-
-def step_alone(system: System) -> Callable[[PhysicsInput], tuple]:
-    """MJX's own step, the floor of everything that differentiates it."""
-    template = mjx.make_data(system.mj_model, impl="jax")
-
-    def step(start: PhysicsInput) -> tuple:
-        def one(now, _):
-            return dynamics.typed_like(mjx.step(system.mjx_model, now), now), None
-
-        data, _ = jax.lax.scan(one, template.replace(**start._asdict()), None, system.env.n_substeps)
-        return data.qpos, data.qvel
-
-    return step
 
 
 def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) -> tuple[Callable[[], None], float]:

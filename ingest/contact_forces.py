@@ -123,14 +123,14 @@ def contact_derivatives(
     contact = d._impl.contact
     geoms = _static_geoms(mj_model, contact.dist.shape[0])
     bodies = mj_model.geom_bodyid[geoms] if geoms is not None else jnp.asarray(mj_model.geom_bodyid)[contact.geom]
-    acceleration, speed = (tree_sum(tree.carried, kin.axis * rate) for rate in (d.qacc, kin.qvel))
-    above = tree_sum(tree.above, kin.axis * d.qacc)
+    accelerating = kin.axis * d.qacc
+    acceleration, above = (tree_sum(mask, accelerating) for mask in (tree.carried, tree.above))
     total: ContactDerivatives | None = None
     dims = np.asarray(contact.dim)
     for dim in np.unique(dims):
         slots = np.flatnonzero(dims == dim)
         some = _Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, slots, int(dim))
-        part = some.derivatives(tree, kin, acceleration, speed, above)
+        part = some.derivatives(tree, kin, acceleration, above)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
     assert total is not None
     return total
@@ -298,13 +298,13 @@ class _Contacts:
     # --- all of them, joint by joint -----------------------------------------------------------------------
 
     def derivatives(
-        self, tree: Tree, kin: Kinematics, acceleration: Spatial, speed: Spatial, acceleration_above: Spatial
+        self, tree: Tree, kin: Kinematics, acceleration: Spatial, acceleration_above: Spatial
     ) -> ContactDerivatives:
-        """Args: every body's sum of S a and of S v, and each dof's sum of S a over the joints above it."""
+        """Args: every body's sum of S a, and each dof's over the joints above it."""
         b = self.damping
 
         def of_body(body: Array | np.ndarray) -> Spatial:
-            return _at(acceleration, body) + _at(speed, body) * b
+            return _at(acceleration, body) + _at(kin.velocity, body) * b
 
         second = of_body(self.body2)
         second, relative = stored((second, second - of_body(self.body1)))

@@ -90,9 +90,6 @@ class Spatial(NamedTuple):
         """Motion x* force."""
         return Spatial(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
 
-    def dot(self, other: "Spatial") -> Array:
-        return self.ang.dot(other.ang) + self.lin.dot(other.lin)
-
     @property
     def components(self) -> "Sequence[Array]":
         return (*self.ang, *self.lin)
@@ -268,7 +265,7 @@ def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
     mass = np.maximum(model.body_mass, 1e-12)
     sides = 6.0 * np.clip(model.body_inertia @ (np.ones((3, 3)) - 2 * np.eye(3)), 1e-12, None)
     box = np.sqrt(sides / mass[:, None]) * (model.body_mass > 0)[:, None]
-    diameter, others = box.mean(axis=1), (((1, 2)), (0, 2), (0, 1))
+    diameter, others = box.mean(axis=1), ((1, 2), (0, 2), (0, 1))
     face = [box[:, i] * box[:, j] for i, j in others]
     blade = [box[:, k] * (box[:, i] ** 4 + box[:, j] ** 4) for k, (i, j) in enumerate(others)]
     viscosity, density = model.opt.viscosity, model.opt.density
@@ -331,7 +328,7 @@ def rigid_derivatives(
     force = kin.inertia.times(body_acceleration) + kin.velocity.cross_force(momentum)
     if drag:
         force = force - drag.force
-    inertia, coriolis, force = _sum_below(tree, (kin.inertia, _coriolis(kin, momentum, drag), force))
+    inertia, coriolis, force = tree_sum(tree.below, (kin.inertia, _coriolis(kin, momentum, drag), force))
 
     z = acceleration_above.cross(axis) + kin.velocity_above.cross(rate)
     y = rate + kin.velocity_below.cross(axis)
@@ -350,7 +347,7 @@ def mass_matrix_derivative(tree: Tree, kin: Kinematics, vector: Float[Array, "nv
     """d (M(q) x) / dq at constant x: inverse dynamics at rest, without gravity."""
     axis, moving = kin.axis, kin.axis * vector
     force = kin.inertia.times(tree_sum(tree.carried, moving))
-    inertia, force = _sum_below(tree, (kin.inertia, force))
+    inertia, force = tree_sum(tree.below, (kin.inertia, force))
     z = tree_sum(tree.above, moving).cross(axis)
     z_force = inertia.times(z) + axis.cross_force(force)
     lever, z, z_force = stored((inertia.times(axis), z, z_force))
@@ -395,17 +392,11 @@ def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Corioli
     return _Coriolis(symmetric, momentum, drag.by_velocity if drag else None)
 
 
-def _sum_below[T](tree: Tree, bodies: T) -> T:
-    """For every dof, the sums over the bodies that it carries. One matrix product."""
-    parts, structure = jax.tree.flatten(bodies)
-    total = jnp.einsum("rc,ckn->rkn", tree.below, jnp.stack(parts, axis=1))
+def tree_sum[T](mask: Float[np.ndarray, "rows columns"], values: T) -> T:
+    """For every row, the sum over the mask's columns of each array. One matrix product for all."""
+    parts, structure = jax.tree.flatten(values)
+    total = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(parts, axis=1))
     return jax.tree.unflatten(structure, [total[:, k] for k in range(len(parts))])
-
-
-def tree_sum(mask: Float[np.ndarray, "rows columns"], value: Spatial) -> Spatial:
-    """For every row, the sum over the mask's columns. One matrix product for all six components."""
-    total = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(value.components, axis=1))
-    return Spatial.of([total[:, k] for k in range(6)])
 
 
 def outer(rows: "Vector | Spatial", columns: Spatial) -> Array:

@@ -141,7 +141,7 @@ def _patterns(coupling: Coupling) -> tuple[np.ndarray, ...]:
 
 
 def joint_forces(
-    system_model: mujoco.MjModel, model: mjx.Model, coupling: Coupling, forwarded: mjx.Data, lag: Array | None
+    mj_model: mujoco.MjModel, model: mjx.Model, coupling: Coupling, forwarded: mjx.Data, lag: Array | None
 ) -> Callable[[Array, Array, Array, Array], Float[Array, "k nv"]]:
     """What these forces contribute to the balance, as a function of (dq, v, a, ctrl). One sample.
 
@@ -156,7 +156,7 @@ def joint_forces(
     # dry friction that slides and limits out of reach exert a force that does not change
     equality = np.arange(own) < forwarded._impl.ne
     holds = jnp.where(bound > 0, jnp.abs(force_there) < bound, equality | (force_there > 0))
-    lift = dynamics.tangent_lift(system_model, forwarded.qpos)
+    lift = dynamics.tangent_lift(mj_model, forwarded.qpos)
 
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
         d = forwarded.replace(qpos=forwarded.qpos + lift @ dq, qvel=qvel, ctrl=ctrl)
