@@ -116,7 +116,8 @@ def cholesky(matrix: Float[Array, "m m n"]) -> list[Float[Array, "_ n"]]:
         column = matrix[j:, j]
         for k, before in enumerate(columns):
             column = column - before[j - k :] * before[j - k]
-        columns.append(column * jnp.reciprocal(jnp.sqrt(column[0])))
+        # stored, or XLA fuses a column with all before it and computes those anew: time and code grow without bound
+        columns.append(stored(column * jnp.reciprocal(jnp.sqrt(column[0]))))
     return columns
 
 
@@ -129,10 +130,10 @@ def cho_solve(factor: list[Float[Array, "_ n"]], right: Float[Array, "m k n"]) -
         row = right[i]
         for k in range(i):
             row = row - factor[k][i - k] * rows[k]
-        rows.append(row * inverse[i])
+        rows.append(stored(row * inverse[i]))
     for i in reversed(range(size)):
         row = rows[i]
         for k in range(i + 1, size):
             row = row - factor[i][k - i] * rows[k]
-        rows[i] = row * inverse[i]
+        rows[i] = stored(row * inverse[i])
     return jnp.stack(rows)
