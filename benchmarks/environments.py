@@ -3,8 +3,8 @@
     python benchmarks/environments.py [ENV …] [--out environments.json]
 
 Each environment in a process of its own: two episodes of 50 steps go through `jacdb ingest`; of the steps taken, some
-with a contact and some without, the implicit Jacobian is compared with autodiff and with MuJoCo's C engine
-(centred finite differences). Results are printed, and kept by environment in the JSON file.
+with a contact and some without, the Jacobian is compared with autodiff and with MuJoCo's C engine (centred finite
+differences). Results are printed, and kept by environment in the JSON file.
 
 Where MJX's own step departs from the C engine's (it may stop after few solver iterations, and clips forces
 otherwise), so do the derivatives: such steps are told apart by comparing the steps themselves first.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ import numpy as np
 
 from jacdb.ingest import environments, jacobians, oracle, pipeline
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.jacobians import ZERO_THRESHOLD, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.rollout import Progress, Rollout, StepRecord
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 EPISODES, STEPS = 2, 50
 COMPARED = 12  # steps with a contact, and as many without
@@ -42,7 +43,7 @@ def measure(name: str) -> dict[str, Any]:
 
     @dataclasses.dataclass
     class Recorded(Rollout):
-        tolerance: float = np.inf  # none is recomputed: the implicit Jacobians are what is looked at
+        tolerance: float = np.inf  # none is recomputed: jacdb's own Jacobians are what is looked at
 
         def _rows(self, record: StepRecord) -> Iterator[tuple]:
             records.append(record)
@@ -64,21 +65,25 @@ def measure(name: str) -> dict[str, Any]:
     flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
 
     zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in (flat.j_state, flat.j_action))
+    method = environments.find(name).method
     converged = flat.residual <= RESIDUAL_TOLERANCE
+    kept = flat.covered & (converged | (method == "unrolled"))
     per_chunk = len(flat.done) / len(chunks)
     return {
         "env": name,
+        "method": method,
         "rows": result.n_rows,
         "not_finite": result.n_excluded,
         "seconds": result.seconds,
         "compile_s": chunks[0] - compiling[0],
         "steps_per_s": per_chunk / np.median(np.diff(chunks)),
         "unconverged": float((~converged).mean()),
+        "recomputed": float((~kept).mean()),
         "contact_share": float(_touching(flat).mean()),
         "zero_state": float(zero_state.all(axis=0).mean()),
         "zero_state_per_step": float(zero_state.mean()),
         "zero_action_per_step": float(zero_action.mean()),
-        **compare(System.load(name), flat, converged),
+        **compare(System.load(name), flat, kept),
     }
 
 
@@ -86,10 +91,10 @@ def _touching(flat: StepRecord) -> np.ndarray:
     return flat.observed.touching.reshape(len(flat.done), -1).any(axis=1)
 
 
-def compare(system: System, flat: StepRecord, converged: np.ndarray) -> dict[str, Any]:
+def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any]:
     """The Jacobians of some steps by the other two methods, from the same physics inputs and ctrl map."""
     touching, rng = _touching(flat), np.random.default_rng(0)
-    kinds = [rng.permutation(np.flatnonzero(converged & kind)) for kind in (touching, ~touching)]
+    kinds = [rng.permutation(np.flatnonzero(kept & kind)) for kind in (touching, ~touching)]
     chosen = np.sort(np.concatenate([kind[:COMPARED] for kind in kinds]))
     if not len(chosen):
         return {"compared": 0}
@@ -113,12 +118,25 @@ def compare(system: System, flat: StepRecord, converged: np.ndarray) -> dict[str
         both = jax.vmap(lambda j, ctrl: jacobians.compose(system, j, ctrl))(jacobian, some.ctrl)
         return np.concatenate(both, axis=-1)
 
-    implicit = np.concatenate([some.j_state, some.j_action], axis=-1)
+    ours = np.concatenate([some.j_state, some.j_action], axis=-1)
     autodiff = composed(physics)
-    to_autodiff = _relative(implicit, autodiff)
-    to_fd = _relative(implicit, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences)))
+    to_autodiff = _relative(ours, autodiff)
+    to_fd = _relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences)))
     same = np.array(same_step)
-    zeros = [np.abs(matrices) < ZERO_THRESHOLD for matrices in (implicit, autodiff)]
+    # who is right where autodiff and we differ: MJX's own step, differenced
+    differs = np.flatnonzero(to_autodiff >= AGREES)
+    asked = jax.tree.map(lambda leaf: leaf[differs], some)
+    to_mjx = {}
+    if len(differs):
+        offsets = 2 * (2 * system.mj_model.nv + system.mj_model.nu)
+        starts = jax.tree.map(lambda leaf: np.tile(leaf[:1], (offsets, *[1] * (leaf.ndim - 1))), asked.physics_input)
+        step = quickly(jax.vmap(oracle.mjx_step(system)), starts)
+        by_mjx = oracle.step_difference(system, asked.physics_input, step=step)
+        truth = np.concatenate(
+            jax.vmap(lambda j, ctrl: jacobians.compose(system, j, ctrl))(by_mjx, asked.ctrl), axis=-1
+        )
+        to_mjx = {"ours": _relative(ours[differs], truth), "autodiff": _relative(autodiff[differs], truth)}
+    zeros = [np.abs(matrices) < ZERO_THRESHOLD for matrices in (ours, autodiff)]
     return {
         "compared": len(chosen),
         "compared_in_contact": int(touching[chosen].sum()),
@@ -126,19 +144,24 @@ def compare(system: System, flat: StepRecord, converged: np.ndarray) -> dict[str
         "autodiff_error": _summary(to_autodiff),
         "fd_error": _summary(to_fd[same]),
         "same_pattern": float((zeros[0] == zeros[1]).all(axis=(1, 2)).mean()),
-        "autodiff_differs": int((to_autodiff >= AGREES).sum()),
+        "autodiff_differs": len(differs),
+        "there_to_mjx_difference": {who: errors.tolist() for who, errors in to_mjx.items()},
         "fd_differs": int((to_fd[same] >= AGREES).sum()),
         "agrees_with_neither": int(((to_autodiff >= AGREES) & (to_fd >= AGREES)).sum()),
     }
 
 
+def quickly(function: Callable, like: PhysicsInput) -> Callable:
+    """Compiled to be compiled quickly, rather than to run quickly."""
+    return jax.jit(function).lower(like).compile(compiler_options={"xla_backend_optimization_level": 0})
+
+
 def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
-    """In batches, compiled to be compiled quickly rather than to run quickly."""
+    """In batches."""
     count = len(inputs.qpos)
     padded = jax.tree.map(lambda leaf: leaf[np.resize(np.arange(count), -(-count // BATCH) * BATCH)], inputs)
     batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]
-    lowered = jax.jit(jax.vmap(jacobians.physics_jacobian(system, "autodiff"))).lower(batches[0])
-    call = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+    call = quickly(jax.vmap(jacobians.physics_jacobian(system, "autodiff")), batches[0])
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *map(call, batches))
 
 

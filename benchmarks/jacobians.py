@@ -3,13 +3,12 @@
     python benchmarks/jacobians.py [ENV …] [--batch N …] [--out FILE.json]
 
 Ways, each µs per control step at the best of the batch sizes, the step itself included:
-- implicit: jacdb's own, on all devices (a CPU core is one); steps whose solver stopped early not yet recomputed;
-- engine: the same with those steps recomputed by autodiff, at the share that the visited states have;
-- autodiff: jacdb's other method;
+- own: the environment's own method (`ingest/environments.csv`), on all devices (a CPU core is one);
+- engine: the same with steps whose solver stopped early computed again, at the share that the visited states have;
 - jacfwd: `jit(vmap(jacfwd(step)))` on MJX's step, as one would write it in a minute;
 - fd: MuJoCo's C engine, centred `mjd_transitionFD`, on as many threads as there are cores.
-Then the step alone (MJX's, without a derivative), seconds to compile the implicit method with an empty and with a
-warm cache, and the process's peak memory.
+Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
+cache, and the process's peak memory.
 
 Machines are noisy: read the ratios. Ways take turns, five times, and the best time of each counts.
 """
@@ -31,53 +30,48 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from mujoco import mjx
+from mujoco_playground._src import mjx_env
 
 from jacdb.ingest import dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, PhysicsInput
+from jacdb.ingest.jacobians import PhysicsInput
+from jacdb.ingest.rollout import INSTEAD, RECOMPUTE_BATCH
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 ENVIRONMENTS = (
-    "BallInCup", "CartpoleBalance", "CheetahRun", "FingerSpin", "PandaPickCube", "ReacherHard", "SwimmerSwimmer6",
-    "WalkerRun",
+    "BallInCup", "CartpoleBalance", "CheetahRun", "FingerSpin", "FingerTurnEasy", "ReacherHard", "SwimmerSwimmer6",
+    "WalkerRun", "PandaPickCube",
 )  # fmt: skip
-WAYS = ("implicit", "autodiff", "jacfwd", "fd", "step")
-COLUMNS = ("step", "implicit", "engine", "autodiff", "jacfwd", "fd")
+COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
 TURNS = 5
 WARM_UP = 30  # control steps of random actions before states are taken
 
 
 def visited(system: System, batch: int) -> PhysicsInput:
     """States as a random policy meets them."""
-    step = jax.vmap(jacobians.control_step(system, "implicit"))
     actions = np.random.default_rng(0).uniform(-1, 1, (WARM_UP, batch, system.spec.d_action))
+    playground_step = mjx_env.step
+
+    def step(state, action):
+        started: list[PhysicsInput] = []
+
+        def physics(model, data, ctrl, n_substeps):
+            started.append(PhysicsInput(*(getattr(data, name) for name in PhysicsInput._fields))._replace(ctrl=ctrl))
+            return playground_step(model, data, ctrl, n_substeps)
+
+        return dynamics.typed_like(dynamics.env_step(system.env, state, action, physics), state), started[0]
 
     def one(state, action):
-        done = step(state, action)
-        return done.state, done.physics_input
+        return jax.vmap(step)(state, action)
 
     start = jax.jit(jax.vmap(system.env.reset))(jax.random.split(jax.random.key(0), batch))
     _, inputs = jax.jit(lambda state: jax.lax.scan(one, state, jnp.asarray(actions)))(start)
     return jax.tree.map(lambda leaf: leaf[-1], inputs)
 
 
-def step_alone(system: System) -> Callable[[PhysicsInput], tuple]:
-    """MJX's own step, the floor of everything that differentiates it."""
-    template = mjx.make_data(system.mj_model, impl="jax")
-
-    def step(start: PhysicsInput) -> tuple:
-        def one(now, _):
-            return dynamics.typed_like(mjx.step(system.mjx_model, now), now), None
-
-        data, _ = jax.lax.scan(one, template.replace(**start._asdict()), None, system.env.n_substeps)
-        return data.qpos, data.qvel
-
-    return step
-
-
 def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
     """What one writes without jacdb: qpos, qvel and ctrl in, qpos and qvel out."""
-    step = step_alone(system)
+    step = oracle.mjx_step(system)
 
     def jacobian(start: PhysicsInput) -> tuple:
         def next_state(qpos, qvel, ctrl):
@@ -117,23 +111,24 @@ def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) 
 
 def measure(name: str, batches: list[int]) -> dict:
     system = System.load(name)
-    implicit = jacobians.physics_jacobian(system, "implicit")
-    autodiff = jacobians.physics_jacobian(system, "autodiff")
-    ways: dict[str, list[tuple[int, Callable[[], None]]]] = {way: [] for way in WAYS}
+    method = system.spec.method
+    own = jacobians.physics_jacobian(system, method)
+    functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": oracle.mjx_step(system)}
+    ways: dict[str, list[tuple[int, Callable[[], None]]]] = {way: [] for way in (*functions, "fd")}
     compile_s = {}
     for batch in batches:
         inputs = visited(system, batch)
         ways["fd"].append((batch, finite_differences(system, inputs)))
-        for way, function in {
-            "implicit": implicit,
-            "autodiff": autodiff,
-            "jacfwd": naive_jacfwd(system),
-            "step": step_alone(system),
-        }.items():
-            call, compile_s[way] = compiled(function, inputs, spread=way == "implicit")
+        for way, function in functions.items():
+            call, compile_s[way] = compiled(function, inputs, spread=way == "own")
             ways[way].append((batch, call))
-    residual = jax.jit(jax.vmap(implicit))(inputs).residual
-    unconverged = float((residual > RESIDUAL_TOLERANCE).mean())
+    found = jax.jit(jax.vmap(own))(inputs)
+    stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
+    again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
+    if len(again):
+        instead = jacobians.physics_jacobian(system, INSTEAD[method][0])
+        some = jax.tree.map(lambda leaf: leaf[np.resize(again, RECOMPUTE_BATCH)], inputs)
+        ways["again"] = [(RECOMPUTE_BATCH, compiled(instead, some)[0])]
 
     best = {way: (np.inf, 0) for way in ways}
     for turn in range(TURNS + 1):
@@ -144,14 +139,16 @@ def measure(name: str, batches: list[int]) -> dict:
                 if turn:  # the first warms caches
                     best[way] = min(best[way], (1e6 * (time.perf_counter() - started) / batch, batch))
     us = {way: time_ for way, (time_, _) in best.items()}
-    us["engine"] = us["implicit"] + unconverged * us["autodiff"]
+    us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
     jax.clear_caches()
-    _, warm = compiled(implicit, inputs, spread=True)
+    _, warm = compiled(own, inputs, spread=True)
     return {
         "env": name,
+        "method": method,
         "us_per_step": us,
         "batch": {way: batch for way, (_, batch) in best.items()},
-        "unconverged": unconverged,
+        "unconverged": float(stopped_early.mean()),
+        "computed_again": len(again) / len(stopped_early),
         "compile_cold_s": compile_s,
         "compile_warm_s": warm,
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
@@ -183,7 +180,7 @@ def main() -> None:
         print(
             f"{name:<18}" + "".join(f"{us[way]:>10.1f}" for way in COLUMNS) + f"{us['jacfwd'] / us['engine']:>14.1f}x"
             f"{us['fd'] / us['engine']:>10.1f}x{100 * result['unconverged']:>12.1f}%"
-            f"{result['compile_cold_s']['implicit']:>7.0f} {result['compile_warm_s']:.0f}",
+            f"{result['compile_cold_s']['own']:>7.0f} {result['compile_warm_s']:.0f}",
             flush=True,
         )
         results.append(result)

@@ -17,7 +17,7 @@ import numpy as np
 
 from jacdb.ingest import jacobians, oracle
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 ENVIRONMENTS = (
     "BallInCup", "CartpoleBalance", "CheetahRun", "ReacherHard", "FingerSpin", "FingerTurnEasy", "WalkerRun",

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
-from mujoco.mjx._src import collision_driver, constraint
+from mujoco.mjx._src import collision_driver, constraint, math
 
 from jacdb.ingest import inverse_dynamics
 from jacdb.ingest.batch_last import add_up, stored
@@ -57,12 +57,15 @@ class Colours:
     """
 
     of_geom: Float[np.ndarray, " ngeom"]
+    first_moves: bool  # whether any pair's first geom can move
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "Colours":
         meets: dict[int, set[int]] = {}
+        first_moves = False
         for geom1, geom2, _ in collision_driver.geom_pairs(model):
             body1, body2 = (int(model.body_weldid[model.geom_bodyid[g]]) for g in (geom1, geom2))
+            first_moves |= body1 != 0
             meets.setdefault(body1, set()).add(body2)
             meets.setdefault(body2, set()).add(body1)
         colour = {0: 0}
@@ -70,19 +73,32 @@ class Colours:
             taken = {colour[other] for other in meets[body] if other in colour}
             colour.setdefault(body, next(c for c in range(len(meets) + 1) if c not in taken))
         welded = model.body_weldid[model.geom_bodyid]
-        return cls(np.array([float(colour.get(int(body), 0)) for body in welded]))
+        return cls(np.array([float(colour.get(int(body), 0)) for body in welded]), first_moves)
 
 
 def geometry_derivative(
     model: mjx.Model, mj_model: mujoco.MjModel, d: mjx.Data, colours: Colours
-) -> tuple[Float[Array, "6 ncon"], Float[Array, "6 ncon 3"], Float[Array, "6 ncon 3 3"]]:
-    """d (distance, point, frame) by each of six motions of geom 2, geom 1 held. One sample."""
+) -> tuple[Float[Array, "6 ncon"], Float[Array, "6 ncon 3"], Float[Array, "6 ncon 3 3"], Float[Array, "3 ncon"]]:
+    """d (distance, point, frame) by each of six motions of geom 2, geom 1 held; and the frame's turn. One sample.
+
+    Moved as one, two geoms keep their contact, but not its tangents: MJX takes these from the world's axes
+    (``math.make_frame``) and not from the geoms'. The turn is theirs about the normal, by each of three rotations.
+    """
     origin = d.subtree_com[inverse_dynamics.common_root(mj_model)]
     colour = jnp.asarray(colours.of_geom)
 
     def collide(xpos: Array, xmat: Array) -> tuple[Array, Array, Array]:
         found = collision_driver.collision(model, d.replace(geom_xpos=xpos, geom_xmat=xmat))._impl.contact
         return found.dist, found.pos, found.frame
+
+    def turn(spin: Float[Array, " 3"]) -> Float[Array, " ncon"]:
+        def of_contact(frame: Float[Array, "3 3"]) -> Array:
+            rate = jax.jvp(math.make_frame, (frame[0],), (jnp.cross(spin, frame[0]),))[1]
+            return frame[2] @ (rate[1] - jnp.cross(spin, frame[1]))
+
+        return jax.vmap(of_contact)(d._impl.contact.frame)
+
+    turns = jax.vmap(turn)(jnp.eye(3)) if colours.first_moves else jnp.zeros((3, d._impl.contact.dist.shape[0]))
 
     def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
         spin, shift = motion[:3], motion[3:]
@@ -91,11 +107,10 @@ def geometry_derivative(
         both = jax.jvp(collide, (d.geom_xpos, d.geom_xmat), (xpos, turned))[1]
         contact = d._impl.contact
         first, second = colour[contact.geom[:, 0]], colour[contact.geom[:, 1]]
-        together = (
-            jnp.zeros_like(contact.dist),
-            jnp.cross(spin, contact.pos - origin) + shift,
-            jnp.cross(spin, contact.frame, axisb=2, axisc=2),
-        )
+        turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
+        if colours.first_moves:
+            turned_frame = turned_frame + (spin @ turns)[:, None, None] * _quarter_turn(contact.frame)
+        together = (jnp.zeros_like(contact.dist), jnp.cross(spin, contact.pos - origin) + shift, turned_frame)
 
         def apart(moved: Array, as_one: Array) -> Array:
             shape = (-1, *[1] * (moved.ndim - 1))
@@ -103,18 +118,23 @@ def geometry_derivative(
 
         return jax.tree.map(apart, both, together)
 
-    return jax.vmap(along)(jnp.eye(6))
+    return *jax.vmap(along)(jnp.eye(6)), turns
 
 
-def contact_derivatives(
+def _quarter_turn(frame: Float[Array, "ncon 3 3"]) -> Float[Array, "ncon 3 3"]:
+    """The rate of contact frames that turn about their normals."""
+    return jnp.stack([jnp.zeros_like(frame[:, 0]), frame[:, 2], -frame[:, 1]], axis=1)
+
+
+def contacts(
     model: mjx.Model,
     mj_model: mujoco.MjModel,
     tree: Tree,
     kin: Kinematics,
     d: mjx.Data,
-    geometry_rates: tuple[Array, Array, Array],
-) -> ContactDerivatives:
-    """Differentiate the contacts' joint forces at the solver's acceleration.
+    geometry_rates: tuple[Array, Array, Array, Array],
+) -> "list[Contacts]":
+    """What the derivatives need of contacts, whatever the acceleration.
 
     Args:
         d: forward dynamics' results, samples last.
@@ -123,17 +143,26 @@ def contact_derivatives(
     contact = d._impl.contact
     geoms = _static_geoms(mj_model, contact.dist.shape[0])
     bodies = mj_model.geom_bodyid[geoms] if geoms is not None else jnp.asarray(mj_model.geom_bodyid)[contact.geom]
-    accelerating = kin.axis * d.qacc
-    acceleration, above = (tree_sum(mask, accelerating) for mask in (tree.carried, tree.above))
-    total: ContactDerivatives | None = None
     dims = np.asarray(contact.dim)
-    for dim in np.unique(dims):
-        slots = np.flatnonzero(dims == dim)
-        some = _Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, slots, int(dim))
-        part = some.derivatives(tree, kin, acceleration, above)
-        total = part if total is None else jax.tree.map(jnp.add, total, part)
-    assert total is not None
-    return total
+    return [
+        Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, np.flatnonzero(dims == dim), int(dim))
+        for dim in np.unique(dims)
+    ]
+
+
+def contact_derivatives(
+    contacts: "list[Contacts]",
+    tree: Tree,
+    kin: Kinematics,
+    qacc: Float[Array, "nv n"],
+    holds: Bool[Array, "nefc n"],
+) -> ContactDerivatives:
+    """Differentiate the contacts' joint forces at an acceleration; ``holds``: constraint rows that push
+    (:class:`~jacdb.ingest.solver.Rows`)."""
+    accelerating = kin.axis * qacc
+    acceleration, above = (tree_sum(mask, accelerating) for mask in (tree.carried, tree.above))
+    parts = [some.derivatives(tree, kin, acceleration, above, holds) for some in contacts]
+    return jax.tree.map(lambda *terms: add_up(terms), *parts)
 
 
 def _static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "ncon 2"] | None:
@@ -147,12 +176,13 @@ def _static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "nc
 
 
 @dataclass(frozen=True)
-class _Contacts:
+class Contacts:
     """Contacts of one dimension (1, 3, 4 or 6): arrays (contacts, n)."""
 
     dim: int
     geometry: Geometry
     rates: Geometry  # with a leading axis of six motions
+    turn: Vector  # of the tangents about the normal, by a rotation of both bodies as one
     body1: Array | np.ndarray
     body2: Array | np.ndarray
     carries1: Array | np.ndarray  # (contacts, nv, n or 1)
@@ -164,7 +194,9 @@ class _Contacts:
     kappa_rate: Array
     weight: Array  # D
     weight_rate: Array
-    pushes: list[Array]  # per edge of the pyramid
+    touching: Array
+    edge_rows: np.ndarray  # (edges, contacts): the constraint row of each edge of the pyramid
+    pushes: list[Array]  # per edge; none until an acceleration is given
 
     @classmethod
     def take(
@@ -175,11 +207,11 @@ class _Contacts:
         kin: Kinematics,
         d: mjx.Data,
         bodies: Array | np.ndarray,
-        rates: tuple[Array, Array, Array],
+        rates: tuple[Array, Array, Array, Array],
         slots: np.ndarray,
         dim: int,
-    ) -> "_Contacts":
-        contact, impl = d._impl.contact, d._impl
+    ) -> "Contacts":
+        contact = d._impl.contact
         dist, point, frame = contact.dist[slots], contact.pos[slots], contact.frame[slots]
         origin = kin.origin
         geometry = Geometry(
@@ -187,7 +219,7 @@ class _Contacts:
             Vector(*(point[:, k] - origin[k] for k in range(3))),
             tuple(Vector(*(frame[:, row, k] for k in range(3))) for row in range(3)),  # type: ignore[arg-type]
         )
-        d_dist, d_point, d_frame = (rate[:, slots] for rate in rates)
+        d_dist, d_point, d_frame, turn = (rate[:, slots] for rate in rates)
         geometry_rates = Geometry(
             d_dist,
             Vector(*(d_point[:, :, k] for k in range(3))),
@@ -215,13 +247,12 @@ class _Contacts:
 
         (kappa, weight, damping), (kappa_rate, weight_rate, _) = jax.jvp(impedance, (dist,), (jnp.ones_like(dist),))
         edges = 2 * (dim - 1) if dim > 1 else 1
-        first = np.asarray(contact.efc_address)[slots]
-        touching = dist < margin
-        pushes = [(impl.efc_force[first + edge] > 0) & touching for edge in range(edges)]
+        edge_rows = np.asarray(contact.efc_address)[slots] + np.arange(edges)[:, None]
         return cls(
             dim,
             geometry,
             geometry_rates,
+            Vector(*turn),
             body1,
             body2,
             carries1,
@@ -233,7 +264,9 @@ class _Contacts:
             kappa_rate,
             weight,
             weight_rate,
-            pushes,
+            dist < margin,
+            edge_rows,
+            [],
         )
 
     # --- one contact's force -------------------------------------------------------------------------------
@@ -281,7 +314,7 @@ class _Contacts:
         rest = [r * (local[0] + kappa) + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
         return self.world(geometry, [-weight * value for value in [normal, *rest]])
 
-    def per_joint(self) -> "_Contacts":
+    def per_joint(self) -> "Contacts":
         """The same with an axis for joints: (contacts, 1, n)."""
 
         def spread[T](tree: T) -> T:
@@ -298,9 +331,15 @@ class _Contacts:
     # --- all of them, joint by joint -----------------------------------------------------------------------
 
     def derivatives(
+        self, tree: Tree, kin: Kinematics, acceleration: Spatial, acceleration_above: Spatial, holds: Array
+    ) -> ContactDerivatives:
+        """Args: every body's sum of S a, and each dof's over the joints above it; the rows that push."""
+        pushes = [holds[rows] & self.touching for rows in self.edge_rows]
+        return dataclasses.replace(self, pushes=pushes)._derivatives(tree, kin, acceleration, acceleration_above)
+
+    def _derivatives(
         self, tree: Tree, kin: Kinematics, acceleration: Spatial, acceleration_above: Spatial
     ) -> ContactDerivatives:
-        """Args: every body's sum of S a, and each dof's over the joints above it."""
         b = self.damping
 
         def of_body(body: Array | np.ndarray) -> Spatial:
@@ -317,6 +356,10 @@ class _Contacts:
         pushed = force(*at)
         by_motion = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
         pushed, by_motion = stored((pushed, by_motion))
+        normal, *tangents = self.geometry.frame
+        frame_turns = (normal * 0.0, tangents[1], tangents[0] * -1.0)
+        still = jax.tree.map(jnp.zeros_like, at)
+        by_turn = jax.jvp(force, at, (still[0]._replace(frame=frame_turns), *still[1:]))[1]
 
         # From here on (contacts, nv, n): what each joint does to the force, the other body held.
         axis, axis_rate, lifted = (
@@ -330,7 +373,8 @@ class _Contacts:
         carries1, sign = jnp.asarray(self.carries1), jnp.asarray(self.carries2 - self.carries1)
         by_q = (geometric - joints.response(faster)) * sign
         if self.first_moves:  # a joint that carries body 1 turns the contact with it
-            by_q = by_q + axis.cross_force(_spread(pushed)) * carries1
+            turn = _spread(self.turn).dot(axis.ang)
+            by_q = by_q + (axis.cross_force(_spread(pushed)) + _spread(by_turn) * turn) * carries1
         by_a = joints.response(axis) * sign
         rows = axis * sign
         by_q, by_a, rows = stored((by_q, by_a, rows))
@@ -362,7 +406,7 @@ def _lead(value: Spatial) -> Spatial:
     return jax.tree.map(lambda x: x[None], value)
 
 
-def _spread(value: Spatial) -> Spatial:
+def _spread[T](value: T) -> T:
     return jax.tree.map(lambda x: x[:, None], value)
 
 

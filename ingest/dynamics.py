@@ -89,12 +89,22 @@ def typed_like[Tree](new: Tree, old: Tree) -> Tree:
 
 def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
     """``mjx.forward``, its stages with jacdb's own solver (:mod:`jacdb.ingest.solver`)."""
-    d = sensor.sensor_pos(model, mjx_forward.fwd_position(model, data))
-    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
-    d = mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
+    d = _before_the_solver(model, data)
     if not d._impl.efc_J.size:
         return d.replace(qacc=d.qacc_smooth)
     return sensor.sensor_acc(model, solver.solve(model, d))
+
+
+def forward_and_tell(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, solver.Iterations]:
+    """The same, with what the solver did."""
+    d, iterations = solver.solve_and_tell(model, _before_the_solver(model, data))
+    return sensor.sensor_acc(model, d), iterations
+
+
+def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    d = sensor.sensor_pos(model, mjx_forward.fwd_position(model, data))
+    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
+    return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
 
 
 def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:

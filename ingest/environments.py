@@ -18,6 +18,7 @@ from jacdb.errors import UsageError
 if TYPE_CHECKING:
     from mujoco_playground import MjxEnv
 
+Method = Literal["implicit", "unrolled", "autodiff", "fd"]
 ActionMap = Literal["direct", "offset", "qpos", "integrated", "delayed"]
 
 
@@ -48,6 +49,8 @@ class EnvSpec:
             depends on it. In PandaPickCubeCartesian the target that actions move, in PandaRobotiqPushCube the last
             two actions, of which a draw applies one: an action itself moves nothing in its own step.
         held: what the step reads beyond state and action, held constant in the derivative.
+        method: how its Jacobians are computed unless one asks otherwise: ``implicit``, or ``unrolled`` where MJX's
+            constraint solver stops before it has converged in so many steps that both cost more (docs/jacobians.md).
     """
 
     name: str
@@ -61,6 +64,7 @@ class EnvSpec:
     action_map: ActionMap
     memory: tuple[Memory, ...]
     held: tuple[str, ...]
+    method: Method
 
     @property
     def ctrl_is_state(self) -> bool:
@@ -95,6 +99,7 @@ def _spec(row: dict[str, str]) -> EnvSpec:
         action_map=row["action_map"],  # type: ignore[arg-type]
         memory=tuple(Memory(entry, int(size), unit) for entry, size, unit in memory),
         held=tuple(row["held"].split()),
+        method=row["method"],  # type: ignore[arg-type]
         **sizes,
     )
 

@@ -31,22 +31,17 @@ from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src import support
-from mujoco.mjx._src.types import DisableBit
 from mujoco_playground import State
 
-from jacdb.ingest import batch_last, constraints, contact_forces, dynamics, inverse_dynamics, joint_forces
-from jacdb.ingest.contact_forces import Colours
+from jacdb.ingest import batch_last, constraints, dynamics, solver
+from jacdb.ingest.acceleration import Balance
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.inverse_dynamics import Tree
-from jacdb.ingest.joint_forces import Coupling
+from jacdb.ingest.environments import Method
 
-Method = Literal["implicit", "autodiff", "fd"]
+OnDevice = Literal["implicit", "unrolled", "autodiff"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
-# Measured residuals lie under 1e-8 (where MJX stops by its own tolerance) or above 1e-4 (where it runs out of
-# iterations before a Newton step lands): docs/jacobians.md.
-RESIDUAL_TOLERANCE = 1e-6
 
 
 class PhysicsJacobian(NamedTuple):
@@ -55,6 +50,7 @@ class PhysicsJacobian(NamedTuple):
     by_state: Float[Array | np.ndarray, "d_physics d_physics"]
     by_ctrl: Float[Array | np.ndarray, "d_physics nu"]
     residual: Float[Array | np.ndarray, ""]  # the largest of the substeps' (see solver_residual)
+    covered: Bool[Array | np.ndarray, ""]  # False where the method does not apply, and the matrices are wrong
 
 
 class CtrlJacobian(NamedTuple):
@@ -70,13 +66,13 @@ class CtrlJacobian(NamedTuple):
 class PhysicsInput(NamedTuple):
     """All that the physics of a control step starts from: enough to run it again."""
 
-    qpos: Float[Array, " nq"]
-    qvel: Float[Array, " nv"]
-    ctrl: Float[Array, " nu"]
-    qacc_warmstart: Float[Array, " nv"]
-    mocap_pos: Float[Array, "nmocap 3"]
-    mocap_quat: Float[Array, "nmocap 4"]
-    xfrc_applied: Float[Array, "nbody 6"]
+    qpos: Float[Array | np.ndarray, " nq"]
+    qvel: Float[Array | np.ndarray, " nv"]
+    ctrl: Float[Array | np.ndarray, " nu"]
+    qacc_warmstart: Float[Array | np.ndarray, " nv"]
+    mocap_pos: Float[Array | np.ndarray, "nmocap 3"]
+    mocap_quat: Float[Array | np.ndarray, "nmocap 4"]
+    xfrc_applied: Float[Array | np.ndarray, "nbody 6"]
 
 
 class ControlStep(NamedTuple):
@@ -92,12 +88,12 @@ class ControlStep(NamedTuple):
 type PhysicsRun = tuple[mjx.Data, PhysicsJacobian, constraints.Observation]
 
 
-def control_step(system: System, method: Literal["implicit", "autodiff"]) -> Callable[[State, Array], ControlStep]:
+def control_step(system: System, method: OnDevice) -> Callable[[State, Array], ControlStep]:
     """The environment's step together with its Jacobian, for one (unbatched) state and action.
 
     The returned function is traceable; ``vmap`` and ``jit`` it.
     """
-    differentiate = {"implicit": _implicit, "autodiff": _autodiff}[method]
+    differentiate = {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
 
     def step(state: State, action: Float[Array, " d_action"]) -> ControlStep:
         ran: list[tuple[PhysicsInput, PhysicsRun]] = []
@@ -116,11 +112,9 @@ def control_step(system: System, method: Literal["implicit", "autodiff"]) -> Cal
     return step
 
 
-def physics_jacobian(
-    system: System, method: Literal["implicit", "autodiff"]
-) -> Callable[[PhysicsInput], PhysicsJacobian]:
+def physics_jacobian(system: System, method: OnDevice) -> Callable[[PhysicsInput], PhysicsJacobian]:
     """The physics of a control step alone, from recorded input: for steps to be differentiated again."""
-    differentiate = {"implicit": _implicit, "autodiff": _autodiff}[method]
+    differentiate = {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
     template = mjx.make_data(system.mj_model, impl="jax")
 
     def jacobian(start: PhysicsInput) -> PhysicsJacobian:
@@ -191,7 +185,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return jnp.concatenate([moved, end.qvel]), (end, residuals, observed)
 
     jacobian, (end, residuals, observed) = jax.jacfwd(flow, has_aux=True)(jnp.zeros(2 * nv + model.nu))
-    run = PhysicsJacobian(jacobian[:, : 2 * nv], jacobian[:, 2 * nv :], jnp.max(residuals))
+    run = PhysicsJacobian(jacobian[:, : 2 * nv], jacobian[:, 2 * nv :], jnp.max(residuals), jnp.array(True))
     return end, run, observed
 
 
@@ -215,7 +209,7 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
-    differentiate = _acceleration_derivative(system, model)
+    differentiate = batch_last.over_batches(Balance.of(system, model).of_solution)
 
     def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
         forwarded = dynamics.forward(model, now)
@@ -225,71 +219,60 @@ def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return dynamics.typed_like(after, now), seen
 
     end, (by_all, qvel, residuals, observed) = jax.lax.scan(one, data, None, n_substeps)
-    jacobian = _chain(system)(by_all, qvel)
+    return end, _jacobian(model, _chain(system)(by_all, None, qvel), residuals), observed
+
+
+def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
+    if not data._impl.efc_J.size:
+        return _implicit(system, model, data, n_substeps)
+    if not solver.has_method(model):
+        return _autodiff(system, model, data, n_substeps)
+    differentiate = batch_last.over_batches(Balance.of(system, model).of_iterations)
+
+    def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
+        forwarded, iterations = dynamics.forward_and_tell(model, now)
+        after = dynamics.integrate(model, forwarded)
+        lag = (after.qvel - forwarded.qvel) / model.opt.timestep
+        da, d_lag = differentiate(forwarded, lag, iterations)
+        seen = (d_lag, da, after.qvel, solver_residual(model, forwarded), constraints.observe(model, forwarded))
+        return dynamics.typed_like(after, now), (*seen, iterations.known.all())
+
+    end, (d_lags, das, qvel, residuals, observed, known) = jax.lax.scan(one, data, None, n_substeps)
+    return end, _jacobian(model, _chain(system)(d_lags, das, qvel), residuals, known.all()), observed
+
+
+def _jacobian(model: mjx.Model, jacobian: Array, residuals: Array, covered: Array | bool = True) -> PhysicsJacobian:
     by_state, by_ctrl = jacobian[:, : 2 * model.nv], jacobian[:, 2 * model.nv :]
-    return end, PhysicsJacobian(by_state, by_ctrl, jnp.max(residuals)), observed
+    return PhysicsJacobian(by_state, by_ctrl, jnp.max(residuals), jnp.asarray(covered))
 
 
-def _acceleration_derivative(system: System, model: mjx.Model) -> Callable[[mjx.Data, Array], Array]:
-    """The function of (forward dynamics' results, a') that gives da' by (dq, v, ctrl): (nv, 2 nv + nu)."""
-    mj, h = system.mj_model, float(system.mj_model.opt.timestep)
-    tree, colours = Tree.of(mj), Colours.of(mj)
-    coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
-    gravity = mj.opt.gravity * (not mj.opt.disableflags & DisableBit.GRAVITY)
-    damps_implicitly = joint_forces.damps_implicitly(model)
+def _chain(system: System) -> Callable[[Array, Array | None, Array], Array]:
+    """The function of (da', da, v') of all substeps that gives d(q', v') of them together.
 
-    def of_sample(d: mjx.Data, acceleration: Array) -> tuple:
-        """What is left to automatic differentiation, compressed."""
-        lag = acceleration if damps_implicitly else None
-        forces = joint_forces.joint_forces(mj, model, coupling, d, lag)
-        return (
-            joint_forces.compressed_jacobians(forces, coupling, d),
-            joint_forces.implicit_damping(model, d) if damps_implicitly else None,
-            contact_forces.geometry_derivative(model, mj, d, colours) if d._impl.ncon else None,
-        )
-
-    def of_batch(samples: mjx.Data, accelerations: Array) -> Array:
-        compressed, damping, geometry_rates = batch_last.samples_last(jax.vmap(of_sample)(samples, accelerations))
-        d, acceleration = batch_last.samples_last((samples, accelerations))
-        kin = inverse_dynamics.kinematics(mj, tree, d)
-        drag = inverse_dynamics.medium_drag(mj, kin, d) if model.opt._impl.has_fluid_params else None
-        rigid = inverse_dynamics.rigid_derivatives(tree, kin, d.qacc, gravity, drag)
-        mass = rigid.by_a + jnp.diag(mj.dof_armature)[..., None]
-        joints = joint_forces.expand(compressed, coupling)
-        by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
-        if geometry_rates is not None:
-            contacts = contact_forces.contact_derivatives(model, mj, tree, kin, d, geometry_rates)
-            by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
-        imbalance = jnp.concatenate([by_q, by_v, joints.by_ctrl[0]], axis=1)
-        d_acceleration = -batch_last.cho_solve(batch_last.cholesky(by_a), imbalance)
-        if damps_implicitly:
-            lag_by_q = joints.by_q[1] + inverse_dynamics.mass_matrix_derivative(tree, kin, d.qacc - acceleration)
-            lag = jnp.concatenate([lag_by_q, joints.by_v[1], joints.by_ctrl[1]], axis=1)
-            driving = batch_last.matmul(mass, d_acceleration) + lag
-            d_acceleration = batch_last.cho_solve(batch_last.cholesky(mass - h * damping), driving)
-        return batch_last.samples_first(d_acceleration)
-
-    return batch_last.over_batches(of_batch)
-
-
-def _chain(system: System) -> Callable[[Array, Array], Array]:
-    """The function of (da' by (dq, v, ctrl), v') of all substeps that gives d(q', v') of them together."""
+    da' is by (dq, v, ctrl); where da is given, also by the acceleration that the solver starts from: the substep's
+    before, and the control step's first is held.
+    """
     mj, nv, nu = system.mj_model, system.mj_model.nv, system.mj_model.nu
     h, columns = float(mj.opt.timestep), 2 * nv + nu
 
-    def of_batch(d_accelerations: Array, qvels: Array) -> Array:
-        d_acceleration, by_q, by_v = batch_last.samples_last(
-            (d_accelerations, *jax.vmap(jax.vmap(lambda qvel: dynamics.transport(mj, qvel)))(qvels))
+    def of_batch(d_lags: Array, d_accelerations: Array | None, qvels: Array) -> Array:
+        d_lag, d_acceleration, by_q, by_v = batch_last.samples_last(
+            (d_lags, d_accelerations, *jax.vmap(jax.vmap(lambda qvel: dynamics.transport(mj, qvel)))(qvels))
         )
         start = jnp.eye(2 * nv, columns)[..., None]
         dq, dv = start[:nv], start[nv:]
         d_ctrl = jnp.eye(nu, columns, k=2 * nv)[..., None]
-        for substep in range(d_acceleration.shape[0]):
-            local = d_acceleration[substep]
+        d_warm: list[Array] = []  # by what the control step starts from, of the acceleration of the substep before
+        for substep in range(d_lag.shape[0]):
             if substep == 0:
-                dv = dv + h * local
+                dv = dv + h * d_lag[0][:, :columns]
+                if d_acceleration is not None:
+                    d_warm = [d_acceleration[0][:, :columns]]
             else:
-                dv = dv + h * batch_last.matmul(local, jnp.concatenate([dq, dv, d_ctrl + jnp.zeros_like(dq[:1])]))
+                inputs = jnp.concatenate([dq, dv, d_ctrl + jnp.zeros_like(dq[:1]), *d_warm])
+                dv = dv + h * batch_last.matmul(d_lag[substep], inputs)
+                if d_acceleration is not None:
+                    d_warm = [batch_last.matmul(d_acceleration[substep], inputs)]
             if mj.nq == mj.nv:
                 dq = dq + h * dv
             else:
@@ -300,8 +283,7 @@ def _chain(system: System) -> Callable[[Array, Array], Array]:
 
 
 def solver_residual(model: mjx.Model, forwarded: mjx.Data) -> Float[Array, ""]:
-    """How far the constraint solver stopped from the solution: |r| over the size of the forces, without a unit."""
+    """How far the constraint solver stopped from the solution (:func:`jacdb.ingest.solver.residual`)."""
     d = forwarded
-    scale = jnp.linalg.norm(d.qfrc_smooth) + jnp.linalg.norm(d.qfrc_constraint)
-    balance = support.mul_m(model, d, d.qacc) - d.qfrc_smooth - d.qfrc_constraint
-    return jnp.linalg.norm(balance) / jnp.maximum(scale, 1.0)
+    imbalance = support.mul_m(model, d, d.qacc) - d.qfrc_smooth - d.qfrc_constraint
+    return solver.residual(imbalance, d.qfrc_smooth, d.qfrc_constraint)

@@ -22,6 +22,7 @@ from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src.types import DisableBit
 
 from jacdb.ingest import dynamics
+from jacdb.ingest.solver import Rows
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,13 @@ class JointDerivatives(NamedTuple):
 
 
 def compressed_jacobians(
-    forces: Callable[[Array, Array, Array, Array], Array], coupling: Coupling, d: mjx.Data
+    forces: Callable[[Array, Array, Array, Array], Array],
+    coupling: Coupling,
+    d: mjx.Data,
+    qacc: Float[Array, " nv"],
 ) -> JointDerivatives:
     """Differentiate :func:`joint_forces` where ``d`` is: columns of one colour summed, (colours, k, nv). One sample."""
-    at = (jnp.zeros(coupling.by_dof.shape[1]), d.qvel, d.qacc, d.ctrl)
+    at = (jnp.zeros(coupling.by_dof.shape[1]), d.qvel, qacc, d.ctrl)
     patterns = _patterns(coupling)
 
     def by(argument: int) -> Array:
@@ -141,21 +145,22 @@ def _patterns(coupling: Coupling) -> tuple[np.ndarray, ...]:
 
 
 def joint_forces(
-    mj_model: mujoco.MjModel, model: mjx.Model, coupling: Coupling, forwarded: mjx.Data, lag: Array | None
+    mj_model: mujoco.MjModel,
+    model: mjx.Model,
+    coupling: Coupling,
+    forwarded: mjx.Data,
+    rows: Rows | None,
+    lag: Array | None,
 ) -> Callable[[Array, Array, Array, Array], Float[Array, "k nv"]]:
     """What these forces contribute to the balance, as a function of (dq, v, a, ctrl). One sample.
 
     Args:
-        forwarded: forward dynamics' results; which constraints hold stays as it is there.
+        forwarded: forward dynamics' results.
+        rows: how constraints act; they go on acting so. None: as if there were no constraints.
         lag: (nv,) where the integrator damps implicitly, the discrete acceleration a'. A second row, h B a', comes
             with it: B is the derivative of the damped forces by velocity.
     """
-    own = _own_rows(forwarded)
-    force_there = forwarded._impl.efc_force[:own]
-    bound = forwarded._impl.efc_frictionloss[:own]
-    # dry friction that slides and limits out of reach exert a force that does not change
-    equality = np.arange(own) < forwarded._impl.ne
-    holds = jnp.where(bound > 0, jnp.abs(force_there) < bound, equality | (force_there > 0))
+    own = _own_rows(forwarded) if rows is not None else 0
     lift = dynamics.tangent_lift(mj_model, forwarded.qpos)
 
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
@@ -173,9 +178,9 @@ def joint_forces(
         total = d.qfrc_passive + d.qfrc_actuator
         if coupling.needs_poses:
             total = total + support.xfrc_accumulate(model, d)
-        if own:
+        if rows is not None and own:
             jacobian, weight, reference = _constraint_rows(model, d)
-            force = jnp.where(holds, -weight * (jacobian @ qacc - reference), force_there)
+            force = jnp.where(rows.holds[:own], -weight * (jacobian @ qacc - reference), rows.force[:own])
             total = total + jacobian.T @ force
         if lag is None:
             return -total[None]

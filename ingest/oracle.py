@@ -1,12 +1,18 @@
-"""An independent oracle: MuJoCo's C engine, differentiated by finite differences.
+"""Independent oracles: MuJoCo's C engine and MJX's own step, differentiated by finite differences.
 
-It shares no line of code with MJX or with :mod:`jacdb.ingest.jacobians`. It cannot see sparsity (its rounding
-noise is near 1e-10), but it knows what the derivative is.
+The C engine shares no line of code with MJX or with :mod:`jacdb.ingest.jacobians`. It cannot see sparsity (its
+rounding noise is near 1e-10), but it knows what the derivative is. Where its step is not MJX's (their solvers stop
+elsewhere, their collisions differ), MJX's step itself is the one to ask.
 """
 
+from collections.abc import Callable
+
+import jax
 import mujoco
 import numpy as np
+from mujoco import mjx
 
+from jacdb.ingest import dynamics
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput, PhysicsJacobian
 
@@ -34,7 +40,57 @@ def finite_difference(
         mujoco.mjd_transitionFD(model, data, eps, True, a, b, None, None)
         by_state, by_ctrl = a @ by_state, a @ by_ctrl + b
         mujoco.mj_step(model, data)
-    return PhysicsJacobian(by_state, by_ctrl, np.zeros(()))
+    return PhysicsJacobian(by_state, by_ctrl, np.zeros(()), np.array(True))
+
+
+def step_difference(
+    system: System, starts: PhysicsInput, eps: float = 1e-6, step: Callable | None = None
+) -> PhysicsJacobian:
+    """The physics of control steps by centred differences of MJX's own step, solver and all.
+
+    Args:
+        starts: recorded inputs, samples first.
+        eps: half the width of the difference, in the units of the axes.
+        step: :func:`mjx_step` of the system, compiled, for one control step and both sides of every axis.
+
+    Returns:
+        Jacobians in tangent space, samples first; residuals are 0.
+    """
+    model = system.mj_model
+    nv, nu = model.nv, model.nu
+    step = step or jax.jit(jax.vmap(mjx_step(system)))
+    offsets = eps * np.concatenate([np.eye(2 * nv + nu), -np.eye(2 * nv + nu)])
+    columns = []
+    for sample in range(len(starts.qpos)):
+        start = PhysicsInput(*(np.asarray(leaf[sample]) for leaf in starts))
+        qpos = np.tile(start.qpos, (len(offsets), 1))
+        for row, offset in zip(qpos, offsets, strict=True):
+            mujoco.mj_integratePos(model, row, offset[:nv], 1.0)
+        moved = PhysicsInput(*(np.tile(leaf, (len(offsets), *[1] * leaf.ndim)) for leaf in start))
+        moved = moved._replace(
+            qpos=qpos, qvel=moved.qvel + offsets[:, nv : 2 * nv], ctrl=moved.ctrl + offsets[:, 2 * nv :]
+        )
+        ends, speeds = (np.split(np.asarray(end), 2) for end in step(moved))
+        rates = np.zeros((len(speeds[0]), nv))
+        for rate, ahead, behind in zip(rates, *ends, strict=True):
+            mujoco.mj_differentiatePos(model, rate, 2 * eps, behind, ahead)
+        columns.append(np.concatenate([rates, (speeds[0] - speeds[1]) / (2 * eps)], axis=1).T)
+    matrices, n = np.stack(columns), len(columns)
+    return PhysicsJacobian(matrices[:, :, : 2 * nv], matrices[:, :, 2 * nv :], np.zeros(n), np.ones(n, bool))
+
+
+def mjx_step(system: System) -> Callable[[PhysicsInput], tuple[jax.Array, jax.Array]]:
+    """One control step of MJX, by MJX's own code alone: (qpos, qvel) from the recorded input."""
+    template = mjx.make_data(system.mj_model, impl="jax")
+
+    def step(start: PhysicsInput) -> tuple[jax.Array, jax.Array]:
+        def one(now: mjx.Data, _: None) -> tuple[mjx.Data, None]:
+            return dynamics.typed_like(mjx.step(system.mjx_model, now), now), None
+
+        data, _ = jax.lax.scan(one, template.replace(**start._asdict()), None, system.env.n_substeps)
+        return data.qpos, data.qvel
+
+    return step
 
 
 def replay(system: System, start: PhysicsInput) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """From a request to rows on disk: the one function behind ``jacdb ingest``."""
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
@@ -24,9 +25,10 @@ from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import axes, environments
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import EnvSpec
-from jacdb.ingest.jacobians import METHODS, RESIDUAL_TOLERANCE, ZERO_THRESHOLD, Method
+from jacdb.ingest.jacobians import METHODS, ZERO_THRESHOLD, Method
 from jacdb.ingest.policies import NoisePolicy, Policy
 from jacdb.ingest.rollout import Progress, Rollout
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.ingest.writer import RunWriter
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
@@ -46,7 +48,7 @@ class Request:
         steps: control steps after which an episode is cut; None for the environment's own length.
         num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 144 at most.
         seed: of resets and policy noise.
-        method: ``implicit``, ``autodiff`` or ``fd``.
+        method: ``implicit``, ``unrolled``, ``autodiff`` or ``fd``; None for the environment's own.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
         memory: GiB that the matrices of unfinished episodes may take on the host.
     """
@@ -57,7 +59,7 @@ class Request:
     steps: int | None = None
     num_envs: int | None = None
     seed: int = 0
-    method: Method = "implicit"
+    method: Method | None = None
     dtype: str = "float32"
     memory: float = 1.0
 
@@ -68,7 +70,7 @@ class Request:
                 raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed={self.seed}: give a whole number from 0 to 2^63 - 1")
-        if self.method not in METHODS:
+        if self.method not in (None, *METHODS):
             raise UsageError(f"unknown method {self.method!r}: give {' or '.join(METHODS)}")
         if self.dtype not in ("float32", "float64"):
             raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
@@ -92,7 +94,7 @@ class Result:
         rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
         if self.was_there:
             return f"{rows}: there already, nothing to do"
-        notes = f"{self.n_recomputed:,} recomputed by autodiff, {self.n_excluded:,} not finite"
+        notes = f"{self.n_recomputed:,} recomputed where the solver stopped early, {self.n_excluded:,} not finite"
         return f"{rows}: {self.seconds:.0f} s, {notes}"
 
 
@@ -117,7 +119,7 @@ def ingest(
         UsageError: the request can't be right; nothing was written.
         FailureError: it was right and could not be carried out.
     """
-    environments.find(request.env)
+    request = dataclasses.replace(request, method=request.method or environments.find(request.env).method)
     root = _usable_root(root)
     system = System.load(request.env, lambda doing: report(Progress(doing, 0, 0)))
     steps = request.steps or int(system.env._config.episode_length)
@@ -131,7 +133,7 @@ def ingest(
 
     def result(was_there: bool) -> Result:
         counts = writer.counts()
-        recomputed = counts["n_autodiff"] if request.method == "implicit" else 0
+        recomputed = counts["n_rows"] - counts[f"n_{request.method}"]
         seconds = time.perf_counter() - clock
         return Result(run_id, counts["n_rows"], counts["n_excluded"], recomputed, seconds, was_there)
 
@@ -174,7 +176,7 @@ def _roll_out(
     rollout = Rollout(
         system,
         request.policy,
-        request.method,
+        request.method or system.spec.method,
         request.seed,
         wanted,
         steps,

@@ -21,12 +21,16 @@ from mujoco_playground import State
 
 from jacdb.ingest import constraints, dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
+from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Columns, Episode
-from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, CtrlJacobian, Method, PhysicsInput
+from jacdb.ingest.jacobians import ZERO_THRESHOLD, CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.patterns import Patterns, zero_patterns
 from jacdb.ingest.policies import Policy
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 RECOMPUTE_BATCH = 16  # steps differentiated again at once; autodiff holds a tangent per axis of each
+# By which methods, in turn, to differentiate the steps that a method does not cover
+INSTEAD: dict[Method, tuple[OnDevice, ...]] = {"implicit": ("unrolled", "autodiff"), "unrolled": ("autodiff",)}
 
 
 class StepRecord(NamedTuple):
@@ -42,6 +46,7 @@ class StepRecord(NamedTuple):
     j_state: Any
     j_action: Any
     residual: Any
+    covered: Any  # whether the method applies to the step
     observed: constraints.Observation
     physics_input: PhysicsInput
     ctrl: CtrlJacobian
@@ -73,7 +78,7 @@ class Rollout:
         episodes: the numbers of the episodes wanted.
         steps: the length at which an episode is cut.
         num_envs: slots of the batch.
-        tolerance: residual above which an implicit Jacobian is recomputed by autodiff.
+        tolerance: residual above which an implicit Jacobian is computed again, through the solver's iterations.
         dtype: type in which matrix entries are kept; zeros are decided before, in float64.
         report: called with progress.
     """
@@ -88,6 +93,7 @@ class Rollout:
     tolerance: float = RESIDUAL_TOLERANCE
     dtype: type = np.float32
     report: Callable[[Progress], None] = field(default=lambda progress: None)
+    _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
 
     def run(self) -> Iterator[Episode]:
         """Finished episodes, as they finish. The host takes a chunk's rows out while the device steps the next."""
@@ -183,6 +189,7 @@ class Rollout:
                 j_state=j_state,
                 j_action=j_action,
                 residual=step.physics.residual,
+                covered=step.physics.covered,
                 observed=step.observed,
                 physics_input=step.physics_input,
                 ctrl=step.ctrl,
@@ -195,16 +202,19 @@ class Rollout:
         (state, _, _), records = jax.lax.scan(slots, (state, taken, taken < self.steps), noise)
         return state, records
 
-    @functools.cached_property
-    def _differentiate_again(self) -> Callable[..., tuple[Array, Array]]:
-        """Autodiff of RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
-        self.report(Progress("compiling autodiff, for steps whose constraint solver stopped early", 0, 0))
-        physics = jacobians.physics_jacobian(self.system, "autodiff")
+    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[Array, Array, Array]]:
+        """For RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
+        if method in self._compiled:
+            return self._compiled[method]
+        self.report(Progress(f"compiling {method}, for steps whose constraint solver stopped early", 0, 0))
+        differentiate = jacobians.physics_jacobian(self.system, method)
 
-        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[Array, Array]:
-            return jacobians.compose(self.system, physics(start), ctrl)
+        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[Array, Array, Array]:
+            physics = differentiate(start)
+            return *jacobians.compose(self.system, physics, ctrl), jnp.asarray(physics.covered)
 
-        return jax.jit(jax.vmap(again))
+        self._compiled[method] = jax.jit(jax.vmap(again))
+        return self._compiled[method]
 
     # --- on the host ----------------------------------------------------------------------------------------
 
@@ -214,10 +224,14 @@ class Rollout:
         flat: StepRecord = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1)[alive], record)
         method = np.full(len(flat.done), self.method, dtype="U8")
         j_state, j_action = flat.j_state, flat.j_action
+        left_over = ~flat.covered
         if self.method == "implicit":
-            stopped_early = np.flatnonzero(flat.residual > self.tolerance)
-            j_state[stopped_early], j_action[stopped_early] = self._recomputed(flat, stopped_early)
-            method[stopped_early] = "autodiff"
+            left_over |= flat.residual > self.tolerance
+        rows = np.flatnonzero(left_over)
+        for instead in INSTEAD.get(self.method, ()):
+            j_state[rows], j_action[rows], covered = self._recomputed(instead, flat, rows)
+            method[rows] = instead
+            rows = rows[~covered]
         if self.method == "fd":
             j_state, j_action = self._finite_differences(flat)
 
@@ -252,15 +266,18 @@ class Rollout:
             if end > start:
                 yield slot, {name: values[start:end] for name, values in columns.items()}, patterns
 
-    def _recomputed(self, flat: StepRecord, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        j_state, j_action = flat.j_state[rows], flat.j_action[rows]
+    def _recomputed(
+        self, method: OnDevice, flat: StepRecord, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Matrices of some rows by another method, and whether it covers them."""
+        found = flat.j_state[rows], flat.j_action[rows], np.ones(len(rows), dtype=bool)
         for first in range(0, len(rows), RECOMPUTE_BATCH):
             part = rows[first : first + RECOMPUTE_BATCH]
             padded = np.resize(part, RECOMPUTE_BATCH)
             inputs = jax.tree.map(lambda leaf, padded=padded: leaf[padded], (flat.physics_input, flat.ctrl))
-            again = [np.asarray(matrix)[: len(part)] for matrix in self._differentiate_again(*inputs)]
-            j_state[first : first + len(part)], j_action[first : first + len(part)] = again
-        return j_state, j_action
+            for values, again in zip(found, self._differentiate_again(method)(*inputs), strict=True):
+                values[first : first + len(part)] = np.asarray(again)[: len(part)]
+        return found
 
     def _finite_differences(self, flat: StepRecord) -> tuple[np.ndarray, np.ndarray]:
         """MuJoCo's C engine, row by row, under the environment's own map to ctrl."""

@@ -22,12 +22,85 @@ from mujoco.mjx._src import support
 from jacdb.ingest import batch_last
 from jacdb.ingest.batch_last import total
 
+# Measured residuals lie under 1e-8 (where MJX stops by its own tolerance) or above 1e-4 (where it runs out of
+# iterations before a Newton step lands): docs/jacobians.md.
+RESIDUAL_TOLERANCE = 1e-6
+
+
+def residual(imbalance: Array, smooth_force: Array, constraint_force: Array) -> Array:
+    """How far a balance of forces is from 0, over the size of the forces, without a unit: joint forces first."""
+    return _norm(imbalance) / jnp.maximum(_norm(smooth_force) + _norm(constraint_force), 1.0)
+
+
+class Rows(NamedTuple):
+    """How the constraint rows act around some acceleration."""
+
+    holds: Bool[Array, " nefc"]  # the force follows the row's violation: -D (J a - aref)
+    force: Float[Array, " nefc"]  # where it does not: that of dry friction which slips, else 0
+
+    @classmethod
+    def of(cls, d: mjx.Data) -> "Rows":
+        """At the solver's solution."""
+        force, bound = d._impl.efc_force, d._impl.efc_frictionloss
+        equality = np.arange(d._impl.nefc) < d._impl.ne
+        holds = jnp.where(bound > 0, jnp.abs(force) < bound, equality | (force > 0))
+        return cls(holds, jnp.where(holds, 0.0, force))
+
+
+class Iterations(NamedTuple):
+    """What the solver did, with a leading axis of iterations k: enough to differentiate its result, solved or not.
+
+    Each iteration goes from a_k to a_k + alpha s, along the Newton step s of the rows as they act at a_k. The line
+    search ends where the slope vanishes, with the rows as they act at its last trial point but one.
+    """
+
+    acceleration: Float[Array, "iterations nv"]  # a_k
+    search: Float[Array, "iterations nv"]  # s
+    alpha: Float[Array, " iterations"]  # 0 where no step improves, or none was taken any more
+    rows: Rows  # at a_k
+    end_rows: Rows  # those that alpha comes from
+    end_gradient: Float[Array, "iterations nv"]  # the cost's by a at a_k + alpha s, with end_rows
+    rows_changed: Bool[Array, " iterations"]  # end_rows are others than rows
+    known: Bool[Array, " iterations"]  # alpha is a Newton step's, and not the middle of a bracket
+    solved: Bool[Array, " iterations"]  # at a_k already
+    from_warm_start: Bool[Array, ""]  # and not from the unconstrained acceleration
+
+
+def has_method(model: mjx.Model) -> bool:
+    """Whether this is the solver, and not MJX's own."""
+    newton = model.opt.solver == mjx.SolverType.NEWTON
+    return bool(newton and model.opt.cone == mjx.ConeType.PYRAMIDAL)
+
 
 def solve(model: mjx.Model, d: mjx.Data) -> mjx.Data:
     """Find the acceleration and the constraint forces; ``mjx``'s own solver where this one has no method."""
-    newton = model.opt.solver == mjx.SolverType.NEWTON
-    if not newton or model.opt.cone != mjx.ConeType.PYRAMIDAL:
+    if not has_method(model):
         return mjx_solver.solve(model, d)
+    problem, settings = _problem(model, d)
+
+    def of_batch(problems: _Problem) -> tuple[Array, Array, Array]:
+        return batch_last.samples_first(_Newton(batch_last.samples_last(problems), settings).solve().solution)
+
+    return _with_solution(d, *batch_last.over_batches(of_batch)(problem))
+
+
+def solve_and_tell(model: mjx.Model, d: mjx.Data) -> tuple[mjx.Data, Iterations]:
+    """The same, and how it went."""
+    problem, settings = _problem(model, d)
+
+    def of_batch(problems: _Problem) -> tuple[tuple[Array, Array, Array], Iterations]:
+        point, iterations = _Newton(batch_last.samples_last(problems), settings).solve_and_tell()
+        return batch_last.samples_first((point.solution, iterations))
+
+    solution, iterations = batch_last.over_batches(of_batch)(problem)
+    return _with_solution(d, *solution), iterations
+
+
+def _with_solution(d: mjx.Data, qacc: Array, qfrc_constraint: Array, efc_force: Array) -> mjx.Data:
+    return d.tree_replace({"qacc": qacc, "qfrc_constraint": qfrc_constraint, "_impl.efc_force": efc_force})
+
+
+def _problem(model: mjx.Model, d: mjx.Data) -> tuple["_Problem", "_Settings"]:
     warm = not model.opt.disableflags & mjx.DisableBit.WARMSTART
     problem = _Problem(
         mass=support.full_m(model, d),
@@ -47,13 +120,7 @@ def solve(model: mjx.Model, d: mjx.Data) -> mjx.Data:
         always=np.arange(d._impl.nefc)[:, None] < int(d._impl.ne + d._impl.nf),
         has_friction=bool(d._impl.nf),
     )
-
-    def of_batch(problems: _Problem) -> tuple[Array, Array, Array]:
-        found = _Newton(batch_last.samples_last(problems), settings).solve()
-        return batch_last.samples_first((found.acceleration, found.constraint_force, found.row_force))
-
-    qacc, qfrc_constraint, efc_force = batch_last.over_batches(of_batch)(problem)
-    return d.tree_replace({"qacc": qacc, "qfrc_constraint": qfrc_constraint, "_impl.efc_force": efc_force})
+    return problem, settings
 
 
 class _Problem(NamedTuple):
@@ -91,11 +158,25 @@ class _Point(NamedTuple):
     cost: Float[Array, " n"]
     previous_cost: Float[Array, " n"]
 
+    @property
+    def solution(self) -> tuple[Array, Array, Array]:
+        return self.acceleration, self.constraint_force, self.row_force
+
+
+class _Step(NamedTuple):
+    """From one iterate to the next."""
+
+    search: Float[Array, "nv n"]
+    speed: Float[Array, "nefc n"]  # J search
+    alpha: Float[Array, " n"]
+    origin: Float[Array, " n"]
+
 
 class _Trial(NamedTuple):
     """Trial points of a line search."""
 
     alpha: Array
+    origin: Array  # alpha of the trial whose Newton step leads here; NaN for the middle of two
     cost: Array
     slope: Array
     curvature: Array
@@ -123,25 +204,70 @@ class _Newton:
         self.slip = problem.friction / (weight + (weight == 0.0) * mujoco.mjMINVAL)
 
     def solve(self) -> _Point:
-        p, settings = self.problem, self.settings
-        smooth = self._evaluate(p.smooth_acceleration)
-        warm = self._evaluate(p.warm_start)
-        start = _choose(warm.cost < smooth.cost, warm, smooth)
-        if settings.iterations == 1:
-            return self._iterate(start)
-
-        def going(state: tuple[_Point, Array]) -> Array:
-            point, count = state
-            improvement = (point.previous_cost - point.cost) / self.trace
-            gradient = _norm(self._gradient(point)) / self.trace
-            small = (improvement < settings.tolerance) | (gradient < settings.tolerance)
-            return ~small & (count < settings.iterations)
+        start = self._start()[0]
+        if self.settings.iterations == 1:
+            return self._iterate(start)[0]
 
         def body(state: tuple[_Point, Array]) -> tuple[_Point, Array]:
             point, count = state
-            return _choose(going(state), self._iterate(point), point), count + 1
+            return _choose(self._going(point), self._iterate(point)[0], point), count + 1
 
-        return jax.lax.while_loop(lambda state: going(state).any(), body, (start, jnp.zeros((), int)))[0]
+        def going(state: tuple[_Point, Array]) -> Array:
+            point, count = state
+            return self._going(point).any() & (count < self.settings.iterations)
+
+        return jax.lax.while_loop(going, body, (start, jnp.zeros((), int)))[0]
+
+    def solve_and_tell(self) -> tuple[_Point, Iterations]:
+        """The same iterations, whose number is fixed: those too many are of length 0."""
+        start, from_warm_start = self._start()
+
+        def one(point: _Point, _: None) -> tuple[_Point, Iterations]:
+            after, step = self._iterate(point)
+            # MJX tests for the end between iterations, and takes the only one untested
+            going = self._going(point) | (self.settings.iterations == 1)
+            step = step._replace(alpha=jnp.where(going, step.alpha, 0.0))
+            return _choose(going, after, point), self._told(point, step, from_warm_start)
+
+        end, iterations = jax.lax.scan(one, start, None, self.settings.iterations)
+        return end, iterations._replace(from_warm_start=from_warm_start)
+
+    def _start(self) -> tuple[_Point, Bool[Array, " n"]]:
+        """The cheaper of last time's acceleration and the unconstrained one; whether it is the former."""
+        warm, smooth = self._evaluate(self.problem.warm_start), self._evaluate(self.problem.smooth_acceleration)
+        return _choose(warm.cost < smooth.cost, warm, smooth), warm.cost < smooth.cost
+
+    def _going(self, point: _Point) -> Bool[Array, " n"]:
+        """Not at the end by MJX's tests."""
+        improvement = (point.previous_cost - point.cost) / self.trace
+        gradient = _norm(self._gradient(point)) / self.trace
+        return ~((improvement < self.settings.tolerance) | (gradient < self.settings.tolerance))
+
+    def _told(self, point: _Point, step: _Step, from_warm_start: Array) -> Iterations:
+        p, moves = self.problem, step.alpha != 0
+        origin = jnp.where(moves, step.origin, 0.0)
+        rows, end_rows = self._rows(point.violation), self._rows(point.violation + origin * step.speed)
+        force = end_rows.force - p.weight * (point.violation + step.alpha * step.speed) * end_rows.holds
+        momentum = point.momentum + step.alpha * batch_last.matvec(p.mass, step.search)
+        return Iterations(
+            acceleration=point.acceleration,
+            search=step.search,
+            alpha=step.alpha,
+            rows=rows,
+            end_rows=end_rows,
+            end_gradient=momentum - p.smooth_force - batch_last.matvec_transposed(p.jacobian, force),
+            rows_changed=((rows.holds != end_rows.holds) | (rows.force != end_rows.force)).any(axis=0),
+            known=~jnp.isnan(origin),
+            solved=residual(self._gradient(point), p.smooth_force, point.constraint_force) <= RESIDUAL_TOLERANCE,
+            from_warm_start=from_warm_start,
+        )
+
+    def _rows(self, violation: Array) -> Rows:
+        holds, force = (violation < 0) | self.settings.always, jnp.zeros_like(violation)
+        if self.settings.has_friction:
+            sign, slipping = self._slipping(violation)
+            holds, force = holds & ~slipping, jnp.where(slipping, -sign * self.problem.friction, force)
+        return Rows(holds, force)
 
     def _evaluate(self, acceleration: Array) -> _Point:
         p = self.problem
@@ -153,15 +279,12 @@ class _Newton:
     def _forces(self, acceleration: Array, momentum: Array, violation: Array, previous_cost: Array) -> _Point:
         p = self.problem
         acceleration, momentum, violation = batch_last.stored((acceleration, momentum, violation))
-        quadratic = (violation < 0) | self.settings.always
+        quadratic, slipping_force = self._rows(violation)
         row_cost = 0.5 * p.weight * violation * violation * quadratic
-        row_force = -p.weight * violation * quadratic
+        row_force = slipping_force - p.weight * violation * quadratic
         if self.settings.has_friction:
-            sign, slipping = self._slipping(violation)
-            quadratic = quadratic & ~slipping
-            slip_cost = p.friction * (sign * violation - 0.5 * self.slip)
-            row_cost = jnp.where(slipping, slip_cost, row_cost)
-            row_force = jnp.where(slipping, -sign * p.friction, row_force)
+            slip_cost = -slipping_force * violation - 0.5 * p.friction * self.slip
+            row_cost = jnp.where(slipping_force != 0, slip_cost, row_cost)
         row_force, row_cost = batch_last.stored((row_force, row_cost))
         difference, above_smooth = momentum - p.smooth_force, acceleration - p.smooth_acceleration
         gauss = 0.5 * total(difference * above_smooth)
@@ -185,7 +308,7 @@ class _Newton:
     def _gradient(self, point: _Point) -> Array:
         return point.momentum - self.problem.smooth_force - point.constraint_force
 
-    def _iterate(self, point: _Point) -> _Point:
+    def _iterate(self, point: _Point) -> tuple[_Point, _Step]:
         p = self.problem
         stiffness = p.weight * point.quadratic
         hessian = p.mass + batch_last.gram(p.jacobian, stiffness)
@@ -194,16 +317,20 @@ class _Newton:
         search = batch_last.stored(search)
         momentum = batch_last.matvec(p.mass, search)
         speed = batch_last.matvec(p.jacobian, search)
-        step = self._line_search(point, search, momentum, speed)
-        return self._forces(
-            point.acceleration + step * search,
-            point.momentum + step * momentum,
-            point.violation + step * speed,
+        alpha, origin = self._line_search(point, search, momentum, speed)
+        after = self._forces(
+            point.acceleration + alpha * search,
+            point.momentum + alpha * momentum,
+            point.violation + alpha * speed,
             point.cost,
         )
+        return after, _Step(search, speed, alpha, origin)
 
-    def _line_search(self, point: _Point, search: Array, momentum: Array, speed: Array) -> Float[Array, " n"]:
-        """The step length: 0 where no step improves. MJX's bracketing with Newton steps from both ends."""
+    def _line_search(
+        self, point: _Point, search: Array, momentum: Array, speed: Array
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """The step length, 0 where no step improves, and the trial that it is a Newton step from. MJX's bracketing
+        with Newton steps from both ends."""
         p, settings = self.problem, self.settings
         gauss = (
             point.gauss,
@@ -213,10 +340,11 @@ class _Newton:
         gauss, speed = batch_last.stored((gauss, speed))
         tolerance = settings.tolerance * settings.search_tolerance * _norm(search) * self.trace
 
-        def trials(alpha: Float[Array, "*k n"]) -> _Trial:
-            return self._trials(point, speed, gauss, alpha)
+        def trials(alpha: Float[Array, "*k n"], origin: Float[Array, "*k n"]) -> _Trial:
+            return self._trials(point, speed, gauss, alpha, origin)
 
-        zero = trials(jnp.zeros_like(point.cost))
+        none = jnp.zeros_like(point.cost)
+        zero = trials(none, none)
         # a floor for the slope that counts as none: rounding of the rows that make it up
         rows_0 = jnp.maximum(zero.cost - gauss[0], 0.0)
         rows_2 = jnp.maximum(0.5 * zero.curvature - gauss[2], 0.0)
@@ -240,7 +368,7 @@ class _Newton:
                 state.steps + 1,
             )
 
-        first = trials(-zero.slope / zero.curvature)
+        first = trials(-zero.slope / zero.curvature, none)
         low_is_first = first.slope < zero.slope
         bracket = _Bracket(
             _choose(low_is_first, first, zero),
@@ -251,10 +379,11 @@ class _Newton:
         bracket = jax.lax.while_loop(lambda state: going(state).any(), body, bracket)
         low, high = bracket.low, bracket.high
         improved = (low.cost < zero.cost) | (high.cost < zero.cost)
-        return improved * jnp.where(low.cost < high.cost, low.alpha, high.alpha)
+        best = _choose(low.cost < high.cost, low, high)
+        return improved * best.alpha, best.origin
 
     @staticmethod
-    def _narrow(state: _Bracket, trials: Callable[[Array], _Trial], good: Callable[[_Trial], Array]) -> _Bracket:
+    def _narrow(state: _Bracket, trials: Callable[[Array, Array], _Trial], good: Callable[[_Trial], Array]) -> _Bracket:
         """One step: a Newton step from each end, and the middle, taken where they narrow the bracket."""
         low, high = state.low, state.high
         three = trials(
@@ -264,7 +393,8 @@ class _Newton:
                     high.alpha - high.slope / high.curvature,
                     0.5 * (low.alpha + high.alpha),
                 ]
-            )
+            ),
+            jnp.stack([low.alpha, high.alpha, jnp.full_like(low.alpha, jnp.nan)]),
         )
         three = batch_last.stored(three)
         low_next, high_next, middle = (jax.tree.map(lambda x, i=i: x[i], three) for i in range(3))
@@ -293,7 +423,7 @@ class _Newton:
         return _Bracket(_choose(done, best, low), _choose(done, best, high), changed & ~done, state.steps)
 
     def _trials(
-        self, point: _Point, speed: Array, gauss: tuple[Array, Array, Array], alpha: Float[Array, "*k n"]
+        self, point: _Point, speed: Array, gauss: tuple[Array, Array, Array], alpha: Array, origin: Array
     ) -> _Trial:
         """Cost along the search direction, a quadratic between the violations' changes of sign."""
         p = self.problem
@@ -313,6 +443,7 @@ class _Newton:
         q0, q1, q2 = (total(row, axis=-2) + g for row, g in zip(rows, gauss, strict=True))
         return _Trial(
             alpha=alpha,
+            origin=origin,
             cost=alpha * alpha * q2 + alpha * q1 + q0,
             slope=2 * alpha * q2 + q1,
             curvature=2 * q2 + (q2 == 0) * mujoco.mjMINVAL,

@@ -94,7 +94,7 @@ class RunWriter:
         return {
             "n_rows": sum(self._column("episodes", "n_steps")),
             "n_excluded": sum(self._column("episodes", "n_excluded")),
-            "n_autodiff": methods.count("autodiff"),
+            **{f"n_{method}": methods.count(method) for method in ("implicit", "unrolled", "autodiff", "fd")},
         }
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:

@@ -82,7 +82,9 @@ def ingest(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Longest episode; default: the environment's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of resets and noise.")] = 0,
-    method: Annotated[str, typer.Option(help="implicit, autodiff or fd.")] = "implicit",
+    method: Annotated[
+        str | None, typer.Option(help="implicit, unrolled, autodiff or fd; default: what suits the environment.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Stored matrix entries: float32 or float64.")] = "float32",
     memory: Annotated[float, typer.Option(help="GiB that matrices of unfinished episodes may take.")] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")] = False,

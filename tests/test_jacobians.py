@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jacdb.ingest import constraints, jacobians, oracle
-from jacdb.ingest.jacobians import RESIDUAL_TOLERANCE, ZERO_THRESHOLD, PhysicsInput
+from jacdb.ingest.jacobians import ZERO_THRESHOLD, PhysicsInput
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 EPISODES = 8
 STEPS = {"CheetahRun": 60, "FingerSpin": 60, "BallInCup": 100, "PandaPickCube": 40}
@@ -153,9 +154,15 @@ def test_arm_and_cube_do_not_couple_without_touching(rolled):
     assert np.abs(steps.autodiff[np.ix_(rows, cube, arm)]).max() > 0
 
 
-def test_a_step_whose_solver_stopped_early_says_so(rolled):
+def test_a_step_whose_solver_stopped_early_says_so_and_unrolled_covers_it(rolled, system):
     ball = rolled("BallInCup")  # one iteration is all that it allows
     assert not ball.converged.all()
     wrong = relative(ball.implicit, ball.autodiff) > 1e-6
     assert not (wrong & ball.converged).any()
     assert (wrong & ~ball.converged).any()
+
+    unrolled = jax.jit(jax.vmap(jacobians.physics_jacobian(system("BallInCup"), "unrolled")))(ball.inputs)
+    assert np.all(unrolled.covered)
+    assert relative(joined(unrolled), ball.autodiff).max() < 1e-9
+    zeros = [np.abs(j) < ZERO_THRESHOLD for j in (joined(unrolled), ball.autodiff)]
+    assert np.array_equal(*zeros)

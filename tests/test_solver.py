@@ -2,34 +2,16 @@ import jax
 import mujoco
 import numpy as np
 import pytest
+from machine import EVERY_CONSTRAINT
 from mujoco import mjx
 from mujoco.mjx._src import forward as mjx_forward
 
 from jacdb.ingest import dynamics
 
-# Contacts, a joint limit, a joint equality, and dry friction that holds and slips.
-MACHINE = """
-<mujoco>
-  <option iterations="{iterations}" ls_iterations="{searches}" cone="pyramidal"><flag eulerdamp="disable"/></option>
-  <worldbody>
-    <geom type="plane" size="5 5 .1"/>
-    <body pos="0 0 .1">
-      <freejoint/> <geom type="capsule" size=".1 .2"/>
-      <body pos=".3 0 0">
-        <joint name="a" axis="0 1 0" range="-.3 .3" limited="true" frictionloss=".5"/> <geom type="sphere" size=".1"/>
-        <body pos=".3 0 0"> <joint name="b" axis="0 1 0" frictionloss="50"/> <geom type="sphere" size=".1"/> </body>
-      </body>
-      <body pos="-.3 0 0"> <joint name="c" axis="0 1 0"/> <geom type="sphere" size=".1"/> </body>
-    </body>
-  </worldbody>
-  <equality> <joint joint1="a" joint2="c"/> </equality>
-</mujoco>
-"""
-
 
 @pytest.mark.parametrize(("iterations", "searches"), [(1, 4), (6, 8)])
 def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches):
-    mj = mujoco.MjModel.from_xml_string(MACHINE.format(iterations=iterations, searches=searches))
+    mj = mujoco.MjModel.from_xml_string(EVERY_CONSTRAINT.format(iterations=iterations, searches=searches))
     model, template = mjx.put_model(mj, impl="jax"), mjx.make_data(mj, impl="jax")
 
     def both(qpos, qvel, warm):

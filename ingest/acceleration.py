@@ -1,0 +1,188 @@
+"""Derivatives of the acceleration that the constraint solver finds, by position, velocity and ctrl.
+
+The balance r(q, v, u; a) and what it is made of: see :mod:`jacdb.ingest.jacobians`. Two functions of one batch:
+
+``of_solution`` takes a to solve r = 0.
+
+``of_iterations`` takes a as Newton's method left it, after few iterations maybe. With the constraint rows as they act
+at iterate a_k, r is linear in a; a whole Newton step would solve it, so da* = -(dr/da)^-1 dr/dx at a* = a_k + s. The
+iterate itself goes part of the way,
+
+    da_k+1 = da_k + alpha (da* - da_k) + dalpha s,      s . r(a_k+1) = 0 gives dalpha,
+
+where r's rows act as they do at the trial point from which the line search made its last Newton step. An exact
+derivative of what MJX computes, without differentiating a factorisation or a line search.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+from jaxtyping import Array, Float
+from mujoco import mjx
+from mujoco.mjx._src.types import DisableBit
+
+from jacdb.ingest import batch_last, contact_forces, inverse_dynamics, joint_forces
+from jacdb.ingest.contact_forces import Colours, Contacts
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.inverse_dynamics import Drag, Kinematics, Tree
+from jacdb.ingest.joint_forces import Coupling
+from jacdb.ingest.solver import Iterations, Rows
+
+
+class Linear(NamedTuple):
+    """The balance's derivatives at some acceleration, samples last."""
+
+    by_inputs: Float[Array, "nv inputs n"]  # dq, v, ctrl: 2 nv + nu
+    by_a: Float[Array, "nv nv n"]
+    mass: Float[Array, "nv nv n"]
+    lag: Float[Array, "nv inputs n"] | None  # of the second equation, where the integrator damps implicitly
+
+
+class _Place(NamedTuple):
+    """What does not depend on the acceleration, samples last but for ``samples``."""
+
+    samples: mjx.Data
+    kinematics: Kinematics
+    drag: Drag | None
+    contacts: list[Contacts]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """An environment's balance of forces."""
+
+    mj_model: mujoco.MjModel
+    model: mjx.Model
+    tree: Tree
+    colours: Colours
+    coupling: Coupling
+    damps_implicitly: bool
+
+    @classmethod
+    def of(cls, system: System, model: mjx.Model) -> "Balance":
+        mj = system.mj_model
+        coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
+        damps = joint_forces.damps_implicitly(model)
+        return cls(mj, model, Tree.of(mj), Colours.of(mj), coupling, damps)
+
+    def of_solution(self, samples: mjx.Data, lags: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
+        """da' by (dq, v, ctrl), where forward dynamics solved for a.
+
+        Args:
+            samples: forward dynamics' results.
+            lags: a', the acceleration with which the integrator goes on: a itself, or damped implicitly.
+        """
+        place = self._place(samples)
+        rows = jax.vmap(Rows.of)(samples)
+        linear = self._linear(place, samples.qacc, rows, lags)
+        by_inputs = -batch_last.cho_solve(batch_last.cholesky(linear.by_a), linear.by_inputs)
+        return batch_last.samples_first(self._damped(place, linear, by_inputs, samples.qacc, lags))
+
+    def of_iterations(
+        self, samples: mjx.Data, lags: Float[Array, "n nv"], iterations: Iterations
+    ) -> tuple[Float[Array, "n nv all_inputs"], Float[Array, "n nv all_inputs"]]:
+        """da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu. Arguments as :meth:`of_solution`."""
+        place = self._place(samples)
+        told = batch_last.samples_last(iterations)
+        nv, n = place.kinematics.qvel.shape
+        start = self._linear(place, samples.qacc_smooth, None, lags)
+        by_inputs = -batch_last.cho_solve(batch_last.cholesky(start.by_a), start.by_inputs)
+        by_warm_start = jnp.broadcast_to(jnp.eye(nv)[..., None], (nv, nv, n))
+        warm = told.from_warm_start
+        first = jnp.concatenate([jnp.where(warm, 0.0, by_inputs), jnp.where(warm, by_warm_start, 0.0)], axis=1)
+
+        def linear_at(point: tuple[Array, Rows]) -> Linear:
+            qaccs, rows = batch_last.samples_first(point)
+            return self._linear(place, qaccs, rows, lags)
+
+        def one(da: Array, step: Iterations) -> tuple[Array, None]:
+            # A step that begins at the solution goes nowhere, or anywhere in rounding; after any change it is a
+            # whole Newton step. (Here jacfwd through the solver is wrong: docs/jacobians.md.)
+            search, alpha = step.search, jnp.where(step.solved, 1.0, step.alpha)
+            points = (
+                jnp.stack([step.acceleration + search, step.acceleration + alpha * search]),
+                jax.tree.map(lambda *ends: jnp.stack(ends), step.rows, step.end_rows),
+            )
+            # one after the other in a loop: compiled once
+            linear = jax.lax.map(linear_at, points)
+            whole, end = (jax.tree.map(lambda leaf, i=i: leaf[i], linear) for i in range(2))
+            solved = -batch_last.cho_solve(batch_last.cholesky(whole.by_a), whole.by_inputs)
+            ds = jnp.concatenate([solved, jnp.zeros_like(by_warm_start)], axis=1) - da
+            moved = da + alpha * ds
+            stiff = batch_last.matvec(end.by_a, search)
+            slope = (
+                batch_last.matvec_transposed(ds, step.end_gradient)
+                + batch_last.matvec_transposed(moved, stiff)
+                + jnp.pad(batch_last.matvec_transposed(end.by_inputs, search), ((0, nv), (0, 0)))
+            )
+            # a step whose rows act alike all along ends at a*, whatever x: dalpha is 0, and not rounding
+            turns = step.rows_changed & (alpha != 0) & ~step.solved
+            d_alpha = jnp.where(turns, -slope / jnp.where(turns, batch_last.total(search * stiff), 1.0), 0.0)
+            return moved + search[:, None] * d_alpha[None], None
+
+        steps = told._replace(from_warm_start=jnp.zeros(len(told.alpha)))
+        da, _ = jax.lax.scan(one, first, steps)
+        damped = self._damped(place, start, da, samples.qacc, lags)
+        return batch_last.samples_first((da, damped))
+
+    def _place(self, samples: mjx.Data) -> _Place:
+        def rates(sample: mjx.Data) -> tuple[Array, Array, Array, Array]:
+            return contact_forces.geometry_derivative(self.model, self.mj_model, sample, self.colours)
+
+        mj, model, tree, d = self.mj_model, self.model, self.tree, batch_last.samples_last(samples)
+        kin = inverse_dynamics.kinematics(mj, tree, d)
+        contacts = []
+        if samples._impl.ncon:
+            geometry_rates = batch_last.samples_last(jax.vmap(rates)(samples))
+            contacts = contact_forces.contacts(model, mj, tree, kin, d, geometry_rates)
+        drag = inverse_dynamics.medium_drag(mj, kin, d) if model.opt._impl.has_fluid_params else None
+        return _Place(samples, kin, drag, contacts)
+
+    def _linear(self, place: _Place, qaccs: Array, rows: Rows | None, lags: Array) -> Linear:
+        """At accelerations, with rows that act so (samples first); ``rows`` None: without constraints."""
+        lagging = self.damps_implicitly
+
+        def of_sample(d: mjx.Data, qacc: Array, rows: Rows | None, lag: Array) -> joint_forces.JointDerivatives:
+            """What is left to automatic differentiation, compressed."""
+            forces = joint_forces.joint_forces(
+                self.mj_model, self.model, self.coupling, d, rows, lag if lagging else None
+            )
+            return joint_forces.compressed_jacobians(forces, self.coupling, d, qacc)
+
+        compressed = batch_last.samples_last(jax.vmap(of_sample)(place.samples, qaccs, rows, lags))
+        joints = joint_forces.expand(compressed, self.coupling)
+        qacc = batch_last.samples_last(qaccs)
+        gravity = self.mj_model.opt.gravity * (not self.mj_model.opt.disableflags & DisableBit.GRAVITY)
+        rigid = inverse_dynamics.rigid_derivatives(self.tree, place.kinematics, qacc, gravity, place.drag)
+        mass = rigid.by_a + jnp.diag(self.mj_model.dof_armature)[..., None]
+        by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
+        if place.contacts and rows is not None:
+            holds = batch_last.samples_last(rows.holds)
+            contacts = contact_forces.contact_derivatives(place.contacts, self.tree, place.kinematics, qacc, holds)
+            by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
+        second = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if lagging else None
+        return Linear(
+            jnp.concatenate([by_q, by_v, joints.by_ctrl[0]], axis=1),
+            by_a,
+            mass,
+            jnp.concatenate(second, axis=1) if second else None,
+        )
+
+    def _damped(self, place: _Place, linear: Linear, da: Array, qaccs: Array, lags: Array) -> Array:
+        """da' of (M - h B) a' = M a."""
+        if linear.lag is None:
+            return da
+        nv = len(linear.mass)
+        damping = batch_last.samples_last(
+            jax.vmap(lambda sample: joint_forces.implicit_damping(self.model, sample))(place.samples)
+        )
+        difference = batch_last.samples_last(qaccs - lags)
+        turning = inverse_dynamics.mass_matrix_derivative(self.tree, place.kinematics, difference)
+        lag = jnp.concatenate([linear.lag[:, :nv] + turning, linear.lag[:, nv:]], axis=1)
+        lag = jnp.pad(lag, ((0, 0), (0, da.shape[1] - lag.shape[1]), (0, 0)))
+        h = self.model.opt.timestep
+        driving = batch_last.matmul(linear.mass, da) + lag
+        return batch_last.cho_solve(batch_last.cholesky(linear.mass - h * damping), driving)

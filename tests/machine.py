@@ -1,0 +1,80 @@
+"""Small machines, for tests of the solver and of what differentiates it."""
+
+import dataclasses
+
+import jax
+import mujoco
+import numpy as np
+from mujoco import mjx
+from mujoco_playground import MjxEnv
+
+from jacdb.ingest import environments
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.jacobians import PhysicsInput
+
+# Contacts, a joint limit, a joint equality, and dry friction that holds and slips.
+EVERY_CONSTRAINT = """
+<mujoco>
+  <option iterations="{iterations}" ls_iterations="{searches}" cone="pyramidal"><flag eulerdamp="disable"/></option>
+  <worldbody>
+    <geom type="plane" size="5 5 .1"/>
+    <body pos="0 0 .1">
+      <freejoint/> <geom type="capsule" size=".1 .2"/>
+      <body pos=".3 0 0">
+        <joint name="a" axis="0 1 0" range="-.3 .3" limited="true" frictionloss=".5"/> <geom type="sphere" size=".1"/>
+        <body pos=".3 0 0"> <joint name="b" axis="0 1 0" frictionloss="50"/> <geom type="sphere" size=".1"/> </body>
+      </body>
+      <body pos="-.3 0 0"> <joint name="c" axis="0 1 0"/> <geom type="sphere" size=".1"/> </body>
+    </body>
+  </worldbody>
+  <actuator> <motor joint="c"/> </actuator>
+  <equality> <joint joint1="a" joint2="c"/> </equality>
+</mujoco>
+"""
+
+# Two bodies that move and touch; no floor.
+PAIR = """
+<mujoco>
+  <option iterations="30" ls_iterations="30"><flag eulerdamp="disable"/></option>
+  <worldbody>
+    <body> <freejoint/> <geom type="capsule" size=".1 .2" condim="{condim}"/> </body>
+    <body pos=".05 .12 .1">
+      <joint type="ball"/> <joint name="slide" type="slide" axis="1 .2 .3"/> <geom type="sphere" size=".1"/>
+    </body>
+  </worldbody>
+  <actuator> <motor joint="slide"/> </actuator>
+</mujoco>
+"""
+
+
+class Machine(MjxEnv):
+    """A model with nothing of an environment but the length of its control step."""
+
+    n_substeps = 2
+
+    def __init__(self, mj_model: mujoco.MjModel) -> None:
+        self._mj_model, self._mjx_model = mj_model, mjx.put_model(mj_model, impl="jax")
+
+    mj_model = property(lambda self: self._mj_model)
+    mjx_model = property(lambda self: self._mjx_model)
+    xml_path = action_size = reset = step = None
+
+
+def machine(xml: str) -> System:
+    mj = mujoco.MjModel.from_xml_string(xml)
+    spec = dataclasses.replace(environments.find("CartpoleBalance"), nq=mj.nq, nv=mj.nv, nu=mj.nu)
+    return System(spec, Machine(mj))
+
+
+def states(system: System, count: int, spread: np.ndarray | float) -> PhysicsInput:
+    """States about the initial one, samples first."""
+    mj, rng = system.mj_model, np.random.default_rng(1)
+    data = mujoco.MjData(mj)
+
+    def state() -> PhysicsInput:
+        qpos = mj.qpos0 + spread * rng.normal(size=mj.nq)
+        mujoco.mj_normalizeQuat(mj, qpos)
+        rest = PhysicsInput(*(getattr(data, name).copy() for name in PhysicsInput._fields))
+        return rest._replace(qpos=qpos, qvel=rng.normal(size=mj.nv), qacc_warmstart=10 * rng.normal(size=mj.nv))
+
+    return jax.tree.map(lambda *parts: np.stack(parts), *(state() for _ in range(count)))

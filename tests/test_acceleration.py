@@ -1,0 +1,39 @@
+"""Derivatives of the physics of small machines, by finite differences of MJX's own step."""
+
+import jax
+import numpy as np
+from machine import EVERY_CONSTRAINT, PAIR, machine, states
+
+from jacdb.ingest import jacobians, oracle
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.jacobians import OnDevice, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+
+
+def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:
+    """The Jacobians by a method, and their relative errors."""
+
+    def joined(physics: PhysicsJacobian) -> np.ndarray:
+        return np.concatenate([physics.by_state, physics.by_ctrl], axis=-1)
+
+    found = jax.jit(jax.vmap(jacobians.physics_jacobian(system, method)))(inputs)
+    truth = joined(oracle.step_difference(system, inputs))
+    return found, np.linalg.norm(joined(found) - truth, axis=(1, 2)) / np.linalg.norm(truth, axis=(1, 2))
+
+
+def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
+    system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5))
+    found, error = compared(system, states(system, 24, 0.2), "unrolled")
+    stopped, covered = np.asarray(found.residual) > RESIDUAL_TOLERANCE, np.asarray(found.covered)
+    assert stopped.sum() > 6 and covered[stopped].mean() > 0.7
+    # the rest has a kink (a row about to act or to let go) within the finite difference
+    assert np.quantile(error[covered & stopped], 0.7) < 1e-6
+
+
+def test_contacts_between_bodies_that_both_move():
+    """MJX takes a contact's tangents from the world's axes: they do not turn with the two bodies."""
+    system = machine(PAIR.format(condim=6))
+    spread = np.array([0.02] * 3 + [0.3] * 8 + [0.02])
+    found, error = compared(system, states(system, 8, spread), "implicit")
+    assert np.max(found.residual) < RESIDUAL_TOLERANCE
+    assert error.max() < 1e-7
