@@ -5,9 +5,10 @@ parts of one number in the order patterns, steps, episodes, so that the presence
 that everything of number N is there. The run's row in ``runs`` comes last of all.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from jacdb.ingest.episodes import Episode
 
 PART_BYTES = 100_000_000  # of matrices, before compression: they hardly compress
 ROW_GROUP_ROWS = 10_000  # a one-row look-up reads a whole row group
+WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
 
 
 @dataclass
@@ -47,8 +49,8 @@ class RunWriter:
     _pending_bytes: int = field(default=0, init=False)
     _known_patterns: set[int] = field(default_factory=set, init=False)
     _next_part: int = field(default=0, init=False)
-    _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False)
-    _at_work: Future[None] | None = field(default=None, init=False)  # the part being written
+    _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS), init=False)
+    _at_work: list[Future[None]] = field(default_factory=list, init=False)  # parts being written, in order
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -108,7 +110,7 @@ class RunWriter:
     def add(self, episode: Episode) -> None:
         """Take a finished episode; begin to write a part when enough have come together.
 
-        A part is written in the background, one at a time. What it can't write is raised by the next call.
+        Parts are written in the background. What can't be written is raised by a later call.
         """
         self._pending.append(episode)
         self._pending_bytes += episode.nbytes  # counted once: a part may hold thousands of short episodes
@@ -116,31 +118,48 @@ class RunWriter:
             self._begin_part()
 
     def flush(self) -> None:
-        """Write what is pending as one part, and wait until it is on disk."""
+        """Write what is pending as one part, and wait until all is on disk."""
         self._begin_part()
-        self._await_part()
+        self._await_parts(0)
 
     def _begin_part(self) -> None:
-        self._await_part()
+        self._await_parts(WRITERS - 1)
         if self._pending:
             episodes = sorted(self._pending, key=lambda episode: episode.number)
             self._pending, self._pending_bytes = [], 0
-            self._at_work = self._writing.submit(self._write_part, episodes)
+            patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
+            new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
+            before = self._at_work[-1] if self._at_work else None
+            part = self._writing.submit(self._write_part, self._next_part, episodes, new, before)
+            self._at_work.append(part)
+            self._known_patterns |= new.keys()
+            self._next_part += 1
 
-    def _await_part(self) -> None:
-        if self._at_work:
-            at_work, self._at_work = self._at_work, None
-            at_work.result()
+    def _await_parts(self, allowed: int) -> None:
+        while len(self._at_work) > allowed:
+            self._at_work[0].result()
+            del self._at_work[0]
 
-    def _write_part(self, episodes: list[Episode]) -> None:
-        patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
-        new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
-        if new:
-            self._write("patterns", self._patterns_table(new, episodes[0]), self._next_part)
-        self._write("steps", self._steps_table(episodes), self._next_part)
-        self._write("episodes", self._episodes_table(episodes), self._next_part)
-        self._known_patterns |= new.keys()
-        self._next_part += 1
+    def _write_part(
+        self,
+        part: int,
+        episodes: list[Episode],
+        new_patterns: dict[int, tuple[bytes, bytes]],
+        before: Future[None] | None,
+    ) -> None:
+        """Write drafts, then wait for the part before: parts come to be in order, or patterns might be missing."""
+        with contextlib.ExitStack() as drafts:
+            ready = []
+            if new_patterns:
+                ready.append(
+                    drafts.enter_context(self._draft("patterns", self._patterns_table(new_patterns, episodes[0]), part))
+                )
+            ready.append(drafts.enter_context(self._draft("steps", self._steps_table(episodes), part)))
+            ready.append(drafts.enter_context(self._draft("episodes", self._episodes_table(episodes, part), part)))
+            if before:
+                before.result()
+            for commit in ready:
+                commit()
 
     # --- tables ---------------------------------------------------------------------------------------------
 
@@ -176,8 +195,8 @@ class RunWriter:
         ]
         return pa.Table.from_pylist(rows, schemas.PATTERNS.schema)
 
-    def _episodes_table(self, episodes: list[Episode]) -> pa.Table:
-        constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": self._next_part}
+    def _episodes_table(self, episodes: list[Episode], part: int) -> pa.Table:
+        constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": part}
         rows = [{**constant, **episode.summary()} for episode in episodes]
         return pa.Table.from_pylist(rows, schemas.EPISODES.schema)
 
@@ -196,6 +215,12 @@ class RunWriter:
         return found
 
     def _write(self, table: str, rows: pa.Table, part: int) -> None:
+        with self._draft(table, rows, part) as commit:
+            commit()
+
+    @contextmanager
+    def _draft(self, table: str, rows: pa.Table, part: int) -> Iterator[Callable[[], None]]:
+        """A part on disk under a temporary name; the function that gives it its own."""
         folder = self._folder(table)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
@@ -205,10 +230,14 @@ class RunWriter:
                 pq.write_table(rows, stream, **parquet_options(rows.schema))
                 stream.flush()
                 os.fsync(stream.fileno())
-            draft.replace(final)
+
+            def commit() -> None:
+                draft.replace(final)
+                _sync_folder(folder)
+
+            yield commit
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(folder)
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:

@@ -118,6 +118,27 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
     assert np.array_equal(stored, expected)
 
 
+def test_nothing_follows_a_part_that_could_not_be_written(tmp_path):
+    """Parts are written side by side, and come to be in order: a later one may need the patterns of an earlier one."""
+    episodes = [episode(number, *matrices(10)) for number in range(4)]
+    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=episodes[0].nbytes)
+    in_the_way = tmp_path / "steps/env=E/run=r/part-00001.parquet"
+    in_the_way.mkdir(parents=True)
+
+    def write() -> None:
+        for one in episodes:
+            writer.add(one)
+        writer.flush()
+
+    with pytest.raises(OSError, match="part-00001"):
+        write()
+    with pytest.raises(OSError, match="part-00001"):
+        writer.flush()
+    assert [path.name for path in tmp_path.glob("episodes/*/*/part-*")] == ["part-00000.parquet"]
+    in_the_way.rmdir()
+    assert RunWriter(tmp_path, "E", "noise", "r", pa.float64()).resume() == {0}
+
+
 def test_a_run_has_one_writer_at_a_time(tmp_path):
     first, second = (RunWriter(tmp_path, "E", "noise", "r", pa.float64()) for _ in range(2))
     with first.alone(), pytest.raises(UsageError, match="another ingest"), second.alone():
