@@ -1,16 +1,22 @@
-"""Write the reference pages that are made from the code: docs/cli.md and docs/tables.md.
+"""Write the pages that are made from the code and from measurements: docs/cli.md, docs/tables.md, docs/environments.md.
 
-Run it after a change to the command line, the tables or the views; a test fails while a page is stale.
+Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
+while a page is stale.
 """
 
+import collections
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from jacdb import queries, schemas
+from jacdb.ingest.environments import catalogue
 
 HERE = Path(__file__).parent
+SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
 
 
@@ -55,7 +61,76 @@ def tables() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"cli.md": cli, "tables.md": tables}
+def environments() -> str:
+    """What `benchmarks/environments.py` measured of every environment."""
+    kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/environments.json").read_text())
+    rows = []
+    for name, spec in catalogue().items():
+        measured = kept.get(name)
+        if measured is None:
+            cells = [spec.method, *["not measured"], *[""] * 10]
+        elif "failed" in measured:
+            cells = [spec.method, f"failed: {measured['failed']}", *[""] * 10]
+        else:
+            cells = _measured(measured)
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    header = (
+        "environment", "method", "compile (s)", "steps/s", "stopped early", "again", "in contact", "zeros of J_s",
+        "zeros of J_a", "same zeros", "to autodiff", "to C", "verdict",
+    )  # fmt: skip
+    return "\n".join(
+        [
+            "# Every environment, held against oracles\n",
+            NOTE,
+            (HERE / "environments.txt").read_text(),
+            "| " + " | ".join(header) + " |",
+            "|" + "---|" * len(header),
+            *rows,
+            "",
+        ]
+    )
+
+
+def _measured(found: dict[str, Any]) -> list[str]:
+    def percent(share: float) -> str:
+        return f"{100 * share:.3g} %"
+
+    def errors(pair: list[float] | None) -> str:
+        return ", ".join(f"{error:.0e}" for error in pair) if pair else "-"
+
+    cells = [
+        found["method"],
+        f"{found['compile_s']:.0f}",
+        f"{found['steps_per_s']:.0f}" if found["steps_per_s"] == found["steps_per_s"] else "-",  # NaN: too few steps
+        percent(found["unconverged"]),
+        percent(found["recomputed"]),
+        percent(found["contact_share"]),
+        percent(found["zero_state_per_step"]),
+        percent(found["zero_action_per_step"]),
+    ]
+    if not found["compared"]:
+        return [*cells, "-", "-", "-", "nothing to compare: all rows are computed again"]
+    return [
+        *cells,
+        percent(found["same_pattern"]),
+        errors(found["autodiff_error"]),
+        f"{errors(found['fd_error'])} ({found['same_step']} of {found['compared']})",
+        _verdict(found),
+    ]
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    """Who is right where autodiff differs: MJX's own step, differenced twice."""
+    kinds = collections.Counter(
+        "at a kink" if case["narrower_difference"] > STEADY
+        else "autodiff wrong" if case["ours"] < SAME
+        else "wrong"
+        for case in found["disputed"]
+    )  # fmt: skip
+    return "agrees" + "".join(f"; {count} {kind}" for kind, count in kinds.items())
+
+
+PAGES = {"cli.md": cli, "tables.md": tables, "environments.md": environments}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -33,10 +33,10 @@ from jacdb.ingest.solver import Iterations, Rows
 
 
 class Linear(NamedTuple):
-    """The balance's derivatives at some acceleration, or those of a weighted sum of its rows; samples last."""
+    """The balance's derivatives at some acceleration, samples last."""
 
-    by_inputs: Float[Array, "*nv inputs n"]  # dq, v, ctrl: 2 nv + nu
-    by_a: Float[Array, "*nv nv n"]
+    by_inputs: Float[Array, "nv inputs n"]  # dq, v, ctrl: 2 nv + nu
+    by_a: Float[Array, "nv nv n"]
     mass: Float[Array, "nv nv n"]
     lag: Float[Array, "nv inputs n"] | None  # of the second equation, where the integrator damps implicitly
 
@@ -77,7 +77,7 @@ class Balance:
         """
         place = self._place(samples)
         rows = jax.vmap(Rows.of)(samples)
-        linear = self._linear(place, samples.qacc, rows, lags=lags if self.damps_implicitly else None)
+        linear = self._linear(place, samples.qacc, rows, lags if self.damps_implicitly else None)
         by_inputs = -batch_last.cho_solve(batch_last.cholesky(linear.by_a), linear.by_inputs)
         return batch_last.samples_first(self._damped(place, linear, by_inputs, samples.qacc, lags))
 
@@ -88,33 +88,39 @@ class Balance:
         place = self._place(samples)
         told = batch_last.samples_last(iterations)
         nv, n = place.kinematics.qvel.shape
-        start = self._linear(place, samples.qacc_smooth, None, lags=lags if self.damps_implicitly else None)
+        start = self._linear(place, samples.qacc_smooth, None, lags if self.damps_implicitly else None)
         by_inputs = -batch_last.cho_solve(batch_last.cholesky(start.by_a), start.by_inputs)
         by_warm_start = jnp.broadcast_to(jnp.eye(nv)[..., None], (nv, nv, n))
         warm = told.from_warm_start
         first = jnp.concatenate([jnp.where(warm, 0.0, by_inputs), jnp.where(warm, by_warm_start, 0.0)], axis=1)
 
+        def linear_at(point: tuple[Array, Rows]) -> Linear:
+            qaccs, rows = batch_last.samples_first(point)
+            return self._linear(place, qaccs, rows)
+
         def one(da: Array, step: Iterations) -> tuple[Array, None]:
             # A step that begins at the solution goes nowhere, or anywhere in rounding; after any change it is a
             # whole Newton step. (Here jacfwd through the solver is wrong: docs/jacobians.md.)
             search, alpha = step.search, jnp.where(step.solved, 1.0, step.alpha)
-
-            def linear(length: Array | float, rows: Rows, direction: Array | None = None) -> Linear:
-                point = (step.acceleration + length * search, rows)
-                return self._linear(place, *batch_last.samples_first(point), direction=direction)
-
-            whole, end = linear(1.0, step.rows), linear(alpha, step.end_rows, search)
+            points = (
+                jnp.stack([step.acceleration + search, step.acceleration + alpha * search]),
+                jax.tree.map(lambda *ends: jnp.stack(ends), step.rows, step.end_rows),
+            )
+            # one after the other in a loop: compiled once
+            linear = jax.lax.map(linear_at, points)
+            whole, end = (jax.tree.map(lambda leaf, i=i: leaf[i], linear) for i in range(2))
             solved = -batch_last.cho_solve(batch_last.cholesky(whole.by_a), whole.by_inputs)
             ds = jnp.concatenate([solved, jnp.zeros_like(by_warm_start)], axis=1) - da
             moved = da + alpha * ds
+            stiff = batch_last.matvec(end.by_a, search)
             slope = (
                 batch_last.matvec_transposed(ds, step.end_gradient)
-                + batch_last.matvec_transposed(moved, end.by_a)
-                + jnp.pad(end.by_inputs, ((0, nv), (0, 0)))
+                + batch_last.matvec_transposed(moved, stiff)
+                + jnp.pad(batch_last.matvec_transposed(end.by_inputs, search), ((0, nv), (0, 0)))
             )
             # a step whose rows act alike all along ends at a*, whatever x: dalpha is 0, and not rounding
             turns = step.rows_changed & (alpha != 0) & ~step.solved
-            d_alpha = jnp.where(turns, -slope / jnp.where(turns, batch_last.total(search * end.by_a), 1.0), 0.0)
+            d_alpha = jnp.where(turns, -slope / jnp.where(turns, batch_last.total(search * stiff), 1.0), 0.0)
             return moved + search[:, None] * d_alpha[None], None
 
         steps = told._replace(from_warm_start=jnp.zeros(len(told.alpha)))
@@ -135,21 +141,12 @@ class Balance:
         drag = inverse_dynamics.medium_drag(mj, kin, d) if model.opt._impl.has_fluid_params else None
         return _Place(samples, kin, drag, contacts)
 
-    def _linear(
-        self,
-        place: _Place,
-        qaccs: Array,
-        rows: Rows | None,
-        *,
-        lags: Array | None = None,
-        direction: Array | None = None,
-    ) -> Linear:
+    def _linear(self, place: _Place, qaccs: Array, rows: Rows | None, lags: Array | None = None) -> Linear:
         """At accelerations, with rows that act so (samples first).
 
         Args:
             rows: None for a balance without constraints.
             lags: a', where the second equation is wanted too.
-            direction: (nv, n), for the sum of the balance's rows with these weights alone, which costs less.
         """
 
         def of_sample(d: mjx.Data, qacc: Array, rows: Rows | None, lag: Array | None) -> joint_forces.JointDerivatives:
@@ -164,20 +161,13 @@ class Balance:
         rigid = inverse_dynamics.rigid_derivatives(self.tree, place.kinematics, qacc, gravity, place.drag)
         mass = rigid.by_a + jnp.diag(self.mj_model.dof_armature)[..., None]
         by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
-        by_ctrl = joints.by_ctrl[0]
-        if direction is not None:
-            by_q, by_v, by_a, by_ctrl = (
-                batch_last.matvec_transposed(rows_, direction) for rows_ in (by_q, by_v, by_a, by_ctrl)
-            )
         if place.contacts and rows is not None:
             holds = batch_last.samples_last(rows.holds)
-            contacts = contact_forces.contact_derivatives(
-                place.contacts, self.tree, place.kinematics, qacc, holds, direction
-            )
+            contacts = contact_forces.contact_derivatives(place.contacts, self.tree, place.kinematics, qacc, holds)
             by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
         second = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if lags is not None else None
         return Linear(
-            jnp.concatenate([by_q, by_v, by_ctrl], axis=-2),
+            jnp.concatenate([by_q, by_v, joints.by_ctrl[0]], axis=1),
             by_a,
             mass,
             jnp.concatenate(second, axis=1) if second else None,

@@ -33,11 +33,11 @@ UNROLLED = 8  # contacts whose sum is written out; more are summed in a loop, to
 
 
 class ContactDerivatives(NamedTuple):
-    """Of the joint forces that contacts add to r, rows first; or of one weighted sum of the rows."""
+    """Of the joint forces that contacts add to r, rows first."""
 
-    by_q: Float[Array, "*nv nv n"]
-    by_v: Float[Array, "*nv nv n"]
-    by_a: Float[Array, "*nv nv n"]
+    by_q: Float[Array, "nv nv n"]
+    by_v: Float[Array, "nv nv n"]
+    by_a: Float[Array, "nv nv n"]
 
 
 class Geometry(NamedTuple):
@@ -156,22 +156,12 @@ def contact_derivatives(
     kin: Kinematics,
     qacc: Float[Array, "nv n"],
     holds: Bool[Array, "nefc n"],
-    direction: Float[Array, "nv n"] | None = None,
 ) -> ContactDerivatives:
-    """Differentiate the contacts' joint forces at an acceleration.
-
-    Args:
-        holds: constraint rows that push (:class:`~jacdb.ingest.solver.Rows`).
-        direction: for these weights of the rows alone, (nv, n) each; None: all rows.
-    """
-    acceleration, above = (tree_sum(mask, kin.axis * qacc) for mask in (tree.carried, tree.above))
-    lifted = stored(above.cross(kin.axis))
-    pushing = [some.pushing(kin, acceleration, holds) for some in contacts]
-    if direction is None:
-        parts = [some.derivatives(tree, kin, lifted) for some in pushing]
-    else:
-        moving = tree_sum(tree.carried, kin.axis * direction)
-        parts = [some.along(tree, kin, lifted, direction, moving) for some in pushing]
+    """Differentiate the contacts' joint forces at an acceleration; ``holds``: constraint rows that push
+    (:class:`~jacdb.ingest.solver.Rows`)."""
+    accelerating = kin.axis * qacc
+    acceleration, above = (tree_sum(mask, accelerating) for mask in (tree.carried, tree.above))
+    parts = [some.derivatives(tree, kin, acceleration, above, holds) for some in contacts]
     return jax.tree.map(lambda *terms: add_up(terms), *parts)
 
 
@@ -340,105 +330,62 @@ class Contacts:
 
     # --- all of them, joint by joint -----------------------------------------------------------------------
 
-    def pushing(self, kin: Kinematics, acceleration: Spatial, holds: Array) -> "_Pushing":
-        """At every body's sum of S a, with the rows that push."""
+    def derivatives(
+        self, tree: Tree, kin: Kinematics, acceleration: Spatial, acceleration_above: Spatial, holds: Array
+    ) -> ContactDerivatives:
+        """Args: every body's sum of S a, and each dof's over the joints above it; the rows that push."""
         pushes = [holds[rows] & self.touching for rows in self.edge_rows]
-        contacts = dataclasses.replace(self, pushes=pushes)
+        return dataclasses.replace(self, pushes=pushes)._derivatives(tree, kin, acceleration, acceleration_above)
+
+    def _derivatives(
+        self, tree: Tree, kin: Kinematics, acceleration: Spatial, acceleration_above: Spatial
+    ) -> ContactDerivatives:
+        b = self.damping
 
         def of_body(body: Array | np.ndarray) -> Spatial:
-            return _at(acceleration, body) + _at(kin.velocity, body) * self.damping
+            return _at(acceleration, body) + _at(kin.velocity, body) * b
 
         second = of_body(self.body2)
         second, relative = stored((second, second - of_body(self.body1)))
 
         def force(geometry: Geometry, weight: Array, kappa: Array) -> Spatial:
-            return contacts.force(geometry, weight, kappa, relative)
+            return self.force(geometry, weight, kappa, relative)
 
         at = (self.geometry, self.weight, self.kappa)
         rates = (self.rates, self.weight_rate * self.rates.distance, self.kappa_rate * self.rates.distance)
+        pushed = force(*at)
         by_motion = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
-        pushed, by_motion = stored((force(*at), by_motion))
-        tangents = self.geometry.frame[1:]
+        pushed, by_motion = stored((pushed, by_motion))
+        normal, *tangents = self.geometry.frame
+        frame_turns = (normal * 0.0, tangents[1], tangents[0] * -1.0)
         still = jax.tree.map(jnp.zeros_like, at)
-        turning = still[0]._replace(frame=(still[0].frame[0], tangents[1], -tangents[0]))
-        by_turn = jax.jvp(force, at, (turning, *still[1:]))[1] if self.first_moves else None
-        return _Pushing(contacts, second, pushed, by_motion, by_turn)
+        by_turn = jax.jvp(force, at, (still[0]._replace(frame=frame_turns), *still[1:]))[1]
 
-
-class _Pushing(NamedTuple):
-    """Contacts' forces on their second bodies (contacts, n), and what changes them."""
-
-    contacts: Contacts
-    second: Spatial  # the second body's a + b v
-    pushed: Spatial
-    by_motion: Spatial  # with a leading axis of six motions
-    by_turn: Spatial | None  # by the tangents' turn about the normal
-
-    def derivatives(self, tree: Tree, kin: Kinematics, lifted: Spatial) -> ContactDerivatives:
-        """Joint by joint; ``lifted``: each joint's axis in the acceleration of the joints above it."""
-        contacts, b = self.contacts.per_joint(), self.contacts.damping[:, None]
-        # (contacts, nv, n): what each joint does to the force, the other body held
-        axis, axis_rate, lifted = (_lead(value) for value in (kin.axis, kin.axis_rate, lifted))
-        geometric = Spatial.of(
-            [sum(part[k][:, None] * axis.components[k] for k in range(6)) for part in self.by_motion.components]
+        # From here on (contacts, nv, n): what each joint does to the force, the other body held.
+        axis, axis_rate, lifted = (
+            _lead(value) for value in (kin.axis, kin.axis_rate, stored(acceleration_above.cross(kin.axis)))
         )
-        faster = axis.cross(_spread(self.second)) + lifted + axis_rate * b
-        carries1, carries2 = (jnp.asarray(carries) for carries in (contacts.carries1, contacts.carries2))
-        sign = carries2 - carries1
-        by_q = (geometric - contacts.response(faster)) * sign
-        if self.by_turn:  # a joint that carries body 1 turns the contact with it
-            turn = _spread(contacts.turn).dot(axis.ang)
-            by_q = by_q + (axis.cross_force(_spread(self.pushed)) + _spread(self.by_turn) * turn) * carries1
-        by_a = contacts.response(axis) * sign
+        geometric = Spatial.of(
+            [sum(part[k][:, None] * axis.components[k] for k in range(6)) for part in by_motion.components]
+        )
+        joints, b = self.per_joint(), b[:, None]
+        faster = axis.cross(_spread(second)) + lifted + axis_rate * b
+        carries1, sign = jnp.asarray(self.carries1), jnp.asarray(self.carries2 - self.carries1)
+        by_q = (geometric - joints.response(faster)) * sign
+        if self.first_moves:  # a joint that carries body 1 turns the contact with it
+            turn = _spread(self.turn).dot(axis.ang)
+            by_q = by_q + (axis.cross_force(_spread(pushed)) + _spread(by_turn) * turn) * carries1
+        by_a = joints.response(axis) * sign
         rows = axis * sign
         by_q, by_a, rows = stored((by_q, by_a, rows))
         # A row is -S_i . K summed over contacts; S_i, too, turns with the joints above it.
-        turning = outer(kin.axis.cross_force(self._to_joints(self.pushed)), kin.axis) * tree.moved[..., None]
+        received = Spatial.of([(part[:, None] * sign).sum(axis=0) for part in pushed.components])
+        turning = outer(kin.axis.cross_force(received), kin.axis) * tree.moved[..., None]
         return ContactDerivatives(
             by_q=-turning - _contract(rows, by_q),
             by_v=_contract(rows, by_a * b),
             by_a=_contract(rows, by_a),
         )
-
-    def along(
-        self, tree: Tree, kin: Kinematics, lifted: Spatial, direction: Array, moving: Spatial
-    ) -> ContactDerivatives:
-        """``direction`` times :meth:`derivatives`, a row each, at the cost of one: forces first, joints last.
-
-        Args:
-            direction: (nv, n), a weight of every joint.
-            moving: every body's sum of S times the weights.
-        """
-        contacts, b = self.contacts, self.contacts.damping
-        meeting = _at(moving, contacts.body2) - _at(moving, contacts.body1)
-        meeting, reaction = stored((meeting, contacts.response(meeting)))
-        products = [
-            sum(m * part[k] for m, part in zip(meeting.components, self.by_motion.components, strict=True))
-            for k in range(6)
-        ]
-        geometric = Spatial.of(products) - self.second.cross_force(reaction)
-        on_axis = self._to_joints(geometric)
-        if self.by_turn:
-            first = meeting.cross_force(self.pushed) * -1.0
-            torque = contacts.turn * meeting.dot(self.by_turn)
-            on_axis = on_axis + _onto(Spatial(first.ang + torque, first.lin), contacts.carries1)
-        received, by_a, by_v = (self._to_joints(value) for value in (self.pushed, reaction, reaction * b))
-        turning = tree_sum(tree.moved.T, kin.axis.cross_force(received) * direction)
-        by_q = kin.axis.dot(on_axis) - lifted.dot(by_a) - kin.axis_rate.dot(by_v)
-        return ContactDerivatives(-turning.dot(kin.axis) - by_q, kin.axis.dot(by_v), kin.axis.dot(by_a))
-
-    def _to_joints(self, forces: Spatial) -> Spatial:
-        """What every joint receives of forces on second bodies, and of their opposites on first ones: (nv, n)."""
-        carries1, carries2 = self.contacts.carries1, self.contacts.carries2
-        if isinstance(carries1, np.ndarray) and isinstance(carries2, np.ndarray):
-            return _onto(forces, carries2 - carries1)
-        return _onto(forces, jnp.asarray(carries2) - jnp.asarray(carries1))
-
-
-def _onto(forces: Spatial, carries: Array | np.ndarray) -> Spatial:
-    if isinstance(carries, np.ndarray):
-        return tree_sum(carries[..., 0].T, forces)
-    return jax.tree.map(lambda part: (part[:, None] * carries).sum(axis=0), forces)
 
 
 def _carries(tree: Tree, body: Array | np.ndarray) -> Array | np.ndarray:

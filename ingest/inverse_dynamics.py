@@ -90,10 +90,6 @@ class Spatial(NamedTuple):
         """Motion x* force."""
         return Spatial(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
 
-    def dot(self, other: "Spatial") -> Array:
-        """Motion . force."""
-        return self.ang.dot(other.ang) + self.lin.dot(other.lin)
-
     @property
     def components(self) -> "Sequence[Array]":
         return (*self.ang, *self.lin)
