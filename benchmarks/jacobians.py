@@ -10,7 +10,8 @@ Ways, each µs per control step at the best of the batch sizes, the step itself 
 Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
 cache, and the process's peak memory.
 
-Machines are noisy: read the ratios. Ways take turns, five times, and the best time of each counts.
+Machines are noisy: read the ratios. Ways take turns, three times; a turn is a call that warms caches and memory, then
+three that are timed. The best call of each way counts.
 """
 
 import argparse
@@ -43,7 +44,7 @@ ENVIRONMENTS = (
     "WalkerRun", "PandaPickCube",
 )  # fmt: skip
 COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
-TURNS = 5
+TURNS, CALLS = 3, 3
 WARM_UP = 30  # control steps of random actions before states are taken
 
 
@@ -131,13 +132,13 @@ def measure(name: str, batches: list[int]) -> dict:
         ways["again"] = [(RECOMPUTE_BATCH, compiled(instead, some)[0])]
 
     best = {way: (np.inf, 0) for way in ways}
-    for turn in range(TURNS + 1):
-        for way, calls in ways.items():
-            for batch, call in calls:
+    for way, calls in [*ways.items()] * TURNS:
+        for batch, call in calls:
+            call()
+            for _ in range(CALLS):
                 started = time.perf_counter()
                 call()
-                if turn:  # the first warms caches
-                    best[way] = min(best[way], (1e6 * (time.perf_counter() - started) / batch, batch))
+                best[way] = min(best[way], (1e6 * (time.perf_counter() - started) / batch, batch))
     us = {way: time_ for way, (time_, _) in best.items()}
     us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
     jax.clear_caches()

@@ -64,16 +64,14 @@ def tables() -> str:
 def environments() -> str:
     """What `benchmarks/environments.py` measured of every environment."""
     kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/environments.json").read_text())
-    rows = []
-    for name, spec in catalogue().items():
-        measured = kept.get(name)
-        if measured is None:
-            cells = [spec.method, *["not measured"], *[""] * 10]
-        elif "failed" in measured:
-            cells = [spec.method, f"failed: {measured['failed']}", *[""] * 10]
+    rows, missing = [], []
+    for name in catalogue():
+        if name not in kept:
+            missing.append(name)
+        elif "failed" in kept[name]:
+            rows.append(f"| {name} | failed: {kept[name]['failed']} |")
         else:
-            cells = _measured(measured)
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+            rows.append(f"| {name} | " + " | ".join(_measured(kept[name])) + " |")
     header = (
         "environment", "method", "compile (s)", "steps/s", "stopped early", "again", "in contact", "zeros of J_s",
         "zeros of J_a", "same zeros", "to autodiff", "to C", "verdict",
@@ -86,6 +84,7 @@ def environments() -> str:
             "| " + " | ".join(header) + " |",
             "|" + "---|" * len(header),
             *rows,
+            *([f"\nNot measured yet: {', '.join(missing)}."] if missing else []),
             "",
         ]
     )
