@@ -21,7 +21,7 @@ def test_the_composed_jacobian_is_that_of_the_composed_maps(name, keeps_qpos, sy
     nv, nu, n = spec.nv, spec.nu, 2 * spec.nv
     d_mapped = nu + sum(memory.size for memory in spec.memory)
     draw = np.random.default_rng(0).normal
-    physics = PhysicsJacobian(draw(size=(n, n)), draw(size=(n, nu)), np.zeros(()))
+    physics = PhysicsJacobian(draw(size=(n, n)), draw(size=(n, nu)), np.zeros(()), np.array(True))
     by_qpos = draw(size=(d_mapped, nv)) * (spec.action_map == "qpos")
     by_carried, by_action = draw(size=(d_mapped, spec.d_carried)), draw(size=(d_mapped, spec.d_action))
 

@@ -9,9 +9,11 @@ from mujoco_playground._src.wrapper import Wrapper
 
 import jacdb
 from jacdb.errors import UsageError
+from jacdb.ingest import rollout
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
 from jacdb.ingest.rollout import Rollout, chunk_steps
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 REQUEST = Request("CartpoleBalance", episodes=3, steps=40)
 
@@ -60,8 +62,8 @@ class EndsEarly(Wrapper):
 
 def test_an_episode_that_ends_early_makes_room_for_the_next(system):
     loaded = dataclasses.replace(system("CartpoleBalance"), env=EndsEarly(system("CartpoleBalance").env))
-    rollout = Rollout(loaded, NoisePolicy(), "implicit", 0, range(7), 100, num_envs=2)
-    episodes = {episode.number: episode for episode in rollout.run()}
+    ending = Rollout(loaded, NoisePolicy(), "implicit", 0, range(7), 100, num_envs=2)
+    episodes = {episode.number: episode for episode in ending.run()}
     assert sorted(episodes) == [*range(7)]
     lengths = set()
     for episode in episodes.values():
@@ -109,6 +111,23 @@ def test_finite_differences_agree(tmp_path):
     assert fd["method"].unique().to_list() == ["fd"]
     np.testing.assert_allclose(fd["j_state"].to_list(), implicit["j_state"].to_list(), atol=1e-7)
     np.testing.assert_allclose(fd["j_action"].to_list(), implicit["j_action"].to_list(), atol=1e-7)
+
+
+@pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
+def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
+    monkeypatch.setattr(rollout, "INSTEAD", {"implicit": (instead,)})
+    runs = [
+        Rollout(
+            system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
+            dtype=np.float64,
+        )
+        for tolerance in (RESIDUAL_TOLERANCE, -1.0)
+    ]  # fmt: skip
+    first, again = ([episode.pieces[0] for episode in sorted(run.run(), key=lambda e: e.number)] for run in runs)
+    for before, after in zip(first, again, strict=True):
+        assert set(before["method"]) == {"implicit"} and set(after["method"]) == {instead}
+        for matrices in ("j_state", "j_action"):
+            np.testing.assert_allclose(after[matrices], before[matrices], atol=1e-12)
 
 
 def test_the_zero_policy_acts_with_zeros(tmp_path):
