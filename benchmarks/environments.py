@@ -17,14 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jacdb.ingest import environments, jacobians, oracle, pipeline
+from jacdb.ingest import environments, jacobians, oracle, pipeline, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import ZERO_THRESHOLD, CtrlJacobian, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.rollout import Progress, Rollout, StepRecord
@@ -120,21 +120,21 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
 
     ours = np.concatenate([some.j_state, some.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)
-    to_autodiff = _relative(ours, autodiff)
-    to_fd = _relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
+    to_autodiff = oracle.relative(ours, autodiff)
+    to_fd = oracle.relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
     same = np.array(same_step)
     # who is right where autodiff and we differ: MJX's own step, differenced
     differs = np.flatnonzero(to_autodiff >= AGREES)
     asked = jax.tree.map(lambda leaf: leaf[differs], some)
     disputed: list[dict[str, float]] = []
     if len(differs):
-        offsets = 2 * (2 * system.mj_model.nv + system.mj_model.nu)
-        starts = jax.tree.map(lambda leaf: np.tile(leaf[:1], (offsets, *[1] * (leaf.ndim - 1))), asked.physics_input)
-        step = quickly(jax.vmap(oracle.mjx_step(system)), starts)
-        wide, narrow = (
-            composed(oracle.step_difference(system, asked.physics_input, eps, step), asked.ctrl) for eps in (1e-6, 2e-7)
+        by_width = oracle.step_differences(system, asked.physics_input, (1e-6, 2e-7))
+        wide, narrow = (composed(physics, asked.ctrl) for physics in by_width)
+        errors = (
+            oracle.relative(ours[differs], wide),
+            oracle.relative(autodiff[differs], wide),
+            oracle.relative(narrow, wide),
         )
-        errors = (_relative(ours[differs], wide), _relative(autodiff[differs], wide), _relative(narrow, wide))
         names = ("ours", "autodiff", "narrower_difference")  # the last is large where there is a kink: no derivative
         disputed = [dict(zip(names, map(float, row), strict=True)) for row in zip(*errors, strict=True)]
     zeros = [np.abs(matrices) < ZERO_THRESHOLD for matrices in (ours, autodiff)]
@@ -151,22 +151,13 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
     }
 
 
-def quickly(function: Callable, like: PhysicsInput) -> Callable:
-    """Compiled to be compiled quickly, rather than to run quickly."""
-    return jax.jit(function).lower(like).compile(compiler_options={"xla_backend_optimization_level": 0})
-
-
 def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
     """In batches."""
     count = len(inputs.qpos)
     padded = jax.tree.map(lambda leaf: leaf[np.resize(np.arange(count), -(-count // BATCH) * BATCH)], inputs)
     batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]
-    call = quickly(jax.vmap(jacobians.physics_jacobian(system, "autodiff")), batches[0])
+    call = runtime.compiled_quickly(jax.vmap(jacobians.physics_jacobian(system, "autodiff")), batches[0])
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *map(call, batches))
-
-
-def _relative(matrices: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(matrices - others, axis=(1, 2)) / np.linalg.norm(others, axis=(1, 2))
 
 
 def _summary(errors: np.ndarray) -> list[float] | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from jacdb.ingest import jacobians, oracle
 from jacdb.ingest.dynamics import System
+from jacdb.ingest.oracle import relative
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 ENVIRONMENTS = (
@@ -26,10 +27,6 @@ ENVIRONMENTS = (
 THRESHOLDS = (1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)
 SAMPLE = 200
 RESIDUALS = (0.0, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, np.inf)
-
-
-def relative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a - b, axis=(-1, -2)) / np.linalg.norm(b, axis=(-1, -2))
 
 
 def quantiles(values: np.ndarray) -> str:
@@ -53,15 +50,10 @@ def compare(name: str, episodes: int, steps: int) -> None:
     autodiff = jax.jit(
         lambda batches: jax.lax.map(jacobians.physics_jacobian(system, "autodiff"), batches, batch_size=64)
     )
-    unrolled = jax.tree.map(np.asarray, autodiff(inputs))
-
-    def joined(p):
-        return np.concatenate([p.by_state, p.by_ctrl], axis=-1)
-
-    implicit, auto = joined(physics), joined(unrolled)
+    implicit, auto = physics.matrix, autodiff(inputs).matrix
     converged = physics.residual < RESIDUAL_TOLERANCE
     some = rng.choice(len(implicit), min(SAMPLE, len(implicit)), replace=False)
-    fd = np.stack([joined(oracle.finite_difference(system, jax.tree.map(lambda x, i=i: x[i], inputs))) for i in some])
+    fd = np.stack([oracle.finite_difference(system, jax.tree.map(lambda x, i=i: x[i], inputs)).matrix for i in some])
     print(f"\n{name}: {len(implicit)} steps, {converged.mean():.1%} converged; relative differences, median and 90%")
     print(f"  {'residual':<18}{'steps':>6}  {'implicit-autodiff':<18}{'implicit-fd':<18}autodiff-fd")
     for low, high in itertools.pairwise(RESIDUALS):

@@ -29,7 +29,7 @@ from jacdb.ingest.contact_forces import Colours, Contacts
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.inverse_dynamics import Drag, Kinematics, Tree
 from jacdb.ingest.joint_forces import Coupling
-from jacdb.ingest.solver import Iterations, Rows
+from jacdb.ingest.solver import Iteration, Iterations, Rows
 
 
 class Linear(NamedTuple):
@@ -77,7 +77,7 @@ class Balance:
         """
         place = self._place(samples)
         rows = jax.vmap(Rows.of)(samples)
-        linear = self._linear(place, samples.qacc, rows, lags if self.damps_implicitly else None)
+        linear = self._linear(place, samples.qacc, rows, lags)
         by_inputs = -batch_last.cho_solve(batch_last.cholesky(linear.by_a), linear.by_inputs)
         return batch_last.samples_first(self._damped(place, linear, by_inputs, samples.qacc, lags))
 
@@ -86,19 +86,18 @@ class Balance:
     ) -> tuple[Float[Array, "n nv all_inputs"], Float[Array, "n nv all_inputs"]]:
         """da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu. Arguments as :meth:`of_solution`."""
         place = self._place(samples)
-        told = batch_last.samples_last(iterations)
+        warm, steps = batch_last.samples_last(iterations)
         nv, n = place.kinematics.qvel.shape
-        start = self._linear(place, samples.qacc_smooth, None, lags if self.damps_implicitly else None)
+        start = self._linear(place, samples.qacc_smooth, None, lags)
         by_inputs = -batch_last.cho_solve(batch_last.cholesky(start.by_a), start.by_inputs)
         by_warm_start = jnp.broadcast_to(jnp.eye(nv)[..., None], (nv, nv, n))
-        warm = told.from_warm_start
         first = jnp.concatenate([jnp.where(warm, 0.0, by_inputs), jnp.where(warm, by_warm_start, 0.0)], axis=1)
 
         def linear_at(point: tuple[Array, Rows]) -> Linear:
             qaccs, rows = batch_last.samples_first(point)
             return self._linear(place, qaccs, rows)
 
-        def one(da: Array, step: Iterations) -> tuple[Array, None]:
+        def one(da: Array, step: Iteration) -> tuple[Array, None]:
             # A step that begins at the solution goes nowhere, or anywhere in rounding; after any change it is a
             # whole Newton step. (Here jacfwd through the solver is wrong: docs/jacobians.md.)
             search, alpha = step.search, jnp.where(step.solved, 1.0, step.alpha)
@@ -123,7 +122,6 @@ class Balance:
             d_alpha = jnp.where(turns, -slope / jnp.where(turns, batch_last.total(search * stiff), 1.0), 0.0)
             return moved + search[:, None] * d_alpha[None], None
 
-        steps = told._replace(from_warm_start=jnp.zeros(len(told.alpha)))
         da, _ = jax.lax.scan(one, first, steps)
         damped = self._damped(place, start, da, samples.qacc, lags)
         return batch_last.samples_first((da, damped))
@@ -146,8 +144,9 @@ class Balance:
 
         Args:
             rows: None for a balance without constraints.
-            lags: a', where the second equation is wanted too.
+            lags: a', for the second equation too, if the integrator has one.
         """
+        lags = lags if self.damps_implicitly else None
 
         def of_sample(d: mjx.Data, qacc: Array, rows: Rows | None, lag: Array | None) -> joint_forces.JointDerivatives:
             """What is left to automatic differentiation, compressed."""

@@ -356,10 +356,6 @@ class Contacts:
         pushed = force(*at)
         by_motion = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
         pushed, by_motion = stored((pushed, by_motion))
-        normal, *tangents = self.geometry.frame
-        frame_turns = (normal * 0.0, tangents[1], tangents[0] * -1.0)
-        still = jax.tree.map(jnp.zeros_like, at)
-        by_turn = jax.jvp(force, at, (still[0]._replace(frame=frame_turns), *still[1:]))[1]
 
         # From here on (contacts, nv, n): what each joint does to the force, the other body held.
         axis, axis_rate, lifted = (
@@ -372,7 +368,11 @@ class Contacts:
         faster = axis.cross(_spread(second)) + lifted + axis_rate * b
         carries1, sign = jnp.asarray(self.carries1), jnp.asarray(self.carries2 - self.carries1)
         by_q = (geometric - joints.response(faster)) * sign
-        if self.first_moves:  # a joint that carries body 1 turns the contact with it
+        if self.first_moves:  # a joint that carries body 1 turns the contact with it, but for the tangents' turn
+            still = jax.tree.map(jnp.zeros_like, at)
+            tangents = self.geometry.frame[1:]
+            turning_frame = still[0]._replace(frame=(still[0].frame[0], tangents[1], -tangents[0]))
+            by_turn = jax.jvp(force, at, (turning_frame, *still[1:]))[1]
             turn = _spread(self.turn).dot(axis.ang)
             by_q = by_q + (axis.cross_force(_spread(pushed)) + _spread(by_turn) * turn) * carries1
         by_a = joints.response(axis) * sign

@@ -1,6 +1,6 @@
 """Exact Jacobians of one control step, in float64.
 
-Two ways, of one quantity (a third, ``fd``, is the oracle's: :mod:`jacdb.ingest.oracle`):
+Three ways, of one quantity (a fourth, ``fd``, is the oracle's: :mod:`jacdb.ingest.oracle`):
 
 ``autodiff`` is ``jax.jacfwd`` through every substep, solver iterations and line search included, as in the paper.
 
@@ -18,7 +18,10 @@ differentiated the same way. Reference: MuJoCo documentation, "Computation", "In
 integration".
 
 The implicit derivative is that of the solved problem. Where MJX stops before it has solved it, r is not 0 and the
-two ways differ; ``residual`` says by how much r misses, and such steps are left to ``autodiff``.
+derivatives differ; ``residual`` says by how much r misses.
+
+``unrolled`` is the derivative of what the solver computed all the same, solved or not: iteration by iteration, in
+closed form (:mod:`~jacdb.ingest.acceleration`). Steps that ``implicit`` misses are left to it.
 """
 
 from collections.abc import Callable
@@ -51,6 +54,11 @@ class PhysicsJacobian(NamedTuple):
     by_ctrl: Float[Array | np.ndarray, "d_physics nu"]
     residual: Float[Array | np.ndarray, ""]  # the largest of the substeps' (see solver_residual)
     covered: Bool[Array | np.ndarray, ""]  # False where the method does not apply, and the matrices are wrong
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "*samples d_physics d_inputs"]:
+        """All columns side by side, on the host."""
+        return np.concatenate([self.by_state, self.by_ctrl], axis=-1)
 
 
 class CtrlJacobian(NamedTuple):
@@ -93,7 +101,7 @@ def control_step(system: System, method: OnDevice) -> Callable[[State, Array], C
 
     The returned function is traceable; ``vmap`` and ``jit`` it.
     """
-    differentiate = {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
+    differentiate = _differentiation(method)
 
     def step(state: State, action: Float[Array, " d_action"]) -> ControlStep:
         ran: list[tuple[PhysicsInput, PhysicsRun]] = []
@@ -114,7 +122,7 @@ def control_step(system: System, method: OnDevice) -> Callable[[State, Array], C
 
 def physics_jacobian(system: System, method: OnDevice) -> Callable[[PhysicsInput], PhysicsJacobian]:
     """The physics of a control step alone, from recorded input: for steps to be differentiated again."""
-    differentiate = {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
+    differentiate = _differentiation(method)
     template = mjx.make_data(system.mj_model, impl="jax")
 
     def jacobian(start: PhysicsInput) -> PhysicsJacobian:
@@ -122,6 +130,10 @@ def physics_jacobian(system: System, method: OnDevice) -> Callable[[PhysicsInput
         return differentiate(system, system.mjx_model, data, system.env.n_substeps)[1]
 
     return jacobian
+
+
+def _differentiation(method: OnDevice) -> Callable[[System, mjx.Model, mjx.Data, int], PhysicsRun]:
+    return {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
 
 
 def compose(
@@ -235,7 +247,7 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         lag = (after.qvel - forwarded.qvel) / model.opt.timestep
         da, d_lag = differentiate(forwarded, lag, iterations)
         seen = (d_lag, da, after.qvel, solver_residual(model, forwarded), constraints.observe(model, forwarded))
-        return dynamics.typed_like(after, now), (*seen, iterations.known.all())
+        return dynamics.typed_like(after, now), (*seen, iterations.steps.known.all())
 
     end, (d_lags, das, qvel, residuals, observed, known) = jax.lax.scan(one, data, None, n_substeps)
     return end, _jacobian(model, _chain(system)(d_lags, das, qvel), residuals, known.all()), observed

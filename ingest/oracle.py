@@ -5,14 +5,14 @@ rounding noise is near 1e-10), but it knows what the derivative is. Where its st
 elsewhere, their collisions differ), MJX's step itself is the one to ask.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import mujoco
 import numpy as np
 from mujoco import mjx
 
-from jacdb.ingest import dynamics
+from jacdb.ingest import dynamics, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput, PhysicsJacobian
 
@@ -43,40 +43,38 @@ def finite_difference(
     return PhysicsJacobian(by_state, by_ctrl, np.zeros(()), np.array(True))
 
 
-def step_difference(
-    system: System, starts: PhysicsInput, eps: float = 1e-6, step: Callable | None = None
-) -> PhysicsJacobian:
+def step_differences(system: System, starts: PhysicsInput, widths: Sequence[float] = (1e-6,)) -> list[PhysicsJacobian]:
     """The physics of control steps by centred differences of MJX's own step, solver and all.
 
     Args:
         starts: recorded inputs, samples first.
-        eps: half the width of the difference, in the units of the axes.
-        step: :func:`mjx_step` of the system, compiled, for one control step and both sides of every axis.
+        widths: half the widths of the differences, in the units of the axes.
 
     Returns:
-        Jacobians in tangent space, samples first; residuals are 0.
+        For each width, Jacobians in tangent space, samples first; residuals are 0.
     """
     model = system.mj_model
     nv, nu = model.nv, model.nu
-    step = step or jax.jit(jax.vmap(mjx_step(system)))
-    offsets = eps * np.concatenate([np.eye(2 * nv + nu), -np.eye(2 * nv + nu)])
-    columns = []
-    for sample in range(len(starts.qpos)):
-        start = PhysicsInput(*(np.asarray(leaf[sample]) for leaf in starts))
-        qpos = np.tile(start.qpos, (len(offsets), 1))
-        for row, offset in zip(qpos, offsets, strict=True):
-            mujoco.mj_integratePos(model, row, offset[:nv], 1.0)
-        moved = PhysicsInput(*(np.tile(leaf, (len(offsets), *[1] * leaf.ndim)) for leaf in start))
-        moved = moved._replace(
-            qpos=qpos, qvel=moved.qvel + offsets[:, nv : 2 * nv], ctrl=moved.ctrl + offsets[:, 2 * nv :]
-        )
+    sides = np.concatenate([np.eye(2 * nv + nu), -np.eye(2 * nv + nu)])
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(sides), *leaf.shape[1:]), leaf.dtype), starts)
+    step = runtime.compiled_quickly(jax.vmap(mjx_step(system)), like)
+
+    def of_sample(start: PhysicsInput, eps: float) -> np.ndarray:
+        moved = PhysicsInput(*(np.tile(leaf, (len(sides), *[1] * leaf.ndim)) for leaf in start))
+        offsets = eps * sides
+        for qpos, offset in zip(moved.qpos, offsets, strict=True):
+            mujoco.mj_integratePos(model, qpos, offset[:nv], 1.0)
+        moved = moved._replace(qvel=moved.qvel + offsets[:, nv : 2 * nv], ctrl=moved.ctrl + offsets[:, 2 * nv :])
         ends, speeds = (np.split(np.asarray(end), 2) for end in step(moved))
         rates = np.zeros((len(speeds[0]), nv))
         for rate, ahead, behind in zip(rates, *ends, strict=True):
             mujoco.mj_differentiatePos(model, rate, 2 * eps, behind, ahead)
-        columns.append(np.concatenate([rates, (speeds[0] - speeds[1]) / (2 * eps)], axis=1).T)
-    matrices, n = np.stack(columns), len(columns)
-    return PhysicsJacobian(matrices[:, :, : 2 * nv], matrices[:, :, 2 * nv :], np.zeros(n), np.ones(n, bool))
+        return np.concatenate([rates, (speeds[0] - speeds[1]) / (2 * eps)], axis=1).T
+
+    n = len(starts.qpos)
+    singles = [PhysicsInput(*(np.asarray(leaf[sample]) for leaf in starts)) for sample in range(n)]
+    every = [np.stack([of_sample(start, eps) for start in singles]) for eps in widths]
+    return [PhysicsJacobian(m[..., : 2 * nv], m[..., 2 * nv :], np.zeros(n), np.ones(n, bool)) for m in every]
 
 
 def mjx_step(system: System) -> Callable[[PhysicsInput], tuple[jax.Array, jax.Array]]:
@@ -106,3 +104,8 @@ def _restore(model: mujoco.MjModel, data: mujoco.MjData, start: PhysicsInput) ->
     mujoco.mj_resetData(model, data)
     for name, value in start._asdict().items():
         getattr(data, name)[:] = value
+
+
+def relative(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How far matrices are from true ones, norm over norm: one number for each."""
+    return np.linalg.norm(found - truth, axis=(-1, -2)) / np.linalg.norm(truth, axis=(-1, -2))

@@ -132,10 +132,9 @@ def ingest(
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
 
     def result(was_there: bool) -> Result:
-        counts = writer.counts()
-        recomputed = counts["n_rows"] - counts[f"n_{request.method}"]
+        counts = writer.counts(str(request.method))
         seconds = time.perf_counter() - clock
-        return Result(run_id, counts["n_rows"], counts["n_excluded"], recomputed, seconds, was_there)
+        return Result(run_id, counts["n_rows"], counts["n_excluded"], counts["n_recomputed"], seconds, was_there)
 
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {run_id}; leave out --resume to begin it")

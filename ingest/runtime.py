@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -35,3 +37,8 @@ def mesh(slots: int) -> Mesh:
     devices = jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if slots % n == 0 and (n == 1 or slots // n >= SLOTS_PER_DEVICE))
     return Mesh(devices[:count], ("slots",), axis_types=(AxisType.Auto,))
+
+
+def compiled_quickly(function: Callable, *like: Any) -> Callable:
+    """Compiled for arguments like these to be compiled quickly, rather than to run quickly."""
+    return jax.jit(function).lower(*like).compile(compiler_options={"xla_backend_optimization_level": 0})

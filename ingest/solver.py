@@ -47,23 +47,28 @@ class Rows(NamedTuple):
         return cls(holds, jnp.where(holds, 0.0, force))
 
 
-class Iterations(NamedTuple):
-    """What the solver did, with a leading axis of iterations k: enough to differentiate its result, solved or not.
+class Iteration(NamedTuple):
+    """From a_k to a_k + alpha s, along the Newton step s of the rows as they act at a_k.
 
-    Each iteration goes from a_k to a_k + alpha s, along the Newton step s of the rows as they act at a_k. The line
-    search ends where the slope vanishes, with the rows as they act at its last trial point but one.
+    The line search ends where the slope vanishes, with the rows as they act at its last trial point but one.
     """
 
-    acceleration: Float[Array, "iterations nv"]  # a_k
-    search: Float[Array, "iterations nv"]  # s
-    alpha: Float[Array, " iterations"]  # 0 where no step improves, or none was taken any more
+    acceleration: Float[Array, "*k nv"]  # a_k
+    search: Float[Array, "*k nv"]  # s
+    alpha: Float[Array, " *k"]  # 0 where no step improves, or none was taken any more
     rows: Rows  # at a_k
     end_rows: Rows  # those that alpha comes from
-    end_gradient: Float[Array, "iterations nv"]  # the cost's by a at a_k + alpha s, with end_rows
-    rows_changed: Bool[Array, " iterations"]  # end_rows are others than rows
-    known: Bool[Array, " iterations"]  # alpha is a Newton step's, and not the middle of a bracket
-    solved: Bool[Array, " iterations"]  # at a_k already
+    end_gradient: Float[Array, "*k nv"]  # the cost's by a at a_k + alpha s, with end_rows
+    rows_changed: Bool[Array, " *k"]  # end_rows are others than rows
+    known: Bool[Array, " *k"]  # alpha is a Newton step's, and not the middle of a bracket
+    solved: Bool[Array, " *k"]  # at a_k already
+
+
+class Iterations(NamedTuple):
+    """What the solver did: enough to differentiate its result, solved or not."""
+
     from_warm_start: Bool[Array, ""]  # and not from the unconstrained acceleration
+    steps: Iteration  # a leading axis of them
 
 
 def has_method(model: mjx.Model) -> bool:
@@ -222,15 +227,15 @@ class _Newton:
         """The same iterations, whose number is fixed: those too many are of length 0."""
         start, from_warm_start = self._start()
 
-        def one(point: _Point, _: None) -> tuple[_Point, Iterations]:
+        def one(point: _Point, _: None) -> tuple[_Point, Iteration]:
             after, step = self._iterate(point)
             # MJX tests for the end between iterations, and takes the only one untested
             going = self._going(point) | (self.settings.iterations == 1)
             step = step._replace(alpha=jnp.where(going, step.alpha, 0.0))
-            return _choose(going, after, point), self._told(point, step, from_warm_start)
+            return _choose(going, after, point), self._told(point, step)
 
-        end, iterations = jax.lax.scan(one, start, None, self.settings.iterations)
-        return end, iterations._replace(from_warm_start=from_warm_start)
+        end, steps = jax.lax.scan(one, start, None, self.settings.iterations)
+        return end, Iterations(from_warm_start, steps)
 
     def _start(self) -> tuple[_Point, Bool[Array, " n"]]:
         """The cheaper of last time's acceleration and the unconstrained one; whether it is the former."""
@@ -243,13 +248,13 @@ class _Newton:
         gradient = _norm(self._gradient(point)) / self.trace
         return ~((improvement < self.settings.tolerance) | (gradient < self.settings.tolerance))
 
-    def _told(self, point: _Point, step: _Step, from_warm_start: Array) -> Iterations:
+    def _told(self, point: _Point, step: _Step) -> Iteration:
         p, moves = self.problem, step.alpha != 0
         origin = jnp.where(moves, step.origin, 0.0)
         rows, end_rows = self._rows(point.violation), self._rows(point.violation + origin * step.speed)
         force = end_rows.force - p.weight * (point.violation + step.alpha * step.speed) * end_rows.holds
         momentum = point.momentum + step.alpha * batch_last.matvec(p.mass, step.search)
-        return Iterations(
+        return Iteration(
             acceleration=point.acceleration,
             search=step.search,
             alpha=step.alpha,
@@ -259,7 +264,6 @@ class _Newton:
             rows_changed=((rows.holds != end_rows.holds) | (rows.force != end_rows.force)).any(axis=0),
             known=~jnp.isnan(origin),
             solved=residual(self._gradient(point), p.smooth_force, point.constraint_force) <= RESIDUAL_TOLERANCE,
-            from_warm_start=from_warm_start,
         )
 
     def _rows(self, violation: Array) -> Rows:

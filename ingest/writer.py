@@ -90,13 +90,12 @@ class RunWriter:
     def is_finished(self) -> bool:
         return bool(self._parts("runs"))
 
-    def counts(self) -> dict[str, int]:
-        """Rows, excluded rows and recomputed rows that the run has on disk."""
-        methods = self._column("steps", "method")
+    def counts(self, method: str) -> dict[str, int]:
+        """Rows, excluded rows, and rows by another method than the run's, that it has on disk."""
         return {
             "n_rows": sum(self._column("episodes", "n_steps")),
             "n_excluded": sum(self._column("episodes", "n_excluded")),
-            **{f"n_{method}": methods.count(method) for method in ("implicit", "unrolled", "autodiff", "fd")},
+            "n_recomputed": sum(used != method for used in self._column("steps", "method")),
         }
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:

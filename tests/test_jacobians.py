@@ -9,6 +9,7 @@ import pytest
 
 from jacdb.ingest import constraints, jacobians, oracle
 from jacdb.ingest.jacobians import ZERO_THRESHOLD, PhysicsInput
+from jacdb.ingest.oracle import relative
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 EPISODES = 8
@@ -43,10 +44,6 @@ def smooth_columns(model, inputs: PhysicsInput) -> np.ndarray:
     return np.concatenate([np.ones((len(inside), 2 * model.nv), bool), inside], axis=1)
 
 
-def joined(physics) -> np.ndarray:
-    return np.concatenate([physics.by_state, physics.by_ctrl], axis=-1)
-
-
 @pytest.fixture(scope="session")
 def rolled(system, request):
     @functools.cache
@@ -72,20 +69,16 @@ def rolled(system, request):
 
         autodiff = jax.jit(jax.vmap(jacobians.physics_jacobian(loaded, "autodiff")))(inputs)
         singles = [jax.tree.map(lambda leaf, i=i: leaf[i], inputs) for i in range(SAMPLES)]
-        fd = [joined(oracle.finite_difference(loaded, single)) for single in singles]
+        fd = [oracle.finite_difference(loaded, single).matrix for single in singles]
         replayed = [oracle.replay(loaded, single) for single in singles]
         moved = [max(abs(q - qpos[i]).max(), abs(v - qvel[i]).max()) for i, (q, v) in enumerate(replayed)]
         return Rolled(
-            inputs, joined(physics), joined(autodiff), np.stack(fd), physics.residual, observed, np.array(moved),
+            inputs, physics.matrix, autodiff.matrix, np.stack(fd), physics.residual, observed, np.array(moved),
             smooth_columns(loaded.mj_model, inputs),
             constraints.switch_names(loaded.mj_model),
         )  # fmt: skip
 
     return roll
-
-
-def relative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a - b, axis=(-1, -2)) / np.linalg.norm(b, axis=(-1, -2))
 
 
 @pytest.mark.parametrize("name", ["CheetahRun", "BallInCup", "PandaPickCube"])
@@ -163,6 +156,6 @@ def test_a_step_whose_solver_stopped_early_says_so_and_unrolled_covers_it(rolled
 
     unrolled = jax.jit(jax.vmap(jacobians.physics_jacobian(system("BallInCup"), "unrolled")))(ball.inputs)
     assert np.all(unrolled.covered)
-    assert relative(joined(unrolled), ball.autodiff).max() < 1e-9
-    zeros = [np.abs(j) < ZERO_THRESHOLD for j in (joined(unrolled), ball.autodiff)]
+    assert relative(unrolled.matrix, ball.autodiff).max() < 1e-9
+    zeros = [np.abs(j) < ZERO_THRESHOLD for j in (unrolled.matrix, ball.autodiff)]
     assert np.array_equal(*zeros)
