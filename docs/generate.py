@@ -126,7 +126,7 @@ def _verdict(found: dict[str, Any]) -> str:
         else "wrong"
         for case in found["disputed"]
     )  # fmt: skip
-    return "agrees" + "".join(f"; {count} {kind}" for kind, count in kinds.items())
+    return ("disagrees" if kinds["wrong"] else "agrees") + "".join(f"; {count} {kind}" for kind, count in kinds.items())
 
 
 PAGES = {"cli.md": cli, "tables.md": tables, "environments.md": environments}
