@@ -52,6 +52,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py
+	$(BIN)/python benchmarks/ingest.py
 
 # Versions and hashes of everything, for every platform; names no registry.
 lock:

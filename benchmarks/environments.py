@@ -13,6 +13,7 @@ otherwise), so do the derivatives: such steps are told apart by comparing the st
 import argparse
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ import numpy as np
 
 from jacdb.ingest import environments, jacobians, oracle, pipeline, runtime
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import ZERO_THRESHOLD, CtrlJacobian, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.jacobians import CtrlJacobian, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.patterns import ZERO_THRESHOLD
 from jacdb.ingest.rollout import Progress, Rollout, StepRecord
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
@@ -39,7 +41,7 @@ AGREES = 1e-5  # relative, of Jacobians: finite differences are no better where 
 
 def measure(name: str) -> dict[str, Any]:
     records: list[StepRecord] = []
-    times: list[tuple[str, float]] = []
+    times: list[tuple[str, float]] = []  # of this process alone, whatever else the machine does
 
     @dataclasses.dataclass
     class Recorded(Rollout):
@@ -47,24 +49,23 @@ def measure(name: str) -> dict[str, Any]:
 
         def _rows(self, record: StepRecord) -> Iterator[tuple]:
             records.append(record)
-            times.append(("chunk", time.perf_counter()))
             return super()._rows(record)
 
     pipeline.Rollout = Recorded  # type: ignore[misc]
 
     def report(progress: Progress) -> None:
-        times.append((progress.doing.split()[0], time.perf_counter()))
+        times.append((progress.doing.split()[0], time.process_time()))
 
     with tempfile.TemporaryDirectory() as root:
         request = pipeline.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
         result = pipeline.ingest(request, root, report=report)
-    chunks = [at for what, at in times if what == "chunk"]
+    chunks = [at for what, at in times if what == "rolling"]
     compiling = [at for what, at in times if what == "compiling"]
     alive = [record.alive for record in records]
     rows = [jax.tree.map(lambda leaf, a=a: leaf[a], record) for a, record in zip(alive, records, strict=True)]
     flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
 
-    zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in (flat.j_state, flat.j_action))
+    zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in flat.jacobian[:2])
     method = environments.find(name).method
     converged = flat.residual <= RESIDUAL_TOLERANCE
     kept = flat.covered & (converged | (method == "unrolled"))
@@ -74,7 +75,6 @@ def measure(name: str) -> dict[str, Any]:
         "method": method,
         "rows": result.n_rows,
         "not_finite": result.n_excluded,
-        "seconds": result.seconds,
         "compile_s": chunks[0] - compiling[0],
         "steps_per_s": per_chunk / np.median(np.diff(chunks)),
         "unconverged": float((~converged).mean()),
@@ -118,7 +118,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
         both = jax.vmap(lambda j, ctrl: jacobians.compose(system, j, ctrl))(jacobian, ctrl)
         return np.concatenate(both, axis=-1)
 
-    ours = np.concatenate([some.j_state, some.j_action], axis=-1)
+    ours = np.concatenate([some.jacobian.j_state, some.jacobian.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)
     to_autodiff = oracle.relative(ours, autodiff)
     to_fd = oracle.relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
@@ -177,7 +177,8 @@ def main() -> None:
         command = [sys.executable, __file__, "--here", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            result = {"env": name, "failed": done.stderr.strip().splitlines()[-1]}
+            said = [line for line in done.stderr.splitlines() if re.match(r"\S+(Error|Exception)\b", line)]
+            result = {"env": name, "failed": (said or [done.stderr])[-1]}
         else:
             result = json.loads(done.stdout.strip().splitlines()[-1])
         print(json.dumps(result), flush=True)

@@ -133,7 +133,7 @@ class Balance:
         mj, model, tree, d = self.mj_model, self.model, self.tree, batch_last.samples_last(samples)
         kin = inverse_dynamics.kinematics(mj, tree, d)
         contacts = []
-        if samples._impl.ncon:
+        if samples._impl.ncon and samples._impl.nefc:  # with constraints switched off MJX still collides
             geometry_rates = batch_last.samples_last(jax.vmap(rates)(samples))
             contacts = contact_forces.contacts(model, mj, tree, kin, d, geometry_rates)
         drag = inverse_dynamics.medium_drag(mj, kin, d) if model.opt._impl.has_fluid_params else None

@@ -33,7 +33,7 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
     """Read the constraints off data that ``mjx.forward`` has been run on."""
     impl = forwarded._impl
     contact = impl.contact
-    n_contact = contact.dist.shape[0] if impl.ncon else 0
+    n_contact = contact.dist.shape[0] if impl.nefc and impl.ncon else 0  # constraints switched off: bodies pass
     geoms = contact.geom[:n_contact] if n_contact else jnp.zeros((0, 2), int)
     distance = contact.dist[:n_contact] if n_contact else jnp.zeros((0,))
     touching = distance < contact.includemargin[:n_contact] if n_contact else jnp.zeros((0,), bool)
@@ -49,7 +49,7 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
 def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
     """Normal force per contact. On a friction pyramid it is the sum of its edges' forces (MuJoCo's
     mju_decodePyramid); without friction, or on an elliptic cone, the first row's."""
-    if not n_contact or not data._impl.nefc:
+    if not n_contact:
         return jnp.zeros((n_contact,))
     dim = np.asarray(data._impl.contact.dim)
     pyramidal = model.opt.cone == mjx.ConeType.PYRAMIDAL

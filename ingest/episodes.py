@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jacdb.ingest.patterns import Patterns
 
@@ -29,7 +30,8 @@ class Episode:
         rows = len(columns["done"])
         steps = np.arange(self.n_steps, self.n_steps + rows, dtype=np.int32)
         self.pieces.append({"episode": np.full(rows, self.number, np.int32), "step": steps, **columns})
-        self.patterns |= {int(p): patterns[int(p)] for p in np.unique(np.ma.compressed(columns["pattern_id"]))}
+        occurring = pc.drop_null(pc.unique(columns["pattern_id"])).to_pylist()
+        self.patterns |= {pattern: patterns[pattern] for pattern in occurring}
 
     @property
     def n_steps(self) -> int:

@@ -44,8 +44,6 @@ from jacdb.ingest.environments import Method
 OnDevice = Literal["implicit", "unrolled", "autodiff"]
 METHODS: tuple[str, ...] = get_args(Method)
 
-ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
-
 
 class PhysicsJacobian(NamedTuple):
     """Derivative of (q', v') over all substeps, in tangent space: d_physics is 2 nv."""

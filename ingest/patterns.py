@@ -4,34 +4,53 @@ Statistics over patterns cost by the step; statistics over matrices, by the entr
 """
 
 import hashlib
+from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
 
 type Patterns = dict[int, tuple[bytes, bytes]]  # {id: (bits of j_state, bits of j_action)}
 
 
-def zero_patterns(zero_state: np.ndarray, zero_action: np.ndarray) -> tuple[np.ndarray, Patterns]:
+class ZeroBits(NamedTuple):
+    """Zeros of a step's matrices: a bit an entry, row by row, the first the highest, the last byte padded."""
+
+    state: UInt8[Array | np.ndarray, "*rows bytes_state"]
+    action: UInt8[Array | np.ndarray, "*rows bytes_action"]
+
+
+def zero_bits(j_state: Float[Array, "x x"], j_action: Float[Array, "x a"]) -> ZeroBits:
+    """Which entries are zero. On the device, before matrices are rounded: their float64 need not leave it."""
+    return ZeroBits(*(jnp.packbits(jnp.abs(j) < ZERO_THRESHOLD) for j in (j_state, j_action)))
+
+
+def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:
+    """How many entries are zero, (rows,) int32."""
+    return np.bitwise_count(np.asarray(bits)).sum(axis=-1, dtype=np.int32)
+
+
+def identify(bits: ZeroBits, d_state: int, d_action: int) -> tuple[np.ndarray, Patterns]:
     """The pattern of every row, and the bits of every distinct pattern.
 
     Args:
-        zero_state: (rows, d_state, d_state) bool, true where the entry is zero.
-        zero_action: (rows, d_state, d_action) bool.
+        bits: of many rows, NumPy arrays.
+        d_state, d_action: the matrices are d_state x d_state and d_state x d_action.
 
     Returns:
         Pattern ids (rows,) int64: 63 bits of a hash of shape and bits, so that an id needs no register and means
         the same in every run; and {id: (bits of j_state, bits of j_action)}.
     """
-    rows = len(zero_state)
-    state_bits = np.packbits(zero_state.reshape(rows, -1), axis=1)
-    action_bits = np.packbits(zero_action.reshape(rows, -1), axis=1)
-    both = np.ascontiguousarray(np.concatenate([state_bits, action_bits], axis=1))
+    both = np.concatenate(bits, axis=1)
     keys = both.view(np.dtype((np.void, both.shape[1]))).ravel()
     distinct, inverse = np.unique(keys, return_inverse=True)
-    shape = repr((zero_state.shape[1:], zero_action.shape[1:])).encode()
-    ids, patterns, split = [], {}, state_bits.shape[1]
+    shape = repr(((d_state, d_state), (d_state, d_action))).encode()
+    ids, patterns, split = [], {}, bits.state.shape[1]
     for key in distinct:
-        bits = key.tobytes()
-        ident = int.from_bytes(hashlib.blake2b(shape + bits, digest_size=8).digest(), "big") >> 1
+        packed = key.tobytes()
+        ident = int.from_bytes(hashlib.blake2b(shape + packed, digest_size=8).digest(), "big") >> 1
         ids.append(ident)
-        patterns[ident] = (bits[:split], bits[split:])
+        patterns[ident] = (packed[:split], packed[split:])
     return np.asarray(ids, np.int64)[inverse], patterns

@@ -25,7 +25,8 @@ from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import axes, environments
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import EnvSpec
-from jacdb.ingest.jacobians import METHODS, ZERO_THRESHOLD, Method
+from jacdb.ingest.jacobians import METHODS, Method
+from jacdb.ingest.patterns import ZERO_THRESHOLD
 from jacdb.ingest.policies import NoisePolicy, Policy
 from jacdb.ingest.rollout import Progress, Rollout
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE

@@ -15,22 +15,31 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 from mujoco_playground import State
 
-from jacdb.ingest import constraints, dynamics, jacobians, oracle, runtime
+from jacdb.ingest import constraints, dynamics, jacobians, oracle, patterns, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Columns, Episode
-from jacdb.ingest.jacobians import ZERO_THRESHOLD, CtrlJacobian, OnDevice, PhysicsInput
-from jacdb.ingest.patterns import Patterns, zero_patterns
+from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
+from jacdb.ingest.patterns import Patterns, ZeroBits
 from jacdb.ingest.policies import Policy
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 RECOMPUTE_BATCH = 16  # steps differentiated again at once; autodiff holds a tangent per axis of each
 # By which methods, in turn, to differentiate the steps that a method does not cover
 INSTEAD: dict[Method, tuple[OnDevice, ...]] = {"implicit": ("unrolled", "autodiff"), "unrolled": ("autodiff",)}
+
+
+class StoredJacobian(NamedTuple):
+    """A step's matrices as they are stored, rounded, and where they were zero before."""
+
+    j_state: Any
+    j_action: Any
+    zeros: ZeroBits
 
 
 class StepRecord(NamedTuple):
@@ -43,8 +52,7 @@ class StepRecord(NamedTuple):
     reward: Any
     done: Any
     truncated: Any
-    j_state: Any
-    j_action: Any
+    jacobian: "StoredJacobian"
     residual: Any
     covered: Any  # whether the method applies to the step
     observed: constraints.Observation
@@ -132,13 +140,14 @@ class Rollout:
 
     def _finished(self, record: StepRecord, slots: dict[int, Episode], progress: "_Count") -> Iterator[Episode]:
         """Add a chunk's rows to their episodes, and give those that are over."""
-        for slot, columns, patterns in self._rows(jax.tree.map(np.asarray, record)):
-            episode = slots[slot]
-            episode.append(columns, patterns)
-            progress.done += len(columns["done"])
-            if episode.is_over:
-                progress.total -= self.steps - episode.n_steps  # it may end before its time
-                yield episode
+        for first_slot, share in _by_device(record):
+            for slot, columns, occurring in self._rows(share):
+                episode = slots[first_slot + slot]
+                episode.append(columns, occurring)
+                progress.done += len(columns["done"])
+                if episode.is_over:
+                    progress.total -= self.steps - episode.n_steps  # it may end before its time
+                    yield episode
         self.report(Progress(f"rolling out {self.system.spec.name}", progress.done, progress.total))
 
     @functools.cached_property
@@ -177,7 +186,6 @@ class Rollout:
             action = self.policy.act(state.obs, drawn)
             step = control_step(state, action)
             done, cut = step.state.done > 0, taken + 1 >= self.steps
-            j_state, j_action = jacobians.compose(self.system, step.physics, step.ctrl)
             record = StepRecord(
                 alive=alive,
                 state=dynamics.state_vector(self.system, state),
@@ -186,8 +194,7 @@ class Rollout:
                 reward=step.state.reward,
                 done=done,
                 truncated=cut & ~done,
-                j_state=j_state,
-                j_action=j_action,
+                jacobian=self._stored(*jacobians.compose(self.system, step.physics, step.ctrl)),
                 residual=step.physics.residual,
                 covered=step.physics.covered,
                 observed=step.observed,
@@ -202,16 +209,21 @@ class Rollout:
         (state, _, _), records = jax.lax.scan(slots, (state, taken, taken < self.steps), noise)
         return state, records
 
-    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[Array, Array, Array]]:
+    def _stored(self, j_state: Array, j_action: Array) -> StoredJacobian:
+        """Rounded on the device, zeros told apart before: that halves what the host has to take over."""
+        zeros = patterns.zero_bits(j_state, j_action)
+        return StoredJacobian(j_state.astype(self.dtype), j_action.astype(self.dtype), zeros)
+
+    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Array]]:
         """For RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
         if method in self._compiled:
             return self._compiled[method]
         self.report(Progress(f"compiling {method}, for steps whose constraint solver stopped early", 0, 0))
         differentiate = jacobians.physics_jacobian(self.system, method)
 
-        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[Array, Array, Array]:
+        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, Array]:
             physics = differentiate(start)
-            return *jacobians.compose(self.system, physics, ctrl), jnp.asarray(physics.covered)
+            return self._stored(*jacobians.compose(self.system, physics, ctrl)), jnp.asarray(physics.covered)
 
         self._compiled[method] = jax.jit(jax.vmap(again))
         return self._compiled[method]
@@ -219,30 +231,27 @@ class Rollout:
     # --- on the host ----------------------------------------------------------------------------------------
 
     def _rows(self, record: StepRecord) -> Iterator[tuple[int, Columns, Patterns]]:
-        """The rows of a chunk, slot by slot."""
-        alive = record.alive.T
-        flat: StepRecord = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1)[alive], record)
-        method = np.full(len(flat.done), self.method, dtype="U8")
-        j_state, j_action = flat.j_state, flat.j_action
-        left_over = ~flat.covered
-        if self.method == "implicit":
-            left_over |= flat.residual > self.tolerance
-        rows = np.flatnonzero(left_over)
-        for instead in INSTEAD.get(self.method, ()):
-            j_state[rows], j_action[rows], covered = self._recomputed(instead, flat, rows)
-            method[rows] = instead
-            rows = rows[~covered]
-        if self.method == "fd":
-            j_state, j_action = self._finite_differences(flat)
+        """The rows of a chunk, slot by slot. Leaves of the record are (steps, slots, …)."""
+        slot_of_row, step_of_row = np.nonzero(record.alive.T)
+        place = step_of_row * record.alive.shape[1] + slot_of_row
+
+        def taken(what: Any, rows: np.ndarray) -> Any:
+            return jax.tree.map(
+                lambda leaf: leaf.reshape(record.alive.size, *leaf.shape[2:]).take(place[rows], axis=0), what
+            )
+
+        inputs = record.physics_input, record.ctrl
+        for_later: Any = None  # few rows are differentiated again
+        flat = taken(record._replace(physics_input=for_later, ctrl=for_later), np.arange(len(place)))
+        (j_state, j_action, zeros), method = self._jacobians(flat, lambda rows: taken(inputs, rows))
 
         finite = np.isfinite(flat.reward)
         for values in (flat.state, flat.next_state, j_state, j_action):
             finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
-        zero_state, zero_action = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
-        pattern_id, patterns = zero_patterns(zero_state, zero_action)
+        pattern_id, occurring = patterns.identify(zeros, j_state.shape[2], j_action.shape[2])
 
-        def where_finite(values: np.ndarray) -> np.ma.MaskedArray:
-            return np.ma.masked_array(values, ~finite)
+        def where_finite(values: np.ndarray) -> pa.Array:
+            return pa.array(values, mask=~finite)
 
         columns: Columns = {
             "state": flat.state,
@@ -251,45 +260,67 @@ class Rollout:
             "reward": flat.reward.astype(np.float64),
             "done": flat.done,
             "truncated": flat.truncated,
-            "j_state": j_state.astype(self.dtype),
-            "j_action": j_action.astype(self.dtype),
+            "j_state": j_state,
+            "j_action": j_action,
             "pattern_id": where_finite(pattern_id),
-            "n_zero_state": where_finite(zero_state.sum(axis=(1, 2), dtype=np.int32)),
-            "n_zero_action": where_finite(zero_action.sum(axis=(1, 2), dtype=np.int32)),
+            "n_zero_state": where_finite(patterns.count(zeros.state)),
+            "n_zero_action": where_finite(patterns.count(zeros.action)),
             **self._recorder.columns(flat.observed),
             "residual": flat.residual,
             "method": method,
             "finite": finite,
         }
-        ends = np.cumsum(alive.sum(axis=1))
-        for slot, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        ends = np.searchsorted(slot_of_row, np.arange(record.alive.shape[1]), side="right")
+        for slot, (start, end) in enumerate(itertools.pairwise([0, *ends.tolist()])):
             if end > start:
-                yield slot, {name: values[start:end] for name, values in columns.items()}, patterns
+                yield slot, {name: values[start:end] for name, values in columns.items()}, occurring
 
-    def _recomputed(
-        self, method: OnDevice, flat: StepRecord, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Matrices of some rows by another method, and whether it covers them."""
-        found = flat.j_state[rows], flat.j_action[rows], np.ones(len(rows), dtype=bool)
-        for first in range(0, len(rows), RECOMPUTE_BATCH):
-            part = rows[first : first + RECOMPUTE_BATCH]
-            padded = np.resize(part, RECOMPUTE_BATCH)
-            inputs = jax.tree.map(lambda leaf, padded=padded: leaf[padded], (flat.physics_input, flat.ctrl))
-            for values, again in zip(found, self._differentiate_again(method)(*inputs), strict=True):
-                values[first : first + len(part)] = np.asarray(again)[: len(part)]
-        return found
+    def _jacobians(
+        self, flat: StepRecord, inputs: Callable[[np.ndarray], tuple[PhysicsInput, CtrlJacobian]]
+    ) -> tuple[StoredJacobian, np.ndarray]:
+        """Every row's, and by which method: by another than the run's own where that one does not do."""
+        method = np.full(len(flat.done), self.method, dtype="U8")
+        if self.method == "fd":
+            return self._finite_differences(*inputs(np.arange(len(method)))), method
+        wanting = ~flat.covered
+        if self.method == "implicit":
+            wanting |= flat.residual > self.tolerance
+        rows = np.flatnonzero(wanting)
+        for instead in INSTEAD.get(self.method, ()):
+            if len(rows):
+                again, covered = self._differentiated_again(instead, inputs(rows), len(rows))
+                jax.tree.map(lambda leaf, part, rows=rows: leaf.__setitem__(rows, part), flat.jacobian, again)
+                method[rows] = instead
+                rows = rows[~covered]
+        return flat.jacobian, method
 
-    def _finite_differences(self, flat: StepRecord) -> tuple[np.ndarray, np.ndarray]:
+    def _differentiated_again(self, method: OnDevice, inputs: tuple, count: int) -> tuple[StoredJacobian, np.ndarray]:
+        """Jacobians of so many steps, in batches of one size, and whether the method covers each."""
+        batches = []
+        for first in range(0, count, RECOMPUTE_BATCH):
+            some = np.minimum(np.arange(first, first + RECOMPUTE_BATCH), count - 1)
+            batch = jax.tree.map(lambda leaf, some=some: leaf[some], inputs)
+            batches.append(self._differentiate_again(method)(*batch))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *batches)
+
+    def _finite_differences(self, inputs: PhysicsInput, ctrls: CtrlJacobian) -> StoredJacobian:
         """MuJoCo's C engine, row by row, under the environment's own map to ctrl."""
 
-        def pick(row: int) -> tuple[PhysicsInput, CtrlJacobian]:
-            return jax.tree.map(lambda leaf: leaf[row], (flat.physics_input, flat.ctrl))
+        def difference(row: int) -> tuple[Array, Array]:
+            start, ctrl = jax.tree.map(lambda leaf: leaf[row], (inputs, ctrls))
+            return jacobians.compose(self.system, oracle.finite_difference(self.system, start), ctrl)
 
-        inputs = [pick(row) for row in range(len(flat.done))]
-        physics = [oracle.finite_difference(self.system, start) for start, _ in inputs]
-        pairs = zip(physics, (ctrl for _, ctrl in inputs), strict=True)
-        j_state, j_action = zip(*(jacobians.compose(self.system, *pair) for pair in pairs), strict=True)
-        return np.stack(j_state), np.stack(j_action)
+        matrices = [difference(row) for row in range(len(inputs.qpos))]
+        stored = jax.jit(jax.vmap(self._stored))(*(np.stack(parts) for parts in zip(*matrices, strict=True)))
+        return jax.tree.map(np.asarray, stored)
+
+
+def _by_device(record: StepRecord) -> Iterator[tuple[int, StepRecord]]:
+    """Each device's share, with the first of its slots: on CPU devices these are views, and nothing is copied."""
+    leaves, structure = jax.tree.flatten(record)
+    for shards in zip(*(leaf.addressable_shards for leaf in leaves), strict=True):
+        slots = shards[0].index[1]
+        yield slots.start or 0, jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
 
 
 class _Starts:

@@ -5,10 +5,11 @@ parts of one number in the order patterns, steps, episodes, so that the presence
 that everything of number N is there. The run's row in ``runs`` comes last of all.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
 PART_BYTES = 100_000_000  # of matrices, before compression: they hardly compress
-ROW_GROUP_ROWS = 10_000  # a one-row look-up reads a whole row group
+ROW_GROUP_ROWS = 10_000  # at most: a one-row look-up reads a whole row group
 WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
 
 
@@ -100,11 +101,11 @@ class RunWriter:
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:
         rows = [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
-        self._write("axes", pa.Table.from_pylist(rows, schemas.AXES.schema), 0)
+        self._write(schemas.AXES, rows)
 
     def write_run(self, run: dict[str, Any]) -> None:
         row = {"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}
-        self._write("runs", pa.Table.from_pylist([row], schemas.RUNS.schema), 0)
+        self._write(schemas.RUNS, [row])
 
     def add(self, episode: Episode) -> None:
         """Take a finished episode; begin to write a part when enough have come together.
@@ -136,6 +137,8 @@ class RunWriter:
 
     def _await_parts(self, allowed: int) -> None:
         while len(self._at_work) > allowed:
+            if self._at_work[0].exception():
+                concurrent.futures.wait(self._at_work)  # none behind it comes to be; each takes its drafts away first
             self._at_work[0].result()
             del self._at_work[0]
 
@@ -150,11 +153,12 @@ class RunWriter:
         with contextlib.ExitStack() as drafts:
             ready = []
             if new_patterns:
-                ready.append(
-                    drafts.enter_context(self._draft("patterns", self._patterns_table(new_patterns, episodes[0]), part))
-                )
-            ready.append(drafts.enter_context(self._draft("steps", self._steps_table(episodes), part)))
-            ready.append(drafts.enter_context(self._draft("episodes", self._episodes_table(episodes, part), part)))
+                new = self._patterns_table(new_patterns, episodes[0])
+                ready.append(drafts.enter_context(self._draft(schemas.PATTERNS, [new], part)))
+            groups = map(self._steps_table, _row_groups(episodes))
+            ready.append(drafts.enter_context(self._draft(schemas.steps(self.jacobian), groups, part)))
+            summaries = self._episodes_table(episodes, part)
+            ready.append(drafts.enter_context(self._draft(schemas.EPISODES, [summaries], part)))
             if before:
                 before.result()
             for commit in ready:
@@ -163,6 +167,7 @@ class RunWriter:
     # --- tables ---------------------------------------------------------------------------------------------
 
     def _steps_table(self, episodes: list[Episode]) -> pa.Table:
+        """Rows of whole episodes."""
         schema = schemas.steps(self.jacobian).schema
         n_rows = sum(episode.n_steps for episode in episodes)
         columns: dict[str, pa.Array] = {
@@ -213,20 +218,25 @@ class RunWriter:
             found += pq.read_table(path, columns=[column], partitioning=None).column(column).to_pylist()
         return found
 
-    def _write(self, table: str, rows: pa.Table, part: int) -> None:
-        with self._draft(table, rows, part) as commit:
+    def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
+        with self._draft(table, [pa.Table.from_pylist(rows, table.schema)], 0) as commit:
             commit()
 
     @contextmanager
-    def _draft(self, table: str, rows: pa.Table, part: int) -> Iterator[Callable[[], None]]:
-        """A part on disk under a temporary name; the function that gives it its own."""
-        folder = self._folder(table)
+    def _draft(self, table: schemas.Table, groups: Iterable[pa.Table], part: int) -> Iterator[Callable[[], None]]:
+        """A part on disk under a temporary name; the function that gives it its own.
+
+        Rows come by row groups: these are copies, and a copy of a whole part takes memory that is not at hand.
+        """
+        folder = self._folder(table.name)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
         draft = final.with_suffix(f".{os.getpid()}.tmp")
         try:
             with draft.open("wb") as stream:
-                pq.write_table(rows, stream, **parquet_options(rows.schema))
+                with pq.ParquetWriter(stream, table.schema, **parquet_options(table.schema)) as parquet:
+                    for rows in groups:
+                        parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
                 stream.flush()
                 os.fsync(stream.fileno())
 
@@ -257,20 +267,28 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": dictionary or False,
         "use_byte_stream_split": split or False,
         "write_page_index": True,
-        "row_group_size": ROW_GROUP_ROWS,
     }
+
+
+def _row_groups(episodes: list[Episode]) -> Iterator[list[Episode]]:
+    """Whole episodes while they fit, so that who reads an episode reads one row group."""
+    group: list[Episode] = []
+    for episode in episodes:
+        if group and sum(one.n_steps for one in group) + episode.n_steps > ROW_GROUP_ROWS:
+            yield group
+            group = []
+        group.append(episode)
+    yield group
 
 
 def to_arrow(pieces: list[Any], kind: pa.DataType) -> pa.Array:
     """Pieces of one column as one Arrow array; matrices without a Python loop over entries."""
     if isinstance(pieces[0], pa.Array):
         return pa.concat_arrays(pieces).cast(kind)
-    return _dense(np.ma.concatenate(pieces) if np.ma.isMaskedArray(pieces[0]) else np.concatenate(pieces), kind)
+    return _dense(np.concatenate(pieces), kind)
 
 
 def _dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    if np.ma.isMaskedArray(values):
-        return pa.array(np.asarray(values), kind, mask=np.ma.getmaskarray(values))
     if not pa.types.is_list(kind):
         return pa.array(values, kind)
     rows, width = values.shape[:2]

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.episodes import Episode
-from jacdb.ingest.jacobians import ZERO_THRESHOLD
-from jacdb.ingest.patterns import zero_patterns
+from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify
 from jacdb.ingest.writer import RunWriter
 from jacdb.schemas import CONTACT
 
@@ -20,11 +19,12 @@ def episode(
     steps, d_action = len(j_state), j_action.shape[2]
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
     zeros = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
-    ids, patterns = zero_patterns(*zeros)
+    bits = ZeroBits(*(np.packbits(zero.reshape(steps, -1), axis=1) for zero in zeros))
+    ids, patterns = identify(bits, j_state.shape[2], d_action)
     last = np.arange(steps) == steps - 1
 
-    def counted(zero: np.ndarray) -> np.ma.MaskedArray:
-        return np.ma.masked_array(zero.sum((1, 2), dtype=np.int32), ~finite)
+    def where_finite(values: np.ndarray) -> pa.Array:
+        return pa.array(values, mask=~finite)
 
     made = Episode(number)
     made.append(
@@ -37,9 +37,9 @@ def episode(
             "truncated": last,
             "j_state": j_state.astype(dtype),
             "j_action": j_action.astype(dtype),
-            "pattern_id": np.ma.masked_array(ids, ~finite),
-            "n_zero_state": counted(zeros[0]),
-            "n_zero_action": counted(zeros[1]),
+            "pattern_id": where_finite(ids),
+            "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
+            "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
             "in_contact": np.zeros(steps, bool),
             "n_contacts": np.zeros(steps, np.int32),
             "contacts": pa.array([[]] * steps, pa.list_(CONTACT)),

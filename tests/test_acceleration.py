@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 from machine import EVERY_CONSTRAINT, PAIR, machine, states
+from mujoco import mjx
 
-from jacdb.ingest import jacobians, oracle
+from jacdb.ingest import constraints, dynamics, jacobians, oracle
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
@@ -24,6 +25,21 @@ def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
     assert stopped.sum() > 6 and covered[stopped].mean() > 0.7
     # the rest has a kink (a row about to act or to let go) within the finite difference
     assert np.quantile(error[covered & stopped], 0.7) < 1e-6
+
+
+def test_with_constraints_switched_off_bodies_pass_through_each_other():
+    system = machine(PAIR.format(condim=3).replace("<flag ", '<flag constraint="disable" '))
+    inputs = states(system, 4, 0.02)
+    _, error = compared(system, inputs, "implicit")
+    assert error.max() < 1e-7
+    blank = mjx.make_data(system.mj_model, impl="jax")
+
+    def observed(start: PhysicsInput) -> tuple[jax.Array, constraints.Observation]:
+        forwarded = dynamics.forward(system.mjx_model, blank.replace(**start._asdict()))
+        return forwarded._impl.contact.dist, constraints.observe(system.mjx_model, forwarded)
+
+    distance, seen = jax.vmap(observed)(inputs)
+    assert (distance < 0).any() and not seen.touching.any()
 
 
 def test_contacts_between_bodies_that_both_move():

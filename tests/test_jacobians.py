@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from jacdb.ingest import constraints, jacobians, oracle
-from jacdb.ingest.jacobians import ZERO_THRESHOLD, PhysicsInput
+from jacdb.ingest.jacobians import PhysicsInput
 from jacdb.ingest.oracle import relative
+from jacdb.ingest.patterns import ZERO_THRESHOLD
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 EPISODES = 8

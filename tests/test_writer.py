@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, schemas
-from jacdb.ingest.patterns import zero_patterns
+from jacdb.ingest import patterns, writer
 from jacdb.ingest.writer import RunWriter
 
 RNG = np.random.default_rng(0)
@@ -37,9 +38,9 @@ def test_matrices_come_back_as_they_were(tmp_path):
 def test_float32_is_stored_as_such_and_zeros_are_decided_before(tmp_path):
     j_state = np.full((1, 3, 3), 1e-60)  # zero in float32, and below the threshold before
     j_state[0, 0, 0] = 1 + 1e-9
-    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float32())
-    writer.add(episode(0, j_state, np.ones((1, 3, 2)), dtype=np.float32))
-    writer.flush()
+    run = RunWriter(tmp_path, "E", "noise", "r", pa.float32())
+    run.add(episode(0, j_state, np.ones((1, 3, 2)), dtype=np.float32))
+    run.flush()
     table = pq.read_table(next(tmp_path.glob("steps/*/*/part-00000.parquet")), partitioning=None)
     assert table.schema.field("j_state").type == pa.list_(pa.list_(pa.float32()))
     assert table["j_state"].to_pylist()[0][0][0] == 1.0
@@ -65,28 +66,48 @@ def test_matrices_are_split_and_not_coded_by_dictionary(cartpole):
     assert columns["pattern_id"].has_dictionary_page
 
 
-def test_a_pattern_is_stored_once_and_its_id_means_the_same_everywhere(tmp_path):
+def test_a_pattern_has_one_id_and_its_id_means_the_same_everywhere():
     zero = RNG.random((6, 3, 3)) < 0.5
     zero[3:] = zero[:3]
-    ids, patterns = zero_patterns(zero, np.zeros((6, 3, 2), bool))
-    assert len(patterns) == 3 and np.array_equal(ids[:3], ids[3:]) and (ids >= 0).all()
-    again, _ = zero_patterns(zero[::-1], np.zeros((6, 3, 2), bool))
+
+    def identified(zero_state, zero_action):
+        bits = jax.vmap(patterns.zero_bits)(np.where(zero_state, 1e-13, -1.0), np.where(zero_action, 0.0, np.nan))
+        bits = patterns.ZeroBits(*map(np.asarray, bits))
+        assert np.array_equal(patterns.count(bits.state), zero_state.sum((1, 2)))
+        return *patterns.identify(bits, 3, 2), bits
+
+    ids, found, bits = identified(zero, np.zeros((6, 3, 2), bool))
+    assert len(found) == 3 and np.array_equal(ids[:3], ids[3:]) and (ids >= 0).all()
+    assert np.array_equal(bits.state, np.packbits(zero.reshape(6, 9), axis=1))
+    assert found[ids[0]] == (bits.state[0].tobytes(), bytes(1))
+    again, *_ = identified(zero[::-1], np.zeros((6, 3, 2), bool))
     assert np.array_equal(again, ids[::-1])
-    other, _ = zero_patterns(zero, np.ones((6, 3, 2), bool))
+    other, *_ = identified(zero, np.ones((6, 3, 2), bool))
     assert not set(other) & set(ids)
 
 
 def test_parts_hold_whole_episodes_and_no_pattern_twice(tmp_path):
     episodes = [episode(number, *matrices(20, zeros=0.0)) for number in range(6)]
-    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=2 * episodes[0].nbytes)
+    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=2 * episodes[0].nbytes)
     for one in episodes:
-        writer.add(one)
-    writer.flush()
+        run.add(one)
+    run.flush()
     assert len(list(tmp_path.glob("steps/*/*/part-*.parquet"))) == 3
     assert len(list(tmp_path.glob("patterns/*/*/part-*.parquet"))) == 1  # all show one pattern
     for path in tmp_path.glob("steps/*/*/part-*.parquet"):
         steps = pq.read_table(path, columns=["episode", "step"], partitioning=None)
         assert steps["step"].to_pylist() == [*range(20)] * 2
+
+
+def test_a_row_group_holds_whole_episodes_if_they_are_short_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 50)
+    lengths = [20, 30, 10, 120, 7]
+    dataset(tmp_path, "E", [episode(number, *matrices(length)) for number, length in enumerate(lengths)])
+    [path] = tmp_path.glob("steps/*/*/part-*.parquet")
+    file = pq.ParquetFile(path)
+    groups = [file.read_row_group(i, ["episode"]).column(0).to_pylist() for i in range(file.num_row_groups)]
+    assert [sorted(set(group)) for group in groups] == [[0, 1], [2], [3], [3], [3], [4]]
+    assert [len(group) for group in groups] == [50, 10, 50, 50, 20, 7]
 
 
 @pytest.mark.parametrize("lost", ["episodes", "steps and episodes"])
@@ -121,20 +142,20 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
 def test_nothing_follows_a_part_that_could_not_be_written(tmp_path):
     """Parts are written side by side, and come to be in order: a later one may need the patterns of an earlier one."""
     episodes = [episode(number, *matrices(10)) for number in range(4)]
-    writer = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=episodes[0].nbytes)
+    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=episodes[0].nbytes)
     in_the_way = tmp_path / "steps/env=E/run=r/part-00001.parquet"
     in_the_way.mkdir(parents=True)
 
     def write() -> None:
         for one in episodes:
-            writer.add(one)
-        writer.flush()
+            run.add(one)
+        run.flush()
 
     with pytest.raises(OSError, match="part-00001"):
         write()
     with pytest.raises(OSError, match="part-00001"):
-        writer.flush()
-    assert [path.name for path in tmp_path.glob("episodes/*/*/part-*")] == ["part-00000.parquet"]
+        run.flush()
+    assert [path.name for path in tmp_path.glob("episodes/*/*/part-*")] == ["part-00000.parquet"]  # nor a draft
     in_the_way.rmdir()
     assert RunWriter(tmp_path, "E", "noise", "r", pa.float64()).resume() == {0}
 
@@ -148,10 +169,10 @@ def test_a_run_has_one_writer_at_a_time(tmp_path):
 
 
 def test_a_file_that_is_no_part_is_no_part(tmp_path):
-    writer = dataset(tmp_path, "E", [episode(0, *matrices(3))])
+    run = dataset(tmp_path, "E", [episode(0, *matrices(3))])
     [path] = tmp_path.glob("steps/*/*/*.parquet")
     path.with_name("part-00000 (copy).parquet").write_bytes(b"")
-    assert writer.counts("implicit")["n_rows"] == 3
+    assert run.counts("implicit")["n_rows"] == 3
     with jacdb.open(tmp_path) as opened:
         assert opened.sql("select count(*) from steps").fetchall() == [(3,)]
 

@@ -1,0 +1,122 @@
+"""A whole `jacdb ingest` against its Jacobians alone, in one process.
+
+    python benchmarks/ingest.py [--env CheetahRun] [--episodes 144] [--steps 700] [--out FILE.json]
+
+- engine: calls of the compiled Jacobian of a batch of visited states, as in benchmarks/jacobians.py;
+- chunks: the compiled rollout with Jacobians, its results left on the device;
+- ingest: everything from the first chunk of steps to the last file on disk.
+
+They take turns; the best turn of each counts. Wall time, and the process's user time, all cores together: where a
+virtual machine borrows its memory, to touch it first costs system time, and the last line says how much.
+"""
+
+import argparse
+import itertools
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from jacobians import compiled, visited  # the script beside this one
+from mujoco_playground import State
+
+from jacdb.ingest import jacobians, pipeline
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.rollout import Rollout
+
+TURNS = 3
+
+
+def spent() -> np.ndarray:
+    """Seconds: wall, user."""
+    return np.array([time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime])
+
+
+def repeated(call: Callable[[], object], times: int, rows: int) -> np.ndarray:
+    """Seconds per row, after a first call that warms caches."""
+    call()
+    started = spent()
+    for _ in range(times):
+        call()
+    return (spent() - started) / (times * rows)
+
+
+def whole(request: pipeline.Request) -> np.ndarray:
+    """Seconds per row, from the first chunk on, before which everything is compiled."""
+    seen: list[tuple[int, np.ndarray]] = []
+    with tempfile.TemporaryDirectory() as root:
+        result = pipeline.ingest(request, root, report=lambda progress: seen.append((progress.done, spent())))
+        ended = spent()
+    done, started = next(entry for entry in seen if entry[0])
+    return (ended - started) / (result.n_rows - done)
+
+
+def measure(name: str, episodes: int, steps: int) -> dict:
+    system = System.load(name)
+    request = pipeline.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
+    kept: list[tuple] = []
+    compile_chunk = Rollout._compile
+
+    def compile_once(self: Rollout, chunk: int, state: State) -> tuple:
+        kept.extend([] if kept else [(*compile_chunk(self, chunk, state), chunk, state)])
+        return kept[0][:2]
+
+    Rollout._compile = compile_once  # type: ignore[method-assign]
+    whole(request)  # compiles, and touches the memory that the turns will use
+    [(step_chunk, sharding, chunk, state)] = kept
+    noise = np.random.default_rng(0).uniform(-1, 1, (chunk, episodes, system.spec.d_action))
+    state = jax.device_put(state, sharding)
+
+    def run_chunk() -> None:
+        jax.block_until_ready(step_chunk(state, noise, np.zeros(episodes, int)))
+
+    inputs = visited(system, episodes)
+    differentiate, _ = compiled(jacobians.physics_jacobian(system, system.spec.method), inputs, spread=True)
+    ways = {
+        "engine": lambda: repeated(differentiate, steps, episodes),
+        "chunks": lambda: repeated(run_chunk, steps // chunk, chunk * episodes),
+        "ingest": lambda: whole(request),
+    }
+    best = {way: np.full(2, np.inf) for way in ways}
+    for way, turn in [*ways.items()] * TURNS:
+        best[way] = np.minimum(best[way], 1e6 * turn())
+    return {"env": name, "rows": episodes * steps, "us_per_row": {way: [*us] for way, us in best.items()}}
+
+
+def first_touch() -> dict[str, float]:
+    """us per KiB to write to memory that the process has just been given, and to write there again."""
+    memory = np.empty(2**30, np.uint8)
+    times = [time.perf_counter()]
+    for value in (1, 2):
+        memory[:] = value
+        times.append(time.perf_counter())
+    first, again = (1e6 * (b - a) / 2**20 for a, b in itertools.pairwise(times))
+    return {"first": first, "again": again}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="CheetahRun")
+    parser.add_argument("--episodes", type=int, default=144)
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    touch = first_touch()
+    found = measure(arguments.env, arguments.episodes, arguments.steps)
+    ingest = found["us_per_row"]["ingest"]
+    print(f"{found['rows']:,} rows of {arguments.env}, us per row    wall    user   ingest: of wall, of user")
+    for way, us in found["us_per_row"].items():
+        print(f"{way:<40}{us[0]:>8.1f}{us[1]:>8.1f}{ingest[0] / us[0]:>12.2f}x{ingest[1] / us[1]:>8.2f}x")
+    print(f"a KiB of memory: {touch['first']:.2f} us to touch first, {touch['again']:.2f} us again")
+    if arguments.out:
+        where = {"device": jax.devices()[0].device_kind, "cores": len(jax.devices()), "command": " ".join(sys.argv)}
+        arguments.out.write_text(json.dumps({**where, **found, "first_touch": touch}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
