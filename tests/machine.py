@@ -46,6 +46,18 @@ PAIR = """
 </mujoco>
 """
 
+# A pendulum whose end hangs in the floor, and no constraint to push it out.
+SUNK = """
+<mujoco>
+  <option><flag constraint="disable" eulerdamp="disable"/></option>
+  <worldbody>
+    <geom type="plane" size="5 5 .1"/>
+    <body pos="0 0 .2"> <joint name="hinge" axis="0 1 0"/> <geom type="sphere" size=".05" pos="0 0 -.2"/> </body>
+  </worldbody>
+  <actuator> <motor joint="hinge"/> </actuator>
+</mujoco>
+"""
+
 
 class Machine(MjxEnv):
     """A model with nothing of an environment but the length of its control step."""

@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from machine import EVERY_CONSTRAINT, PAIR, machine, states
+from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
 from mujoco import mjx
 
-from jacdb.ingest import constraints, dynamics, jacobians, oracle
+from jacdb.ingest import constraints, dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
@@ -13,7 +13,7 @@ from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:
     """The Jacobians by a method, and their relative errors."""
-    found = jax.jit(jax.vmap(jacobians.physics_jacobian(system, method)))(inputs)
+    found = runtime.compiled_quickly(jax.vmap(jacobians.physics_jacobian(system, method)), inputs)(inputs)
     [truth] = oracle.step_differences(system, inputs)
     return found, oracle.relative(found.matrix, truth.matrix)
 
@@ -28,7 +28,8 @@ def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
 
 
 def test_with_constraints_switched_off_bodies_pass_through_each_other():
-    system = machine(PAIR.format(condim=3).replace("<flag ", '<flag constraint="disable" '))
+    """As Acrobot's arm does through its floor; MJX finds the contact all the same."""
+    system = machine(SUNK)
     inputs = states(system, 4, 0.02)
     _, error = compared(system, inputs, "implicit")
     assert error.max() < 1e-7
@@ -38,8 +39,8 @@ def test_with_constraints_switched_off_bodies_pass_through_each_other():
         forwarded = dynamics.forward(system.mjx_model, blank.replace(**start._asdict()))
         return forwarded._impl.contact.dist, constraints.observe(system.mjx_model, forwarded)
 
-    distance, seen = jax.vmap(observed)(inputs)
-    assert (distance < 0).any() and not seen.touching.any()
+    distance, seen = jax.jit(jax.vmap(observed))(inputs)
+    assert (distance < 0).all() and not seen.touching.any()
 
 
 def test_contacts_between_bodies_that_both_move():
