@@ -109,11 +109,12 @@ def _measured(found: dict[str, Any]) -> list[str]:
     ]
     if not found["compared"]:
         return [*cells, "-", "-", "-", "nothing to compare: all rows are computed again"]
+    apart = f"; {found['fd_differs']} differ" if found["fd_differs"] else ""
     return [
         *cells,
         percent(found["same_pattern"]),
         errors(found["autodiff_error"]),
-        f"{errors(found['fd_error'])} ({found['same_step']} of {found['compared']})",
+        f"{errors(found['fd_error'])} ({found['same_step']} of {found['compared']}{apart})",
         _verdict(found),
     ]
 
