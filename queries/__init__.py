@@ -16,6 +16,12 @@ STATISTICS = (
     "sparsity_histogram",
     "sparsity_timeline",
     "zero_durations",
+    "step_constraints",
+    "sparsity_by_constraint",
+    "pattern_switches",
+    "switch_explanations",
+    "symmetries",
+    "causal_graph",
 )
 VIEWS = TABLES + STATISTICS
 

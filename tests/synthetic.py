@@ -13,15 +13,29 @@ from jacdb.schemas import CONTACT
 
 
 def episode(
-    number: int, j_state: np.ndarray, j_action: np.ndarray, *, dtype: type = np.float64, method: str = "implicit"
+    number: int,
+    j_state: np.ndarray,
+    j_action: np.ndarray,
+    *,
+    dtype: type = np.float64,
+    method: str = "implicit",
+    touching: list[list[str]] | None = None,
+    active: list[list[str]] | None = None,
 ) -> Episode:
-    """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite."""
+    """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite.
+
+    touching: of each step, the geoms that touch the floor; active: of each step, what else holds.
+    """
     steps, d_action = len(j_state), j_action.shape[2]
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
     zeros = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
     bits = ZeroBits(*(np.packbits(zero.reshape(steps, -1), axis=1) for zero in zeros))
     ids, patterns = identify(bits, j_state.shape[2], d_action)
     last = np.arange(steps) == steps - 1
+    touching, active = touching or [[]] * steps, active or [["joint_limit:a"]] * steps
+    contacts = [
+        [{"geom1": "floor", "geom2": geom, "distance": -0.1, "normal_force": 1.0} for geom in row] for row in touching
+    ]
 
     def where_finite(values: np.ndarray) -> pa.Array:
         return pa.array(values, mask=~finite)
@@ -40,10 +54,10 @@ def episode(
             "pattern_id": where_finite(ids),
             "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
             "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
-            "in_contact": np.zeros(steps, bool),
-            "n_contacts": np.zeros(steps, np.int32),
-            "contacts": pa.array([[]] * steps, pa.list_(CONTACT)),
-            "active": pa.array([["joint_limit:a"]] * steps, pa.list_(pa.string())),
+            "in_contact": np.array([bool(row) for row in touching]),
+            "n_contacts": np.array([len(row) for row in touching], np.int32),
+            "contacts": pa.array(contacts, pa.list_(CONTACT)),
+            "active": pa.array(active, pa.list_(pa.string())),
             "residual": np.zeros(steps),
             "method": np.full(steps, method),
             "finite": finite,

@@ -1,0 +1,54 @@
+-- grain: one kind of constraint of an environment, and all kinds together ('any').
+-- question: do contacts (limits, clips, dry friction) explain when the causal graph changes?
+-- columns: env kind steps pattern_switches constraint_switches together precision recall
+--
+-- Of pairs of consecutive steps of an episode. A constraint switch: the constraints of that kind that hold are not the
+-- same in both. precision: share of the constraint switches at which the pattern switches; recall: share of the pattern
+-- switches at which constraints do. Null where there are none to share.
+with followed as (
+    select env, constraints,
+        lag(constraints) over along as constraints_before,
+        pattern_id <> lag(pattern_id) over along as pattern_switched,
+        step = lag(step) over along + 1 as consecutive
+    from step_constraints
+    window along as (partition by env, run_id, episode order by step)
+),
+
+-- few rows from here on
+pairs as (
+    select env, constraints_before, constraints, pattern_switched, count(*) as steps
+    from followed
+    where consecutive
+    group by all
+),
+
+kinds as (
+    select distinct env, split_part(unnest(list_concat(constraints_before, constraints)), ':', 1) as kind from pairs
+    union all
+    select distinct env, 'any' as kind from pairs
+),
+
+judged as (
+    select
+        pairs.env,
+        kind,
+        steps,
+        pattern_switched,
+        list_filter(constraints, lambda c: kind = 'any' or starts_with(c, kind || ':'))
+        <> list_filter(constraints_before, lambda c: kind = 'any' or starts_with(c, kind || ':')) as switched
+    from pairs
+    inner join kinds on pairs.env = kinds.env
+)
+
+select
+    env,
+    kind,
+    sum(steps)::bigint as steps,
+    coalesce(sum(steps) filter (where pattern_switched), 0)::bigint as pattern_switches,
+    coalesce(sum(steps) filter (where switched), 0)::bigint as constraint_switches,
+    coalesce(sum(steps) filter (where switched and pattern_switched), 0)::bigint as together,
+    together / nullif(constraint_switches, 0) as precision,
+    together / nullif(pattern_switches, 0) as recall
+from judged
+group by env, kind
+order by env, kind <> 'any', kind
