@@ -161,6 +161,28 @@ def sql(
         _print(dataset.sql(text), form, out)
 
 
+@app.command()
+def plot(
+    name: Annotated[str, typer.Argument(help="heatmap, histogram, timeline, durations or constraint.")],
+    env: Annotated[str, typer.Option(help="Of this environment.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .png, .pdf or .svg.", metavar="FILE")],
+    run_id: Annotated[str | None, typer.Option(help="timeline: of this run; default: the first.")] = None,
+    episode: Annotated[int | None, typer.Option(help="timeline: of this episode; default: the run's first.")] = None,
+    where: Where = None,
+    data: Data = Path("data"),
+) -> None:
+    """Draw a figure.
+
+    Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
+    """
+    from jacdb import catalog, figures
+
+    figures.check_format(out)
+    with catalog.Dataset(data, where=where) as dataset:
+        figures.draw(dataset, name, env, run_id=run_id, episode=episode).savefig(out, dpi=figures.DPI)
+    typer.echo(f"{name} of {env}: {out}")
+
+
 def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
     """A relation in the format asked for; of a table on the screen, as much as a screen is good for."""
     from jacdb import catalog, output

@@ -103,6 +103,14 @@ def test_no_models_and_no_network_is_one_line_with_both_remedies(tmp_path):
     assert "Traceback" not in ran.stderr and not (tmp_path / "data").exists()
 
 
+def test_plot_writes_the_file_and_refuses_another_format(cartpole, tmp_path):
+    words = ("plot", "heatmap", "--env", "CartpoleBalance", "--data", str(cartpole), "--out")
+    assert run_jacdb(*words, str(tmp_path / "it.svg")).returncode == 0
+    assert "slider.vel" in (tmp_path / "it.svg").read_text()
+    ran = run_jacdb(*words, str(tmp_path / "it.gif"))
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1) and ".png, .pdf, .svg" in ran.stderr
+
+
 def test_a_consumer_needs_no_simulator(cartpole):
     """import jacdb, every view and every reading command, with JAX and MuJoCo out of reach."""
     script = f"""{NO_SIMULATOR}

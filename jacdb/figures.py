@@ -1,0 +1,249 @@
+"""Figures of a dataset, for papers: each asks one view and draws its answer.
+
+Every function returns a matplotlib Figure (``.savefig("name.pdf")``), drawn at the size at which it is read: one
+column of a two-column paper, or both. Colours are Okabe and Ito's, which colour-blind readers tell apart; brightness
+tells them apart in grey.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jacdb.catalog import Dataset, fetch
+from jacdb.errors import UsageError
+
+COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
+LEGIBLE = 4.0  # points: the smallest name on an axis that still can be read
+STYLE: Any = {  # matplotlib types its keys
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 0.8,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+}
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
+    """What a view says of an environment.
+
+    Raises:
+        UsageError: nothing; there is no finite step of it.
+    """
+    frame = fetch(dataset.view(view, env))
+    if frame.is_empty():
+        raise UsageError(f"{view} has nothing to draw of {env}: no step of it counts")
+    return frame
+
+
+def heatmap(dataset: Dataset, env: str) -> Figure:
+    """Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
+    entries = _answer(dataset, "entry_zero_fraction", env)
+    blocks = {}
+    for jacobian in JACOBIANS:
+        part = entries.filter(jacobian=jacobian).sort("row", "col")
+        rows, cols = (part.unique(axis, maintain_order=True)[f"{axis}_name"].to_list() for axis in ("row", "col"))
+        blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
+    d_state, d_action = blocks["state"][0].shape[0], blocks["action"][0].shape[1]
+    # a cell is as large as its name needs, while the page holds it
+    cell = min(0.17, (PAGE - 1.6) / (d_state + d_action))
+    names = 72 * cell * 0.85
+    with _styled():
+        width, height = cell * (d_state + d_action) + 1.6, cell * d_state + 1.1
+        figure = Figure((max(width, COLUMN), height), layout="constrained")
+        panels = figure.subplots(1, 2, width_ratios=(d_state, d_action), sharey=True)
+        for panel, (jacobian, (values, rows, cols)) in zip(panels, blocks.items(), strict=True):
+            image = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", interpolation="none", aspect="equal")
+            panel.set_title(f"{env}, {JACOBIANS[jacobian][0]}" if jacobian == "state" else JACOBIANS[jacobian][0])
+            _name(panel.set_xticks, cols, names, rotation=90)
+            _name(panel.set_yticks, rows, names)
+            panel.tick_params(length=0, pad=1)
+            panel.spines[:].set_visible(False)
+        panels[0].set_ylabel("next state")
+        bar = figure.colorbar(image, ax=panels, shrink=min(1.0, 1.2 / height), aspect=12, pad=0.01)
+        bar.set_label("share of steps in which zero")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _name(set_ticks: Callable, names: list[str], points: float, **how: float) -> None:
+    """Every axis by name while names can be read, else every few."""
+    every = max(1, math.ceil(LEGIBLE / points))
+    set_ticks(range(0, len(names), every), names[::every], fontsize=min(6.0, max(points, LEGIBLE)), **how)
+
+
+def histogram(dataset: Dataset, env: str) -> Figure:
+    """Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
+    bins = _answer(dataset, "sparsity_histogram", env)
+    with _styled():
+        figure = Figure((COLUMN, 1.7), layout="constrained")
+        axis = figure.subplots()
+        for offset, (jacobian, (label, colour)) in zip((0.005, 0.05), JACOBIANS.items(), strict=True):
+            part = bins.filter(jacobian=jacobian)
+            mean = part["mean_sparsity"][0]
+            axis.bar(
+                part["bin_low"] + offset,
+                part["share"],
+                0.045,
+                align="edge",
+                color=colour,
+                label=f"{label}, mean {mean:.2f}",
+            )
+            axis.axvline(mean, color=colour, linestyle=":")
+        axis.set(
+            xlim=(0, 1), ylim=(0, None), xlabel="share of entries that are zero", ylabel="share of steps", title=env
+        )
+        axis.set_xticks(np.arange(11) / 10)
+        axis.legend()
+    return figure
+
+
+def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: int | None = None) -> Figure:
+    """Figure 6 of the paper: sparsity along one episode, and what held meanwhile.
+
+    Args:
+        run_id: the run; None for the first.
+        episode: the episode; None for the run's first.
+
+    Raises:
+        UsageError: there is no such episode.
+    """
+    steps = _answer(dataset, "sparsity_timeline", env)
+    run_id = steps["run_id"][0] if run_id is None else run_id
+    of_run = steps.filter(run_id=run_id)
+    if of_run.is_empty():
+        raise UsageError(f"no run {run_id!r} of {env}: there are {', '.join(steps['run_id'].unique().sort())}")
+    episode = of_run["episode"][0] if episode is None else episode
+    shown = of_run.filter(episode=episode).sort("step")
+    if shown.is_empty():
+        raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
+    events = shown.select("step", held=pl.concat_list("contacts", "active")).explode("held").drop_nulls()
+    names = events["held"].unique().sort().to_list()
+    with _styled():
+        lanes = 0.12 * max(len(names), 1)
+        figure = Figure((PAGE, 1.6 + lanes), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, lanes))
+        for jacobian, (label, colour) in JACOBIANS.items():
+            above.step(shown["step"], shown[f"sparsity_{jacobian}"], where="mid", color=colour, label=label)
+        above.set(ylim=(-0.03, 1.03), ylabel="share of zeros")
+        above.set_title(f"{env}, episode {episode} of {run_id}", loc="left")
+        above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
+        for row, name in enumerate(names):
+            at = events.filter(held=name)["step"].to_numpy()
+            starts = at[np.diff(at, prepend=-2) > 1]
+            stops = at[np.diff(at, append=at[-1] + 2) > 1]
+            below.broken_barh(list(zip(starts - 0.5, stops - starts + 1, strict=True)), (row - 0.35, 0.7), color=GREY)
+        below.set(ylim=(len(names) - 0.5, -0.5), xlabel="step")
+        below.set_yticks(range(len(names)), names, fontsize=5.5)
+        below.tick_params(axis="y", length=0)
+    return figure
+
+
+def durations(dataset: Dataset, env: str) -> Figure:
+    """Figure 7 of the paper: for how many consecutive steps entries stay zero, and stay non-zero, with the means."""
+    runs = _answer(dataset, "zero_durations", env)
+    with _styled():
+        figure = Figure((PAGE, 1.9), layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for panel, (jacobian, (label, _)) in zip(panels, JACOBIANS.items(), strict=True):
+            for zero, name, colour, marker in ((True, "zero", BLUE, "o"), (False, "non-zero", ORANGE, "s")):
+                part = runs.filter(jacobian=jacobian, zero=zero)
+                if not part.is_empty():
+                    mean = part["mean_duration"][0]
+                    panel.plot(part["duration"], part["runs"], marker, ms=2.2, mew=0, alpha=0.8, color=colour,
+                               label=f"{name}, mean {mean:.3g}")  # fmt: skip
+                    panel.axvline(mean, color=colour, linestyle=":")
+            panel.set(xscale="log", yscale="log", xlabel="consecutive steps", title=f"{env}, {label}")
+            _legend_or(panel, "no entry ever switches")
+        panels[0].set_ylabel("runs, over all entries")
+    return figure
+
+
+def constraint(dataset: Dataset, env: str) -> Figure:
+    """How sparse J_s is while each constraint holds, and while it does not. Percents and widths: in how many steps."""
+    rows = _answer(dataset, "sparsity_by_constraint", env)
+    labels = [f"{_constraint_name(row['kind'], row['name'])}  {_percent(row['share'])}" for row in rows.to_dicts()]
+    with _styled():
+        figure = Figure((COLUMN, 0.7 + 0.13 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        places = np.arange(len(rows))
+        for place, row in zip(places, rows.to_dicts(), strict=True):
+            if row["sparsity_state_else"] is not None:
+                ends = row["sparsity_state"], row["sparsity_state_else"]
+                axis.plot(ends, (place, place), color=GREY, lw=0.4 + 3 * row["share"], solid_capstyle="butt", zorder=1)
+        axis.scatter(rows["sparsity_state"], places, 9, ORANGE, marker="o", label="holds", zorder=2)
+        axis.scatter(rows["sparsity_state_else"], places, 9, BLUE, marker="s", label="does not", zorder=2)
+        axis.set_yticks(places, labels)
+        axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"mean share of zeros in {JACOBIANS['state'][0]}", title=env)
+        axis.tick_params(axis="y", length=0)
+        figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+def _constraint_name(kind: str, name: str | None) -> str:
+    if name is None:
+        return kind if kind == "nothing" else f"any {kind}"
+    return name if kind == "contact" else f"{kind}:{name}"  # as in the timeline
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
+def _legend_or(panel: Axes, nothing: str) -> None:
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend()
+    else:
+        panel.text(0.5, 0.5, nothing, transform=panel.transAxes, ha="center", va="center", color=GREY)
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {
+    figure.__name__: figure for figure in (heatmap, histogram, timeline, durations, constraint)
+}
+FORMATS = (".png", ".pdf", ".svg")
+DPI = 300  # of a PNG: a column's width on paper, sharp
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file whose name ends in none of FORMATS, before any work.
+
+    Raises:
+        UsageError: it does.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: give a file name that ends in {', '.join(FORMATS)}")
+
+
+def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
+    """A figure by name.
+
+    Raises:
+        UsageError: there is no such figure (they are listed), environment, or episode.
+    """
+    if name not in FIGURES:
+        raise UsageError(f"no figure {name!r}: there are {', '.join(FIGURES)}")
+    given = {key: value for key, value in options.items() if value is not None}
+    if given and name != "timeline":
+        raise UsageError(f"{', '.join(given)}: only the timeline is of one episode")
+    return FIGURES[name](dataset, env, **given)
