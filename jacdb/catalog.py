@@ -1,6 +1,7 @@
 """A dataset, opened: DuckDB over its Parquet files, with the views registered. Needs no simulator."""
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -16,13 +17,43 @@ from jacdb.errors import FailureError, UsageError
 _NOT_OF_STEPS = ("episodes", "axes", "runs")
 
 
+class _Frame:
+    """A view as a method that returns a polars frame; its help is the question that the view answers."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self.__doc__ = queries.header(name)["question"]
+
+    def __get__(self, dataset: "Dataset", owner: type) -> Callable[..., pl.DataFrame]:
+        def frame(env: str | None = None) -> pl.DataFrame:
+            return fetch(dataset.view(self._name, env))
+
+        frame.__name__, frame.__doc__ = self._name, self.__doc__
+        return frame
+
+
 class Dataset:
     """A jacdb dataset, open for reading.
 
     Every view is a DuckDB view: ``dataset.sql("select … from steps")``, or by name, ``dataset.view(name)``.
     Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. What is given to ``sql`` can only read: it
-    writes nothing, attaches nothing, and opens no file outside the dataset's folder.
+    writes nothing, attaches nothing, and opens no file outside the dataset's folder. Every view is a method, too,
+    ``dataset.zero_durations("CheetahRun")``, that returns a polars frame.
     """
+
+    steps, episodes, axes, runs, patterns = _Frame(), _Frame(), _Frame(), _Frame(), _Frame()
+    samples = _Frame()
+    global_sparsity = _Frame()
+    entry_zero_fraction = _Frame()
+    sparsity_histogram = _Frame()
+    sparsity_timeline = _Frame()
+    zero_durations = _Frame()
+    step_constraints = _Frame()
+    sparsity_by_constraint = _Frame()
+    pattern_switches = _Frame()
+    switch_explanations = _Frame()
+    symmetries = _Frame()
+    causal_graph = _Frame()
 
     def __init__(self, root: Path | str, *, where: str | None = None) -> None:
         """Open the dataset in a folder.
@@ -107,14 +138,6 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<jacdb.Dataset {str(self.root)!r}: {', '.join(self.environments)}>"
-
-    def global_sparsity(self, env: str | None = None) -> pl.DataFrame:
-        """Table 1 of the paper: entries of the Jacobians that are zero in every step."""
-        return fetch(self.view("global_sparsity", env))
-
-    def entry_zero_fraction(self, env: str | None = None) -> pl.DataFrame:
-        """Figure 3 of the paper: the share of steps in which each entry is zero."""
-        return fetch(self.view("entry_zero_fraction", env))
 
     def _register(self) -> None:
         create = self._connection.execute

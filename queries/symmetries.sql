@@ -37,6 +37,7 @@ select
     sources::integer as sources,
     dependents = 0 as ignorable
 from axes
+inner join samples on axes.env = samples.env
 left join columns_ on axes.env = columns_.env and axes."index" = columns_.axis
 left join rows_ on axes.env = rows_.env and axes."index" = rows_.axis
 where space = 'tangent'

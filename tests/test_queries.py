@@ -197,6 +197,7 @@ def test_documented_columns_are_the_emitted_ones(name, mixed):
     opened, _ = mixed
     header = queries.header(name)
     assert header["grain"] and "?" in header["question"]
+    assert getattr(opened, name).__doc__ == header["question"] and getattr(opened, name)().columns
     documented = header["columns"].split()
     if "jacdb.schemas." in documented:
         documented = {table.name: table for table in schemas.TABLES}[name].schema.names
