@@ -88,7 +88,7 @@ class Balance:
         place = self._place(samples)
         warm, steps = batch_last.samples_last(iterations)
         nv, n = place.kinematics.qvel.shape
-        start = self._linear(place, samples.qacc_smooth, None, lags)
+        start = self._linear(place, samples.qacc_smooth, None)
         by_inputs = -batch_last.cho_solve(batch_last.cholesky(start.by_a), start.by_inputs)
         by_warm_start = jnp.broadcast_to(jnp.eye(nv)[..., None], (nv, nv, n))
         first = jnp.concatenate([jnp.where(warm, 0.0, by_inputs), jnp.where(warm, by_warm_start, 0.0)], axis=1)
@@ -123,8 +123,11 @@ class Balance:
             return moved + search[:, None] * d_alpha[None], None
 
         da, _ = jax.lax.scan(one, first, steps)
-        damped = self._damped(place, start, da, samples.qacc, lags)
-        return batch_last.samples_first((da, damped))
+        if not self.damps_implicitly:
+            return batch_last.samples_first((da, da))
+        left = self._linear(place, samples.qacc, jax.vmap(Rows.of)(samples), lags)
+        dr = batch_last.matmul(left.by_a, da) + jnp.pad(left.by_inputs, ((0, 0), (0, nv), (0, 0)))
+        return batch_last.samples_first((da, self._damped(place, left, da, samples.qacc, lags, dr)))
 
     def _place(self, samples: mjx.Data) -> _Place:
         def rates(sample: mjx.Data) -> tuple[Array, Array, Array, Array]:
@@ -172,8 +175,14 @@ class Balance:
             jnp.concatenate(second, axis=1) if second else None,
         )
 
-    def _damped(self, place: _Place, linear: Linear, da: Array, qaccs: Array, lags: Array) -> Array:
-        """da' of (M - h B) a' = M a."""
+    def _damped(
+        self, place: _Place, linear: Linear, da: Array, qaccs: Array, lags: Array, dr: Array | float = 0.0
+    ) -> Array:
+        """da' of (M - h B) a' = M a - r, the forces at a: a solver that stopped early leaves r.
+
+        Args:
+            dr: of r, all told; 0 where the solver left none.
+        """
         if linear.lag is None:
             return da
         nv = len(linear.mass)
@@ -185,5 +194,5 @@ class Balance:
         lag = jnp.concatenate([linear.lag[:, :nv] + turning, linear.lag[:, nv:]], axis=1)
         lag = jnp.pad(lag, ((0, 0), (0, da.shape[1] - lag.shape[1]), (0, 0)))
         h = self.model.opt.timestep
-        driving = batch_last.matmul(linear.mass, da) + lag
+        driving = batch_last.matmul(linear.mass, da) + lag - dr
         return batch_last.cho_solve(batch_last.cholesky(linear.mass - h * damping), driving)

@@ -15,7 +15,9 @@ from jacdb.ingest.jacobians import PhysicsInput
 # Contacts, a joint limit, a joint equality, and dry friction that holds and slips.
 EVERY_CONSTRAINT = """
 <mujoco>
-  <option iterations="{iterations}" ls_iterations="{searches}" cone="pyramidal"><flag eulerdamp="disable"/></option>
+  <option iterations="{iterations}" ls_iterations="{searches}" integrator="{integrator}" cone="pyramidal">
+    <flag eulerdamp="disable"/>
+  </option>
   <worldbody>
     <geom type="plane" size="5 5 .1"/>
     <body pos="0 0 .1">
@@ -24,7 +26,7 @@ EVERY_CONSTRAINT = """
         <joint name="a" axis="0 1 0" range="-.3 .3" limited="true" frictionloss=".5"/> <geom type="sphere" size=".1"/>
         <body pos=".3 0 0"> <joint name="b" axis="0 1 0" frictionloss="50"/> <geom type="sphere" size=".1"/> </body>
       </body>
-      <body pos="-.3 0 0"> <joint name="c" axis="0 1 0"/> <geom type="sphere" size=".1"/> </body>
+      <body pos="-.3 0 0"> <joint name="c" axis="0 1 0" damping=".3"/> <geom type="sphere" size=".1"/> </body>
     </body>
   </worldbody>
   <actuator> <motor joint="c"/> </actuator>

@@ -19,7 +19,8 @@ def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[Ph
 
 
 def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
-    system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5))
+    """And of what the integrator makes of it: implicit damping goes on from the forces, which are not M a here."""
+    system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5, integrator="implicitfast"))
     found, error = compared(system, states(system, 24, 0.2), "unrolled")
     stopped, covered = np.asarray(found.residual) > RESIDUAL_TOLERANCE, np.asarray(found.covered)
     assert stopped.sum() > 6 and covered[stopped].mean() > 0.7
