@@ -29,10 +29,10 @@ from jacdb.ingest import environments, jacobians
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput
 
-BATCHES = (8, 24, 72, 264, 1032)
-DOFS, FEET, BATCH = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 32), 136
-MEMORY = (0.125, 0.25, 0.5, 1.0)  # GiB
-INGEST = ("--env", "CheetahRun", "--episodes", "144", "--steps", "3000", "--dtype", "float64")  # 1.4 GiB of matrices
+BATCHES = (8, 72, 264, 1032)
+DOFS, FEET, BATCH = (1, 4, 16, 32), (1, 4, 16, 32), 136
+MEMORY = (0.125, 0.25, 0.5)  # GiB
+INGEST = ("--env", "CheetahRun", "--episodes", "144", "--steps", "1500", "--dtype", "float64")  # 0.7 GiB of matrices
 
 
 def model_of(body: str, joint: str) -> System:
