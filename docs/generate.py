@@ -6,6 +6,7 @@ while a page is stale.
 
 import collections
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -94,13 +95,16 @@ def _measured(found: dict[str, Any]) -> list[str]:
     def percent(share: float) -> str:
         return f"{100 * share:.3g} %"
 
+    def whole(number: float) -> str:
+        return "-" if math.isnan(number) else f"{number:.0f}"
+
     def errors(pair: list[float] | None) -> str:
         return ", ".join(f"{error:.0e}" for error in pair) if pair else "-"
 
     cells = [
         found["method"],
-        f"{found['compile_s']:.0f}",
-        f"{found['steps_per_s']:.0f}" if found["steps_per_s"] == found["steps_per_s"] else "-",  # NaN: too few steps
+        whole(found["compile_s"]),
+        whole(found["steps_per_s"]),
         percent(found["unconverged"]),
         percent(found["recomputed"]),
         percent(found["contact_share"]),
