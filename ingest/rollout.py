@@ -316,11 +316,12 @@ class Rollout:
 
 
 def _by_device(record: StepRecord) -> Iterator[tuple[int, StepRecord]]:
-    """Each device's share, with the first of its slots: on CPU devices these are views, and nothing is copied."""
+    """Each device's share with the first of its slots, if it has a row: on CPU devices views, and nothing is copied."""
     leaves, structure = jax.tree.flatten(record)
     for shards in zip(*(leaf.addressable_shards for leaf in leaves), strict=True):
-        slots = shards[0].index[1]
-        yield slots.start or 0, jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
+        share: StepRecord = jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
+        if share.alive.any():
+            yield shards[0].index[1].start or 0, share
 
 
 class _Starts:

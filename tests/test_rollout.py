@@ -113,6 +113,13 @@ def test_finite_differences_agree(tmp_path):
     np.testing.assert_allclose(fd["j_action"].to_list(), implicit["j_action"].to_list(), atol=1e-7)
 
 
+@pytest.mark.parametrize("method", ["implicit", "fd"])
+def test_a_device_without_an_episode_left_does_no_harm(system, method):
+    """Half of the slots have none: on two cores or more these are whole devices'."""
+    run = Rollout(system("CartpoleBalance"), NoisePolicy(), method, 0, range(8), 10, num_envs=16)
+    assert sorted((episode.number, episode.n_steps) for episode in run.run()) == [(number, 10) for number in range(8)]
+
+
 @pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     monkeypatch.setattr(rollout, "INSTEAD", {"implicit": (instead,)})
