@@ -289,7 +289,8 @@ class Rollout:
         for instead in INSTEAD.get(self.method, ()):
             if len(rows):
                 again, covered = self._differentiated_again(instead, inputs(rows), len(rows))
-                jax.tree.map(lambda leaf, part, rows=rows: leaf.__setitem__(rows, part), flat.jacobian, again)
+                for kept, new in zip(jax.tree.leaves(flat.jacobian), jax.tree.leaves(again), strict=True):
+                    kept[rows] = new
                 method[rows] = instead
                 rows = rows[~covered]
         return flat.jacobian, method

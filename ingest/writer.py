@@ -273,11 +273,13 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
 def _row_groups(episodes: list[Episode]) -> Iterator[list[Episode]]:
     """Whole episodes while they fit, so that who reads an episode reads one row group."""
     group: list[Episode] = []
+    rows = 0
     for episode in episodes:
-        if group and sum(one.n_steps for one in group) + episode.n_steps > ROW_GROUP_ROWS:
+        if group and rows + episode.n_steps > ROW_GROUP_ROWS:
             yield group
-            group = []
+            group, rows = [], 0
         group.append(episode)
+        rows += episode.n_steps
     yield group
 
 

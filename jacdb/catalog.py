@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 import polars as pl
@@ -17,21 +17,6 @@ from jacdb.errors import FailureError, UsageError
 _NOT_OF_STEPS = ("episodes", "axes", "runs")
 
 
-class _Frame:
-    """A view as a method that returns a polars frame; its help is the question that the view answers."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-        self.__doc__ = queries.header(name)["question"]
-
-    def __get__(self, dataset: "Dataset", owner: type) -> Callable[..., pl.DataFrame]:
-        def frame(env: str | None = None) -> pl.DataFrame:
-            return fetch(dataset.view(self._name, env))
-
-        frame.__name__, frame.__doc__ = self._name, self.__doc__
-        return frame
-
-
 class Dataset:
     """A jacdb dataset, open for reading.
 
@@ -41,19 +26,9 @@ class Dataset:
     ``dataset.zero_durations("CheetahRun")``, that returns a polars frame.
     """
 
-    steps, episodes, axes, runs, patterns = _Frame(), _Frame(), _Frame(), _Frame(), _Frame()
-    samples = _Frame()
-    global_sparsity = _Frame()
-    entry_zero_fraction = _Frame()
-    sparsity_histogram = _Frame()
-    sparsity_timeline = _Frame()
-    zero_durations = _Frame()
-    step_constraints = _Frame()
-    sparsity_by_constraint = _Frame()
-    pattern_switches = _Frame()
-    switch_explanations = _Frame()
-    symmetries = _Frame()
-    causal_graph = _Frame()
+    if TYPE_CHECKING:  # the views, below
+
+        def __getattr__(self, view: str) -> Callable[..., pl.DataFrame]: ...
 
     def __init__(self, root: Path | str, *, where: str | None = None) -> None:
         """Open the dataset in a folder.
@@ -159,6 +134,20 @@ class Dataset:
             except (duckdb.Error, UsageError) as error:
                 raise UsageError(f"condition {self._where!r}: {_first_line(error)}") from error
         create("set lock_configuration = true")
+
+
+def _as_method(view: str) -> Callable[..., pl.DataFrame]:
+    """A view as a method that returns a polars frame; its help is the question that the view answers."""
+
+    def frame(self: Dataset, env: str | None = None) -> pl.DataFrame:
+        return fetch(self.view(view, env))
+
+    frame.__name__, frame.__doc__ = view, queries.header(view)["question"]
+    return frame
+
+
+for _view in queries.VIEWS:
+    setattr(Dataset, _view, _as_method(_view))
 
 
 def open_dataset(root: Path | str) -> Dataset:

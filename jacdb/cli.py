@@ -179,7 +179,7 @@ def plot(
 
     figures.check_format(out)
     with catalog.Dataset(data, where=where) as dataset:
-        figures.draw(dataset, name, env, run_id=run_id, episode=episode).savefig(out, dpi=figures.DPI)
+        figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
 
 

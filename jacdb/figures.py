@@ -5,9 +5,8 @@ column of a two-column paper, or both. Colours are Okabe and Ito's, which colour
 tells them apart in grey.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from jacdb.catalog import Dataset, fetch
 from jacdb.errors import UsageError
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
 LEGIBLE = 4.0  # points: the smallest name on an axis that still can be read
 STYLE: Any = {  # matplotlib types its keys
@@ -37,12 +36,6 @@ STYLE: Any = {  # matplotlib types its keys
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
 }
-
-
-@contextlib.contextmanager
-def _styled() -> Iterator[None]:
-    with matplotlib.rc_context(STYLE):
-        yield
 
 
 def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
@@ -69,7 +62,7 @@ def heatmap(dataset: Dataset, env: str) -> Figure:
     # a cell is as large as its name needs, while the page holds it
     cell = min(0.17, (PAGE - 1.6) / (d_state + d_action))
     names = 72 * cell * 0.85
-    with _styled():
+    with matplotlib.rc_context(STYLE):
         width, height = cell * (d_state + d_action) + 1.6, cell * d_state + 1.1
         figure = Figure((max(width, COLUMN), height), layout="constrained")
         panels = figure.subplots(1, 2, width_ratios=(d_state, d_action), sharey=True)
@@ -96,7 +89,7 @@ def _name(set_ticks: Callable, names: list[str], points: float, **how: float) ->
 def histogram(dataset: Dataset, env: str) -> Figure:
     """Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
     bins = _answer(dataset, "sparsity_histogram", env)
-    with _styled():
+    with matplotlib.rc_context(STYLE):
         figure = Figure((COLUMN, 1.7), layout="constrained")
         axis = figure.subplots()
         for offset, (jacobian, (label, colour)) in zip((0.005, 0.05), JACOBIANS.items(), strict=True):
@@ -140,7 +133,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
     events = shown.select("step", held=pl.concat_list("contacts", "active")).explode("held").drop_nulls()
     names = events["held"].unique().sort().to_list()
-    with _styled():
+    with matplotlib.rc_context(STYLE):
         lanes = 0.12 * max(len(names), 1)
         figure = Figure((PAGE, 1.6 + lanes), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, lanes))
@@ -163,7 +156,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
 def durations(dataset: Dataset, env: str) -> Figure:
     """Figure 7 of the paper: for how many consecutive steps entries stay zero, and stay non-zero, with the means."""
     runs = _answer(dataset, "zero_durations", env)
-    with _styled():
+    with matplotlib.rc_context(STYLE):
         figure = Figure((PAGE, 1.9), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for panel, (jacobian, (label, _)) in zip(panels, JACOBIANS.items(), strict=True):
@@ -184,7 +177,7 @@ def constraint(dataset: Dataset, env: str) -> Figure:
     """How sparse J_s is while each constraint holds, and while it does not. Percents and widths: in how many steps."""
     rows = _answer(dataset, "sparsity_by_constraint", env)
     labels = [f"{_constraint_name(row['kind'], row['name'])}  {_percent(row['share'])}" for row in rows.to_dicts()]
-    with _styled():
+    with matplotlib.rc_context(STYLE):
         figure = Figure((COLUMN, 0.7 + 0.13 * len(rows)), layout="constrained")
         axis = figure.subplots()
         places = np.arange(len(rows))
@@ -247,3 +240,9 @@ def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
     if given and name != "timeline":
         raise UsageError(f"{', '.join(given)}: only the timeline is of one episode")
     return FIGURES[name](dataset, env, **given)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure. Whether text stays text is decided here by matplotlib, and not where the figure is made."""
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(path, dpi=DPI)
