@@ -185,8 +185,8 @@ def _roll_out(
         report=report,
     )
     try:
-        for episode in rollout.run():
-            writer.add(episode)
+        for episodes in rollout.run():
+            writer.add(*episodes)
     finally:  # whatever stopped it, finished episodes are kept
         report(Progress("writing", 0, 0))
         writer.flush()

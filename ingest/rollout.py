@@ -102,9 +102,10 @@ class Rollout:
     dtype: type = np.float32
     report: Callable[[Progress], None] = field(default=lambda progress: None)
     _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
+    _held: tuple = field(default=(), init=False, repr=False)
 
-    def run(self) -> Iterator[Episode]:
-        """Finished episodes, as they finish. The host takes a chunk's rows out while the device steps the next."""
+    def run(self) -> Iterator[list[Episode]]:
+        """Finished episodes, those of a chunk together. The host takes its rows out while the device steps the next."""
         chunk = chunk_steps(self.steps)
         waiting = deque(self.episodes)
         slots: dict[int, Episode] = {}
@@ -114,6 +115,7 @@ class Rollout:
         starts = _Starts(self)
         state = starts.first_batch()
         step_chunk, sharding = self._compile(chunk, state)
+        self._held = starts, step_chunk  # to free compiled code takes 0.1 s, when the last parts want to be written
         progress = _Count(len(self.episodes) * self.steps)
         behind: tuple[StepRecord, dict[int, Episode]] | None = None
 
@@ -127,7 +129,8 @@ class Rollout:
             drawn = [_window(noise[slot], int(taken[slot]), chunk) for slot in range(self.num_envs)]
             state, record = step_chunk(jax.device_put(state, sharding), np.stack(drawn, axis=1), taken)
             if behind:
-                yield from self._finished(*behind, progress)
+                yield self._finished(*behind, progress)
+                self._report(progress)
             behind = record, dict(slots)
             alive = np.asarray(record.alive)
             taken = taken + alive.sum(axis=0)
@@ -136,10 +139,12 @@ class Rollout:
                 del slots[int(over)]
                 taken[over] = self.steps
         if behind:
-            yield from self._finished(*behind, progress)
+            yield self._finished(*behind, progress)
+            self._report(progress)
 
-    def _finished(self, record: StepRecord, slots: dict[int, Episode], progress: "_Count") -> Iterator[Episode]:
+    def _finished(self, record: StepRecord, slots: dict[int, Episode], progress: "_Count") -> list[Episode]:
         """Add a chunk's rows to their episodes, and give those that are over."""
+        over = []
         for first_slot, share in _by_device(record):
             for slot, columns, occurring in self._rows(share):
                 episode = slots[first_slot + slot]
@@ -147,7 +152,10 @@ class Rollout:
                 progress.done += len(columns["done"])
                 if episode.is_over:
                     progress.total -= self.steps - episode.n_steps  # it may end before its time
-                    yield episode
+                    over.append(episode)
+        return over
+
+    def _report(self, progress: "_Count") -> None:
         self.report(Progress(f"rolling out {self.system.spec.name}", progress.done, progress.total))
 
     @functools.cached_property

@@ -19,13 +19,14 @@ from typing import Any
 import filelock
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
-PART_BYTES = 100_000_000  # of matrices, before compression: they hardly compress
+PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 10_000  # at most: a one-row look-up reads a whole row group
 WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
 
@@ -82,8 +83,8 @@ class RunWriter:
                 if not _is_part(path) or _part_number(path) not in committed:
                     path.unlink()
         self._next_part = max(committed, default=-1) + 1
-        self._known_patterns = set(self._column("patterns", "pattern_id"))
-        return set(self._column("episodes", "episode"))
+        self._known_patterns = set(self._column(schemas.PATTERNS, "pattern_id").to_pylist())
+        return set(self._column(schemas.EPISODES, "episode").to_pylist())
 
     def has_begun(self) -> bool:
         return bool(self._parts("axes"))
@@ -94,9 +95,9 @@ class RunWriter:
     def counts(self, method: str) -> dict[str, int]:
         """Rows, excluded rows, and rows by another method than the run's, that it has on disk."""
         return {
-            "n_rows": sum(self._column("episodes", "n_steps")),
-            "n_excluded": sum(self._column("episodes", "n_excluded")),
-            "n_recomputed": sum(used != method for used in self._column("steps", "method")),
+            "n_rows": pc.sum(self._column(schemas.EPISODES, "n_steps")).as_py() or 0,
+            "n_excluded": pc.sum(self._column(schemas.EPISODES, "n_excluded")).as_py() or 0,
+            "n_recomputed": pc.sum(pc.not_equal(self._column(schemas.steps(), "method"), method)).as_py() or 0,
         }
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:
@@ -107,33 +108,39 @@ class RunWriter:
         row = {"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}
         self._write(schemas.RUNS, [row])
 
-    def add(self, episode: Episode) -> None:
-        """Take a finished episode; begin to write a part when enough have come together.
+    def add(self, *episodes: Episode) -> None:
+        """Take finished episodes; begin to write parts when enough have come together.
 
         Parts are written in the background. What can't be written is raised by a later call.
         """
-        self._pending.append(episode)
-        self._pending_bytes += episode.nbytes  # counted once: a part may hold thousands of short episodes
+        self._pending += episodes
+        self._pending_bytes += sum(one.nbytes for one in episodes)  # once: a part may hold thousands of short ones
         if self._pending_bytes >= self.part_bytes:
-            self._begin_part()
+            self._begin_parts()
 
     def flush(self) -> None:
-        """Write what is pending as one part, and wait until all is on disk."""
-        self._begin_part()
+        """Write what is pending, and wait until all is on disk."""
+        self._begin_parts()
         self._await_parts(0)
 
-    def _begin_part(self) -> None:
-        self._await_parts(WRITERS - 1)
-        if self._pending:
-            episodes = sorted(self._pending, key=lambda episode: episode.number)
-            self._pending, self._pending_bytes = [], 0
-            patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
-            new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
-            before = self._at_work[-1] if self._at_work else None
-            part = self._writing.submit(self._write_part, self._next_part, episodes, new, before)
-            self._at_work.append(part)
-            self._known_patterns |= new.keys()
-            self._next_part += 1
+    def _begin_parts(self) -> None:
+        """Equal parts: the last of unequal ones would be written alone."""
+        self._pending.sort(key=lambda episode: episode.number)
+        parts = max(1, round(self._pending_bytes / self.part_bytes))
+        self._pending_bytes = 0
+        for some in np.array_split(np.arange(len(self._pending)), parts):
+            self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
+            if some.size:
+                episodes, self._pending = self._pending[: some.size], self._pending[some.size :]
+                self._begin_part(episodes)
+
+    def _begin_part(self, episodes: list[Episode]) -> None:
+        patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
+        new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
+        before = self._at_work[-1] if self._at_work else None
+        self._at_work.append(self._writing.submit(self._write_part, self._next_part, episodes, new, before))
+        self._known_patterns |= new.keys()
+        self._next_part += 1
 
     def _await_parts(self, allowed: int) -> None:
         while len(self._at_work) > allowed:
@@ -212,11 +219,10 @@ class RunWriter:
     def _parts(self, table: str) -> list[Path]:
         return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
 
-    def _column(self, table: str, column: str) -> list[Any]:
-        found: list[Any] = []
-        for path in self._parts(table):
-            found += pq.read_table(path, columns=[column], partitioning=None).column(column).to_pylist()
-        return found
+    def _column(self, table: schemas.Table, column: str) -> pa.ChunkedArray:
+        none = table.schema.empty_table().select([column])
+        parts = [pq.read_table(path, columns=[column], partitioning=None) for path in self._parts(table.name)]
+        return pa.concat_tables([none, *parts]).column(column)
 
     def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
         with self._draft(table, [pa.Table.from_pylist(rows, table.schema)], 0) as commit:
@@ -267,6 +273,7 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": dictionary or False,
         "use_byte_stream_split": split or False,
         "write_page_index": True,
+        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
     }
 
 

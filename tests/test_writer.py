@@ -110,6 +110,15 @@ def test_a_row_group_holds_whole_episodes_if_they_are_short_enough(tmp_path, mon
     assert [len(group) for group in groups] == [50, 10, 50, 50, 20, 7]
 
 
+def test_episodes_that_end_together_make_equal_parts(tmp_path):
+    episodes = [episode(number, *matrices(10)) for number in range(7)]
+    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=4 * episodes[0].nbytes)
+    run.add(*reversed(episodes))
+    run.flush()
+    rows = [pq.read_metadata(path).num_rows for path in sorted(tmp_path.glob("steps/*/*/part-*.parquet"))]
+    assert rows == [40, 30]
+
+
 @pytest.mark.parametrize("lost", ["episodes", "steps and episodes"])
 def test_a_run_that_stopped_goes_on(tmp_path, lost):
     """The last flush was cut short: its number is dropped whole, and its episodes are wanted again."""
