@@ -7,7 +7,9 @@ At a given acceleration MuJoCo's contact force is an explicit function of where 
 y the relative acceleration and velocity (a + b v) of the two bodies at the contact, in its frame; E_r the edge,
 normal plus or minus friction times an axis; D and kappa functions of the distance. With one body held, a contact
 depends on the other body's motion alone: six directions, whatever the number of joints. Only those are
-differentiated through MJX's collision functions; joints follow by their motion axes.
+differentiated through MJX's collision functions; joints follow by their motion axes. What a motion does to a contact
+is told apart from carrying it along: a robot that slides over its floor carries every contact, and what is left is
+exactly 0. (As a difference of two large terms, up to 6e6 in WalkerRun, it was 1e-11, and no zero.)
 Reference: MuJoCo documentation, "Computation", "Constraint model" and "Contact".
 
 Samples are the last axis, as in :mod:`jacdb.ingest.inverse_dynamics`.
@@ -181,7 +183,7 @@ class Contacts:
 
     dim: int
     geometry: Geometry
-    rates: Geometry  # with a leading axis of six motions
+    rates: Geometry  # with a leading axis of six motions; beyond what moving with body 2 makes of it
     turn: Vector  # of the tangents about the normal, by a rotation of both bodies as one
     body1: Array | np.ndarray
     body2: Array | np.ndarray
@@ -214,12 +216,20 @@ class Contacts:
         contact = d._impl.contact
         dist, point, frame = contact.dist[slots], contact.pos[slots], contact.frame[slots]
         origin = kin.origin
+        origin_point = jnp.stack(jnp.broadcast_arrays(*origin.components))[None]
         geometry = Geometry(
             dist,
             Vector(*(point[:, k] - origin[k] for k in range(3))),
             tuple(Vector(*(frame[:, row, k] for k in range(3))) for row in range(3)),  # type: ignore[arg-type]
         )
         d_dist, d_point, d_frame, turn = (rate[:, slots] for rate in rates)
+        lever, turned_with = (
+            jnp.stack([jnp.cross(jnp.eye(3)[k], place, axisb=axis, axisc=axis) for k in range(3)])
+            for place, axis in ((point - origin_point, 1), (frame, 2))
+        )
+        shifted_with = jnp.broadcast_to(jnp.eye(3)[:, None, :, None], lever.shape)
+        d_point = d_point - jnp.concatenate([lever, shifted_with])
+        d_frame = d_frame - jnp.concatenate([turned_with, jnp.zeros_like(turned_with)])
         geometry_rates = Geometry(
             d_dist,
             Vector(*(d_point[:, :, k] for k in range(3))),
@@ -345,8 +355,8 @@ class Contacts:
         def of_body(body: Array | np.ndarray) -> Spatial:
             return _at(acceleration, body) + _at(kin.velocity, body) * b
 
-        second = of_body(self.body2)
-        second, relative = stored((second, second - of_body(self.body1)))
+        first = of_body(self.body1)
+        first, relative = stored((first, of_body(self.body2) - first))
 
         def force(geometry: Geometry, weight: Array, kappa: Array) -> Spatial:
             return self.force(geometry, weight, kappa, relative)
@@ -365,24 +375,28 @@ class Contacts:
             [sum(part[k][:, None] * axis.components[k] for k in range(6)) for part in by_motion.components]
         )
         joints, b = self.per_joint(), b[:, None]
-        faster = axis.cross(_spread(second)) + lifted + axis_rate * b
-        carries1, sign = jnp.asarray(self.carries1), jnp.asarray(self.carries2 - self.carries1)
+        faster = axis.cross(_spread(first)) + lifted + axis_rate * b
+        carries1, carries2 = jnp.asarray(self.carries1), jnp.asarray(self.carries2)
+        sign = carries2 - carries1
         by_q = (geometric - joints.response(faster)) * sign
-        if self.first_moves:  # a joint that carries body 1 turns the contact with it, but for the tangents' turn
+        if self.first_moves:  # carried along, a contact keeps its force, but not its tangents
             still = jax.tree.map(jnp.zeros_like, at)
             tangents = self.geometry.frame[1:]
             turning_frame = still[0]._replace(frame=(still[0].frame[0], tangents[1], -tangents[0]))
             by_turn = jax.jvp(force, at, (turning_frame, *still[1:]))[1]
             turn = _spread(self.turn).dot(axis.ang)
-            by_q = by_q + (axis.cross_force(_spread(pushed)) + _spread(by_turn) * turn) * carries1
+            by_q = by_q + _spread(by_turn) * turn * carries1
         by_a = joints.response(axis) * sign
         rows = axis * sign
         by_q, by_a, rows = stored((by_q, by_a, rows))
-        # A row is -S_i . K summed over contacts; S_i, too, turns with the joints above it.
-        received = Spatial.of([(part[:, None] * sign).sum(axis=0) for part in pushed.components])
-        turning = outer(kin.axis.cross_force(received), kin.axis) * tree.moved[..., None]
+        # A row is -S_i . K summed over contacts, and K goes with body 2. Joints that carry S_i as well change nothing.
+        if self.first_moves:
+            carrying = _contract(rows, stored(axis.cross_force(_spread(pushed))), carries2, tree.moved[..., None])
+        else:
+            received = Spatial.of([(part[:, None] * sign).sum(axis=0) for part in pushed.components])
+            carrying = outer(kin.axis, kin.axis.cross_force(received)) * tree.above.T[..., None]
         return ContactDerivatives(
-            by_q=-turning - _contract(rows, by_q),
+            by_q=-carrying - _contract(rows, by_q),
             by_v=_contract(rows, by_a * b),
             by_a=_contract(rows, by_a),
         )
@@ -410,18 +424,25 @@ def _spread[T](value: T) -> T:
     return jax.tree.map(lambda x: x[:, None], value)
 
 
-def _contract(rows: Spatial, columns: Spatial) -> Float[Array, "nv nv n"]:
-    """Sum over contacts of every row's motion with every column's force."""
+def _contract(
+    rows: Spatial, columns: Spatial, weight: Array | None = None, less: np.ndarray | float = 0.0
+) -> Float[Array, "nv nv n"]:
+    """Sum over contacts of every row's motion with every column's force.
+
+    Args:
+        weight: (contacts, nv, n or 1), of columns; None for 1.
+        less: (nv, nv, 1), what to take from the weight.
+    """
+
+    def term(one: tuple[Spatial, Spatial, Array | None]) -> Array:
+        row, column, weight = one
+        return outer(row, column) if weight is None else outer(row, column) * (weight - less)
+
+    def at(c: int) -> tuple[Spatial, Spatial, Array | None]:
+        return jax.tree.map(lambda x: x[c], (rows, columns, weight))
+
     n_contacts = rows.components[0].shape[0]
     if n_contacts <= UNROLLED:
-        return add_up(outer(_contact(rows, c), _contact(columns, c)) for c in range(n_contacts))
-
-    def add(sum_so_far: Array, one: tuple[Spatial, Spatial]) -> tuple[Array, None]:
-        return sum_so_far + outer(*one), None
-
-    nothing = jnp.zeros_like(outer(_contact(rows, 0), _contact(columns, 0)))
-    return jax.lax.scan(add, nothing, (rows, columns))[0]
-
-
-def _contact(value: Spatial, c: int) -> Spatial:
-    return jax.tree.map(lambda x: x[c], value)
+        return add_up(term(at(c)) for c in range(n_contacts))
+    nothing = jnp.zeros_like(term(at(0)))
+    return jax.lax.scan(lambda total, one: (total + term(one), None), nothing, (rows, columns, weight))[0]

@@ -139,6 +139,15 @@ def test_both_ways_find_the_same_zeros(name, rolled):
     assert np.array_equal(*zeros)
 
 
+def test_where_the_cheetah_stands_matters_to_nothing_else_exactly(rolled, system):
+    """Not to rounding: contact forces are large, and what would be left of them is above the threshold."""
+    found = rolled("CheetahRun")
+    assert np.asarray(found.observed.touching).any()
+    x = int(system("CheetahRun").mj_model.joint("rootx").dofadr[0])
+    column = found.implicit[:, :, x]
+    assert (column[:, x] == 1).all() and not np.delete(column, x, axis=1).any()
+
+
 def test_arm_and_cube_do_not_couple_without_touching(rolled):
     """The solver's step length is one number for the whole system; autodiff through it couples what is apart."""
     steps = rolled("PandaPickCube")
