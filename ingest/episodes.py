@@ -66,4 +66,25 @@ class Episode:
             "truncated": bool(self.pieces[-1]["truncated"][-1]),
             "n_contact_steps": int(total("in_contact")),
             "n_excluded": self.n_steps - int(total("finite")),
+            **self._sizes(),
         }
+
+    def _sizes(self) -> dict[str, Any]:
+        """How large entries are in the steps that count: what a sweep over thresholds needs to know."""
+        names = [f"{what}_{of}" for what in ("largest", "below") for of in ("state", "action")]
+        counting = [piece["finite"] & (piece["method"] != "fd") for piece in self.pieces]
+        if not any(rows.any() for rows in counting):
+            return dict.fromkeys(names)
+
+        def of(column: str) -> list[np.ndarray]:
+            return [
+                piece[column] if rows.all() else piece[column][rows]
+                for piece, rows in zip(self.pieces, counting, strict=True)
+            ]
+
+        largest = [
+            np.max([np.abs(part).max(axis=0) for part in of(name) if len(part)], axis=0)
+            for name in ("j_state", "j_action")
+        ]
+        below = [np.sum([part.sum(axis=0) for part in of(name)], axis=0) for name in ("below_state", "below_action")]
+        return dict(zip(names, (found.tolist() for found in (*largest, *below)), strict=True))

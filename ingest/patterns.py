@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
+
+from jacdb.schemas import SWEEP
 
 ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
 
@@ -25,6 +27,11 @@ class ZeroBits(NamedTuple):
 def zero_bits(j_state: Float[Array, "x x"], j_action: Float[Array, "x a"]) -> ZeroBits:
     """Which entries are zero. On the device, before matrices are rounded: their float64 need not leave it."""
     return ZeroBits(*(jnp.packbits(jnp.abs(j) < ZERO_THRESHOLD) for j in (j_state, j_action)))
+
+
+def below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
+    """How many entries are below each threshold of the sweep, in absolute value."""
+    return jnp.stack([(jnp.abs(j) < threshold).sum(dtype=jnp.int32) for threshold in SWEEP])
 
 
 def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:

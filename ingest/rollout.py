@@ -40,6 +40,8 @@ class StoredJacobian(NamedTuple):
     j_state: Any
     j_action: Any
     zeros: ZeroBits
+    below_state: Any  # how many entries are, by threshold
+    below_action: Any
 
 
 class StepRecord(NamedTuple):
@@ -220,7 +222,8 @@ class Rollout:
     def _stored(self, j_state: Array, j_action: Array) -> StoredJacobian:
         """Rounded on the device, zeros told apart before: that halves what the host has to take over."""
         zeros = patterns.zero_bits(j_state, j_action)
-        return StoredJacobian(j_state.astype(self.dtype), j_action.astype(self.dtype), zeros)
+        below = patterns.below(j_state), patterns.below(j_action)
+        return StoredJacobian(j_state.astype(self.dtype), j_action.astype(self.dtype), zeros, *below)
 
     def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Array]]:
         """For RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
@@ -251,7 +254,7 @@ class Rollout:
         inputs = record.physics_input, record.ctrl
         for_later: Any = None  # few rows are differentiated again
         flat = taken(record._replace(physics_input=for_later, ctrl=for_later), np.arange(len(place)))
-        (j_state, j_action, zeros), method = self._jacobians(flat, lambda rows: taken(inputs, rows))
+        (j_state, j_action, zeros, *below), method = self._jacobians(flat, lambda rows: taken(inputs, rows))
 
         finite = np.isfinite(flat.reward)
         for values in (flat.state, flat.next_state, j_state, j_action):
@@ -277,6 +280,9 @@ class Rollout:
             "residual": flat.residual,
             "method": method,
             "finite": finite,
+            # of which the episode keeps the sums
+            "below_state": below[0],
+            "below_action": below[1],
         }
         ends = np.searchsorted(slot_of_row, np.arange(record.alive.shape[1]), side="right")
         for slot, (start, end) in enumerate(itertools.pairwise([0, *ends.tolist()])):

@@ -14,7 +14,7 @@ from jacdb import queries, schemas
 from jacdb.errors import FailureError, UsageError
 
 # A condition on steps says nothing of these.
-_NOT_OF_STEPS = ("episodes", "axes", "runs")
+_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
 
 
 class Dataset:
@@ -82,7 +82,7 @@ class Dataset:
         if name not in queries.VIEWS:
             raise UsageError(f"no view {name!r}: there are {', '.join(queries.VIEWS)}")
         if self._where is not None and name in _NOT_OF_STEPS:
-            raise UsageError(f"a condition on steps ({self._where}) does not apply to {name}")
+            raise UsageError(self._refusal(name))
         if env is None:
             return self.sql(f"from {name}")
         if env not in self.environments:
@@ -90,7 +90,7 @@ class Dataset:
             hint = f"; did you mean {near[0]}?" if near else ""
             there = ", ".join(self.environments) or "none yet"
             raise UsageError(f"no steps of {env!r} here: there are {there}{hint}")
-        return self.sql(f"from {name} where env = {_quoted(env)}")
+        return self.sql(f"from {name} where env = {quoted(env)}")
 
     @property
     def environments(self) -> list[str]:
@@ -114,6 +114,9 @@ class Dataset:
     def __repr__(self) -> str:
         return f"<jacdb.Dataset {str(self.root)!r}: {', '.join(self.environments)}>"
 
+    def _refusal(self, name: str) -> str:
+        return f"a condition on steps ({self._where}) does not apply to {name}"
+
     def _register(self) -> None:
         create = self._connection.execute
         try:
@@ -131,6 +134,10 @@ class Dataset:
                 duckdb.SQLExpression(self._where)  # one expression and no more
                 create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
                 self.sql("from steps limit 0")
+                # not silently of all steps, where a query names it
+                refusal = quoted(self._refusal("threshold_sweep"))
+                whole = queries.sql("threshold_sweep")
+                create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
             except (duckdb.Error, UsageError) as error:
                 raise UsageError(f"condition {self._where!r}: {_first_line(error)}") from error
         create("set lock_configuration = true")
@@ -205,14 +212,14 @@ def _sandbox(root: Path) -> duckdb.DuckDBPyConnection:
         }
     )
     # both spellings: DuckDB compares a pattern with the folders before it expands it
-    folders = ", ".join(_quoted(f"{spelling}/") for spelling in (root, _glob_literal(root)))
+    folders = ", ".join(quoted(f"{spelling}/") for spelling in (root, _glob_literal(root)))
     connection.execute(f"set allowed_directories = [{folders}]")
     connection.execute("set enable_external_access = false")
     return connection
 
 
 def _over_files(root: Path, table: schemas.Table) -> str:
-    path = _quoted(f"{_glob_literal(root)}/{table.name}/{schemas.PARTS}")
+    path = quoted(f"{_glob_literal(root)}/{table.name}/{schemas.PARTS}")
     # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them. By name,
     # so that a float64 run beside a float32 one keeps its digits.
     return f"select * from read_parquet({path}, hive_partitioning = false, union_by_name = true)"
@@ -238,7 +245,7 @@ def _one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return statements[0].query.strip().rstrip(";")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 

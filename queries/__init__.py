@@ -12,6 +12,7 @@ TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = (
     "samples",
     "global_sparsity",
+    "threshold_sweep",
     "entry_zero_fraction",
     "sparsity_histogram",
     "sparsity_timeline",
@@ -22,6 +23,7 @@ STATISTICS = (
     "switch_explanations",
     "symmetries",
     "causal_graph",
+    "method_comparison",
 )
 VIEWS = TABLES + STATISTICS
 

@@ -12,7 +12,10 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
 PARTS = "env=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a table's files, below its folder
 
+SWEEP = tuple(float(f"1e-{k}") for k in range(16, 1, -1))  # thresholds of `threshold_sweep`
+
 VECTOR = pa.list_(pa.float64())
+COUNTS = pa.list_(pa.int64())
 CONTACT = pa.struct(
     [
         pa.field("geom1", pa.string(), nullable=False),
@@ -133,7 +136,16 @@ EPISODES = _table(
     ("truncated", pa.bool_(), "it was cut for its length"),
     ("n_contact_steps", pa.int32(), "steps in which any two geoms touch"),
     ("n_excluded", pa.int32(), "steps that are not finite and count in no statistic"),
+    (
+        "largest_state",
+        pa.list_(VECTOR),
+        "largest absolute value of each entry of j_state; null where no step counts (not finite, or method fd)",
+    ),
+    ("largest_action", pa.list_(VECTOR), "likewise of j_action"),
+    ("below_state", COUNTS, "entries of j_state below 1e-16, 1e-15, … 1e-2, summed over steps; null likewise"),
+    ("below_action", COUNTS, "likewise of j_action"),
     ("part", pa.int32(), "the number of the Parquet part that holds its steps"),
+    nullable=("largest_state", "largest_action", "below_state", "below_action"),
 )
 
 AXES = _table(

@@ -18,6 +18,16 @@ runtime.configure()
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "make the synthetic datasets of the views' tests so many times as long: 11000 for a million rows"
+    parser.addoption("--scale", type=int, default=1, help=text)
+
+
+@pytest.fixture(scope="session")
+def scale(pytestconfig: pytest.Config) -> int:
+    return pytestconfig.getoption("scale")
+
+
 @pytest.fixture(scope="session")
 def system() -> Callable[[str], System]:
     """Environments, loaded once."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jacdb.ingest.episodes import Episode
 from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify
 from jacdb.ingest.writer import RunWriter
-from jacdb.schemas import CONTACT
+from jacdb.schemas import CONTACT, SWEEP
 
 
 def episode(
@@ -21,6 +21,7 @@ def episode(
     method: str = "implicit",
     touching: list[list[str]] | None = None,
     active: list[list[str]] | None = None,
+    state: np.ndarray | None = None,
 ) -> Episode:
     """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite.
 
@@ -37,13 +38,16 @@ def episode(
         [{"geom1": "floor", "geom2": geom, "distance": -0.1, "normal_force": 1.0} for geom in row] for row in touching
     ]
 
+    def below(j: np.ndarray) -> np.ndarray:
+        return np.stack([(np.abs(j) < threshold).sum((1, 2)) for threshold in SWEEP], axis=1)
+
     def where_finite(values: np.ndarray) -> pa.Array:
         return pa.array(values, mask=~finite)
 
     made = Episode(number)
     made.append(
         {
-            "state": np.zeros((steps, j_state.shape[1])),
+            "state": np.zeros((steps, j_state.shape[1])) if state is None else state,
             "action": np.zeros((steps, d_action)),
             "next_state": np.zeros((steps, j_state.shape[1])),
             "reward": np.ones(steps),
@@ -61,6 +65,8 @@ def episode(
             "residual": np.zeros(steps),
             "method": np.full(steps, method),
             "finite": finite,
+            "below_state": below(j_state),
+            "below_action": below(j_action),
         },
         patterns,
     )
@@ -68,7 +74,12 @@ def episode(
 
 
 def dataset(
-    root: Path, env: str, episodes: list[Episode], run_id: str = "run-a", jacobian: pa.DataType | None = None
+    root: Path,
+    env: str,
+    episodes: list[Episode],
+    run_id: str = "run-a",
+    jacobian: pa.DataType | None = None,
+    method: str = "implicit",
 ) -> RunWriter:
     """Write a finished run of these episodes; returns its writer."""
     writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64())
@@ -98,7 +109,7 @@ def dataset(
         "policy_config": "{}",
         "versions": json.dumps({}),
         "model": "",
-        "method": "implicit",
+        "method": method,
         "dtype": "float64",
         "held": [],
     }

@@ -20,14 +20,14 @@ class Row(collections.namedtuple("Row", "place zero constraints")):
 
 
 @pytest.fixture(scope="module")
-def walking(tmp_path_factory):
+def walking(tmp_path_factory, scale):
     """Two runs in which a foot, a hand and a limit come and go, and the matrices mostly with them."""
     root = tmp_path_factory.mktemp("walking")
     rows: list[Row] = []
     masks = RNG.random((4, D, D + A)) < 0.4
     for run in ("run-a", "run-b"):
         episodes = []
-        for number, steps in enumerate((40, 1, 25)):
+        for number, steps in enumerate((40 * scale, 1, 25 * scale)):
             foot, hand, limit = (np.cumsum(RNG.random(steps) < 0.2) % 2 for _ in range(3))
             kind = np.where(RNG.random(steps) < 0.9, foot + 2 * limit, 0)
             j = np.where(masks[kind], 0.0, RNG.normal(size=(steps, D, D + A)))

@@ -9,20 +9,28 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import queries, schemas
+from jacdb import FailureError, UsageError, queries, schemas
 from jacdb.catalog import fetch
 
 RNG = np.random.default_rng(1)
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory):
-    """Two environments of odd sizes, two runs, NaN rows, a one-step episode, a pattern that never changes."""
+def lengths(scale):
+    """Of the three episodes of a run."""
+    return 30 * scale, 1, 17 * scale
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, lengths):
+    """Two environments, two runs, NaN rows, a one-step episode, a pattern that never changes, empty folders."""
     root = tmp_path_factory.mktemp("mixed")
+    for table in schemas.TABLES:
+        (root / table.name / "env=Empty" / "run=run-a").mkdir(parents=True)
     kept: dict[str, list[np.ndarray]] = {"Busy": [], "Still": []}
     for run in ("run-a", "run-b"):
         episodes = []
-        for number, steps in enumerate((30, 1, 17)):
+        for number, steps in enumerate(lengths):
             j = RNG.normal(size=(steps, 3, 5)) * (RNG.random((steps, 3, 5)) < 0.7)
             j[:, 2, 0] = 1e-13  # under the threshold, and no zero
             j[RNG.random(steps) < 0.1, 1, 1] = np.nan
@@ -97,6 +105,34 @@ def test_sparsity_histogram_agrees_with_numpy(env, mixed):
         np.testing.assert_allclose(rows["mean_sparsity"], sparsity.mean())
 
 
+@pytest.mark.parametrize("env", ["Busy", "Still"])
+def test_threshold_sweep_agrees_with_numpy(env, mixed):
+    opened, matrices = mixed
+    size = np.abs(matrices[env])
+    size = size[np.isfinite(size).all((1, 2))]
+    d = size.shape[1]
+    found = opened.threshold_sweep(env)
+    for jacobian, part in (("state", size[..., :d]), ("action", size[..., d:])):
+        rows = found.filter(jacobian=jacobian)
+        assert rows["threshold"].to_list() == list(schemas.SWEEP)
+        for row in rows.to_dicts():
+            zero = part < row["threshold"]
+            assert (row["zero"], row["samples"], row["excluded"]) == (
+                zero.all(0).sum(), len(size), len(matrices[env]) - len(size),
+            )  # fmt: skip
+            assert row["mean_sparsity"] == pytest.approx(zero.mean())
+    assert found.filter(threshold=1e-12, jacobian="state")["zero"][0] == opened.global_sparsity(env)["zero_state"][0]
+
+
+def test_a_sweep_is_of_whole_episodes(mixed):
+    opened, _ = mixed
+    with opened.where("step < 5") as some:
+        with pytest.raises(UsageError, match="does not apply to threshold_sweep"):
+            some.threshold_sweep()
+        with pytest.raises(FailureError, match="does not apply to threshold_sweep"):
+            fetch(some.sql("select zero from threshold_sweep"))
+
+
 def test_sparsity_timeline_is_the_steps(mixed):
     opened, matrices = mixed
     table = fetch(opened.view("sparsity_timeline", "Busy"))
@@ -127,9 +163,9 @@ def durations(pieces: list[np.ndarray]) -> collections.Counter:
 
 
 @pytest.mark.parametrize("env", ["Busy", "Still"])
-def test_zero_durations_agree_with_a_loop(env, mixed):
+def test_zero_durations_agree_with_a_loop(env, mixed, lengths):
     opened, matrices = mixed
-    cuts = [30, 31, 48, 78, 79] if env == "Busy" else []
+    cuts = np.cumsum(lengths * 2)[:-1] if env == "Busy" else []
     pieces = np.split(matrices[env], cuts)
     d = matrices[env].shape[1]
     table = fetch(opened.view("zero_durations", env))
@@ -160,11 +196,11 @@ def test_patterns_have_exactly_their_entries_as_bits(mixed):
     assert counts[1] == sum(len(np.unique(finite_zeros(half)[0], axis=0)) for half in halves)
 
 
-def test_a_condition_on_steps_reaches_every_statistic(mixed):
+def test_a_condition_on_steps_reaches_every_statistic(mixed, lengths):
     opened, matrices = mixed
     with opened.where("step < 5 and run_id = 'run-a'") as some:
         [row] = some.global_sparsity("Busy").to_dicts()
-        first = np.concatenate([part[:5] for part in np.split(matrices["Busy"], [30, 31, 48])[:3]])
+        first = np.concatenate([part[:5] for part in np.split(matrices["Busy"], np.cumsum(lengths))[:3]])
         zero, excluded = finite_zeros(first)
         assert (row["samples"], row["excluded"]) == (len(zero), excluded)
         assert row["zero_state"] == zero[..., :3].all(0).sum()
@@ -189,7 +225,31 @@ def test_finite_differences_do_not_end_zeros(tmp_path):
         [row] = opened.global_sparsity().to_dicts()
         assert (row["samples"], row["zero_state"]) == (3, 4)
         assert opened.entry_zero_fraction()["samples"].unique().to_list() == [3]
+        assert opened.threshold_sweep()["samples"].unique().to_list() == [3]
         assert opened.sql("select count(*) from steps").fetchall() == [(6,)]
+
+
+def test_method_comparison_agrees_with_numpy(tmp_path):
+    ours = RNG.normal(size=(12, 3, 5)) * (RNG.random((12, 3, 5)) < 0.7)
+    theirs = ours * (1 + 1e-9 * RNG.normal(size=ours.shape))
+    theirs[4, 0, 0] += 0.5
+    theirs[7] = 1.0  # in another state
+    ours[9, 1, 1] = np.nan
+    state = np.where(np.arange(12) == 7, 1.0, 0.0)[:, None] * np.ones(3)
+    dataset(tmp_path, "E", [episode(0, ours[..., :3], ours[..., 3:])], "run-a")
+    dataset(tmp_path, "E", [episode(0, theirs[..., :3], theirs[..., 3:], state=state)], "run-b", method="autodiff")
+    counts = np.delete(np.arange(12), [7, 9])
+    with jacdb.open(tmp_path) as opened:
+        rows = opened.method_comparison("E").to_dicts()
+    assert [(row["method"], row["other"], row["jacobian"]) for row in rows] == [
+        ("implicit", "autodiff", "state"), ("implicit", "autodiff", "action"),
+    ]  # fmt: skip
+    same = ((np.abs(ours) < 1e-12) == (np.abs(theirs) < 1e-12)).all((1, 2))[counts]
+    for row, columns in zip(rows, (slice(0, 3), slice(3, 5)), strict=True):
+        a, b = (np.linalg.norm(j[counts][..., columns], axis=(1, 2)) for j in (ours - theirs, ours))
+        assert (row["steps"], row["apart"], row["same_zeros"]) == (10, 1, pytest.approx(same.mean()))
+        expected = [np.quantile(a / b, 0.5), np.quantile(a / b, 0.9), (a / b).max()]
+        assert [row[f"difference_{of}"] for of in ("median", "p90", "max")] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", queries.VIEWS)

@@ -1,0 +1,58 @@
+-- grain: one threshold for one Jacobian of an environment.
+-- question: does what counts as zero depend on the threshold?
+-- columns: env jacobian threshold zero zero_pct mean_sparsity samples excluded
+--
+-- Thresholds are 1e-16 to 1e-2 by decades. zero: entries below the threshold in every step; mean_sparsity: the share
+-- below it in an average step. Answered from what `episodes` keeps of every episode, its largest entries and its
+-- counts by threshold: no matrix is read. Hence it is of whole episodes, whatever the condition on steps.
+with sizes as (
+    select env, 'state' as jacobian, largest_state as largest, below_state as below, n_steps - n_excluded as steps
+    from episodes
+    where below_state is not null
+    union all
+    select env, 'action' as jacobian, largest_action as largest, below_action as below, n_steps - n_excluded as steps
+    from episodes
+    where below_action is not null
+),
+
+entries as (
+    select env, jacobian, unnest(flatten(largest)) as size, generate_subscripts(flatten(largest), 1) as entry
+    from sizes
+),
+
+largest as (
+    select env, jacobian, entry, max(size) as size from entries group by env, jacobian, entry
+),
+
+counted as (
+    select env, jacobian, steps, unnest(below) as below, generate_subscripts(below, 1) - 17 as exponent from sizes
+),
+
+sums as (
+    select env, jacobian, exponent, sum(below) as below, sum(steps) as samples
+    from counted
+    group by env, jacobian, exponent
+),
+
+zeros as (
+    select
+        sums.*,
+        count(*) filter (where size < ('1e' || exponent)::double) as zero,
+        count(*) as entries
+    from sums
+    inner join largest using (env, jacobian)
+    group by all
+)
+
+select
+    zeros.env,
+    jacobian,
+    ('1e' || exponent)::double as threshold,
+    zero,
+    round(100 * zero / entries, 2) as zero_pct,
+    below / (zeros.samples * entries) as mean_sparsity,
+    samples.samples,
+    samples.excluded
+from zeros
+inner join samples using (env)
+order by env, jacobian desc, threshold
