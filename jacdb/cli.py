@@ -163,7 +163,9 @@ def sql(
 
 @app.command()
 def plot(
-    name: Annotated[str, typer.Argument(help="heatmap, histogram, timeline, durations or constraint.")],
+    name: Annotated[
+        str, typer.Argument(help="heatmap, embedding, histogram, timeline, durations, constraint or threshold.")
+    ],
     env: Annotated[str, typer.Option(help="Of this environment.")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .png, .pdf or .svg.", metavar="FILE")],
     run_id: Annotated[str | None, typer.Option(help="timeline: of this run; default: the first.")] = None,
@@ -181,6 +183,48 @@ def plot(
     with catalog.Dataset(data, where=where) as dataset:
         figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
+
+
+@app.command()
+def graph(
+    env: Annotated[str, typer.Option(help="Of this environment.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .graphml or .json.", metavar="FILE")],
+    where: Where = None,
+    data: Data = Path("data"),
+) -> None:
+    """Write the causal graph: which axes of the next state depend on which, and in which share of the steps.
+
+    Example: jacdb graph --env CheetahRun --out cheetah.graphml
+    """
+    from jacdb import catalog
+    from jacdb import graph as graphs
+
+    graphs.check_format(out)
+    with catalog.Dataset(data, where=where) as dataset:
+        found = graphs.causal_graph(dataset, env)
+    graphs.save(found, out)
+    typer.echo(f"{found.number_of_edges()} dependencies among {found.number_of_nodes()} axes of {env}: {out}")
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.", metavar="DIR")],
+    data: Data = Path("data"),
+) -> None:
+    """Write what a dataset says: Table 1 beside the paper's, all figures, what was excluded, where it comes from.
+
+    One self-contained page (index.html), the same as Markdown with pictures, and the facts as JSON.
+
+    Example: jacdb report --out report
+    """
+    from jacdb import catalog
+    from jacdb import report as reports
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file: give a folder")
+    with catalog.Dataset(data) as dataset:
+        found = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
+    typer.echo(f"{reports.summary(found)}: {out / 'index.html'}")
 
 
 def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:

@@ -8,7 +8,7 @@ tells them apart in grey.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib
 import numpy as np
@@ -16,12 +16,13 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jacdb.catalog import Dataset, fetch
+from jacdb.catalog import Dataset, fetch, quoted
 from jacdb.errors import UsageError
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
+EMBEDDED_EPISODES, EMBEDDED_STEPS = 10, 2000  # t-SNE takes seconds for so many, and no picture holds more
 LEGIBLE = 4.0  # points: the smallest name on an axis that still can be read
 STYLE: Any = {  # matplotlib types its keys
     "font.size": 7,
@@ -31,6 +32,7 @@ STYLE: Any = {  # matplotlib types its keys
     "axes.spines.right": False,
     "legend.frameon": False,
     "lines.linewidth": 0.8,
+    "lines.markersize": 3,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "pdf.fonttype": 42,  # text stays text
@@ -194,6 +196,89 @@ def constraint(dataset: Dataset, env: str) -> Figure:
     return figure
 
 
+def threshold(dataset: Dataset, env: str) -> Figure:
+    """How many zeros there are by what counts as zero: in an average step, and in every step."""
+    sweep = _answer(dataset, "threshold_sweep", env)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((COLUMN, 1.8), layout="constrained")
+        axis = figure.subplots()
+        for jacobian, (label, colour) in JACOBIANS.items():
+            part = sweep.filter(jacobian=jacobian)
+            axis.plot(part["threshold"], part["mean_sparsity"], "o-", color=colour, label=f"{label}, average step")
+            axis.plot(part["threshold"], part["zero_pct"] / 100, "s--", color=colour, label=f"{label}, every step")
+        axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel="zero below", ylabel="share of zeros", title=env)
+        axis.legend()
+    return figure
+
+
+def embedding(dataset: Dataset, env: str) -> Figure:
+    """Figure 4 of the paper: t-SNE of (s, a, s') over ten episodes, coloured by sparsity; zero patterns along one.
+
+    Points are every few steps, standardised; perplexity 50, as in the paper. Below, the pattern of J_s and J_a
+    (zeros dark) at steps of one episode, among them those with most and fewest zeros; their points carry the step.
+
+    Raises:
+        UsageError: scikit-learn is not installed, or there are too few steps, or they are all alike.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError:
+        raise UsageError("the embedding needs scikit-learn: pip install 'jacdb[embedding]'") from None
+    steps = _embedded(dataset, env)
+    if len(steps) < 10:
+        raise UsageError(f"an embedding of {env} needs 10 finite steps at least: there are {len(steps)}")
+    points = np.hstack([np.array(steps[column].to_list()) for column in ("state", "action", "next_state")])
+    points = points[:, points.std(0) > 0]
+    if not points.size:
+        raise UsageError(f"nothing to embed: all steps of {env} have the same state and action")
+    points = (points - points.mean(0)) / points.std(0)
+    place = TSNE(perplexity=min(50, (len(points) - 1) / 3), init="pca", random_state=0).fit_transform(points)
+    sparsity = steps["sparsity"].to_numpy()
+    of_one = np.flatnonzero((steps["run_id"] == steps["run_id"][0]) & (steps["episode"] == steps["episode"][0]))
+    extremes = {int(of_one[sparsity[of_one].argmin()]), int(of_one[sparsity[of_one].argmax()])}
+    shown = sorted(extremes | set(of_one[np.linspace(0, len(of_one) - 1, 6 - len(extremes)).astype(int)].tolist()))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((COLUMN, 3.4), layout="constrained")
+        grid = figure.add_gridspec(2, len(shown), height_ratios=(3.2, 1))
+        above = figure.add_subplot(grid[0, :])
+        dots = above.scatter(place[:, 0], place[:, 1], c=sparsity, s=3, cmap="cividis", linewidths=0, rasterized=True)
+        above.set(title=env, xticks=[], yticks=[])
+        bar = figure.colorbar(dots, ax=above, aspect=18, pad=0.01)
+        bar.set_label("share of zeros, $J_s$ and $J_a$")
+        bar.outline.set_visible(False)
+        for column, row in enumerate(shown):
+            step = steps["step"][row]
+            above.plot(*place[row], "o", markersize=5, markerfacecolor="none", markeredgecolor=ORANGE)
+            above.annotate(str(step), place[row], (3, 3), textcoords="offset points", color=ORANGE, fontsize=6)
+            panel = figure.add_subplot(grid[1, column])
+            bits = [np.array(list(steps[f"zero_{jacobian}"][row]), int) for jacobian in JACOBIANS]
+            d_state = math.isqrt(len(bits[0]))
+            panel.imshow(np.hstack([b.reshape(d_state, -1) for b in bits]), cmap="Greys", vmin=0, vmax=1.4)
+            panel.set(xticks=[], yticks=[], xlabel=f"step {step}\n{sparsity[row]:.2f}")
+            panel.spines[:].set_visible(True)
+    return figure
+
+
+def _embedded(dataset: Dataset, env: str) -> pl.DataFrame:
+    """Steps of the first episodes of an environment, every few, with their patterns."""
+    dataset.view("steps", env)  # refuses an unknown environment
+    chosen = f"""with chosen as (
+        select run_id, episode, row_number() over (order by run_id, episode) as number
+        from episodes where env = {quoted(env)} order by all limit {EMBEDDED_EPISODES}
+    ), taken as (
+        select steps.*, row_number() over (order by number, step) as place, count(*) over () as total
+        from (select run_id, episode, step, state, action, next_state, pattern_id, n_zero_state, n_zero_action
+              from steps where env = {quoted(env)} and finite and method <> 'fd') as steps
+        inner join chosen using (run_id, episode)
+    )
+    select taken.run_id, episode, step, state, action, next_state, zero_state, zero_action,
+        (taken.n_zero_state + taken.n_zero_action) / (d_state * (d_state + d_action)) as sparsity
+    from taken inner join patterns using (run_id, pattern_id)
+    where patterns.env = {quoted(env)} and place % greatest(1, total // {EMBEDDED_STEPS}) = 0
+    order by place"""
+    return fetch(dataset.sql(chosen))
+
+
 def _constraint_name(kind: str, name: str | None) -> str:
     if name is None:
         return kind if kind == "nothing" else f"any {kind}"
@@ -212,7 +297,7 @@ def _legend_or(panel: Axes, nothing: str) -> None:
 
 
 FIGURES: dict[str, Callable[..., Figure]] = {
-    figure.__name__: figure for figure in (heatmap, histogram, timeline, durations, constraint)
+    figure.__name__: figure for figure in (heatmap, embedding, histogram, timeline, durations, constraint, threshold)
 }
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
@@ -242,7 +327,7 @@ def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
     return FIGURES[name](dataset, env, **given)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, out: Path | BinaryIO, dpi: int = DPI) -> None:
     """Write a figure. Whether text stays text is decided here by matplotlib, and not where the figure is made."""
     with matplotlib.rc_context(STYLE):
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(out, dpi=dpi)

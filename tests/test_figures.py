@@ -20,7 +20,14 @@ def stepping(tmp_path_factory):
     j = np.where((RNG.random((10, 4, 6)) < 0.5) & (FOOT == 0)[:, None, None], 0.0, 1.0)
     touching = [["foot"] * down for down in FOOT]
     episodes = [
-        episode(number, j[..., :4], j[..., 4:], touching=touching, active=[["joint_limit:knee"]] + [[]] * 9)
+        episode(
+            number,
+            j[..., :4],
+            j[..., 4:],
+            touching=touching,
+            active=[["joint_limit:knee"]] + [[]] * 9,
+            state=RNG.normal(size=(10, 4)),
+        )
         for number in range(2)
     ]
     dataset(root, "Walk", episodes)
@@ -101,3 +108,22 @@ def test_what_cannot_be_drawn_is_refused(wrong, said, stepping):
 def test_a_file_name_says_the_format(tmp_path):
     with pytest.raises(UsageError, match=r"\.png, \.pdf, \.svg"):
         figures.check_format(tmp_path / "figure.jpg")
+
+
+def test_the_embedding_shows_the_patterns_of_one_episode(stepping):
+    figure = figures.embedding(stepping, "Walk")
+    above, *panels, _ = figure.axes[:1] + figure.axes[2:] + figure.axes[1:2]
+    dots = above.collections[0]
+    steps = stepping.sparsity_timeline("Walk")
+    assert len(dots.get_offsets()) == len(steps) == 20 and np.isfinite(dots.get_offsets()).all()
+    both = (steps["sparsity_state"] * 16 + steps["sparsity_action"] * 8) / 24
+    np.testing.assert_allclose(dots.get_array(), both)
+    for panel in panels:
+        step = int(panel.get_xlabel().split()[1])
+        assert panel.images[0].get_array().mean() == pytest.approx(both[step])
+
+
+def test_steps_that_are_all_alike_are_no_embedding(tmp_path):
+    dataset(tmp_path, "E", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
+    with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="the same state"):
+        figures.embedding(opened, "E")

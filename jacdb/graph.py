@@ -1,0 +1,56 @@
+"""The causal graph as a graph: for networkx in memory, for Gephi, yEd or Cytoscape as GraphML, for the web as JSON."""
+
+import json
+from pathlib import Path
+
+import networkx as nx
+
+from jacdb.catalog import Dataset, fetch
+from jacdb.errors import UsageError
+
+FORMATS = (".graphml", ".json")
+
+
+def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
+    """Which axes of the next state depend on which axes of state and action.
+
+    Nodes are axes, ``state:<name>`` or ``action:<name>``, with the attributes ``space``, ``name``, ``quantity`` and
+    ``unit``; an axis that depends on nothing, and that nothing depends on, is a node too. An edge points from cause to
+    effect; ``share`` is the share of steps in which it is there; edges of one ``block`` are there in the same steps.
+
+    Raises:
+        UsageError: there is no finite step of the environment.
+    """
+    edges = fetch(dataset.view("causal_graph", env))
+    if edges.is_empty():
+        raise UsageError(f"causal_graph has no edge in {env}: no step of it counts")
+    axes = fetch(dataset.view("axes", env)).unique(["space", "index"], keep="first", maintain_order=True)
+    graph = nx.DiGraph(env=env)
+    spaces = {"tangent": "state", "action": "action"}
+    for axis in axes.filter(axes["space"].is_in(list(spaces))).iter_rows(named=True):
+        space = spaces[axis["space"]]
+        about = {key: axis[key] for key in ("name", "quantity", "unit")}
+        graph.add_node(f"{space}:{axis['name']}", space=space, **about)
+    for edge in edges.iter_rows(named=True):
+        source = f"{spaces[edge['source_space']]}:{edge['source_name']}"
+        graph.add_edge(source, f"state:{edge['target_name']}", share=edge["share"], block=edge["block"])
+    return graph
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file name that says no format, before any work.
+
+    Raises:
+        UsageError: it does.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: give a file name that ends in {' or '.join(FORMATS)}")
+
+
+def save(graph: nx.DiGraph, path: Path) -> None:
+    """Write GraphML, or JSON in networkx's node-link form, as the file's name says."""
+    check_format(path)
+    if path.suffix.lower() == ".graphml":
+        nx.write_graphml(graph, path)
+    else:
+        path.write_text(json.dumps(nx.node_link_data(graph, edges="edges"), indent=1) + "\n")
