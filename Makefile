@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench reference lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,6 +53,14 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py
 	$(BIN)/python benchmarks/ingest.py
+
+# The paper's eight environments, and what they say: datasets/reference and docs/reproduction.md.
+PAPER := BallInCup CartpoleBalance CheetahRun FingerSpin FingerTurnEasy ReacherHard SwimmerSwimmer6 WalkerRun
+reference: $(READY)
+	for env in $(PAPER); do $(BIN)/jacdb ingest --env $$env --episodes 20 --steps 1000 --seed 0 --data reference || exit; done
+	$(BIN)/jacdb report --data reference --out reference/report
+	cp reference/report/facts.json datasets/reference/facts.json
+	$(BIN)/python docs/generate.py
 
 # Versions and hashes of everything, for every platform; names no registry.
 lock:

@@ -1,10 +1,11 @@
 """Every environment, ingested and held against an oracle.
 
-    python benchmarks/environments.py [ENV …] [--out environments.json]
+    python benchmarks/environments.py [ENV …] [--times] [--out environments.json]
 
 Each environment in a process of its own: two episodes of 50 steps go through `jacdb ingest`; of the steps taken, some
 with a contact and some without, the Jacobian is compared with autodiff and with MuJoCo's C engine (centred finite
-differences). Results are printed, and kept by environment in the JSON file.
+differences). Results are printed, and kept by environment in the JSON file. --times measures compilation and steps
+alone, and leaves the rest as it was kept.
 
 Where MJX's own step departs from the C engine's (it may stop after few solver iterations, and clips forces
 otherwise), so do the derivatives: such steps are told apart by comparing the steps themselves first.
@@ -39,7 +40,7 @@ SAME_STEP = 1e-7  # relative: MJX and C took the same step
 AGREES = 1e-5  # relative, of Jacobians: finite differences are no better where forces are stiff
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, times: bool = False) -> dict[str, Any]:
     records: list[StepRecord] = []
     compiling: list[float] = []  # this process's time alone, whatever else the machine does
     chunks: list[float] = []
@@ -70,6 +71,9 @@ def measure(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as root:
         request = pipeline.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
         result = pipeline.ingest(request, root)
+    spent = {"compile_s": compiling[0], "steps_per_s": 1 / min(chunks)}
+    if times:
+        return spent
     alive = [record.alive for record in records]
     rows = [jax.tree.map(lambda leaf, a=a: leaf[a], record) for a, record in zip(alive, records, strict=True)]
     flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
@@ -83,8 +87,7 @@ def measure(name: str) -> dict[str, Any]:
         "method": method,
         "rows": result.n_rows,
         "not_finite": result.n_excluded,
-        "compile_s": compiling[0],
-        "steps_per_s": 1 / min(chunks),
+        **spent,
         "unconverged": float((~converged).mean()),
         "recomputed": float((~kept).mean()),
         "contact_share": float(_touching(flat).mean()),
@@ -176,13 +179,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("envs", nargs="*", metavar="ENV")
     parser.add_argument("--out", type=Path, default=Path("environments.json"))
+    parser.add_argument("--times", action="store_true", help="only how long compilation and steps take")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
-        json.dump(measure(arguments.envs[0]), sys.stdout)
+        json.dump(measure(arguments.envs[0], arguments.times), sys.stdout)
         return
     for name in arguments.envs or environments.catalogue():
-        command = [sys.executable, __file__, "--here", name]
+        command = [sys.executable, __file__, "--here", name, *(["--times"] if arguments.times else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if re.match(r"\S+(Error|Exception)\b", line)]
@@ -191,7 +195,8 @@ def main() -> None:
             result = json.loads(done.stdout.strip().splitlines()[-1])
         print(json.dumps(result), flush=True)
         kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-        arguments.out.write_text(json.dumps({**kept, name: result}, indent=1) + "\n")
+        whole = {**kept.get(name, {}), **result} if arguments.times else result
+        arguments.out.write_text(json.dumps({**kept, name: whole}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code and from measurements: docs/cli.md, docs/tables.md, docs/environments.md.
+"""Write the pages that are made from the code and from measurements: cli, tables, environments, reproduction.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from jacdb import queries, schemas
+from jacdb import queries, report, schemas
 from jacdb.ingest.environments import catalogue
 
 HERE = Path(__file__).parent
@@ -134,7 +134,15 @@ def _verdict(found: dict[str, Any]) -> str:
     return ("disagrees" if kinds["wrong"] else "agrees") + "".join(f"; {count} {kind}" for kind, count in kinds.items())
 
 
-PAGES = {"cli.md": cli, "tables.md": tables, "environments.md": environments}
+def reproduction() -> str:
+    """What `make reference` found."""
+    kept = json.loads((HERE.parent / "datasets/reference/facts.json").read_text())
+    return "\n".join(
+        ["# The paper, reproduced\n", NOTE, (HERE / "reproduction.txt").read_text(), report.markdown(kept)]
+    )
+
+
+PAGES = {"cli.md": cli, "tables.md": tables, "environments.md": environments, "reproduction.md": reproduction}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
