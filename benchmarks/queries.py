@@ -48,33 +48,30 @@ UNNEST = {  # of j_state alone
 
 def repeat(source: Path, target: Path, rows: int) -> None:
     """A dataset of so many rows at least, in parts and row groups like the source's."""
+
+    def count(table: str) -> int:
+        return sum(pq.read_metadata(path).num_rows for path in source.glob(f"{table}/{schemas.PARTS}"))
+
+    copies, episodes = -(-rows // count("steps")), count("episodes")
     for table in schemas.TABLES:
         for path in sorted(source.glob(f"{table.name}/{schemas.PARTS}")):
             folder = target / path.parent.relative_to(source)
             folder.mkdir(parents=True, exist_ok=True)
-            if table.name in ("steps", "episodes"):
-                _repeat_part(path, folder, rows, _episodes(source))
-            else:
+            if table.name not in ("steps", "episodes"):
                 (folder / path.name).write_bytes(path.read_bytes())
+                continue
+            for copy in range(copies):
+                _later_episodes(path, folder, copy, episodes)
 
 
-def _episodes(source: Path) -> int:
-    return sum(pq.read_metadata(path).num_rows for path in source.glob(f"episodes/{schemas.PARTS}"))
-
-
-def _repeat_part(path: Path, folder: Path, rows: int, episodes: int) -> None:
-    whole = pq.read_table(path, partitioning=None)
-    steps = sum(pq.read_metadata(part).num_rows for part in path.parents[4].glob(f"steps/{schemas.PARTS}"))
-    for copy in range(-(-rows // steps)):
-        index = whole.schema.get_field_index("episode")
-        moved = pa.array(whole["episode"].to_numpy() + copy * episodes, pa.int32())
-        number = int(path.stem.removeprefix("part-")) + copy * 1000
-        with pq.ParquetWriter(
-            folder / f"part-{number:05d}.parquet", whole.schema, **parquet_options(whole.schema)
-        ) as out:
-            out.write_table(
-                whole.set_column(index, whole.schema.field("episode"), moved), row_group_size=ROW_GROUP_ROWS
-            )
+def _later_episodes(path: Path, folder: Path, copy: int, episodes: int) -> None:
+    """The part once more, as the episodes after those of the copies before."""
+    rows = pq.read_table(path, partitioning=None)
+    column = rows.schema.get_field_index("episode")
+    moved = pa.array(rows["episode"].to_numpy() + copy * episodes, pa.int32())
+    number = int(path.stem.removeprefix("part-")) + copy * 100
+    with pq.ParquetWriter(folder / f"part-{number:05d}.parquet", rows.schema, **parquet_options(rows.schema)) as out:
+        out.write_table(rows.set_column(column, rows.schema.field("episode"), moved), row_group_size=ROW_GROUP_ROWS)
 
 
 def answer(root: Path, name: str, unnest: bool) -> dict[str, float]:
