@@ -14,6 +14,7 @@ with pairs as (
         < list_position(['implicit', 'unrolled', 'autodiff', 'fd'], two.method)
 ),
 
+-- only runs that are compared are read: matrices are large
 matched as (
     select
         pairs.env,
@@ -27,8 +28,9 @@ matched as (
         flatten(one.j_action)::double[] as action_one,
         flatten(two.j_action)::double[] as action_two
     from pairs
-    inner join steps as one on pairs.env = one.env and pairs.run_id = one.run_id
-    inner join steps as two
+    inner join (select * from steps where run_id in (select run_id from pairs)) as one
+        on pairs.env = one.env and pairs.run_id = one.run_id
+    inner join (select * from steps where run_id in (select other_run_id from pairs)) as two
         on pairs.env = two.env and pairs.other_run_id = two.run_id and one.episode = two.episode and one.step = two.step
     where one.finite and two.finite
 ),
