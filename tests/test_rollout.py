@@ -10,6 +10,7 @@ from mujoco_playground._src.wrapper import Wrapper
 
 import jacdb
 from jacdb.errors import UsageError
+from jacdb.ingest import rollout
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
 from jacdb.ingest.rollout import Rollout, chunk_steps
@@ -121,7 +122,9 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
     assert lengths == dict.fromkeys(range(8), 10)
 
 
-def test_steps_above_the_tolerance_are_computed_again(system):
+@pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
+def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
+    monkeypatch.setattr(rollout, "INSTEAD", {"implicit": (instead,)})
     runs = [
         Rollout(
             system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
@@ -133,7 +136,7 @@ def test_steps_above_the_tolerance_are_computed_again(system):
         [episode.pieces[0] for episode in sorted(itertools.chain(*run.run()), key=lambda e: e.number)] for run in runs
     )
     for before, after in zip(first, again, strict=True):
-        assert set(before["method"]) == {"implicit"} and set(after["method"]) == {"unrolled"}
+        assert set(before["method"]) == {"implicit"} and set(after["method"]) == {instead}
         for matrices in ("j_state", "j_action"):
             np.testing.assert_allclose(after[matrices], before[matrices], atol=1e-12)
 
