@@ -58,16 +58,9 @@ h2 {{ margin-top: 2.5rem }}
 """
 
 
-def facts(dataset: Dataset, report: Callable[[str], None] = lambda env: None) -> dict[str, Any]:
-    """Everything that the page says, as plain data.
-
-    Args:
-        report: called with each environment before it is looked at.
-    """
-    found = {}
-    for env in dataset.environments:
-        report(env)
-        found[env] = _of_environment(dataset, env)
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """Everything that the page says, as plain data."""
+    found = {env: _of_environment(dataset, env) for env in dataset.environments}
     runs = dataset.runs().sort("env", "run_id").select(PROVENANCE).to_dicts()
     return {"jacdb": __version__, "environments": found, "runs": runs}
 
@@ -106,12 +99,15 @@ def html(facts: dict[str, Any], pictures: dict[str, dict[str, str]]) -> str:
 def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda env: None) -> dict[str, Any]:
     """Write index.html (self-contained), report.md with its figures/, and facts.json; returns the facts.
 
+    Args:
+        report: called with each environment before its figures are drawn, which takes most of the time.
+
     Raises:
         UsageError: the dataset has no steps yet.
     """
     if not dataset.environments:
         raise UsageError(f"nothing to report of {dataset.root}: it has no steps yet")
-    found = facts(dataset, report)
+    found = facts(dataset)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     linked: dict[str, dict[str, str]] = {}
     embedded: dict[str, dict[str, str]] = {}
