@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jacdb.ingest.patterns import Patterns
+from jacdb.ingest.patterns import Patterns, Sizes
 
 type Columns = dict[str, np.ndarray | pa.Array]
 
@@ -20,18 +20,21 @@ class Episode:
         number: the episode within its run, from 0.
         pieces: columns of the `steps` table, in order of step.
         patterns: bits of every zero pattern that occurs, by id.
+        sizes: how large the entries of its steps are, once it has some.
     """
 
     number: int
     pieces: list[Columns] = field(default_factory=list)
     patterns: Patterns = field(default_factory=dict)
+    sizes: Sizes | None = None
 
-    def append(self, columns: Columns, patterns: Patterns) -> None:
+    def append(self, columns: Columns, patterns: Patterns, sizes: Sizes) -> None:
         rows = len(columns["done"])
         steps = np.arange(self.n_steps, self.n_steps + rows, dtype=np.int32)
         self.pieces.append({"episode": np.full(rows, self.number, np.int32), "step": steps, **columns})
         occurring = pc.drop_null(pc.unique(columns["pattern_id"])).to_pylist()
         self.patterns |= {pattern: patterns[pattern] for pattern in occurring}
+        self.sizes = self.sizes.joined(sizes) if self.sizes else sizes
 
     @property
     def n_steps(self) -> int:
@@ -66,25 +69,11 @@ class Episode:
             "truncated": bool(self.pieces[-1]["truncated"][-1]),
             "n_contact_steps": int(total("in_contact")),
             "n_excluded": self.n_steps - int(total("finite")),
-            **self._sizes(),
+            **self._sweep(),
         }
 
-    def _sizes(self) -> dict[str, Any]:
-        """How large entries are in the steps that count: what a sweep over thresholds needs to know."""
+    def _sweep(self) -> dict[str, Any]:
         names = [f"{what}_{of}" for what in ("largest", "below") for of in ("state", "action")]
-        counting = [piece["finite"] & (piece["method"] != "fd") for piece in self.pieces]
-        if not any(rows.any() for rows in counting):
+        if not self.sizes or not self.sizes.steps:
             return dict.fromkeys(names)
-
-        def of(column: str) -> list[np.ndarray]:
-            return [
-                piece[column] if rows.all() else piece[column][rows]
-                for piece, rows in zip(self.pieces, counting, strict=True)
-            ]
-
-        largest = [
-            np.max([np.abs(part).max(axis=0) for part in of(name) if len(part)], axis=0)
-            for name in ("j_state", "j_action")
-        ]
-        below = [np.sum([part.sum(axis=0) for part in of(name)], axis=0) for name in ("below_state", "below_action")]
-        return dict(zip(names, (found.tolist() for found in (*largest, *below)), strict=True))
+        return dict(zip(names, (found.tolist() for found in (*self.sizes.largest, *self.sizes.below)), strict=True))

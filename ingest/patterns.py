@@ -34,6 +34,51 @@ def below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
     return jnp.stack([(jnp.abs(j) < threshold).sum(dtype=jnp.int32) for threshold in SWEEP])
 
 
+class Sizes(NamedTuple):
+    """How large entries are over the steps that count, of j_state and j_action: what a sweep over thresholds needs.
+
+    Attributes:
+        steps: how many count.
+        largest: each entry's largest absolute value; 0 where no step counts.
+        below: how many entries are below each threshold of the sweep, all steps together.
+    """
+
+    steps: int
+    largest: tuple[np.ndarray, np.ndarray]
+    below: tuple[np.ndarray, np.ndarray]
+
+    def joined(self, later: "Sizes") -> "Sizes":
+        largest = np.maximum(self.largest[0], later.largest[0]), np.maximum(self.largest[1], later.largest[1])
+        below = self.below[0] + later.below[0], self.below[1] + later.below[1]
+        return Sizes(self.steps + later.steps, largest, below)
+
+
+def sizes(
+    matrices: tuple[np.ndarray, np.ndarray],
+    below: tuple[np.ndarray, np.ndarray],
+    counts: np.ndarray,
+    starts: np.ndarray,
+) -> list[Sizes]:
+    """The sizes of stretches of rows, each from one of ``starts`` to the next.
+
+    Args:
+        matrices: j_state and j_action of all rows.
+        below: what :func:`below` said of them.
+        counts: whether a row counts.
+    """
+    largest = []
+    for j in matrices:
+        size = np.abs(j)
+        size[~counts] = 0
+        largest.append(np.maximum.reduceat(size, starts))
+    sums = [np.add.reduceat(np.where(counts[:, None], part, 0), starts, dtype=np.int64) for part in below]
+    steps = np.add.reduceat(counts.astype(int), starts).tolist()
+    return [
+        Sizes(n, largest, below)
+        for n, largest, below in zip(steps, zip(*largest, strict=True), zip(*sums, strict=True), strict=True)
+    ]
+
+
 def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:
     """How many entries are zero, (rows,) int32."""
     return np.bitwise_count(np.asarray(bits)).sum(axis=-1, dtype=np.int32)

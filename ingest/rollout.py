@@ -25,7 +25,7 @@ from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Columns, Episode
 from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
-from jacdb.ingest.patterns import Patterns, ZeroBits
+from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
 from jacdb.ingest.policies import Policy
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
@@ -148,9 +148,9 @@ class Rollout:
         """Add a chunk's rows to their episodes, and give those that are over."""
         over = []
         for first_slot, share in _by_device(record):
-            for slot, columns, occurring in self._rows(share):
+            for slot, columns, occurring, sizes in self._rows(share):
                 episode = slots[first_slot + slot]
-                episode.append(columns, occurring)
+                episode.append(columns, occurring, sizes)
                 progress.done += len(columns["done"])
                 if episode.is_over:
                     progress.total -= self.steps - episode.n_steps  # it may end before its time
@@ -241,7 +241,7 @@ class Rollout:
 
     # --- on the host ----------------------------------------------------------------------------------------
 
-    def _rows(self, record: StepRecord) -> Iterator[tuple[int, Columns, Patterns]]:
+    def _rows(self, record: StepRecord) -> Iterator[tuple[int, Columns, Patterns, Sizes]]:
         """The rows of a chunk, slot by slot. Leaves of the record are (steps, slots, …)."""
         slot_of_row, step_of_row = np.nonzero(record.alive.T)
         place = step_of_row * record.alive.shape[1] + slot_of_row
@@ -280,14 +280,12 @@ class Rollout:
             "residual": flat.residual,
             "method": method,
             "finite": finite,
-            # of which the episode keeps the sums
-            "below_state": below[0],
-            "below_action": below[1],
         }
-        ends = np.searchsorted(slot_of_row, np.arange(record.alive.shape[1]), side="right")
-        for slot, (start, end) in enumerate(itertools.pairwise([0, *ends.tolist()])):
-            if end > start:
-                yield slot, {name: values[start:end] for name, values in columns.items()}, occurring
+        starts = np.flatnonzero(np.diff(slot_of_row, prepend=-1))
+        sizes = patterns.sizes((j_state, j_action), (below[0], below[1]), finite & (method != "fd"), starts)
+        for (start, end), size in zip(itertools.pairwise([*starts, len(slot_of_row)]), sizes, strict=True):
+            own = {name: values[start:end] for name, values in columns.items()}
+            yield int(slot_of_row[start]), own, occurring, size
 
     def _jacobians(
         self, flat: StepRecord, inputs: Callable[[np.ndarray], tuple[PhysicsInput, CtrlJacobian]]

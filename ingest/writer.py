@@ -27,7 +27,7 @@ from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
-ROW_GROUP_ROWS = 10_000  # at most: a one-row look-up reads a whole row group
+ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
 WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
 
 

@@ -177,9 +177,9 @@ def plot(
 
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
     """
-    from jacdb import catalog, figures
+    from jacdb import catalog, figures, output
 
-    figures.check_format(out)
+    output.check_suffix(out, figures.FORMATS)
     with catalog.Dataset(data, where=where) as dataset:
         figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
@@ -196,10 +196,10 @@ def graph(
 
     Example: jacdb graph --env CheetahRun --out cheetah.graphml
     """
-    from jacdb import catalog
+    from jacdb import catalog, output
     from jacdb import graph as graphs
 
-    graphs.check_format(out)
+    output.check_suffix(out, graphs.FORMATS)
     with catalog.Dataset(data, where=where) as dataset:
         found = graphs.causal_graph(dataset, env)
     graphs.save(found, out)

@@ -303,16 +303,6 @@ FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file whose name ends in none of FORMATS, before any work.
-
-    Raises:
-        UsageError: it does.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: give a file name that ends in {', '.join(FORMATS)}")
-
-
 def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
     """A figure by name.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 
+from jacdb import output
 from jacdb.catalog import Dataset, fetch
 from jacdb.errors import UsageError
 
@@ -37,19 +38,9 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
     return graph
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file name that says no format, before any work.
-
-    Raises:
-        UsageError: it does.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: give a file name that ends in {' or '.join(FORMATS)}")
-
-
 def save(graph: nx.DiGraph, path: Path) -> None:
     """Write GraphML, or JSON in networkx's node-link form, as the file's name says."""
-    check_format(path)
+    output.check_suffix(path, FORMATS)
     if path.suffix.lower() == ".graphml":
         nx.write_graphml(graph, path)
     else:

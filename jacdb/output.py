@@ -1,8 +1,10 @@
-"""Tables for people and for programs: the formats of ``--format``."""
+"""Tables for people and for programs: the formats of ``--format`` and of ``--out``."""
 
 import io
 import json
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -21,6 +23,16 @@ def check(form: str) -> None:
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file whose name says none of these formats, before any work.
+
+    Raises:
+        UsageError: it does not end in one of them.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
 
 
 def encode(frame: pl.DataFrame, form: str) -> bytes:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import polars as pl
@@ -58,6 +58,16 @@ h2 {{ margin-top: 2.5rem }}
 """
 
 
+class Picture(NamedTuple):
+    """A figure of the page: where it is, or why there is none."""
+
+    link: str | None
+    missing: str = ""
+
+
+Pictures = dict[str, dict[str, Picture]]  # by environment and figure
+
+
 def facts(dataset: Dataset) -> dict[str, Any]:
     """Everything that the page says, as plain data."""
     found = {env: _of_environment(dataset, env) for env in dataset.environments}
@@ -81,8 +91,8 @@ def summary(facts: dict[str, Any]) -> str:
     return f"Table 1 of the paper: {len(equal)} of {len(there)} environments equal in every cell{missing}"
 
 
-def markdown(facts: dict[str, Any], pictures: dict[str, dict[str, str]] | None = None) -> str:
-    """The page as Markdown. pictures: a link for every figure of every environment."""
+def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:
+    """The page as Markdown."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["percent"] = lambda share: "-" if share is None else f"{100 * share:.1f} %"
     template = environment.from_string(files("jacdb").joinpath("report.md.j2").read_text())
@@ -90,7 +100,7 @@ def markdown(facts: dict[str, Any], pictures: dict[str, dict[str, str]] | None =
     return template.render(**facts, **about) + "\n"
 
 
-def html(facts: dict[str, Any], pictures: dict[str, dict[str, str]]) -> str:
+def html(facts: dict[str, Any], pictures: Pictures) -> str:
     """The same page as HTML. What stands in the dataset is text: no tag of it gets through."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(facts, pictures))
     return PAGE.format(body=body)
@@ -109,20 +119,21 @@ def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda
         raise UsageError(f"nothing to report of {dataset.root}: it has no steps yet")
     found = facts(dataset)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    linked: dict[str, dict[str, str]] = {}
-    embedded: dict[str, dict[str, str]] = {}
+    linked: Pictures = {}
+    embedded: Pictures = {}
     for env in found["environments"]:
         report(env)
         linked[env], embedded[env] = {}, {}
         for name in figures.FIGURES:
             try:
                 picture = _png(figures.draw(dataset, name, env))
-            except UsageError:
-                continue  # the page says that there is nothing to draw
+            except UsageError as error:
+                linked[env][name] = embedded[env][name] = Picture(None, str(error))
+                continue
             link = f"figures/{re.sub(r'[^A-Za-z0-9]', '_', env)}-{name}.png"  # a stranger may have named it
             (folder / link).write_bytes(picture)
-            linked[env][name] = link
-            embedded[env][name] = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+            linked[env][name] = Picture(link)
+            embedded[env][name] = Picture(f"data:image/png;base64,{base64.b64encode(picture).decode()}")
     (folder / "index.html").write_text(html(found, embedded))
     (folder / "report.md").write_text(markdown(found, linked))
     (folder / "facts.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -17,6 +17,8 @@ STATISTICS = (
     "sparsity_histogram",
     "sparsity_timeline",
     "zero_durations",
+    "step_sets",
+    "constraint_sets",
     "step_constraints",
     "sparsity_by_constraint",
     "pattern_switches",

@@ -4,10 +4,12 @@
 --
 -- source_space is 'tangent' (state) or 'action'; share: of the steps in which the edge is there. Edges of one block are
 -- there in exactly the same steps; blocks are numbered by share, from 1, the most lasting first.
-with entries as (
-    select env, pattern_id, 'tangent' as source_space, zero_state as zero, d_state as width, counts from patterns
+with counted as materialized (from patterns),  -- and not three times over
+
+entries as (
+    select env, pattern_id, 'tangent' as source_space, zero_state as zero, d_state as width, counts from counted
     union all
-    select env, pattern_id, 'action' as source_space, zero_action as zero, d_action as width, counts from patterns
+    select env, pattern_id, 'action' as source_space, zero_action as zero, d_action as width, counts from counted
 ),
 
 bits as (
@@ -15,7 +17,7 @@ bits as (
 ),
 
 totals as (
-    select env, sum(counts) as steps from patterns group by env
+    select env, sum(counts) as steps from counted group by env
 ),
 
 there as (

@@ -17,10 +17,12 @@ with entries as (
     where rows.space = 'tangent'
 ),
 
+counted as materialized (from patterns),  -- and not once for each Jacobian
+
 matrices as (
-    select env, 'state' as jacobian, zero_state as zero, d_state as width, counts from patterns
+    select env, 'state' as jacobian, zero_state as zero, d_state as width, counts from counted
     union all
-    select env, 'action' as jacobian, zero_action as zero, d_action as width, counts from patterns
+    select env, 'action' as jacobian, zero_action as zero, d_action as width, counts from counted
 ),
 
 bits as (

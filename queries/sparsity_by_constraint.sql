@@ -4,33 +4,28 @@
 --
 -- Mean sparsity of the steps in which it held, and of all others (null where there are none). A row without a name is of
 -- its whole kind: steps in which any such constraint held; kind 'nothing': steps in which none did.
-with sizes as (
+with sets as materialized (from constraint_sets),
+
+sizes as (
     select env, count(*) filter (where space = 'tangent') as d_state, count(*) filter (where space = 'action') as d_action
     from axes
     group by env
 ),
 
--- few rows from here on: what holds comes in few combinations
-combined as (
-    select env, constraints, count(*) as steps, sum(n_zero_state) as zero_state, sum(n_zero_action) as zero_action
-    from step_constraints
-    group by env, constraints
-),
-
 totals as (
     select env, sum(steps) as steps, sum(zero_state) as zero_state, sum(zero_action) as zero_action
-    from combined
+    from sets
     group by env
 ),
 
 held as (
-    select env, unnest(constraints) as what, steps, zero_state, zero_action from combined
+    select env, unnest(constraints) as what, steps, zero_state, zero_action from sets
     union all
     select env, unnest(list_distinct(list_transform(constraints, lambda c: split_part(c, ':', 1)))) as what,
         steps, zero_state, zero_action
-    from combined
+    from sets
     union all
-    select env, 'nothing' as what, steps, zero_state, zero_action from combined where len(constraints) = 0
+    select env, 'nothing' as what, steps, zero_state, zero_action from sets where len(constraints) = 0
 ),
 
 summed as (

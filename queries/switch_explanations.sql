@@ -6,20 +6,29 @@
 -- same in both. precision: share of the constraint switches at which the pattern switches; recall: share of the pattern
 -- switches at which constraints do. Null where there are none to share.
 with followed as (
-    select env, constraints,
-        lag(constraints) over along as constraints_before,
+    select env, set,
+        lag(set) over along as set_before,
         pattern_id <> lag(pattern_id) over along as pattern_switched,
         step = lag(step) over along + 1 as consecutive
-    from step_constraints
+    from step_sets
     window along as (partition by env, run_id, episode order by step)
 ),
 
 -- few rows from here on
-pairs as (
-    select env, constraints_before, constraints, pattern_switched, count(*) as steps
+counted as (
+    select env, set_before, set, pattern_switched, count(*) as steps
     from followed
     where consecutive
     group by all
+),
+
+sets as materialized (from constraint_sets),
+
+pairs as (
+    select counted.env, before.constraints as constraints_before, after.constraints, pattern_switched, counted.steps
+    from counted
+    inner join sets as before on counted.env = before.env and set_before = before.set
+    inner join sets as after on counted.env = after.env and counted.set = after.set
 ),
 
 kinds as (

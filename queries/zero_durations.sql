@@ -9,33 +9,24 @@
 -- same patterns move together, and are followed together.
 with followed as (
     select env, run_id, episode, step, pattern_id,
-        lag(pattern_id) over along as before,
-        lag(step) over along as step_before
+        lag(step) over along as step_before,
+        if(step = step_before + 1, lag(pattern_id) over along, null) as before
     from steps
-    where method <> 'fd'
+    where finite and method <> 'fd'
     window along as (partition by env, run_id, episode order by step)
 ),
 
 spans as (
-    select env, run_id, episode, min(step) as first_step, max(step) as last_step
+    select env, run_id, episode, min(step) as first_step, max(step) as last_step,
+        max(step) filter (where finite) as last_finite
     from steps
     where method <> 'fd'
     group by env, run_id, episode
 ),
 
--- where the pattern changes, or steps are missing: few rows from here on
+-- where the pattern changes, or is taken up again after steps that do not count: few rows from here on
 changes as (
-    select env, run_id, episode, step as start, pattern_id, step_before
-    from followed
-    where pattern_id is distinct from before or step_before is null or step <> step_before + 1
-),
-
-segments as (
-    select changes.*, spans.first_step, spans.last_step,
-        coalesce(lead(changes.step_before) over along, spans.last_step) as stop
-    from changes
-    inner join spans using (env, run_id, episode)
-    window along as (partition by changes.env, changes.run_id, changes.episode order by changes.start)
+    select * from followed where pattern_id is distinct from before
 ),
 
 entries as (
@@ -67,40 +58,37 @@ kind_bits as (
     inner join entries on kinds.env = entries.env and kinds.jacobian = entries.jacobian
 ),
 
-marked as (
-    select segments.*, kind_bits.jacobian, kind_bits.kind, kind_bits.n_entries, kind_bits.zero,
-        lag(kind_bits.zero) over along is distinct from kind_bits.zero
-        or lag(segments.stop) over along is distinct from segments.start - 1 as begins
-    from segments
-    inner join kind_bits on segments.env = kind_bits.env and segments.pattern_id = kind_bits.pattern_id
-    window along as (
-        partition by segments.env, segments.run_id, segments.episode, kind_bits.jacobian, kind_bits.kind
-        order by segments.start
-    )
+-- which kinds a change of pattern makes zero, or ends the zeros of; where nothing is before, it is all
+turns as (
+    select pairs.env, pairs.before, pairs.pattern_id, after.jacobian, after.kind, after.n_entries, after.zero
+    from (select distinct env, before, pattern_id from changes) as pairs
+    inner join kind_bits as after on pairs.env = after.env and pairs.pattern_id = after.pattern_id
+    left join kind_bits as earlier
+        on pairs.env = earlier.env and pairs.before = earlier.pattern_id and after.kind = earlier.kind
+    where after.zero is distinct from earlier.zero
 ),
 
-numbered as (
-    select *, sum(begins::integer) over (
-        partition by env, run_id, episode, jacobian, kind order by start
-    ) as run
-    from marked
-),
-
+-- a run lasts until its kind turns again
 runs as (
-    select env, jacobian, zero, n_entries, max(stop) - min(start) + 1 as duration
-    from numbered
-    group by env, run_id, episode, jacobian, kind, run, zero, n_entries, first_step, last_step
-    having not (min(start) = first_step and max(stop) = last_step)
+    select changes.env, jacobian, zero, n_entries, first_step, last_step, step as start,
+        coalesce(lead(step_before) over along, last_finite) as stop
+    from changes
+    inner join spans using (env, run_id, episode)
+    inner join turns
+        on changes.env = turns.env and changes.pattern_id = turns.pattern_id
+        and changes.before is not distinct from turns.before
+    window along as (partition by changes.env, run_id, episode, kind order by step)
 )
 
 select
     env,
     jacobian,
     zero,
-    duration::integer as duration,
+    (stop - start + 1)::integer as duration,
     sum(n_entries)::bigint as runs,
-    sum(sum(n_entries * duration)) over same / sum(sum(n_entries)) over same as mean_duration
+    sum(sum(n_entries * (stop - start + 1))) over same / sum(sum(n_entries)) over same as mean_duration
 from runs
+where start > first_step or stop < last_step
 group by env, jacobian, zero, duration
 window same as (partition by env, jacobian, zero)
 order by env, jacobian desc, zero, duration

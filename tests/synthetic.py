@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.episodes import Episode
-from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify
+from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify, sizes
 from jacdb.ingest.writer import RunWriter
 from jacdb.schemas import CONTACT, SWEEP
 
@@ -44,6 +44,7 @@ def episode(
     def where_finite(values: np.ndarray) -> pa.Array:
         return pa.array(values, mask=~finite)
 
+    kept = j_state.astype(dtype), j_action.astype(dtype)
     made = Episode(number)
     made.append(
         {
@@ -53,8 +54,8 @@ def episode(
             "reward": np.ones(steps),
             "done": np.zeros(steps, bool),
             "truncated": last,
-            "j_state": j_state.astype(dtype),
-            "j_action": j_action.astype(dtype),
+            "j_state": kept[0],
+            "j_action": kept[1],
             "pattern_id": where_finite(ids),
             "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
             "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
@@ -65,10 +66,9 @@ def episode(
             "residual": np.zeros(steps),
             "method": np.full(steps, method),
             "finite": finite,
-            "below_state": below(j_state),
-            "below_action": below(j_action),
         },
         patterns,
+        sizes(kept, (below(j_state), below(j_action)), finite & (method != "fd"), np.array([0]))[0],
     )
     return made
 

@@ -105,11 +105,6 @@ def test_what_cannot_be_drawn_is_refused(wrong, said, stepping):
         figures.draw(stepping, **{"name": "histogram", "env": "Walk", **wrong})
 
 
-def test_a_file_name_says_the_format(tmp_path):
-    with pytest.raises(UsageError, match=r"\.png, \.pdf, \.svg"):
-        figures.check_format(tmp_path / "figure.jpg")
-
-
 def test_the_embedding_shows_the_patterns_of_one_episode(stepping):
     figure = figures.embedding(stepping, "Walk")
     above, *panels, _ = figure.axes[:1] + figure.axes[2:] + figure.axes[1:2]

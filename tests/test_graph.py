@@ -47,5 +47,5 @@ def test_files_are_the_graph(opened, tmp_path):
 def test_what_is_no_graph_is_refused(opened, tmp_path):
     with pytest.raises(UsageError, match="no step of it counts"):
         graph.causal_graph(opened, "Broken")
-    with pytest.raises(UsageError, match=r"\.graphml or \.json"):
+    with pytest.raises(UsageError, match=r"\.graphml, \.json"):
         graph.save(graph.causal_graph(opened, "E"), tmp_path / "it.gml")

@@ -45,6 +45,7 @@ def test_the_pages_stand_alone_and_kept_facts_give_the_same_page(written):
     drawn = page.count('src="data:image/png')
     assert 2 * len(figures.FIGURES) - 3 <= drawn <= 2 * len(figures.FIGURES)
     assert all((out / link).is_file() for link in re.findall(r"!\[.*\]\((.*)\)", text))
+    assert "No embedding: " in text and "No heatmap" not in text
     assert "| ReacherHard | 4 | 2 | 3 | 18.75 | 0 | 6 | 0 | 3, 0 | equal |" in text
     kept = json.loads((out / "facts.json").read_text())
     assert report.markdown(kept) == report.markdown(facts)

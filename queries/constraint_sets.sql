@@ -1,0 +1,20 @@
+-- grain: one number of a set of constraints that held together in some step of an environment.
+-- question: what touches, sticks, or is at its limit at the same time, and in how many steps?
+-- columns: env set constraints steps zero_state zero_action
+--
+-- constraints: 'contact:geom1 - geom2' for each pair of geoms that touch, then what `active` names ('joint_limit:knee'),
+-- in alphabetical order: equal lists are equal sets. zero_state and zero_action: zeros of all those steps together.
+-- Names are put together once a set, and not once a step.
+select
+    env,
+    set,
+    list_sort(
+        list_concat(
+            list_transform(any_value(contacts), lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), any_value(active)
+        )
+    ) as constraints,
+    count(*) as steps,
+    sum(n_zero_state)::bigint as zero_state,
+    sum(n_zero_action)::bigint as zero_action
+from step_sets
+group by env, set
