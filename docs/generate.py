@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code and from measurements: cli, tables, environments, reproduction.
+"""Write the pages that are made from the code and from measurements: cli, tables, environments, reproduction, experts.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import typer
 
 from jacdb import queries, report, schemas
@@ -142,7 +143,39 @@ def reproduction() -> str:
     )
 
 
-PAGES = {"cli.md": cli, "tables.md": tables, "environments.md": environments, "reproduction.md": reproduction}
+def experts() -> str:
+    """What the policies in datasets/policies reached, as their own headers say."""
+    noise = json.loads((HERE.parent / "datasets/reference/facts.json").read_text())["environments"]
+    header = ("environment", "status", "return", "of noise", "best known", "steps", "minutes", "device", "command")
+    rows = []
+    for path in sorted((HERE.parent / "datasets/policies").glob("*.safetensors")):
+        with safetensors.safe_open(path, "numpy") as opened:
+            about = json.loads(opened.metadata()["jacdb"])
+        env = about["env"]
+        of_noise = [row for row in noise.get(env, {}).get("returns", []) if row["policy"] == "noise"]
+        cells = [
+            env,
+            about["status"],
+            f"{about['return']['mean']:.0f} ± {about['return']['std']:.0f}",
+            ", ".join(f"{row['mean']:.0f} ± {row['std']:.0f}" for row in of_noise) or "-",
+            "1000" if catalogue()[env].suite == "dm_control" else "-",
+            f"{about['num_timesteps'] / 1e6:.1f} M",
+            f"{about['seconds'] / 60:.0f}",
+            about["device"],
+            f"`{about['command']}`",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    table = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *rows, ""]
+    return "\n".join(["# Experts\n", NOTE, (HERE / "experts.txt").read_text(), *table])
+
+
+PAGES = {
+    "cli.md": cli,
+    "tables.md": tables,
+    "environments.md": environments,
+    "reproduction.md": reproduction,
+    "experts.md": experts,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jacdb.errors import UsageError
+from jacdb.ingest.environments import EnvSpec
 
 
 @runtime_checkable
@@ -36,6 +37,16 @@ class Policy(Protocol):
         ...
 
 
+def check_beta(beta: float) -> None:
+    """Refuse an exponent that no noise has.
+
+    Raises:
+        UsageError: it is negative, above 4, or no number.
+    """
+    if not (math.isfinite(beta) and 0 <= beta <= 4):
+        raise UsageError(f"noise exponent beta={beta}: give one from 0 (white) to 4")
+
+
 @dataclass(frozen=True)
 class NoisePolicy:
     """Coloured Gaussian noise, clipped to [-1, 1], Playground's range of actions.
@@ -51,8 +62,7 @@ class NoisePolicy:
     name: str = "noise"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.beta) and 0 <= self.beta <= 4):
-            raise UsageError(f"noise exponent beta={self.beta}: give one from 0 (white) to 4")
+        check_beta(self.beta)
         if not (math.isfinite(self.scale) and self.scale >= 0):
             raise UsageError(f"noise scale={self.scale}: give a finite number, 0 or more")
 
@@ -85,14 +95,26 @@ class ZeroPolicy:
         return jnp.zeros_like(noise)
 
 
-def make(name: str, *, beta: float = 0.5, scale: float = 1.0) -> Policy:
-    """The policy of that name.
+def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, deterministic: bool = False) -> Policy:
+    """The policy of that name for an environment.
+
+    Args:
+        name: ``noise``, ``zero``, ``expert``, or the path of a policy file.
+        beta: of the noise, of its own or on top of a trained policy.
+        scale: of ``noise``.
+        deterministic: of a trained policy: no noise.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or it is no policy for the environment.
     """
+    if name in ("noise", "zero") and deterministic:
+        raise UsageError(f"deterministic goes with a trained policy, not with {name}")
     if name == "noise":
         return NoisePolicy(beta, scale)
     if name == "zero":
         return ZeroPolicy()
-    raise UsageError(f"unknown policy {name!r}: give noise or zero")
+    from jacdb.ingest import experts
+
+    if name != "expert" and not name.endswith(experts.SUFFIX):
+        raise UsageError(f"unknown policy {name!r}: give noise, zero, expert, or a file (*{experts.SUFFIX})")
+    return experts.find(name, spec, beta=beta, deterministic=deterministic)

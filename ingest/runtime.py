@@ -11,6 +11,8 @@ import jax
 import pyarrow as pa
 from jax.sharding import AxisType, Mesh
 
+from jacdb.errors import UsageError
+
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
 # glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (mallopt(3)), and what they are set to
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1, -8: 1}
@@ -27,6 +29,28 @@ def configure() -> None:
     A compilation folder of the user's own (JAX_COMPILATION_CACHE_DIR) is kept.
     """
     jax.config.update("jax_enable_x64", True)
+    _use_cache_and_cores()
+    _keep_memory()
+
+
+def configure_training(device: str | None) -> bool:
+    """The same for training, in float32 and on the device asked for; says whether that is a GPU.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    if device not in (None, "cpu", "gpu"):
+        raise UsageError(f"device {device!r}: give cpu or gpu")
+    if device:
+        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
+    _use_cache_and_cores()
+    try:
+        return jax.default_backend() == "gpu"
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform asked for is there
+        raise UsageError("device gpu: JAX finds none here; leave out --device, or pip install 'jacdb[cuda]'") from error
+
+
+def _use_cache_and_cores() -> None:
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -34,7 +58,6 @@ def configure() -> None:
     with contextlib.suppress(RuntimeError):  # too late, JAX runs already: it is slower, no more
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", cores)
-    _keep_memory()
 
 
 def _keep_memory() -> None:

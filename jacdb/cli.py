@@ -73,9 +73,10 @@ def envs(form: Form = "table", out: Out = None) -> None:
 @app.command()
 def ingest(
     env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
-    policy: Annotated[str, typer.Option(help="noise or zero.")] = "noise",
+    policy: Annotated[str, typer.Option(help="noise, zero, expert, or a policy file.")] = "noise",
     beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 white, 1 pink.")] = 0.5,
     scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="A trained policy without noise.")] = False,
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
     num_envs: Annotated[
         int | None, typer.Option(help="Episodes stepped side by side; default: what --memory allows, 144 at most.")
@@ -98,7 +99,7 @@ def ingest(
     """
     from jacdb.ingest import environments
 
-    environments.find(env)  # before seconds of imports
+    spec = environments.find(env)  # before seconds of imports
     _require_simulator()
     from rich.console import Console
 
@@ -107,7 +108,7 @@ def ingest(
 
     request = pipeline.Request(
         env=env,
-        policy=policies.make(policy, beta=beta, scale=scale),
+        policy=policies.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic),
         episodes=episodes,
         steps=steps,
         num_envs=num_envs,
@@ -122,6 +123,50 @@ def ingest(
     except KeyboardInterrupt:
         _fail("stopped; finished episodes are kept, the same command goes on from them", 130)
     typer.echo(result.describe(env, data))
+
+
+@app.command()
+def train(
+    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    num_timesteps: Annotated[int | None, typer.Option(help="Environment steps; default: Playground's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of networks, environments and exploration.")] = 0,
+    legs: Annotated[int, typer.Option(help="Parts, after each of which a killed training can go on.")] = 4,
+    small: Annotated[
+        bool | None, typer.Option(help="Smaller batches and value network; default: where there is no GPU.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu; default: a GPU if there is one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Policy file; default: ENV.safetensors.")] = None,
+) -> None:
+    """Train an expert by Brax's PPO with Playground's settings, for `jacdb ingest --policy FILE`.
+
+    The same command once more goes on from the last leg of one that was stopped.
+
+    Example: jacdb train --env CartpoleBalance --num-timesteps 2000000
+    """
+    from jacdb.ingest import environments
+
+    environments.find(env)
+    _require_simulator("brax", "safetensors")
+    from jacdb.ingest import runtime
+
+    on_gpu = runtime.configure_training(device)
+    from jacdb.ingest import training
+
+    wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
+
+    def told(leg: training.Leg, total: int) -> None:
+        left = leg.seconds * (total / leg.steps - 1)
+        typer.echo(
+            f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
+        )
+
+    path = out or Path(f"{env}{training.SUFFIX}")
+    try:
+        network = training.train(wanted, path, told)
+    except KeyboardInterrupt:
+        _fail("stopped; finished legs are kept, the same command goes on from them", 130)
+    reached = network.about["return"]
+    typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
 
 
 @app.command()
@@ -245,17 +290,17 @@ def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> 
         typer.echo(f"only the first {output.TABLE_ROWS} rows: --format csv gives all", err=True)
 
 
-def _require_simulator() -> None:
+def _require_simulator(*more: str) -> None:
     import importlib.util
 
     needed = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "colorednoise", "filelock")
-    for name in needed:
+    for name in (*needed, *more):
         try:
             found = importlib.util.find_spec(name)
         except ImportError:
             found = None
         if found is None:
-            raise UsageError(f"ingest needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")
+            raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")
 
 
 def main() -> None:

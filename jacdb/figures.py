@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from jacdb.catalog import Dataset, fetch, quoted
 from jacdb.errors import UsageError
@@ -106,11 +107,10 @@ def histogram(dataset: Dataset, env: str) -> Figure:
                 label=f"{label}, mean {mean:.2f}",
             )
             axis.axvline(mean, color=colour, linestyle=":")
-        axis.set(
-            xlim=(0, 1), ylim=(0, None), xlabel="share of entries that are zero", ylabel="share of steps", title=env
-        )
+        axis.set(xlim=(0, 1), ylim=(0, None), xlabel="share of entries that are zero", ylabel="share of steps")
+        axis.set_title(env)
         axis.set_xticks(np.arange(11) / 10)
-        axis.legend()
+        figure.legend(loc="outside upper center", ncols=2)  # bars may be anywhere
     return figure
 
 
@@ -249,7 +249,10 @@ def embedding(dataset: Dataset, env: str) -> Figure:
         for column, row in enumerate(shown):
             step = steps["step"][row]
             above.plot(*place[row], "o", markersize=5, markerfacecolor="none", markeredgecolor=ORANGE)
-            above.annotate(str(step), place[row], (3, 3), textcoords="offset points", color=ORANGE, fontsize=6)
+            above.annotate(
+                str(step), place[row], (3, 3), textcoords="offset points", color=ORANGE, fontsize=6,
+                path_effects=[withStroke(linewidth=1.5, foreground="white")],
+            )  # fmt: skip
             panel = figure.add_subplot(grid[1, column])
             bits = [np.array(list(steps[f"zero_{jacobian}"][row]), int) for jacobian in JACOBIANS]
             d_state = math.isqrt(len(bits[0]))

@@ -150,6 +150,16 @@ def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
     return {
         "table1": table1,
         "verdict": verdict(env, table1),
+        "returns": dataset.episodes(env)
+        .group_by("policy")
+        .agg(
+            pl.len().alias("episodes"),
+            pl.col("n_steps").mean().alias("steps"),
+            pl.col("total_reward").mean().alias("mean"),
+            pl.col("total_reward").std().alias("std"),
+        )
+        .sort("policy")
+        .to_dicts(),
         "patterns": dataset.patterns(env)["pattern_id"].n_unique(),
         "mean_sparsity": {
             **dict.fromkeys(figures.JACOBIANS),  # null without a finite step

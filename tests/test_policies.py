@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from jacdb.errors import UsageError
-from jacdb.ingest import policies
+from jacdb.ingest import environments, policies
+
+CARTPOLE = environments.find("CartpoleBalance")
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
@@ -38,4 +40,4 @@ def test_zero_does_nothing():
 @pytest.mark.parametrize("settings", [{"beta": -1.0}, {"beta": np.nan}, {"scale": -0.1}, {"scale": np.inf}])
 def test_impossible_noise_is_refused(settings):
     with pytest.raises(UsageError, match=str(next(iter(settings.values())))):
-        policies.make("noise", **settings)
+        policies.make("noise", CARTPOLE, **settings)

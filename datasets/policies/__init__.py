@@ -1,0 +1,1 @@
+"""Policies that `jacdb train` made, one file an environment; installed as jacdb.experts."""

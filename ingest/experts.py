@@ -1,0 +1,185 @@
+"""Trained policies: the file that carries one, and the policy that acts as it says.
+
+A file is safetensors: numbers and a text header, nothing that runs. Tensors: ``mean`` and ``std`` of observations, then
+``kernel_i`` and ``bias_i`` of each layer. The header's ``jacdb`` is JSON: how it was trained, and what it reached.
+"""
+
+import hashlib
+import importlib.resources
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import colorednoise
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from jaxtyping import Array, Float
+from safetensors.numpy import save_file
+
+from jacdb.errors import UsageError
+from jacdb.ingest.environments import EnvSpec
+from jacdb.ingest.policies import check_beta
+
+MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
+VERSION = 1
+MIN_STD = 1e-3  # Brax's NormalTanhDistribution
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The policy of Brax's PPO: observations standardised, an MLP with swish, a normal distribution through tanh.
+
+    Attributes:
+        mean, std: of observations, (d_observation,).
+        layers: (kernel, bias) of each layer; the last gives mean and scale of each action.
+        about: the header: ``env``, ``obs_key``, ``return``, ``status``, and how it was trained.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    about: dict[str, Any]
+
+    @property
+    def d_action(self) -> int:
+        return self.layers[-1][1].size // 2
+
+    def distribution(self, obs: Any) -> tuple[Float[Array, " d_action"], Float[Array, " d_action"]]:
+        """Mean and standard deviation of the action before tanh."""
+        seen = obs[self.about["obs_key"]] if isinstance(obs, dict) else obs
+        hidden = (jnp.asarray(seen, float) - self.mean) / self.std
+        for kernel, bias in self.layers[:-1]:
+            hidden = jax.nn.swish(hidden @ kernel.astype(float) + bias)
+        kernel, bias = self.layers[-1]
+        loc, scale = jnp.split(hidden @ kernel.astype(float) + bias, 2)
+        return loc, jax.nn.softplus(scale) + MIN_STD
+
+    def save(self, path: Path) -> None:
+        tensors = {"mean": self.mean, "std": self.std}
+        for i, (kernel, bias) in enumerate(self.layers):
+            tensors |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
+        header = {"version": VERSION, **self.about}
+        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, {"jacdb": json.dumps(header)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Network":
+        """Read a policy file.
+
+        Raises:
+            UsageError: it is not there, is no policy of jacdb's, is broken, or not of one piece.
+        """
+        if not path.is_file():
+            raise UsageError(f"no policy file {path}: train one with `jacdb train --env … --out {path}`")
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has {path.stat().st_size:,} bytes, a policy {MAX_BYTES:,} at most: it is none")
+        try:
+            with safetensors.safe_open(path, "numpy") as opened:
+                about = json.loads((opened.metadata() or {})["jacdb"])
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            if about["version"] > VERSION:
+                raise UsageError(f"{path} is of policy version {about['version']}: upgrade with `pip install -U jacdb`")
+            count = len(tensors) // 2 - 1
+            layers = tuple((tensors[f"kernel_{i}"], tensors[f"bias_{i}"]) for i in range(count))
+            network = cls(tensors["mean"], tensors["std"], layers, about)
+            network._check()
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a stranger's file makes of its reader
+            said = str(error).strip().splitlines()
+            reason = f"{type(error).__name__}: {said[0] if said else ''}"
+            raise UsageError(f"{path} is no policy of jacdb's, or broken ({reason}): train one anew") from error
+        return network
+
+    def _check(self) -> None:
+        """That sizes fit each other and numbers are numbers."""
+        if not isinstance(self.about["env"], str) or not isinstance(self.about["obs_key"], str):
+            raise ValueError("env and obs_key must be text")
+        width = self.mean.size
+        for kernel, bias in self.layers:
+            if kernel.shape != (width, bias.size):
+                raise ValueError(f"layers {kernel.shape} after {width} do not fit")
+            width = bias.size
+        if not self.layers or width % 2 or self.std.shape != self.mean.shape != (self.mean.size,):
+            raise ValueError("sizes do not fit")
+        numbers = [self.mean, self.std, *(part for layer in self.layers for part in layer)]
+        if not all(part.dtype.kind == "f" and np.isfinite(part).all() for part in numbers) or (self.std <= 0).any():
+            raise ValueError("numbers are not finite, or a standard deviation is not above 0")
+
+
+@dataclass(frozen=True)
+class ExpertPolicy:
+    """A trained network that samples its actions, its white noise replaced by coloured noise.
+
+    Hollenstein, Martius and Piater 2024 ("Colored Noise in PPO") found beta = 0.5 best for PPO.
+
+    Attributes:
+        network: what was trained.
+        beta: exponent of the noise's power spectral density, 1 / f^beta: 0 white.
+        deterministic: no noise, the distribution's mean.
+        name: ``expert``, or the file's name.
+    """
+
+    network: Network = field(repr=False)
+    beta: float = 0.5
+    deterministic: bool = False
+    name: str = "expert"
+
+    def __post_init__(self) -> None:
+        check_beta(self.beta)
+
+    def settings(self) -> dict[str, Any]:
+        parts = [self.network.mean, self.network.std, *(part for layer in self.network.layers for part in layer)]
+        digest = hashlib.blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in parts), digest_size=8)
+        trained = {key: self.network.about.get(key) for key in ("status", "return", "num_timesteps")}
+        return {
+            "name": self.name,
+            "beta": self.beta,
+            "deterministic": self.deterministic,
+            "network": digest.hexdigest(),
+            **trained,
+        }
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        if self.deterministic:
+            return np.zeros((steps, d_action))
+        rng = np.random.default_rng([seed, episode])
+        return colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng).T[:steps]
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        loc, scale = self.network.distribution(obs)
+        return jnp.tanh(loc + scale * noise)
+
+
+def find(name: str, spec: EnvSpec, **options: Any) -> ExpertPolicy:
+    """The policy for an environment: ``expert`` for the one that comes with jacdb, or a file's path.
+
+    Raises:
+        UsageError: there is none, it is broken, or it is another environment's.
+    """
+    path = Path(name)
+    if name == "expert":
+        path = Path(str(importlib.resources.files("jacdb.experts").joinpath(spec.name + SUFFIX)))
+        if not path.is_file():
+            there = ", ".join(available()) or "none"
+            raise UsageError(
+                f"no expert for {spec.name} comes with jacdb (there are: {there}): train one with"
+                f" `jacdb train --env {spec.name} --out {spec.name}{SUFFIX}`, and give that file as --policy"
+            )
+    network = Network.load(path)
+    if network.about["env"] != spec.name:
+        raise UsageError(f"{path} is a policy for {network.about['env']}, not for {spec.name}")
+    if network.d_action != spec.d_action:
+        raise UsageError(f"{path} gives {network.d_action} actions, {spec.name} takes {spec.d_action}: it is broken")
+    called = re.sub(r"[^A-Za-z0-9_.]", "_", path.stem)[:64]  # it names folders
+    return ExpertPolicy(network, name="expert" if name == "expert" else called, **options)
+
+
+def available() -> list[str]:
+    """The environments whose experts come with jacdb."""
+    folder = importlib.resources.files("jacdb.experts")
+    return sorted(entry.name.removesuffix(SUFFIX) for entry in folder.iterdir() if entry.name.endswith(SUFFIX))

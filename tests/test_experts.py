@@ -1,0 +1,173 @@
+"""Trained policies: the file, what it acts like, and a training that is killed and goes on."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from brax.training.acme.running_statistics import NestedMeanStd, normalize
+from brax.training.agents.ppo import networks as ppo_networks
+from safetensors.numpy import save_file
+
+from jacdb.errors import UsageError
+from jacdb.ingest import environments, experts, policies
+from jacdb.ingest.experts import ExpertPolicy, Network
+from jacdb.ingest.pipeline import Request, ingest
+
+CARTPOLE = environments.find("CartpoleBalance")
+SIZES = (5, 8, 8, 2)  # Cartpole's observation has five numbers
+
+
+@pytest.fixture
+def network() -> Network:
+    rng = np.random.default_rng(0)
+    layers = tuple(
+        (rng.normal(size=(m, n), scale=0.5).astype(np.float32), rng.normal(size=n).astype(np.float32))
+        for m, n in itertools.pairwise(SIZES)
+    )
+    about = {"version": 1, "env": "CartpoleBalance", "obs_key": "state", "status": "partial",
+             "return": {"mean": 1.0, "std": 0.5, "episodes": 2}}  # fmt: skip
+    return Network(rng.normal(size=5).astype(np.float32), rng.random(5).astype(np.float32) + 0.5, layers, about)
+
+
+def test_it_acts_as_brax_does(network):
+    made = ppo_networks.make_ppo_networks(5, 1, normalize, policy_hidden_layer_sizes=(8, 8))
+    policy = {"params": {f"hidden_{i}": {"kernel": k, "bias": b} for i, (k, b) in enumerate(network.layers)}}
+    params = NestedMeanStd(network.mean, network.std), policy, None
+    obs = np.random.default_rng(1).normal(size=(20, 5))
+    mean, _ = ppo_networks.make_inference_fn(made)(params, deterministic=True)(jnp.asarray(obs), jax.random.key(0))
+    ours = jax.vmap(functools.partial(ExpertPolicy(network).act, noise=jnp.zeros(1)))(obs)
+    np.testing.assert_allclose(ours, mean, rtol=1e-5)
+    logits = made.policy_network.apply(params[0], policy, jnp.asarray(obs))
+    scale = made.parametric_action_distribution.create_dist(logits).scale
+    np.testing.assert_allclose(jax.vmap(network.distribution)(obs)[1], scale, rtol=1e-5)
+
+
+def test_a_file_comes_back_as_it_was(network, tmp_path):
+    network.save(tmp_path / "it.safetensors")
+    found = experts.find(str(tmp_path / "it.safetensors"), CARTPOLE, beta=1.0)
+    assert found.network.about == network.about and found.name == "it"
+    for ours, theirs in zip(jax.tree.leaves(network.layers), jax.tree.leaves(found.network.layers), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert found.settings()["network"] == ExpertPolicy(network).settings()["network"]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_its_noise_has_the_spectrum_asked_for(beta, network):
+    """The slope of the log power spectrum is -beta within three standard errors, themselves small."""
+    policy = ExpertPolicy(network, beta)
+    signals = np.concatenate([policy.noise(0, episode, 1024, 10) for episode in range(40)], axis=1)
+    power = (np.abs(np.fft.rfft(signals, axis=0)) ** 2).mean(axis=1)[1:-1]
+    fit, covariance = np.polyfit(np.log(np.fft.rfftfreq(1024)[1:-1]), np.log(power), 1, cov=True)
+    error = np.sqrt(covariance[0, 0])
+    assert error < 0.005 and abs(fit[0] + beta) < 3 * error
+    assert signals.std() == pytest.approx(1, abs=0.05)
+    assert not dataclasses.replace(policy, deterministic=True).noise(0, 0, 10, 2).any()
+
+
+def broken(network: Network) -> dict[str, bytes | dict]:
+    tensors = {"mean": network.mean, "std": network.std}
+    for i, (kernel, bias) in enumerate(network.layers):
+        tensors |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
+    return {
+        "a pickle": pickle.dumps(tensors),
+        "nothing": b"",
+        "a huge header": (2**62).to_bytes(8, "little") + b"{}",
+        "a layer short": {name: t for name, t in tensors.items() if name != "kernel_1"},
+        "sizes that do not fit": {**tensors, "kernel_1": np.ones((3, 8), np.float32)},
+        "no number": {**tensors, "bias_0": np.full(8, np.nan, np.float32)},
+        "no deviation": {**tensors, "std": np.zeros(5, np.float32)},
+        "whole numbers": {**tensors, "mean": np.zeros(5, np.int64)},
+    }
+
+
+def test_a_broken_or_foreign_file_is_one_line(network, tmp_path):
+    path = tmp_path / "it.safetensors"
+    for content in broken(network).values():
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            save_file(content, path, {"jacdb": json.dumps(network.about)})
+        with pytest.raises(UsageError, match=r"it\.safetensors is no policy") as told:
+            experts.find(str(path), CARTPOLE)
+        assert "\n" not in str(told.value)
+    network.save(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UsageError, match="is no policy"):
+        experts.find(str(path), CARTPOLE)
+    save_file({"mean": network.mean}, path)  # of another project
+    with pytest.raises(UsageError, match="is no policy"):
+        experts.find(str(path), CARTPOLE)
+
+
+def test_a_policy_is_for_one_environment(network, tmp_path):
+    network.save(tmp_path / "it.safetensors")
+    with pytest.raises(UsageError, match="a policy for CartpoleBalance, not for CheetahRun"):
+        policies.make(str(tmp_path / "it.safetensors"), environments.find("CheetahRun"))
+    with pytest.raises(UsageError, match="jacdb train --env AlohaHandOver"):
+        policies.make("expert", environments.find("AlohaHandOver"))
+    with pytest.raises(UsageError, match="deterministic"):
+        policies.make("noise", CARTPOLE, deterministic=True)
+    with pytest.raises(UsageError, match="unknown policy 'genius'"):
+        policies.make("genius", CARTPOLE)
+
+
+def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
+    """Rolled out with Jacobians: it holds the pole up, as its file says that it does."""
+    expert = policies.make("expert", CARTPOLE)
+    ingest(Request("CartpoleBalance", expert, episodes=3, steps=200), tmp_path)
+    rows = pl.read_parquet(tmp_path / "episodes/**/*.parquet", hive_partitioning=False)
+    assert (rows["total_reward"] / rows["n_steps"] > 0.9).all() and rows["policy"].unique().to_list() == ["expert"]
+    assert expert.network.about["return"]["mean"] > 900
+    runs = pl.read_parquet(tmp_path / "runs/**/*.parquet", hive_partitioning=False)
+    assert json.loads(runs["policy_config"][0])["beta"] == 0.5
+
+
+# A training of two short legs; the first process leaves behind what it had when the first leg was over.
+TRAINING = """
+import os, shutil, sys
+from pathlib import Path
+from jacdb.ingest import runtime
+runtime.configure_training("cpu")
+from jacdb.ingest import training
+training.EVALUATED = 8
+whole = training.Training.settings
+def tiny(self):
+    less = {"num_envs": 8, "batch_size": 8, "num_minibatches": 2, "unroll_length": 5, "num_updates_per_batch": 2}
+    networks = {"value_hidden_layer_sizes": [8], "policy_hidden_layer_sizes": [8]}
+    return {**whole(self), **less, "episode_length": 20, "num_resets_per_eval": 1, "network_factory": networks}
+training.Training.settings = tiny
+out, *other = map(Path, sys.argv[1:])
+reached = []
+def told(leg, total):
+    reached.append(leg.steps)
+    if other and leg.steps == total // 2:
+        shutil.copy(f"{out}.checkpoint", f"{other[0]}.checkpoint")
+wanted = training.Training("CartpoleBalance", num_timesteps=320, legs=2)
+training.train(wanted, out, told)
+assert reached == ([160, 320] if other else [320]), reached
+training.train(wanted, out, told)  # nothing to do
+assert reached[-1] == 320 and len(reached) < 3
+"""
+
+
+def test_a_training_that_stopped_ends_at_the_same_place(tmp_path):
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    for words in ((one, other), (other,)):
+        subprocess.run([sys.executable, "-c", TRAINING, *words], env={**os.environ, **cache}, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [one.name, other.name]
+    found, again = Network.load(one), Network.load(other)
+    for ours, theirs in zip(jax.tree.leaves(found.layers), jax.tree.leaves(again.layers), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(found.std, again.std) and found.about["curve"] == again.about["curve"]
+    assert found.about["num_timesteps"] == 320 and len(found.about["curve"]) == 2
