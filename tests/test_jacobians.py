@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jacdb.ingest import constraints, jacobians, oracle
+from jacdb.ingest import constraints, jacobians, oracle, runtime
 from jacdb.ingest.jacobians import PhysicsInput
 from jacdb.ingest.oracle import relative
 from jacdb.ingest.patterns import ZERO_THRESHOLD
@@ -71,7 +71,8 @@ def rolled(system, request):
         physics, inputs, observed, qpos, qvel = jax.tree.map(lambda leaf: leaf[some], flat)
 
         if name in BY_AUTODIFF:
-            autodiff = jax.jit(jax.vmap(jacobians.physics_jacobian(loaded, "autodiff")))(inputs).matrix
+            differentiate = jax.vmap(jacobians.physics_jacobian(loaded, "autodiff"))
+            autodiff = runtime.compiled_quickly(differentiate, inputs)(inputs).matrix
         else:
             autodiff = np.full_like(physics.matrix, np.nan)
         singles = [jax.tree.map(lambda leaf, i=i: leaf[i], inputs) for i in range(SAMPLES)]
@@ -168,7 +169,8 @@ def test_a_step_whose_solver_stopped_early_says_so_and_unrolled_covers_it(rolled
     assert not (wrong & ball.converged).any()
     assert (wrong & ~ball.converged).any()
 
-    unrolled = jax.jit(jax.vmap(jacobians.physics_jacobian(system("BallInCup"), "unrolled")))(ball.inputs)
+    differentiate = jax.vmap(jacobians.physics_jacobian(system("BallInCup"), "unrolled"))
+    unrolled = runtime.compiled_quickly(differentiate, ball.inputs)(ball.inputs)
     assert np.all(unrolled.covered)
     assert relative(unrolled.matrix, ball.autodiff).max() < 1e-9
     zeros = [np.abs(j) < ZERO_THRESHOLD for j in (unrolled.matrix, ball.autodiff)]
