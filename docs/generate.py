@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import typer
 
 from jacdb import queries, report, schemas
 from jacdb.ingest.environments import catalogue
+from jacdb.ingest.experts import BEST_RETURN, SUFFIX, Network
 
 HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
@@ -148,17 +148,16 @@ def experts() -> str:
     noise = json.loads((HERE.parent / "datasets/reference/facts.json").read_text())["environments"]
     header = ("environment", "status", "return", "of noise", "best known", "steps", "minutes", "device", "command")
     rows = []
-    for path in sorted((HERE.parent / "datasets/policies").glob("*.safetensors")):
-        with safetensors.safe_open(path, "numpy") as opened:
-            about = json.loads(opened.metadata()["jacdb"])
-        env = about["env"]
+    for path in sorted((HERE.parent / "datasets/policies").glob(f"*{SUFFIX}")):
+        about = Network.load(path).about
+        env, best = about["env"], BEST_RETURN.get(catalogue()[about["env"]].suite)
         of_noise = [row for row in noise.get(env, {}).get("returns", []) if row["policy"] == "noise"]
         cells = [
             env,
             about["status"],
             f"{about['return']['mean']:.0f} ± {about['return']['std']:.0f}",
             ", ".join(f"{row['mean']:.0f} ± {row['std']:.0f}" for row in of_noise) or "-",
-            "1000" if catalogue()[env].suite == "dm_control" else "-",
+            f"{best:.0f}" if best else "-",
             f"{about['num_timesteps'] / 1e6:.1f} M",
             f"{about['seconds'] / 60:.0f}",
             about["device"],

@@ -28,6 +28,21 @@ MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
 VERSION = 1
 MIN_STD = 1e-3  # Brax's NormalTanhDistribution
 SUFFIX = ".safetensors"
+BEST_RETURN = {"dm_control": 1000.0}  # what an episode can give; no bound is known of the other suites
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:
+    """A safetensors file, whole or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, draft, about)
+    draft.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and header of a safetensors file; raises whatever a broken one makes of its reader."""
+    with safetensors.safe_open(path, "numpy") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+        return tensors, opened.metadata() or {}
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class Network:
         for i, (kernel, bias) in enumerate(self.layers):
             tensors |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
         header = {"version": VERSION, **self.about}
-        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, {"jacdb": json.dumps(header)})
+        write_tensors(path, tensors, {"jacdb": json.dumps(header)})
 
     @classmethod
     def load(cls, path: Path) -> "Network":
@@ -78,9 +93,8 @@ class Network:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path} has {path.stat().st_size:,} bytes, a policy {MAX_BYTES:,} at most: it is none")
         try:
-            with safetensors.safe_open(path, "numpy") as opened:
-                about = json.loads((opened.metadata() or {})["jacdb"])
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            tensors, header = read_tensors(path)
+            about = json.loads(header["jacdb"])
             if about["version"] > VERSION:
                 raise UsageError(f"{path} is of policy version {about['version']}: upgrade with `pip install -U jacdb`")
             count = len(tensors) // 2 - 1
@@ -104,7 +118,7 @@ class Network:
             if kernel.shape != (width, bias.size):
                 raise ValueError(f"layers {kernel.shape} after {width} do not fit")
             width = bias.size
-        if not self.layers or width % 2 or self.std.shape != self.mean.shape != (self.mean.size,):
+        if not self.layers or width % 2 or not self.std.shape == self.mean.shape == (self.mean.size,):
             raise ValueError("sizes do not fit")
         numbers = [self.mean, self.std, *(part for layer in self.layers for part in layer)]
         if not all(part.dtype.kind == "f" and np.isfinite(part).all() for part in numbers) or (self.std <= 0).any():

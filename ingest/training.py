@@ -5,12 +5,13 @@ with the networks and observation statistics of the one before, new environments
 number. Legs are the same whether the process that runs them ran the ones before or not.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,27 +21,24 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-from brax.training import types as brax_types
 from brax.training.acme import running_statistics, specs
 from brax.training.agents.ppo import networks as ppo_networks
 from brax.training.agents.ppo import train as ppo
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mujoco_playground import wrapper
 from mujoco_playground.config import dm_control_suite_params, locomotion_params, manipulation_params
-from safetensors.numpy import save_file
 
+from jacdb import output
 from jacdb._version import __version__
 from jacdb.errors import UsageError
 from jacdb.ingest import environments
-from jacdb.ingest.experts import SUFFIX, Network
+from jacdb.ingest.experts import BEST_RETURN, SUFFIX, Network, read_tensors, write_tensors
 
 PARAMS = {
     "dm_control": dm_control_suite_params,
     "locomotion": locomotion_params,
     "manipulation": manipulation_params,
 }
-BEST_RETURN = {"dm_control": 1000.0}  # what an episode can give; no bound is known of the others
 EXPERT = 0.8  # of the best return: below, a policy is partial
 EVALUATED = 128  # episodes
 VERSIONS = ("jax", "mujoco", "mujoco-mjx", "playground", "brax", "numpy")
@@ -109,8 +107,7 @@ def train(training: Training, out: Path, report: Callable[[Leg, int], None] = la
     Raises:
         UsageError: the training can't be so, or the file or checkpoint is of another one.
     """
-    if out.suffix != SUFFIX:
-        raise UsageError(f"--out {out}: give a file name that ends in {SUFFIX}")
+    output.check_suffix(out, [SUFFIX])
     settings = training.settings()
     determining = json.dumps({**dataclasses.asdict(training), "settings": settings}, sort_keys=True)
     if out.exists():
@@ -132,9 +129,7 @@ def train(training: Training, out: Path, report: Callable[[Leg, int], None] = la
         _keep(checkpoint, determining, params, legs)
         report(legs[-1], training.legs * steps)
     network = _network(training, settings, determining, params, legs)
-    draft = out.with_name(out.name + ".tmp")
-    network.save(draft)
-    draft.replace(out)
+    network.save(out)
     checkpoint.unlink()
     return network
 
@@ -148,7 +143,7 @@ def _leg(env: Any, settings: dict[str, Any], training: Training, number: int, pa
     resets = max(1, min(options.pop("num_resets_per_eval"), wanted))
     steps = per_step * resets * -(-wanted // resets)
     options.pop("num_evals")
-    with _AsBraxKnewJax():
+    with _as_brax_knew_jax():
         _, params, metrics = ppo.train(
             env,
             **options,
@@ -164,17 +159,18 @@ def _leg(env: Any, settings: dict[str, Any], training: Training, number: int, pa
     return jax.tree.map(np.asarray, params), steps, metrics
 
 
-class _AsBraxKnewJax:
+@contextlib.contextmanager
+def _as_brax_knew_jax() -> Iterator[None]:
     """Brax 0.14 calls a function that JAX 0.12 no longer has: a tree, once for each device."""
 
-    def __enter__(self) -> None:
-        def replicated(x: Any, devices: Sequence[Any]) -> Any:
-            spread = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
-            return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), spread), x)
+    def replicated(x: Any, devices: Sequence[Any]) -> Any:
+        spread = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
+        return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), spread), x)
 
-        jax.device_put_replicated = replicated
-
-    def __exit__(self, *_: object) -> None:
+    jax.device_put_replicated = replicated
+    try:
+        yield
+    finally:
         del jax.device_put_replicated
 
 
@@ -185,9 +181,7 @@ def _keep(path: Path, determining: str, params: Any, legs: list[Leg]) -> None:
     state = dict(zip(("statistics", "policy", "value"), map(flax.serialization.to_state_dict, params), strict=True))
     flat = flax.traverse_util.flatten_dict(state, sep="/")
     tensors = {name: np.asarray(leaf) for name, leaf in flat.items()}
-    draft = path.with_name(path.name + ".tmp")
-    save_file(tensors, draft, {"determining": determining, "legs": json.dumps(legs)})
-    draft.replace(path)
+    write_tensors(path, tensors, {"determining": determining, "legs": json.dumps(legs)})
 
 
 def _resume(path: Path, determining: str, env: Any) -> tuple[Any, list[Leg]]:
@@ -197,24 +191,21 @@ def _resume(path: Path, determining: str, env: Any) -> tuple[Any, list[Leg]]:
         UsageError: the checkpoint is broken, or another training's.
     """
     try:
-        with safetensors.safe_open(path, "numpy") as opened:
-            about = opened.metadata()
-            flat = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+        flat, about = read_tensors(path)
         legs = [Leg(*leg) for leg in json.loads(about["legs"])]
         state = flax.traverse_util.unflatten_dict(flat, sep="/")
     except Exception as error:
         raise UsageError(f"{path} is broken ({error}): remove it to begin anew") from error
     if about["determining"] != determining:
         raise UsageError(f"{path} is of another training: give another --out, or remove it")
-    like = jax.tree.map(lambda size: specs.Array((size,), jnp.dtype("float32")), _flat_sizes(env.observation_size))
+    sizes = env.observation_size  # a number, or a dictionary of shapes
+    like = jax.tree.map(
+        lambda size: specs.Array((int(np.prod(size)),), jnp.dtype("float32")),
+        sizes,
+        is_leaf=lambda size: not isinstance(size, dict),
+    )
     statistics = flax.serialization.from_state_dict(running_statistics.init_state(like), state["statistics"])
     return (statistics, state["policy"], state["value"]), legs
-
-
-def _flat_sizes(size: brax_types.ObservationSize) -> Any:
-    if isinstance(size, int):
-        return size
-    return {key: part if isinstance(part, int) else int(np.prod(part)) for key, part in size.items()}
 
 
 # --- the policy file --------------------------------------------------------------------------------------------

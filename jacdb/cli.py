@@ -146,7 +146,7 @@ def train(
     from jacdb.ingest import environments
 
     environments.find(env)
-    _require_simulator("brax", "safetensors")
+    _require_simulator()
     from jacdb.ingest import runtime
 
     on_gpu = runtime.configure_training(device)
@@ -290,11 +290,12 @@ def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> 
         typer.echo(f"only the first {output.TABLE_ROWS} rows: --format csv gives all", err=True)
 
 
-def _require_simulator(*more: str) -> None:
+def _require_simulator() -> None:
     import importlib.util
 
-    needed = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "colorednoise", "filelock")
-    for name in (*needed, *more):
+    needed = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "brax", "colorednoise", "filelock",
+              "safetensors")  # fmt: skip
+    for name in needed:
         try:
             found = importlib.util.find_spec(name)
         except ImportError:

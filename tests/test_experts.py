@@ -86,6 +86,7 @@ def broken(network: Network) -> dict[str, bytes | dict]:
         "sizes that do not fit": {**tensors, "kernel_1": np.ones((3, 8), np.float32)},
         "no number": {**tensors, "bias_0": np.full(8, np.nan, np.float32)},
         "no deviation": {**tensors, "std": np.zeros(5, np.float32)},
+        "one deviation for all": {**tensors, "std": np.ones(1, np.float32)},
         "whole numbers": {**tensors, "mean": np.zeros(5, np.int64)},
     }
 
