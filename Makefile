@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test lint bench reference experts lock clean
+.PHONY: help setup demo test lint bench reference sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,16 @@ reference: $(READY)
 	$(BIN)/jacdb report --data reference --out reference/report
 	cp reference/report/facts.json datasets/reference/facts.json
 	$(BIN)/python docs/generate.py
+
+# A few steps of each of nine environments: datasets/sample, for tests, tutorial and README. Two minutes.
+sample: $(READY)
+	rm -rf datasets/sample
+	for env in BallInCup CartpoleBalance FingerSpin FingerTurnEasy ReacherHard; do \
+	  $(BIN)/jacdb ingest --env $$env --episodes 4 --steps 250 --data datasets/sample || exit; done
+	for env in CheetahRun SwimmerSwimmer6 WalkerRun; do \
+	  $(BIN)/jacdb ingest --env $$env --episodes 4 --steps 100 --data datasets/sample || exit; done
+	$(BIN)/jacdb ingest --env PandaPickCube --episodes 4 --steps 40 --data datasets/sample
+	find datasets/sample -name .lock -delete
 
 # Trains what is missing in datasets/policies: minutes each on a GPU; on a CPU give TRAIN="--num-timesteps 10000000".
 experts: $(READY)

@@ -199,6 +199,8 @@ def _usable_root(root: Path | str) -> Path:
         UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
     """
     root = Path(root)
+    if str(root).startswith("hf:"):
+        raise UsageError(f"--data {root}: rows are written into a folder; `jacdb publish` then sends it to the Hub")
     standing = root
     while not standing.exists() and standing != standing.parent:
         standing = standing.parent

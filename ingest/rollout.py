@@ -68,6 +68,7 @@ class Progress(NamedTuple):
     doing: str
     done: int
     total: int
+    unit: str = "steps"
 
 
 @dataclass

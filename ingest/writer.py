@@ -2,7 +2,7 @@
 
 A part is written to a temporary name, synced, and renamed: it exists whole or not at all. One flush writes the
 parts of one number in the order patterns, steps, episodes, so that the presence of ``episodes/…/part-N`` says
-that everything of number N is there. The run's row in ``runs`` comes last of all.
+that everything of number N is there. The run's checksums (:mod:`jacdb.manifest`), then its row in ``runs``, come last.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb import schemas
+from jacdb import manifest, schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
@@ -53,6 +53,7 @@ class RunWriter:
     _next_part: int = field(default=0, init=False)
     _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS), init=False)
     _at_work: list[Future[None]] = field(default_factory=list, init=False)  # parts being written, in order
+    _sums: dict[str, str] = field(default_factory=dict, init=False)  # checksums of the parts that this writer made
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -105,8 +106,15 @@ class RunWriter:
         self._write(schemas.AXES, rows)
 
     def write_run(self, run: dict[str, Any]) -> None:
-        row = {"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}
-        self._write(schemas.RUNS, [row])
+        """The run's row, and before it the checksums of all that the run has."""
+        rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
+        with self._draft(schemas.RUNS, [pa.Table.from_pylist(rows, schemas.RUNS.schema)], 0) as commit:
+            there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
+            own = self._name(self._folder("runs") / "part-00000.parquet")
+            # an earlier writer of the run took its sums with it
+            sums = {name: self._sums.get(name) or manifest.digest(self.root / name) for name in {*there, own}}
+            self._write_manifest(sums)
+            commit()
 
     def add(self, *episodes: Episode) -> None:
         """Take finished episodes; begin to write parts when enough have come together.
@@ -214,7 +222,7 @@ class RunWriter:
     # --- files ----------------------------------------------------------------------------------------------
 
     def _folder(self, table: str) -> Path:
-        return self.root / table / f"env={self.env}" / f"run={self.run_id}"
+        return self.root / manifest.Run(self.env, self.run_id).folder(table)
 
     def _parts(self, table: str) -> list[Path]:
         return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
@@ -227,6 +235,21 @@ class RunWriter:
     def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
         with self._draft(table, [pa.Table.from_pylist(rows, table.schema)], 0) as commit:
             commit()
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _write_manifest(self, sums: dict[str, str]) -> None:
+        final = self.root / manifest.Run(self.env, self.run_id).manifest
+        draft = final.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with draft.open("w", encoding="ascii") as stream:
+                stream.write(manifest.encode(sums))
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(final)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @contextmanager
     def _draft(self, table: schemas.Table, groups: Iterable[pa.Table], part: int) -> Iterator[Callable[[], None]]:
@@ -245,6 +268,7 @@ class RunWriter:
                         parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
                 stream.flush()
                 os.fsync(stream.fileno())
+            self._sums[self._name(final)] = manifest.digest(draft)
 
             def commit() -> None:
                 draft.replace(final)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from jacdb import queries, schemas
 from jacdb.errors import FailureError, UsageError
+from jacdb.location import Folder, locate, quoted
 
 # A condition on steps says nothing of these.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
@@ -30,29 +31,21 @@ class Dataset:
 
         def __getattr__(self, view: str) -> Callable[..., pl.DataFrame]: ...
 
-    def __init__(self, root: Path | str, *, where: str | None = None) -> None:
-        """Open the dataset in a folder.
+    def __init__(self, root: Path | str | Folder, *, where: str | None = None) -> None:
+        """Open the dataset in a folder, or on the Hugging Face Hub.
 
         Args:
-            root: the folder.
+            root: the folder, or ``hf://datasets/OWNER/NAME``, at a branch, tag or commit with ``@REVISION``.
             where: a condition on steps, in SQL; every statistic is then of the steps that meet it.
 
         Raises:
             UsageError: there is no dataset, it is of a newer schema version, or the condition is none.
             FailureError: a file of it can't be read.
         """
-        self.root = Path(root).resolve()
+        self.location = locate(root)
         self._where = where
-        if not self.root.exists():
-            raise UsageError(f"no dataset at {root}: make one with `jacdb ingest --env … --data {root}`")
-        if not self.root.is_dir():
-            raise UsageError(f"{root} is a file: give the folder of a dataset")
-        if "\\" in str(self.root):
-            raise UsageError(f"{root}: DuckDB can't read a path with a backslash; give the folder another name")
-        if not any(self.root.glob(f"axes/{schemas.PARTS}")):
-            raise UsageError(f"no dataset in {root}: make one with `jacdb ingest --env … --data {root}`")
-        check_version(self.root)
-        self._connection = _sandbox(self.root)
+        check_version(self.location.path)
+        self._connection = _sandbox(self.location)
         self._register()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -95,12 +88,12 @@ class Dataset:
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, in order."""
-        return sorted({path.parts[-3].removeprefix("env=") for path in self.root.glob(f"steps/{schemas.PARTS}")})
+        return sorted({part.split("/")[1].removeprefix("env=") for part in self.location.parts("steps")})
 
     def where(self, condition: str) -> "Dataset":
         """The same dataset seen through a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
-        return Dataset(self.root, where=both)
+        return Dataset(self.location, where=both)
 
     def close(self) -> None:
         self._connection.close()
@@ -112,7 +105,7 @@ class Dataset:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<jacdb.Dataset {str(self.root)!r}: {', '.join(self.environments)}>"
+        return f"<jacdb.Dataset {self.location.name!r}: {', '.join(self.environments)}>"
 
     def _refusal(self, name: str) -> str:
         return f"a condition on steps ({self._where}) does not apply to {name}"
@@ -121,14 +114,14 @@ class Dataset:
         create = self._connection.execute
         try:
             for table in schemas.TABLES:
-                if any(self.root.glob(f"{table.name}/{schemas.PARTS}")):
-                    create(f"create view stored_{table.name} as {_over_files(self.root, table)}")
+                if self.location.parts(table.name):
+                    create(f"create view stored_{table.name} as select * from {self.location.scan(table.name)}")
                 else:  # a dataset is readable before its first part is there
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
             for name in queries.VIEWS:
                 create(f"create view {name} as {queries.sql(name)}")
         except duckdb.Error as error:
-            raise FailureError(f"{self.root} can't be read: {_first_line(error)}") from error
+            raise FailureError(f"{self.location.name} can't be read: {_first_line(error)}") from error
         if self._where is not None:
             try:
                 duckdb.SQLExpression(self._where)  # one expression and no more
@@ -201,8 +194,8 @@ def check_version(root: Path) -> None:
             )
 
 
-def _sandbox(root: Path) -> duckdb.DuckDBPyConnection:
-    """A connection in memory that reads below ``root`` and nowhere else."""
+def _sandbox(location: Folder) -> duckdb.DuckDBPyConnection:
+    """A connection in memory that reads a dataset and nothing else."""
     connection = duckdb.connect(
         config={
             "python_enable_replacements": False,
@@ -211,23 +204,8 @@ def _sandbox(root: Path) -> duckdb.DuckDBPyConnection:
             "temp_directory": "",  # what does not fit into memory fails, and spills into nobody's folder
         }
     )
-    # both spellings: DuckDB compares a pattern with the folders before it expands it
-    folders = ", ".join(quoted(f"{spelling}/") for spelling in (root, _glob_literal(root)))
-    connection.execute(f"set allowed_directories = [{folders}]")
-    connection.execute("set enable_external_access = false")
+    location.attach(connection)
     return connection
-
-
-def _over_files(root: Path, table: schemas.Table) -> str:
-    path = quoted(f"{_glob_literal(root)}/{table.name}/{schemas.PARTS}")
-    # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them. By name,
-    # so that a float64 run beside a float32 one keeps its digits.
-    return f"select * from read_parquet({path}, hive_partitioning = false, union_by_name = true)"
-
-
-def _glob_literal(root: Path) -> str:
-    """The folder as a glob pattern that matches it alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in str(root))
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
@@ -243,10 +221,6 @@ def _one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     if kind != duckdb.StatementType.SELECT:
         raise UsageError(f"only SELECT is allowed, this is {kind.name}: a dataset is read and never written to")
     return statements[0].query.strip().rstrip(";")
-
-
-def quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _identifier(name: str) -> str:

@@ -1,5 +1,6 @@
 """The command line: reads words, calls functions that a notebook can call too, prints what they return."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -19,7 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data", envvar="JACDB_DATA", help="Folder of the dataset, or hf://datasets/OWNER/NAME[@REV].", metavar="DIR"
+    ),
+]
+Folder = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
 Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
 Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
 Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
@@ -89,7 +96,7 @@ def ingest(
     dtype: Annotated[str, typer.Option(help="Stored matrix entries: float32 or float64.")] = "float32",
     memory: Annotated[float, typer.Option(help="GiB that matrices of unfinished episodes may take.")] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Insist that there is such a run to go on from.")] = False,
-    data: Data = Path("data"),
+    data: Folder = Path("data"),
 ) -> None:
     """Roll out an environment and write states, actions, Jacobians and contacts.
 
@@ -174,7 +181,7 @@ def query(
     name: Annotated[str, typer.Argument(help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)")],
     env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
     where: Where = None,
-    data: Data = Path("data"),
+    data: Data = "data",
     form: Form = "table",
     out: Out = None,
 ) -> None:
@@ -192,7 +199,7 @@ def query(
 def sql(
     text: Annotated[str, typer.Argument(help="One SELECT.", metavar="SELECT")],
     where: Where = None,
-    data: Data = Path("data"),
+    data: Data = "data",
     form: Form = "table",
     out: Out = None,
 ) -> None:
@@ -216,7 +223,7 @@ def plot(
     run_id: Annotated[str | None, typer.Option(help="timeline: of this run; default: the first.")] = None,
     episode: Annotated[int | None, typer.Option(help="timeline: of this episode; default: the run's first.")] = None,
     where: Where = None,
-    data: Data = Path("data"),
+    data: Data = "data",
 ) -> None:
     """Draw a figure.
 
@@ -235,7 +242,7 @@ def graph(
     env: Annotated[str, typer.Option(help="Of this environment.")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .graphml or .json.", metavar="FILE")],
     where: Where = None,
-    data: Data = Path("data"),
+    data: Data = "data",
 ) -> None:
     """Write the causal graph: which axes of the next state depend on which, and in which share of the steps.
 
@@ -254,7 +261,7 @@ def graph(
 @app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.", metavar="DIR")],
-    data: Data = Path("data"),
+    data: Data = "data",
 ) -> None:
     """Write what a dataset says: Table 1 beside the paper's, all figures, what was excluded, where it comes from.
 
@@ -270,6 +277,61 @@ def report(
     with catalog.Dataset(data) as dataset:
         found = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
     typer.echo(f"{reports.summary(found)}: {out / 'index.html'}")
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
+    data: Data = "data",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Name the commit, as a release.", metavar="vX.Y.Z")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files, sizes and card; send nothing.")] = False,
+) -> None:
+    """Publish a dataset on the Hugging Face Hub, with a card that says what it is.
+
+    Sends what has changed, and goes on where an earlier call stopped. Log in by `hf auth login`, or set HF_TOKEN.
+
+    Example: jacdb publish alice/dynamics --tag v1.0.0
+    """
+    from jacdb import publish as publishing
+
+    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
+    publication = publishing.prepare(data, name, lambda path: None)
+    for run in publication.left_out:
+        typer.echo(f"left out, for it is not finished: run {run.run_id} of {run.env}", err=True)
+    if dry_run:
+        for path, size in sorted(publication.sizes().items()):
+            typer.echo(f"{size:>14,}  {path}")
+        typer.echo(f"{sum(publication.sizes().values()):>14,}  bytes in all\n\n{publication.card}")
+        return
+    typer.echo(publishing.publish(publication, private=private, tag=tag).describe(tag))
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
+    env: Annotated[list[str] | None, typer.Option(help="Only this environment; may be given again.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; default: main.")] = None,
+    data: Folder = Path("data"),
+) -> None:
+    """Fetch a dataset from the Hugging Face Hub, checked against its checksums.
+
+    The same command once more goes on where one stopped, and fetches nothing that is there.
+
+    Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
+    """
+    from rich.console import Console
+
+    from jacdb import pull as pulling
+    from jacdb.progress import Reporter
+
+    try:
+        with Reporter(Console(stderr=True)).shown() as report:
+            pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
+    except KeyboardInterrupt:
+        _fail("stopped; what was fetched is kept, the same command goes on from it", 130)
+    typer.echo(pulled.describe(data))
 
 
 def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:

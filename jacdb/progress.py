@@ -16,7 +16,7 @@ STALL_AFTER = 1800.0  # seconds without a sign of life
 
 
 class Event(Protocol):
-    """What is being done, and how many of how many steps; a total of 0 can't be counted."""
+    """What is being done, and how much of how much of which unit; a total of 0 can't be counted."""
 
     @property
     def doing(self) -> str: ...
@@ -24,6 +24,8 @@ class Event(Protocol):
     def done(self) -> int: ...
     @property
     def total(self) -> int: ...
+    @property
+    def unit(self) -> str: ...
 
 
 class Reporter:
@@ -63,7 +65,7 @@ class Reporter:
     def _detail(self, event: Event, now: float) -> str:
         if not event.total:
             return ""
-        text = f"{event.done:,} of {event.total:,} steps"
+        text = f"{event.done:,} of {event.total:,} {event.unit}"
         elapsed, fresh = now - self._phase_at, event.done - self._phase_done
         if elapsed > 0 and fresh > 0:
             rate = fresh / elapsed

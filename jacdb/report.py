@@ -116,7 +116,7 @@ def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda
         UsageError: the dataset has no steps yet.
     """
     if not dataset.environments:
-        raise UsageError(f"nothing to report of {dataset.root}: it has no steps yet")
+        raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
     found = facts(dataset)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     linked: Pictures = {}

@@ -1,0 +1,150 @@
+"""The Hugging Face Hub as jacdb meets it: names of repositories, what is in one, and its refusals in one line."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from huggingface_hub import HfApi, constants, errors
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
+from tqdm import tqdm
+
+from jacdb import manifest
+from jacdb.errors import FailureError, UsageError
+
+_URL = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+?))?/?")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of a repository: its size in bytes, its SHA-256 where the Hub keeps it (large files), its git hash."""
+
+    size: int
+    sha256: str | None
+    git: str
+
+    def holds(self, file: Path) -> bool:
+        """Whether it has the bytes of a local file."""
+        if file.stat().st_size != self.size:
+            return False
+        if self.sha256:
+            return manifest.digest(file) == self.sha256
+        blob = file.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest() == self.git
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository at one commit.
+
+    Attributes:
+        name: OWNER/NAME.
+        commit: the commit's hash: it stays what it is, whatever is published later.
+        files: what is in it, by path.
+    """
+
+    name: str
+    commit: str
+    files: dict[str, Stored]
+
+    @classmethod
+    def take(cls, name: str, revision: str | None = None) -> Self:
+        """What a dataset repository holds at a branch, tag or commit; by default, now.
+
+        Raises:
+            UsageError: no such repository or revision, or none for this token.
+            FailureError: the Hub can't be reached, or fails.
+        """
+        api = HfApi()
+        with explained(name, revision):
+            commit = api.repo_info(name, repo_type="dataset", revision=revision).sha or ""
+            tree = api.list_repo_tree(name, repo_type="dataset", revision=commit, recursive=True)
+            files = {
+                entry.path: Stored(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+                for entry in tree
+                if isinstance(entry, RepoFile)
+            }
+        return cls(name, commit, files)
+
+
+class Silent(tqdm):
+    """What huggingface_hub reports its progress to, where nothing is to be drawn."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.pop("name", None)
+        super().__init__(*args, **{**options, "disable": True})
+
+
+def check_name(name: str) -> str:
+    """OWNER/NAME, if it can be a repository's.
+
+    Raises:
+        UsageError: it can't.
+    """
+    wrong = f"no repository is called {name!r}: give OWNER/NAME, of letters, digits, '-', '_' and '.'"
+    try:
+        validate_repo_id(name)
+    except errors.HFValidationError:
+        raise UsageError(wrong) from None
+    if name.count("/") != 1:
+        raise UsageError(wrong)
+    return name
+
+
+def parse_url(url: str) -> tuple[str, str | None]:
+    """OWNER/NAME and revision of ``hf://datasets/OWNER/NAME[@REVISION]``.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    found = _URL.fullmatch(url)
+    if not found:
+        raise UsageError(f"{url}: give hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION")
+    return check_name(found["name"]), found["revision"]
+
+
+@contextmanager
+def explained(name: str, revision: str | None = None) -> Iterator[None]:
+    """Say in one line what the Hub refused, and the remedy.
+
+    Raises:
+        UsageError: a wrong name, revision or token.
+        FailureError: no connection, or an error of the Hub.
+    """
+    log_in = "`hf auth login`, or HF_TOKEN"
+    try:
+        yield
+    except errors.RevisionNotFoundError as error:
+        raise UsageError(f"{name} has no revision {revision!r}: give a branch, a tag or a commit of it") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise UsageError("HF_HUB_OFFLINE is set: unset it to reach the Hub") from error
+    except errors.LocalTokenNotFoundError as error:
+        raise UsageError(f"no token: log in with {log_in}") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        if status == 401 and "Invalid credentials" in str(error):
+            raise UsageError(f"the Hub does not know this token: log in again with {log_in}") from error
+        if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
+            raise UsageError(f"the Hub asks who this is: log in with {log_in}") from error
+        if status == 403:
+            raise UsageError(
+                f"this token may not do that to {name}: give one that may write to it ({log_in})"
+            ) from error
+        if isinstance(error, errors.RepositoryNotFoundError):
+            raise UsageError(
+                f"the Hub shows no dataset {name}: check the name; if it is private, log in with {log_in}"
+            ) from error
+        raise FailureError(f"the Hub said no ({status}): {_first_line(error)}") from error
+    except errors.HTTPError as error:  # of the connection
+        raise FailureError(
+            f"can't reach the Hub at {constants.ENDPOINT} ({_first_line(error)}): check the network; the same command"
+            " goes on from what was transferred"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

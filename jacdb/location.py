@@ -1,0 +1,118 @@
+"""Where a dataset's files are: a folder, or a repository on the Hugging Face Hub."""
+
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+
+from jacdb import manifest, schemas
+from jacdb.errors import UsageError
+
+HUB = "hf://"
+
+
+class Folder:
+    """A dataset in a local folder.
+
+    Attributes:
+        name: what a person calls it.
+        path: the folder, absolute.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """
+        Raises:
+            UsageError: there is no dataset.
+        """
+        self.name = str(path)
+        self.path = Path(path).resolve()
+        if not self.path.exists():
+            raise UsageError(f"no dataset at {path}: make one with `jacdb ingest --env … --data {path}`")
+        if not self.path.is_dir():
+            raise UsageError(f"{path} is a file: give the folder of a dataset")
+        if "\\" in str(self.path):
+            raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
+        if not self.parts("axes"):
+            raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
+
+    def parts(self, table: str) -> list[str]:
+        """The parts of a table that are there, as paths below the dataset, in order."""
+        paths = self.path.glob(f"{table}/{schemas.PARTS}")
+        return sorted(path.relative_to(self.path).as_posix() for path in paths)
+
+    def open(self, part: str) -> BinaryIO:
+        """A part, for reading."""
+        return (self.path / part).open("rb")
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read here, and nowhere else."""
+        folders = ", ".join(quoted(f"{folder}/") for folder in self._readable())
+        connection.execute(f"set allowed_directories = [{folders}]")
+        connection.execute("set enable_external_access = false")
+
+    def scan(self, table: str) -> str:
+        """A table's files as a source for DuckDB's FROM."""
+        # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them. By
+        # name, so that a float64 run beside a float32 one keeps its digits.
+        pattern = quoted(f"{_glob_literal(self.path)}/{table}/{schemas.PARTS}")
+        return f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+
+    def _readable(self) -> list[str]:
+        # both spellings: DuckDB compares a pattern with the folders before it expands it
+        return [str(self.path), _glob_literal(self.path)]
+
+
+class Finished(Folder):
+    """A dataset in a local folder, without the runs that are not finished.
+
+    Attributes:
+        runs: those that are.
+        unfinished: those that are not.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """
+        Raises:
+            UsageError: there is no dataset, or no finished run in it.
+        """
+        whole = Folder(path)
+        self.name, self.path = whole.name, whole.path
+        self.runs = manifest.finished(whole.path)
+        begun = {part.run for part in map(manifest.Part.of, whole.parts("axes")) if part}
+        self.unfinished = sorted(begun - {*self.runs})
+        if not self.runs:
+            raise UsageError(f"no run in {path} is finished: the command that began one completes it")
+
+    def parts(self, table: str) -> list[str]:
+        return [path for run in self.runs for path in manifest.read(self.path, run) if path.startswith(f"{table}/")]
+
+    def scan(self, table: str) -> str:
+        files = ", ".join(quoted(_glob_literal(self.path / part)) for part in self.parts(table))
+        return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+
+
+def locate(where: Path | str | Folder) -> Folder:
+    """The dataset in a folder, or at ``hf://datasets/OWNER/NAME[@REVISION]``; one that is located stays as it is.
+
+    Raises:
+        UsageError: there is none.
+        FailureError: the Hub can't be reached.
+    """
+    if isinstance(where, Folder):
+        return where
+    if str(where).startswith("hf:"):
+        from jacdb.remote import RemoteFolder
+
+        return RemoteFolder(re.sub("^hf:/+", HUB, str(where)))  # a Path has lost a slash
+    return Folder(where)
+
+
+def quoted(text: str) -> str:
+    """A string literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _glob_literal(path: Path) -> str:
+    """The folder as a glob pattern that matches it alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
