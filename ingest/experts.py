@@ -7,6 +7,7 @@ A file is safetensors: numbers and a text header, nothing that runs. Tensors: ``
 import hashlib
 import importlib.resources
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from safetensors.numpy import save_file
 from jacdb.errors import UsageError
 from jacdb.ingest.environments import EnvSpec
 from jacdb.ingest.policies import check_beta
+from jacdb.location import HUB
 
 MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
 VERSION = 1
@@ -170,27 +172,45 @@ class ExpertPolicy:
 
 
 def find(name: str, spec: EnvSpec, **options: Any) -> ExpertPolicy:
-    """The policy for an environment: ``expert`` for the one that comes with jacdb, or a file's path.
+    """The policy for an environment.
+
+    Args:
+        name: ``expert``, the one that comes with jacdb, or else is in the dataset on the Hub that JACDB_HUB names; or a
+            file's path; or ``hf://datasets/OWNER/NAME[@REVISION]``, a dataset that has policies.
 
     Raises:
         UsageError: there is none, it is broken, or it is another environment's.
+        FailureError: the Hub can't be reached.
     """
-    path = Path(name)
-    if name == "expert":
-        path = Path(str(importlib.resources.files("jacdb.experts").joinpath(spec.name + SUFFIX)))
-        if not path.is_file():
-            there = ", ".join(available()) or "none"
-            raise UsageError(
-                f"no expert for {spec.name} comes with jacdb (there are: {there}): train one with"
-                f" `jacdb train --env {spec.name} --out {spec.name}{SUFFIX}`, and give that file as --policy"
-            )
+    path = _expert(spec) if name == "expert" else _on_hub(name, spec) if name.startswith(HUB) else Path(name)
     network = Network.load(path)
     if network.about["env"] != spec.name:
         raise UsageError(f"{path} is a policy for {network.about['env']}, not for {spec.name}")
     if network.d_action != spec.d_action:
         raise UsageError(f"{path} gives {network.d_action} actions, {spec.name} takes {spec.d_action}: it is broken")
     called = re.sub(r"[^A-Za-z0-9_.]", "_", path.stem)[:64]  # it names folders
-    return ExpertPolicy(network, name="expert" if name == "expert" else called, **options)
+    is_expert = name == "expert" or name.startswith(HUB)
+    return ExpertPolicy(network, name="expert" if is_expert else called, **options)
+
+
+def _expert(spec: EnvSpec) -> Path:
+    path = Path(str(importlib.resources.files("jacdb.experts").joinpath(spec.name + SUFFIX)))
+    if path.is_file():
+        return path
+    if repository := os.environ.get("JACDB_HUB"):
+        return _on_hub(f"{HUB}datasets/{repository}", spec)
+    there = ", ".join(available()) or "none"
+    raise UsageError(
+        f"no expert for {spec.name} comes with jacdb (there are: {there}): train one with"
+        f" `jacdb train --env {spec.name} --out {spec.name}{SUFFIX}` and give that file as --policy, or set"
+        " JACDB_HUB=OWNER/NAME to a dataset that has it"
+    )
+
+
+def _on_hub(url: str, spec: EnvSpec) -> Path:
+    from jacdb import hub
+
+    return hub.policy(*hub.parse_url(url), spec.name, MAX_BYTES)
 
 
 def available() -> list[str]:

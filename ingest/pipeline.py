@@ -28,9 +28,10 @@ from jacdb.ingest.environments import EnvSpec
 from jacdb.ingest.jacobians import METHODS, Method
 from jacdb.ingest.patterns import ZERO_THRESHOLD
 from jacdb.ingest.policies import NoisePolicy, Policy
-from jacdb.ingest.rollout import Progress, Rollout
+from jacdb.ingest.rollout import Rollout
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.ingest.writer import RunWriter
+from jacdb.progress import Event
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
 # No power of two from 256 up (docs/jacobians.md), and shared evenly by many numbers of cores
@@ -104,7 +105,7 @@ def ingest(
     root: Path | str,
     *,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Event], None] = lambda progress: None,
 ) -> Result:
     """Roll out, differentiate, and write: one run into the dataset at ``root``.
 
@@ -122,7 +123,7 @@ def ingest(
     """
     request = dataclasses.replace(request, method=request.method or environments.find(request.env).method)
     root = _usable_root(root)
-    system = System.load(request.env, lambda doing: report(Progress(doing, 0, 0)))
+    system = System.load(request.env, lambda doing: report(Event(doing)))
     steps = request.steps or int(system.env._config.episode_length)
     num_envs = _envs_in_memory(request, system.spec, steps)
     model = _model_hash(system)
@@ -171,7 +172,7 @@ def _roll_out(
     steps: int,
     num_envs: int,
     writer: RunWriter,
-    report: Callable[[Progress], None],
+    report: Callable[[Event], None],
 ) -> None:
     rollout = Rollout(
         system,
@@ -188,7 +189,7 @@ def _roll_out(
         for episodes in rollout.run():
             writer.add(*episodes)
     finally:  # whatever stopped it, finished episodes are kept
-        report(Progress("writing", 0, 0))
+        report(Event("writing"))
         writer.flush()
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from jacdb.errors import UsageError
 from jacdb.ingest.environments import EnvSpec
+from jacdb.location import HUB
 
 
 @runtime_checkable
@@ -99,7 +100,7 @@ def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, det
     """The policy of that name for an environment.
 
     Args:
-        name: ``noise``, ``zero``, ``expert``, or the path of a policy file.
+        name: ``noise``, ``zero``, ``expert``, the path of a policy file, or a dataset on the Hub that has policies.
         beta: of the noise, of its own or on top of a trained policy.
         scale: of ``noise``.
         deterministic: of a trained policy: no noise.
@@ -115,6 +116,6 @@ def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, det
         return ZeroPolicy()
     from jacdb.ingest import experts
 
-    if name != "expert" and not name.endswith(experts.SUFFIX):
+    if name != "expert" and not name.startswith(HUB) and not name.endswith(experts.SUFFIX):
         raise UsageError(f"unknown policy {name!r}: give noise, zero, expert, or a file (*{experts.SUFFIX})")
     return experts.find(name, spec, beta=beta, deterministic=deterministic)

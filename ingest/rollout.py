@@ -28,6 +28,7 @@ from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
 from jacdb.ingest.policies import Policy
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.progress import Event
 
 RECOMPUTE_BATCH = 16  # steps differentiated again at once; autodiff holds a tangent per axis of each
 # By which methods, in turn, to differentiate the steps that a method does not cover
@@ -62,15 +63,6 @@ class StepRecord(NamedTuple):
     ctrl: CtrlJacobian
 
 
-class Progress(NamedTuple):
-    """What is being done, and how many of the steps asked for are. No total: it can't be counted."""
-
-    doing: str
-    done: int
-    total: int
-    unit: str = "steps"
-
-
 @dataclass
 class _Count:
     total: int
@@ -103,7 +95,7 @@ class Rollout:
     num_envs: int
     tolerance: float = RESIDUAL_TOLERANCE
     dtype: type = np.float32
-    report: Callable[[Progress], None] = field(default=lambda progress: None)
+    report: Callable[[Event], None] = field(default=lambda event: None)
     _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
     _held: tuple = field(default=(), init=False, repr=False)
 
@@ -159,7 +151,7 @@ class Rollout:
         return over
 
     def _report(self, progress: "_Count") -> None:
-        self.report(Progress(f"rolling out {self.system.spec.name}", progress.done, progress.total))
+        self.report(Event(f"rolling out {self.system.spec.name}", progress.done, progress.total))
 
     @functools.cached_property
     def _recorder(self) -> constraints.Recorder:
@@ -174,7 +166,7 @@ class Rollout:
         """The compiled chunk, its slots spread over the devices, and where it wants the state."""
         noise = np.zeros((chunk, self.num_envs, self.system.spec.d_action))
         taken = np.zeros(self.num_envs, int)
-        self.report(Progress(f"compiling {self.system.spec.name}", 0, 0))
+        self.report(Event(f"compiling {self.system.spec.name}"))
         mesh = runtime.mesh(self.num_envs)
         slots, steps_of_slots = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names)
         spread = jax.shard_map(
@@ -230,7 +222,7 @@ class Rollout:
         """For RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
         if method in self._compiled:
             return self._compiled[method]
-        self.report(Progress(f"compiling {method}, for steps whose constraint solver stopped early", 0, 0))
+        self.report(Event(f"compiling {method}, for steps whose constraint solver stopped early"))
         differentiate = jacobians.physics_jacobian(self.system, method)
 
         def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, Array]:
@@ -357,7 +349,7 @@ class _Starts:
 
             return jax.tree.map(leaf, state, batch)
 
-        rollout.report(Progress(f"compiling the reset of {rollout.system.spec.name}", 0, 0))
+        rollout.report(Event(f"compiling the reset of {rollout.system.spec.name}"))
         self._reset, self._put = jax.jit(jax.vmap(reset)), jax.jit(put)
 
     def first_batch(self) -> State:

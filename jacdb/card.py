@@ -5,6 +5,7 @@ Deterministic: the same data makes the same card, so that publishing it again ch
 
 import io
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -26,12 +27,13 @@ class Config(NamedTuple):
     path: str
 
 
-def write(dataset: Dataset, name: str) -> str:
+def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
     """The card, Markdown below YAML.
 
     Args:
         dataset: what is published.
         name: OWNER/NAME, for the lines that load it.
+        policies: paths of the trained policies that are published along with it.
     """
     envs = dataset.environments
     facts = {env: _facts(dataset, env) for env in envs}
@@ -55,7 +57,7 @@ def write(dataset: Dataset, name: str) -> str:
         picture=PICTURE,
         parts=schemas.PARTS,
         schema_version=schemas.SCHEMA_VERSION,
-        paper=report.PAPER,
+        policies=sorted(policies),
     )
 
 

@@ -1,6 +1,7 @@
 """A dataset, opened: DuckDB over its Parquet files, with the views registered. Needs no simulator."""
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -228,4 +229,7 @@ def _identifier(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    text = str(error).strip()
+    # DuckDB tells of an error in Python, of the reader of a remote file, with the whole traceback
+    raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
+    return raised[-1] if raised else text.splitlines()[0]

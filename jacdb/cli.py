@@ -1,5 +1,6 @@
 """The command line: reads words, calls functions that a notebook can call too, prints what they return."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -293,11 +294,15 @@ def publish(
 
     Example: jacdb publish alice/dynamics --tag v1.0.0
     """
+    from rich.console import Console
+
     from jacdb import publish as publishing
+    from jacdb.progress import Reporter
 
     if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
-    publication = publishing.prepare(data, name, lambda path: None)
+    with Reporter(Console(stderr=True)).shown() as report:
+        publication = publishing.prepare(data, name, report)
     for run in publication.left_out:
         typer.echo(f"left out, for it is not finished: run {run.run_id} of {run.env}", err=True)
     if dry_run:
@@ -368,6 +373,7 @@ def _require_simulator() -> None:
 
 def main() -> None:
     """Run the command line. An error is one line on stderr; exit code 2 for wrong use, 1 for failure."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it tells of every retry
     try:
         sys.exit(app(standalone_mode=False))
     except JacdbError as error:

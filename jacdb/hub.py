@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import HfApi, constants, errors, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from jacdb import manifest
 from jacdb.errors import FailureError, UsageError
 
+POLICIES = "policies"  # the folder of a repository that has trained policies
 _URL = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+?))?/?")
 
 
@@ -69,6 +70,24 @@ class Snapshot:
                 if isinstance(entry, RepoFile)
             }
         return cls(name, commit, files)
+
+
+def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
+    """A trained policy out of a dataset repository (``policies/ENV.safetensors``), fetched into the Hub's cache.
+
+    Raises:
+        UsageError: there is no such repository, revision or policy, or the file is larger than a policy can be.
+        FailureError: the Hub can't be reached.
+    """
+    snapshot, path = Snapshot.take(name, revision), f"{POLICIES}/{env}.safetensors"
+    if path not in snapshot.files:
+        there = sorted(found for found in snapshot.files if found.startswith(f"{POLICIES}/"))
+        raise UsageError(f"{name} has no {path}: there are {', '.join(there) or 'no policies'}")
+    if snapshot.files[path].size > max_bytes:
+        raise UsageError(f"{name}: {path} has {snapshot.files[path].size:,} bytes, a policy {max_bytes:,} at most")
+    with explained(name, revision):
+        found = hf_hub_download(name, path, repo_type="dataset", revision=snapshot.commit, tqdm_class=Silent)
+    return Path(found)
 
 
 class Silent(tqdm):

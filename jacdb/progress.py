@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,17 +15,13 @@ PLAIN_EVERY = 10.0  # seconds between plain lines
 STALL_AFTER = 1800.0  # seconds without a sign of life
 
 
-class Event(Protocol):
+class Event(NamedTuple):
     """What is being done, and how much of how much of which unit; a total of 0 can't be counted."""
 
-    @property
-    def doing(self) -> str: ...
-    @property
-    def done(self) -> int: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def unit(self) -> str: ...
+    doing: str
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
 
 
 class Reporter:

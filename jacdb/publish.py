@@ -1,5 +1,7 @@
 """A dataset on its way to the Hugging Face Hub: checked, with its card, and only what has changed."""
 
+import importlib.resources
+import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from jacdb.catalog import Dataset
 from jacdb.errors import FailureError, UsageError
 from jacdb.location import Finished
 from jacdb.manifest import Part, Run
+from jacdb.progress import Event
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,13 @@ class Published:
         return f"{at}: {self.n_files:,} files, {self.n_bytes:,} bytes" if self.n_files else f"{at}: nothing had changed"
 
 
-def prepare(root: Path | str, name: str, report: Callable[[str], None] = lambda path: None) -> Publication:
+def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambda event: None) -> Publication:
     """Check the finished runs of a dataset, and write its card; asks nothing of the Hub.
 
     Args:
         root: the dataset's folder.
         name: OWNER/NAME of the repository.
-        report: called with each file before it is read.
+        report: called with progress.
 
     Raises:
         UsageError: there is no dataset, no finished run, or the name can't be a repository's.
@@ -70,13 +73,26 @@ def prepare(root: Path | str, name: str, report: Callable[[str], None] = lambda 
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = Finished(root)
-    for path, wrong in integrity.check_runs(finished.path, finished.runs, report):
-        raise FailureError(f"{path}: {wrong}; nothing was published")
-    with Dataset(finished) as dataset:
-        text, picture = card.write(dataset, name), card.picture(dataset)
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for run in finished.runs for path in manifest.read(finished.path, run)}
+    checked = itertools.count()
+    for path, wrong in integrity.check_runs(
+        finished.path, finished.runs, lambda path: report(Event("checking", next(checked), len(files), "files"))
+    ):
+        raise FailureError(f"{path}: {wrong}; nothing was published")
+    report(Event("writing the card"))
+    with Dataset(finished) as dataset:
+        policies = _policies(dataset.environments)
+        text, picture = card.write(dataset, name, policies), card.picture(dataset)
+    files |= policies
     return Publication(name, files, text, picture, finished.unfinished)
+
+
+def _policies(envs: list[str]) -> dict[str, Path]:
+    """The experts that come with jacdb for these environments, by their paths in the repository."""
+    folder = Path(str(importlib.resources.files("jacdb.experts")))
+    paths = {f"{hub.POLICIES}/{env}.safetensors": folder / f"{env}.safetensors" for env in envs}
+    return {path: file for path, file in paths.items() if file.is_file()}
 
 
 def publish(publication: Publication, *, private: bool = False, tag: str | None = None) -> Published:

@@ -10,8 +10,9 @@ import difflib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import filelock
 from huggingface_hub import hf_hub_download
@@ -20,21 +21,12 @@ from jacdb import hub, integrity, manifest
 from jacdb.catalog import check_version
 from jacdb.errors import FailureError, UsageError
 from jacdb.manifest import Run
+from jacdb.progress import Event
 
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
 WORKERS = 8  # files fetched at once
 MAX_MANIFEST = 2**26  # bytes
 ORDER = ("axes", "patterns", "steps", "episodes", "runs")  # a run's row comes last, as when it is written
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is being done, and how much of it."""
-
-    doing: str
-    done: int
-    total: int
-    unit: str = "bytes"
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ def pull(
     *,
     envs: list[str] | None = None,
     revision: str | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Event], None] = lambda progress: None,
 ) -> Pulled:
     """Fetch finished runs from a dataset repository into a folder.
 
@@ -85,7 +77,7 @@ def pull(
         if not root.is_dir():
             raise UsageError(f"--data {root} is a file: give a folder")
         check_version(root)
-    report(Progress("asking the Hub", 0, 0))
+    report(Event("asking the Hub"))
     snapshot = hub.Snapshot.take(name, revision)
     runs = _wanted(snapshot, envs)
     with _staging(root, snapshot.commit) as staging:
@@ -142,9 +134,9 @@ class _Fetch:
 
     snapshot: hub.Snapshot
     folder: Path
-    report: Callable[[Progress], None]
+    report: Callable[[Event], None]
     total: int = 0
-    _done: int = 0
+    _got: dict[str, int] = field(default_factory=dict)  # bytes by path
     _stopped: bool = False
 
     def manifest(self, run: Run) -> dict[str, str]:
@@ -194,11 +186,16 @@ class _Fetch:
         fetch, env = self, path.split("/")[1].removeprefix("env=")
 
         class Meter(hub.Silent):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                self.count = int(options.get("initial") or 0)
+
             def update(self, n: float | None = 1) -> None:
                 if fetch._stopped:
                     raise FailureError("stopped")
-                fetch._done += int(n or 0)
-                fetch.report(Progress(f"fetching {env}", fetch._done, fetch.total))
+                self.count += int(n or 0)
+                fetch._got[path] = max(fetch._got.get(path, 0), self.count)  # Xet shows a file twice, here and there
+                fetch.report(Event(f"fetching {env}", sum(fetch._got.values()), fetch.total, "bytes"))
 
         return Meter
 

@@ -112,5 +112,11 @@ class _PinnedFileSystem(HfFileSystem):
     def modified(self, path: str, **_: Any) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(0, datetime.UTC)  # a commit never changes
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> HfFileSystemFile:
-        return HfFileSystemFile(self, path, mode=mode, block_size=READ_AHEAD, cache_type="readahead")
+    def _open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> HfFileSystemFile:
+        return _File(self, path, mode=mode, block_size=READ_AHEAD, cache_type="readahead")
+
+
+class _File(HfFileSystemFile):
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        with hub.explained(self.resolved_path.repo_id):
+            return super()._fetch_range(start, end)

@@ -20,7 +20,9 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One for both pages: the second finds its rows there already."""
-    return tmp_path_factory.mktemp("newcomer")
+    made = tmp_path_factory.mktemp("newcomer")
+    (made / "datasets").symlink_to(ROOT / "datasets")
+    return made
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -30,9 +32,10 @@ def test_generated_pages_are_fresh(name):
 
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, folder):
-    """The jacdb commands in order, then the Python, in one folder, as a newcomer would."""
+    """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
     page = (ROOT / name).read_text()
     environment = {name: value for name, value in os.environ.items() if name != "JACDB_DATA"}
+    environment["HF_TOKEN"] = "hf_newcomer"
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]
     assert len(lines) >= 6
     for line in lines:

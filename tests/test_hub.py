@@ -1,0 +1,384 @@
+"""Against a Hub on loopback, by the real huggingface_hub client: what is published is what is pulled, and read."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import ROOT, call_jacdb, run_jacdb
+from loopback import HUB, is_large
+from synthetic import dataset, episode
+
+import jacdb
+from jacdb import manifest, schemas
+from jacdb.manifest import Part, Run
+from jacdb.pull import pull
+
+SAMPLE = ROOT / "datasets" / "sample"
+ALICE = "hf_alice"
+
+
+def as_alice(*words: object) -> subprocess.CompletedProcess[str]:
+    return call_jacdb(*words, token=ALICE)
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The sample, published."""
+    ran = as_alice("publish", "alice/sample", "--data", SAMPLE, "--tag", "v1.0.0")
+    assert ran.returncode == 0, ran.stderr
+    return "alice/sample"
+
+
+def contents(root) -> dict[str, bytes]:
+    """A dataset's files, by path; locks left out."""
+    files = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def small(root, run_id="run-a", value=1.0):
+    j = np.full((3, 2, 3), value)
+    dataset(root, "E", [episode(0, j[..., :2], j[..., 2:])], run_id)
+    return root
+
+
+def refused(ran, *words: str, code: int = 2) -> None:
+    """It ended with this code, and one line, after those on its progress, that has these words."""
+    *progress, said = ran.stderr.splitlines()
+    assert ran.returncode == code and said.startswith("jacdb: "), ran.stderr
+    assert not any(line.startswith(("jacdb", "Traceback", " ")) for line in progress), ran.stderr
+    for word in words:
+        assert word in said
+
+
+def test_what_is_published_is_what_is_pulled(published, tmp_path):
+    sample = contents(SAMPLE)
+    on_hub = HUB.files(published)
+    assert {path: on_hub[path] for path in sample} == sample
+    beside = {path.split("/")[0] for path in set(on_hub) - set(sample)}
+    assert beside == {".gitattributes", "README.md", "figures", "policies"}
+    assert call_jacdb("pull", published, "--data", tmp_path, token=None).returncode == 0
+    assert contents(tmp_path) == sample
+    again = as_alice("pull", published, "--data", tmp_path)
+    assert "0 runs, 0 bytes" in again.stdout and "9 were there" in again.stdout
+
+
+def test_an_unchanged_publication_makes_no_commit(published):
+    head = HUB.repositories[published].head
+    ran = as_alice("publish", published, "--data", SAMPLE, "--tag", "v1.0.0")
+    assert "nothing had changed" in ran.stdout and HUB.repositories[published].head == head
+
+
+def test_a_pinned_revision_stays_what_it_was(tmp_path):
+    root = small(tmp_path / "data")
+    first = contents(root)
+    assert as_alice("publish", "alice/grows", "--data", root, "--tag", "v1.0.0").returncode == 0
+    commit = HUB.repositories["alice/grows"].head
+    small(root, "run-b")
+    refused(as_alice("publish", "alice/grows", "--data", root, "--tag", "v1.0.0"), "v1.0.0", "next version")
+    assert as_alice("publish", "alice/grows", "--data", root, "--tag", "v1.1.0").returncode == 0
+    for revision in ("v1.0.0", commit):
+        assert as_alice("pull", "alice/grows", "--revision", revision, "--data", tmp_path / revision).returncode == 0
+        assert contents(tmp_path / revision) == first
+        counted = as_alice("sql", "select count(*) from steps", "--format", "csv",
+                          "--data", f"hf://datasets/alice/grows@{revision}")  # fmt: skip
+        assert counted.stdout.split() == ["count_star()", "3"]
+    assert as_alice("pull", "alice/grows", "--data", tmp_path / "v1.0.0").returncode == 0
+    assert contents(tmp_path / "v1.0.0") == contents(root)
+    refused(as_alice("pull", "alice/grows", "--revision", "v9.9.9", "--data", tmp_path / "x"), "'v9.9.9'")
+    small(tmp_path / "other", "run-c")
+    refused(as_alice("publish", "alice/grows", "--data", tmp_path / "other"), "2 runs that this folder lacks", "pull")
+
+
+def test_an_upload_that_was_killed_sends_only_the_rest(tmp_path):
+    for number in range(6):
+        small(tmp_path, f"killed-{number}", value=7.0 + number)
+    HUB.cut_after, HUB.taken = 11, []
+    words = [sys.executable, "-m", "jacdb", "publish", "alice/killed", "--data", str(tmp_path)]
+    killed = subprocess.Popen(words, env={**os.environ, "HF_TOKEN": ALICE}, stderr=subprocess.DEVNULL)
+    while len(HUB.taken) < 11 and killed.poll() is None:
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    sent = set(HUB.taken)
+    assert len(sent) == 11 and "README.md" not in HUB.files("alice/killed")
+    HUB.cut_after, HUB.taken = None, []
+    assert as_alice(*words[3:]).returncode == 0
+    large = [path for path, content in HUB.files("alice/killed").items() if is_large(path, content)]
+    assert sent.isdisjoint(HUB.taken) and len(sent) + len(HUB.taken) == len(large)
+    assert HUB.files("alice/killed").items() >= contents(tmp_path).items()
+
+
+def test_who_may_do_what(published, tmp_path):
+    root = small(tmp_path / "data")
+    assert as_alice("publish", "alice/secret", "--data", root, "--private").returncode == 0
+    secret = ("alice/secret", "--data", tmp_path / "x")
+    refused(call_jacdb("pull", *secret, token=None), "alice/secret", "if it is private, log in")
+    refused(call_jacdb("pull", *secret, token="hf_bob"), "alice/secret", "check the name")
+    refused(call_jacdb("pull", *secret, token="hf_nobodys"), "does not know this token")
+    refused(call_jacdb("publish", "alice/secret", "--data", root, token=None), "log in")
+    refused(call_jacdb("publish", "alice/new", "--data", root, token="hf_alice_reads"), "may not", "write")
+    refused(call_jacdb("publish", "alice/new", "--data", root, token="hf_bob"), "may not", "write")
+    refused(as_alice("publish", published, "--data", SAMPLE, "--private"), "public")
+    assert call_jacdb("pull", *secret, token="hf_alice_reads").returncode == 0
+    assert not list(tmp_path.rglob("*hf_alice*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("publish", "alice"), "'alice'"),
+        (("publish", "alice/x/y"), "'alice/x/y'"),
+        (("publish", "alice/x", "--tag", "1.0"), "v1.0.0"),
+        (("publish", "alice/x", "--data", "nowhere"), "nowhere"),
+        (("pull", "alice/absent"), "alice/absent"),
+        (("pull", "alice/sample", "--env", "Cartpole"), "CartpoleBalance"),
+        (("pull", "alice/sample", "--data", __file__), "is a file"),
+        (("query", "runs", "--data", "hf://alice/sample"), "hf://datasets/OWNER/NAME"),
+        (("query", "runs", "--data", "hf://datasets/alice/sample@v7"), "'v7'"),
+        (("query", "runs", "--data", "hf://datasets/alice/absent"), "alice/absent"),
+        (("ingest", "--env", "CheetahRun", "--data", "hf://datasets/alice/sample"), "jacdb publish"),
+    ],
+)
+def test_wrong_words_get_one_line(published, words, told):
+    refused(as_alice(*words), told)
+
+
+def test_a_lost_network_gets_one_line(tmp_path):
+    words = ("pull", "alice/sample", "--data", str(tmp_path / "x"))
+    refused(run_jacdb(*words, HF_ENDPOINT="http://127.0.0.1:9"), "127.0.0.1:9", code=1)
+
+
+def test_a_broken_dataset_is_not_published(tmp_path):
+    root = small(tmp_path / "data")
+    [steps] = root.glob("steps/*/*/*.parquet")
+    content = bytearray(steps.read_bytes())
+    content[len(content) // 2] ^= 1
+    steps.write_bytes(content)
+    refused(as_alice("publish", "alice/broken", "--data", root), "SHA-256", "nothing was published", code=1)
+    dry = call_jacdb("publish", "alice/dry", "--data", SAMPLE, "--dry-run", token=None)
+    assert dry.returncode == 0 and "license:" in dry.stdout and "steps/env=CheetahRun/" in dry.stdout
+
+
+def test_unfinished_runs_are_left_out(tmp_path):
+    root = small(small(tmp_path / "data"), "run-b")
+    (root / "runs/env=E/run=run-b/part-00000.parquet").unlink()
+    ran = as_alice("publish", "alice/half", "--data", root)
+    assert ran.returncode == 0 and "run-b" in ran.stderr
+    assert not any("run-b" in path for path in HUB.files("alice/half"))
+    assert "run-b" not in HUB.files("alice/half")["README.md"].decode()
+
+
+def test_one_environment_costs_no_more_than_itself(published, tmp_path):
+    before = HUB.sent
+    assert as_alice("pull", published, "--env", "ReacherHard", "--data", tmp_path).returncode == 0
+    got = contents(tmp_path)
+    assert HUB.sent - before == sum(map(len, got.values()))
+    assert {Part.of(path).run.env for path in got if Part.of(path)} == {"ReacherHard"}
+
+
+def test_a_pull_that_was_stopped_goes_on(published, tmp_path):
+    """Stopped after a third of the bytes, by a Ctrl-C that the report raises."""
+
+    def report(event):
+        if event.total and event.done > event.total / 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull(published, tmp_path, report=report)
+    before = HUB.sent
+    assert call_jacdb("pull", published, "--data", tmp_path).returncode == 0
+    assert contents(tmp_path) == contents(SAMPLE)
+    assert HUB.sent - before < 0.9 * sum(map(len, contents(SAMPLE).values()))
+
+
+def _flip(files, sums):
+    path = next(path for path in files if path.startswith("steps/"))
+    files[path] = files[path][:-20] + bytes([files[path][-20] ^ 1]) + files[path][-19:]
+
+
+def _escape(files, sums):
+    files["../../evil.parquet"] = b"x"
+    sums["../../evil.parquet"] = "0" * 64
+
+
+def _foreign(files, sums):
+    _replace(files, sums, "steps", pa.table({"x": [1]}))
+
+
+def _bomb(files, sums):
+    column = pa.repeat(pa.scalar("E"), 2_000_000)
+    schema = schemas.PATTERNS.schema
+    table = pa.table([column.cast(f.type) if f.type == pa.string() else pa.nulls(len(column), f.type) for f in schema],
+                     schema=pa.schema([f.with_nullable(True) for f in schema], schema.metadata))  # fmt: skip
+    _replace(files, sums, "patterns", table, row_group_size=len(table))
+
+
+def _short(files, sums):
+    for path in [path for path in sums if path.startswith("episodes/")]:
+        del sums[path]
+
+
+def _replace(files, sums, table, content, **options):
+    sink = pa.BufferOutputStream()
+    pq.write_table(content, sink, compression="zstd", **options)
+    path = next(path for path in files if path.startswith(f"{table}/"))
+    files[path] = sink.getvalue().to_pybytes()
+    sums[path] = HUB.keep(files[path])
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        (_flip, "not what the run's checksums say"),
+        (_escape, "evil"),
+        (_foreign, "schema version"),
+        (_bomb, "2,000,000 rows"),
+        (_short, "episodes"),
+    ],
+)
+def test_what_comes_from_a_stranger_is_not_trusted(tmp_path, attack, told):
+    files = contents(small(tmp_path / "data"))
+    run = Run("E", "run-a")
+    sums = manifest.decode(files[run.manifest].decode(), run)
+    attack(files, sums)
+    files[run.manifest] = manifest.encode(sums).encode()
+    name = f"alice/stranger{attack.__name__}"
+    as_alice("publish", name, "--data", small(tmp_path / "first"))
+    HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
+    refused(as_alice("pull", name, "--data", tmp_path / "pulled"), told, code=1)
+    placed = [path for path in contents(tmp_path / "pulled") if not path.startswith(".pull/")]
+    assert placed == [] and not list(tmp_path.rglob("evil*"))
+
+
+def test_a_run_that_is_another_is_not_overwritten(tmp_path):
+    assert as_alice("publish", "alice/mine", "--data", small(tmp_path / "mine")).returncode == 0
+    other = small(tmp_path / "other", value=2.0)
+    before = contents(other)
+    refused(as_alice("pull", "alice/mine", "--data", other), "run-a", "another --data")
+    assert {path: content for path, content in contents(other).items() if not path.startswith(".pull/")} == before
+
+
+# --- hf:// ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["global_sparsity", "threshold_sweep", "zero_durations", "runs"])
+def test_a_view_in_place_says_what_it_says_of_a_copy(published, view):
+    there = call_jacdb("query", view, "--data", f"hf://datasets/{published}", "--format", "csv", token=None)
+    here = as_alice("query", view, "--data", SAMPLE, "--format", "csv")
+    assert there.returncode == 0 and sorted(there.stdout.split("\n")) == sorted(here.stdout.split("\n"))
+
+
+def test_a_statistic_in_place_reads_little(tmp_path):
+    """Of matrices as large as PandaPickCube's, 6,000 steps: neither they nor their files are transferred."""
+    rng = np.random.default_rng(0)
+    episodes = []
+    for number in range(6):
+        j = rng.normal(size=(1000, 38, 46)) * (rng.random((38, 46)) > 0.5)
+        episodes.append(episode(number, j[..., :38], j[..., 38:], dtype=np.float32))
+    dataset(tmp_path, "Large", episodes, jacobian=pa.float32())
+    total = sum(map(len, contents(tmp_path).values()))
+    assert as_alice("publish", "alice/large", "--data", tmp_path).returncode == 0
+    before = HUB.sent
+    ran = as_alice("query", "global_sparsity", "--data", "hf://datasets/alice/large", "--format", "json")
+    [row] = json.loads(ran.stdout)
+    with jacdb.open(tmp_path) as local:
+        assert row["zero_state"] == local.global_sparsity()["zero_state"].item()
+    assert total > 20_000_000 and HUB.sent - before < 0.02 * total
+
+
+def test_a_query_in_place_reads_nothing_else(published, tmp_path):
+    other = small(tmp_path / "data")
+    assert as_alice("publish", "alice/other", "--data", other).returncode == 0
+    for path in ("hf://datasets/alice/other/steps/*/*/*.parquet", f"{other}/steps/*/*/*.parquet", "/etc/passwd"):
+        ran = as_alice("sql", f"select * from read_parquet('{path}')", "--data", f"hf://datasets/{published}")
+        refused(ran, "not allowed")
+
+
+def test_a_picture_of_a_remote_dataset(published, tmp_path):
+    out = tmp_path / "a.png"
+    where = ("--env", "FingerSpin", "--data", f"hf://datasets/{published}", "--where", "step < 100")
+    assert as_alice("plot", "heatmap", *where, "--out", out).returncode == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+# --- without jacdb -------------------------------------------------------------------------------------------
+
+
+def test_the_cards_own_code_reads_what_was_published(published, tmp_path):
+    card = HUB.files(published)["README.md"].decode()
+    snippets = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 5
+    for snippet in snippets:
+        said = _python(snippet, tmp_path)
+        assert said.strip(), snippet
+
+
+def test_every_config_loads_by_its_name(published, tmp_path):
+    """With Hugging Face's own `datasets`: as many rows as the files have, and the matrices' numbers."""
+    card = yaml.safe_load(HUB.files(published)["README.md"].decode().split("---")[1])
+    names = [config["config_name"] for config in card["configs"]]
+    code = f"""
+import json
+from datasets import load_dataset
+rows = {{}}
+for name in {names}:
+    found = load_dataset({published!r}, name, split="train")
+    rows[name] = len(found)
+    if name == "PandaPickCube":
+        first = found[0]["j_state"]
+print(json.dumps([rows, first]))"""
+    rows, first = json.loads(_python(code, tmp_path))
+    with jacdb.open(SAMPLE) as local:
+        expected = dict(local.sql("select env, count(*) from steps group by env").fetchall())
+        for table in ("patterns", "episodes", "axes", "runs"):
+            expected[table] = local.sql(f"select count(*) from {table}").fetchall()[0][0]
+        [panda] = local.sql("select j_state from steps where env = 'PandaPickCube' limit 1").fetchall()
+    assert rows == expected and np.array_equal(first, panda[0])
+
+
+def _python(code: str, folder) -> str:
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, timeout=300,
+                         capture_output=True, text=True)  # fmt: skip
+    assert ran.returncode == 0, f"{code}: {ran.stderr}"
+    return ran.stdout
+
+
+def test_a_hub_that_is_lost_in_the_middle_gets_one_line(tmp_path):
+    """The repository's large objects vanish after it was listed: small ones are kept, steps can't be read."""
+    assert as_alice("publish", "alice/lost", "--data", small(tmp_path / "data", value=3.0)).returncode == 0
+    where = ("--data", "hf://datasets/alice/lost")
+    assert as_alice("query", "axes", *where).returncode == 0
+    _, tree = HUB.repositories["alice/lost"].resolve("main")
+    [digest] = [digest for path, digest in tree.items() if path.startswith("steps/")]
+    HUB.gone.add(digest)
+    try:
+        refused(as_alice("query", "global_sparsity", *where), "the Hub said no (404)", code=1)
+    finally:
+        HUB.gone.clear()
+    assert as_alice("query", "global_sparsity", *where).returncode == 0
+
+
+def test_a_policy_from_the_hub(published, tmp_path):
+    code = f"""
+import os
+from jacdb.errors import UsageError
+from jacdb.ingest import environments, experts
+from_hub = experts.find("hf://datasets/{published}", environments.find("CartpoleBalance"))
+assert from_hub.settings() == experts.find("expert", environments.find("CartpoleBalance")).settings()
+for repository in ("", {published!r}):
+    os.environ["JACDB_HUB"] = repository
+    try:
+        experts.find("expert", environments.find("PandaOpenCabinet"))
+    except UsageError as error:
+        print(error)"""
+    without, without_either = _python(code, tmp_path).splitlines()
+    assert "JACDB_HUB=OWNER/NAME" in without and "jacdb train" in without
+    assert f"{published} has no policies/PandaOpenCabinet.safetensors" in without_either
