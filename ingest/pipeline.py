@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,11 +27,13 @@ from jacdb.ingest import axes, environments
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import EnvSpec
 from jacdb.ingest.jacobians import METHODS, Method
+from jacdb.ingest.journal import Journal
 from jacdb.ingest.patterns import ZERO_THRESHOLD
 from jacdb.ingest.policies import NoisePolicy, Policy
 from jacdb.ingest.rollout import Rollout
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.ingest.writer import RunWriter
+from jacdb.manifest import Run
 from jacdb.progress import Event
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
@@ -145,12 +148,15 @@ def ingest(
             if writer.is_finished():
                 return result(was_there=True)
             there = writer.resume()
-            writer.write_axes(axes.describe(system))
             wanted = [number for number in range(request.episodes) if number not in there]
-            if wanted:
-                _roll_out(request, system, wanted, steps, num_envs, writer, report)
-            done = result(was_there=False)
-            writer.write_run(_run_row(request, system, steps, num_envs, model, started, done))
+            _check_space(root, request, system.spec, len(wanted) * steps)
+            settings = {**request.policy.settings(), "episodes": request.episodes, "steps": steps, "num_envs": num_envs}
+            with Journal(root / Run(request.env, run_id).folder("runs"), settings) as journal:
+                writer.write_axes(axes.describe(system))
+                if wanted:
+                    _roll_out(request, system, wanted, steps, num_envs, writer, _both(journal, report))
+                done = result(was_there=False)
+                writer.write_run(_run_row(request, system, steps, num_envs, model, started, done))
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FailureError(
@@ -191,6 +197,29 @@ def _roll_out(
     finally:  # whatever stopped it, finished episodes are kept
         report(Event("writing"))
         writer.flush()
+
+
+def _both(*reports: Callable[[Event], None]) -> Callable[[Event], None]:
+    def report(event: Event) -> None:
+        for one in reports:
+            one(event)
+
+    return report
+
+
+def _check_space(root: Path, request: Request, spec: EnvSpec, rows: int) -> None:
+    """Refuse what the disk can't hold, before hours of work. Matrices hardly compress; the rest is little beside them.
+
+    Raises:
+        UsageError: it can't; nothing was written.
+    """
+    needed = rows * spec.d_state * (spec.d_state + spec.d_action) * np.dtype(request.dtype).itemsize
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise UsageError(
+            f"{rows:,} steps take up to {needed / 2**30:.3g} GiB, {free / 2**30:.3g} are free at {root}: give fewer"
+            " --episodes or --steps, or another --data"
+        )
 
 
 def _usable_root(root: Path | str) -> Path:

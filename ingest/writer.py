@@ -7,8 +7,10 @@ that everything of number N is there. The run's checksums (:mod:`jacdb.manifest`
 
 import concurrent.futures
 import contextlib
+import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb import manifest, schemas
+from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.episodes import Episode
 
@@ -62,10 +64,9 @@ class RunWriter:
         Raises:
             UsageError: another does.
         """
-        folder = self._folder("axes")
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder("axes").mkdir(parents=True, exist_ok=True)
         try:
-            with filelock.FileLock(folder / ".lock", timeout=0):
+            with runs.lock(self.root, manifest.Run(self.env, self.run_id)):
                 yield
         except filelock.Timeout:
             raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
@@ -76,6 +77,9 @@ class RunWriter:
         Returns:
             The episodes that are already there, whole.
         """
+        for table in ("axes", "runs"):
+            for draft in self._folder(table).glob("*.tmp"):
+                draft.unlink()
         tables = ("steps", "patterns", "episodes")
         numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
         committed = numbers["steps"] & numbers["episodes"]
@@ -165,6 +169,8 @@ class RunWriter:
         before: Future[None] | None,
     ) -> None:
         """Write drafts, then wait for the part before: parts come to be in order, or patterns might be missing."""
+        if shutil.disk_usage(self.root).free < sum(episode.nbytes for episode in episodes):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # rather than fill the last of it
         with contextlib.ExitStack() as drafts:
             ready = []
             if new_patterns:

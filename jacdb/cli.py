@@ -178,6 +178,19 @@ def train(
 
 
 @app.command()
+def runs(data: Folder = Path("data"), form: Form = "table", out: Out = None) -> None:
+    """List the runs of a dataset: finished, at work (how far, and how fast), or stopped.
+
+    Example: jacdb runs --data data
+    """
+    import duckdb
+
+    from jacdb import runs as every
+
+    _print(duckdb.from_arrow(every.status(data).to_arrow()), form, out)
+
+
+@app.command()
 def query(
     name: Annotated[str, typer.Argument(help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)")],
     env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,

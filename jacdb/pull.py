@@ -17,7 +17,7 @@ from typing import Any
 import filelock
 from huggingface_hub import hf_hub_download
 
-from jacdb import hub, integrity, manifest
+from jacdb import hub, integrity, manifest, runs
 from jacdb.catalog import check_version
 from jacdb.errors import FailureError, UsageError
 from jacdb.manifest import Run
@@ -79,11 +79,11 @@ def pull(
         check_version(root)
     report(Event("asking the Hub"))
     snapshot = hub.Snapshot.take(name, revision)
-    runs = _wanted(snapshot, envs)
+    wanted = _wanted(snapshot, envs)
     with _staging(root, snapshot.commit) as staging:
         fetch = _Fetch(snapshot, staging, report)
-        sums = {run: fetch.manifest(run) for run in runs}
-        missing = {run: _missing(root, run, sums[run]) for run in runs}
+        sums = {run: fetch.manifest(run) for run in wanted}
+        missing = {run: _missing(root, run, sums[run]) for run in wanted}
         fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
         if (free := shutil.disk_usage(root).free) < fetch.total:
             raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
@@ -91,7 +91,7 @@ def pull(
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
     n_fetched = sum(bool(paths) for paths in missing.values())
-    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(runs) - n_fetched)
+    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched)
 
 
 @contextmanager
@@ -116,16 +116,16 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
-    runs = sorted(run for run in map(Run.of_manifest, snapshot.files) if run)
-    if not runs:
+    found = sorted(run for run in map(Run.of_manifest, snapshot.files) if run)
+    if not found:
         raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
-    there = sorted({run.env for run in runs})
+    there = sorted({run.env for run in found})
     for env in envs or []:
         if env not in there:
             near = difflib.get_close_matches(env, there, n=1, cutoff=0.4)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UsageError(f"{snapshot.name} has no {env!r}: there are {', '.join(there)}{hint}")
-    return [run for run in runs if not envs or run.env in envs]
+    return [run for run in found if not envs or run.env in envs]
 
 
 @dataclass
@@ -219,10 +219,9 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
 
 def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
     """Give a run's checked files their places, the row in `runs` last."""
-    lock = root / run.folder("axes") / ".lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    (root / run.folder("axes")).mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(lock, timeout=0):
+        with runs.lock(root, run):
             for path in sorted(paths, key=lambda path: ORDER.index(path.split("/")[0])):
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 if path.startswith("runs/"):

@@ -118,5 +118,5 @@ class _PinnedFileSystem(HfFileSystem):
 
 class _File(HfFileSystemFile):
     def _fetch_range(self, start: int, end: int) -> bytes:
-        with hub.explained(self.resolved_path.repo_id):
+        with hub.explained(self.path):
             return super()._fetch_range(start, end)
