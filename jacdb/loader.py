@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.errors import UsageError
-from jacdb.steps import SPLITS, Arrays, Group, Rows, check_columns, in_validation, stretches
+from jacdb.steps import SPLITS, Arrays, Group, Rows, check_columns, n_rows, of_split, stretches
 
 if TYPE_CHECKING:
     from jacdb.catalog import Dataset
@@ -60,13 +60,12 @@ class Batches:
         object.__setattr__(self, "_convert", _converter(self.framework, self.device))
         kept = stretches(self.dataset, self.env)
         if self.split is not None:
-            wanted = self.split == "validation"
-            kept = [one for one in kept if in_validation(one.run_id, one.episode, self.validation) == wanted]
-        if not kept:
+            kept = of_split(kept, self.split, self.validation)
+        if kept.is_empty():
             share = f" in split={self.split!r} of validation={self.validation}" if self.split else ""
             raise UsageError(f"no finite row of {self.env}{share}: ingest more episodes, or ask for other rows")
         object.__setattr__(self, "_rows", Rows(self.dataset, self.env, columns, kept, self.dtype))
-        object.__setattr__(self, "n_rows", sum(map(len, kept)))
+        object.__setattr__(self, "n_rows", n_rows(kept))
 
     def __len__(self) -> int:
         return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -66,28 +67,18 @@ def parts(root: Path, env: str) -> list[Part]:
     ]
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Consecutive steps of an episode, ``first`` to ``last``, all of them finite and wanted."""
-
-    run_id: str
-    episode: int
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-
-def stretches(dataset: Dataset, env: str) -> list[Stretch]:
+def stretches(dataset: Dataset, env: str) -> pl.DataFrame:
     """What is left of each episode when only finite steps that meet the dataset's condition count, in order.
+
+    Returns:
+        One row for each stretch of consecutive steps: run_id, episode, first and last step.
 
     Raises:
         UsageError: the dataset has no such environment.
         FailureError: the condition fails as it runs, or a file can't be read.
     """
     dataset.view("steps", env)
-    found = fetch(
+    return fetch(
         dataset.sql(f"""
             with kept as (
                 select run_id, episode, step,
@@ -98,7 +89,18 @@ def stretches(dataset: Dataset, env: str) -> list[Stretch]:
             from kept group by run_id, episode, gap order by run_id, episode, first
         """)
     )
-    return [Stretch(*row) for row in found.iter_rows()]
+
+
+def n_rows(kept: pl.DataFrame) -> int:
+    """Rows in the stretches."""
+    return int((kept["last"] - kept["first"] + 1).sum())
+
+
+def of_split(kept: pl.DataFrame, split: str, share: float) -> pl.DataFrame:
+    """The stretches of the episodes that are in a split, of which validation has so much."""
+    episodes = kept.select("run_id", "episode").unique()
+    chosen = [in_validation(*episode, share) == (split == "validation") for episode in episodes.iter_rows()]
+    return kept.join(episodes.filter(chosen), on=episodes.columns, how="semi", maintain_order="left")
 
 
 def in_validation(run_id: str, episode: int, share: float) -> bool:
@@ -121,11 +123,11 @@ class Group:
 
 @dataclass
 class Rows:
-    """Some columns of an environment's rows: those of the stretches given.
+    """Some columns of an environment's rows, of all stretches or some.
 
     Attributes:
         columns: what to read; names of numeric columns of `steps`.
-        kept: the stretches whose rows are wanted.
+        kept: the stretches whose rows are wanted; see ``stretches``.
         groups: the row groups that there are, by run, part and position.
         shapes: of a row in each column, once one has been read.
         dtypes: of every column, ``dtype`` where it is a float and one is given, else the widest that a part stores.
@@ -134,7 +136,7 @@ class Rows:
     dataset: Dataset
     env: str
     columns: tuple[str, ...]
-    kept: list[Stretch]
+    kept: pl.DataFrame
     dtype: str | None = None
     groups: list[Group] = field(init=False)
     dtypes: dict[str, np.dtype] = field(init=False)
@@ -212,18 +214,13 @@ def check_columns(columns: tuple[str, ...]) -> None:
         raise UsageError(f"no column is asked for: {there}")
 
 
-def _bounds(kept: list[Stretch]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _bounds(kept: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of each run, the first and the last keys of its stretches, in order."""
-    by_run: dict[str, list[Stretch]] = {}
-    for stretch in kept:
-        by_run.setdefault(stretch.run_id, []).append(stretch)
-    return {
-        run_id: tuple(
-            _key(np.array([s.episode for s in some]), np.array([getattr(s, end) for s in some]))
-            for end in ("first", "last")
-        )
-        for run_id, some in by_run.items()
-    }
+    ends = {}
+    for (run_id,), of in kept.group_by("run_id"):
+        episode = of["episode"].to_numpy()
+        ends[str(run_id)] = tuple(np.sort(_key(episode, of[end].to_numpy())) for end in ("first", "last"))
+    return ends
 
 
 def _key(episode: np.ndarray, step: np.ndarray) -> np.ndarray:
