@@ -182,6 +182,21 @@ class Rows:
             table = table.filter(pa.array(wanted))
         return {name: self._array(group, name, table[name]) for name in self.columns}
 
+    def in_order(self) -> Iterator[tuple[str, Arrays]]:
+        """All rows as they are stored, a row group at a time, with the run that they are of.
+
+        Raises:
+            FailureError: a file can't be read, or there are not the rows that there were.
+        """
+        missing = n_rows(self.kept)
+        for group in self.groups:
+            wanted = self.wanted(group)
+            missing -= int(wanted.sum())
+            if wanted.any():
+                yield group.part.run_id, self.read(group, wanted)
+        if missing:
+            raise FailureError(f"{missing} rows of {self.env} are gone: the dataset changed meanwhile; try again")
+
     def _array(self, group: Group, name: str, column: pa.ChunkedArray) -> np.ndarray:
         try:
             values = _dense(column)
