@@ -4,8 +4,9 @@
     python benchmarks/loader.py --data DIR [--env E] [--rows N …] [--turns N] [--buffer-mib M] [--out FILE.json]
 
 The ingested episodes are repeated, with episode numbers of their own, until there are so many rows. All ways take turns
-in one process; what is told is the median, and its ratio to the faster of the two ways of Arrow. Memory is how much the
-peak of a process of its own has grown by a shuffled pass (on Linux).
+in one process; what is told is the median, and its ratio to the faster of the two ways of Arrow, in time and
+in what all threads together computed. Memory is how much the peak of a process of its own has grown by a shuffled pass
+(on Linux).
 """
 
 import argparse
@@ -62,15 +63,18 @@ def compare(root: Path, env: str, turns: int, buffer_mib: float) -> dict[str, di
     ask = ways(root, env, buffer_mib)
     with jacdb.open(root) as dataset:
         nbytes = through(dataset.batches(env))
-    seconds: dict[str, list[float]] = {name: [] for name in ask}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ask}
     for _ in range(turns):
         for name, run in ask.items():
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - started)
-    median = {name: statistics.median(taken) for name, taken in seconds.items()}
-    fastest = min(taken for name, taken in median.items() if name.startswith("Arrow"))
-    return {name: {"mb_per_s": nbytes / taken / 1e6, "ratio": fastest / taken} for name, taken in median.items()}
+            seconds[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    median = {name: [statistics.median(of) for of in zip(*taken, strict=True)] for name, taken in seconds.items()}
+    wall, cpu = (min(median[name][i] for name in median if name.startswith("Arrow")) for i in (0, 1))
+    return {
+        name: {"mb_per_s": nbytes / taken / 1e6, "ratio": wall / taken, "cpu_ratio": cpu / computed}
+        for name, (taken, computed) in median.items()
+    }
 
 
 def memory(root: Path, env: str, buffer_mib: float) -> dict[str, float]:
@@ -111,9 +115,9 @@ def main() -> None:
             root = Path(scratch) / str(rows)
             repeat(alone, root, rows)
             of = found[rows] = compare(root, arguments.env, arguments.turns, arguments.buffer_mib)
-            print(f"{rows:,} rows of {arguments.env}{'':<12}MB/s    ratio")
+            print(f"{rows:,} rows of {arguments.env}{'':<12}MB/s    ratio      CPU")
             for name, told in of.items():
-                print(f"{name:<28}{told['mb_per_s']:>10.0f}{told['ratio']:>9.2f}", flush=True)
+                print(f"{name:<28}{told['mb_per_s']:>10.0f}{told['ratio']:>9.2f}{told['cpu_ratio']:>9.2f}", flush=True)
             command = [sys.executable, __file__, "--memory", "--data", str(root), "--env", arguments.env,
                        "--buffer-mib", str(arguments.buffer_mib)]  # fmt: skip
             of["memory"] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)

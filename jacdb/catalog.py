@@ -145,7 +145,7 @@ class Dataset:
                 float64. JAX makes float32 of float64 unless ``jax_enable_x64`` is set.
             drop_last: leave out a last batch that is not full.
             buffer_mib: MiB of rows to shuffle at once, of one row group at least. The next buffer is made while one is
-                used: memory is about three times as much.
+                used: memory is twice as much, kept for the next pass, and some row groups on their way.
 
         Raises:
             UsageError: a word or number can't be right, the framework is not installed, or there is no such row.

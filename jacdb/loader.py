@@ -7,9 +7,8 @@ more thread, a buffer ahead of who trains, and handed out in batches.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
 FRAMEWORKS = ("numpy", "jax", "torch")
+Wanted = tuple[Group, np.ndarray]  # a row group, and which of its rows
 READERS = min(pa.cpu_count(), 8)  # row groups decoded at once; each takes its memory
 
 
@@ -37,7 +37,7 @@ class Batches:
 
     dataset: "Dataset"
     env: str
-    columns: tuple[str, ...] = COLUMNS
+    columns: Sequence[str] = COLUMNS
     batch_size: int = 256
     shuffle: bool = False
     seed: int = 0
@@ -51,12 +51,12 @@ class Batches:
     n_rows: int = field(init=False)
     _rows: Rows = field(init=False, repr=False)
     _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
+    _spare: "list[_Buffer]" = field(init=False, repr=False, default_factory=list)  # of passes that are over
 
     def __post_init__(self) -> None:
-        columns = (self.columns,) if isinstance(self.columns, str) else tuple(self.columns)
+        columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
         check_columns(columns)
         self._check()
-        object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "_convert", _converter(self.framework, self.device))
         kept = stretches(self.dataset, self.env)
         if self.split is not None:
@@ -72,7 +72,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         stop = threading.Event()
-        chunks = self._chunks(stop)
+        buffers = [self._spare.pop() if self._spare else _Buffer(self._rows) for _ in range(2)]
+        chunks = self._chunks(buffers, stop)
         ahead = ThreadPoolExecutor(1, "jacdb-buffer")
         try:
             for batch in _cut(_one_ahead(ahead, chunks), self.batch_size, self.drop_last):
@@ -81,6 +82,7 @@ class Batches:
             stop.set()
             ahead.shutdown(cancel_futures=True)
             chunks.close()
+            self._spare.extend(buffers)
 
     def _check(self) -> None:
         if self.batch_size < 1:
@@ -96,54 +98,66 @@ class Batches:
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _chunks(self, stop: threading.Event) -> Iterator[Arrays]:
+    def _chunks(self, buffers: "list[_Buffer]", stop: threading.Event) -> Generator[Arrays]:
         """Rows in the order of the pass, many at a time: a row group, or a shuffled buffer."""
         if not self.shuffle:
-            return _in_order(self._rows, stop)
-        return _shuffled(self._rows, self.buffer_mib * 2**20, np.random.default_rng(self.seed), stop)
+            return _decoded(self._rows, _wanted(self._rows, self._rows.groups), stop)
+        order = np.random.default_rng(self.seed)
+        return _shuffled(self._rows, buffers, self.buffer_mib * 2**20, order, stop)
 
 
-def _in_order(rows: Rows, stop: threading.Event) -> Iterator[Arrays]:
-    """Row groups as they are stored, some ahead."""
-    with _readers() as readers:
-        waiting: deque[Future[Arrays]] = deque()
-        for group in rows.groups:
-            if stop.is_set():
-                return
-            wanted = rows.wanted(group)
-            if wanted.any():
-                waiting.append(readers.submit(rows.read, group, wanted))
+def _wanted(rows: Rows, groups: Iterable[Group]) -> Iterator[Wanted]:
+    """The row groups of which a row is wanted, and which are."""
+    for group in groups:
+        wanted = rows.wanted(group)
+        if wanted.any():
+            yield group, wanted
+
+
+def _decoded(rows: Rows, groups: Iterable[Wanted], stop: threading.Event) -> Generator[Arrays]:
+    """The rows of row groups, in their order, read side by side and some ahead."""
+    readers = ThreadPoolExecutor(READERS, "jacdb-reader")
+    waiting: deque[Future[Arrays]] = deque()
+    try:
+        for group, wanted in groups:
+            waiting.append(readers.submit(rows.read, group, wanted))
             if len(waiting) > READERS:
                 yield waiting.popleft().result()
+            if stop.is_set():
+                return
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        readers.shutdown(cancel_futures=True)  # waits for those at work
 
 
-def _shuffled(rows: Rows, most: float, order: np.random.Generator, stop: threading.Event) -> Iterator[Arrays]:
-    """Buffers of so many bytes, of a row group at least, each with its rows permuted.
+def _shuffled(
+    rows: Rows, buffers: "list[_Buffer]", most: float, order: np.random.Generator, stop: threading.Event
+) -> Generator[Arrays]:
+    """So many bytes of rows at a time, of one row group at least, permuted.
 
-    A row group's rows go to their places as soon as it is decoded, so that memory holds each row about once. There are
-    two buffers, used in turns: fresh memory costs more than decoding into it. One is good until the next but one.
+    Rows go to their places as soon as they are decoded, so that memory holds each about once. Buffers are used in
+    turns: with two, what is in one is good until the next but one is asked for.
     """
-    turns = itertools.cycle([_Buffer(rows), _Buffer(rows)])
-    with _readers() as readers:
-        for buffer, groups in zip(turns, _filling(rows, most, order), strict=False):
-            places = order.permutation(sum(int(wanted.sum()) for _, wanted in groups))
-            buffer.make_room(groups[0][0], len(places), most)
-            scattered, at = [], 0
-            for group, wanted in groups:
-                here = places[at : at + int(wanted.sum())]
-                scattered.append(readers.submit(buffer.scatter, group, wanted, here))
-                at += len(here)
-            for one in scattered:
-                one.result()
+    groups = [rows.groups[i] for i in order.permutation(len(rows.groups))]
+    fillings, ahead = itertools.tee(_fillings(rows, groups, most))
+    decoded = _decoded(rows, itertools.chain.from_iterable(ahead), stop)
+    try:
+        for filling, buffer in zip(fillings, itertools.cycle(buffers), strict=False):
+            counts = [int(wanted.sum()) for _, wanted in filling]
+            places = order.permutation(sum(counts))
+            buffer.make_room(filling[0][0], len(places), most)
+            for here in np.split(places, np.cumsum(counts)[:-1]):
                 if stop.is_set():
                     return
+                buffer.scatter(next(decoded), here)
             yield buffer.first(len(places))
+    finally:
+        decoded.close()
 
 
 class _Buffer:
-    """Room for rows, taken once: each row of a column flat."""
+    """Room for rows, each row of a column flat. It is kept from pass to pass: fresh memory costs more than a copy."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -157,40 +171,27 @@ class _Buffer:
         kinds = self._rows.dtypes
         self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
 
-    def scatter(self, group: Group, wanted: np.ndarray, places: np.ndarray) -> None:
-        for name, values in self._rows.read(group, wanted).items():
-            self._flat[name][places] = values.reshape(len(values), -1)
+    def scatter(self, values: Arrays, places: np.ndarray) -> None:
+        for name, flat in self._flat.items():
+            flat[places] = values[name].reshape(len(places), -1)
 
     def first(self, n_rows: int) -> Arrays:
         return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
 
 
-def _filling(rows: Rows, most: float, order: np.random.Generator) -> Iterator[list[tuple[Group, np.ndarray]]]:
-    """Row groups in random order, as many at a time as a buffer holds, with which of their rows are wanted."""
-    some: list[tuple[Group, np.ndarray]] = []
+def _fillings(rows: Rows, groups: Iterable[Group], most: float) -> Iterator[list[Wanted]]:
+    """Row groups, as many at a time as a buffer of so many bytes holds."""
+    some: list[Wanted] = []
     size = 0.0
-    for i in order.permutation(len(rows.groups)):
-        group = rows.groups[i]
-        wanted = rows.wanted(group)
+    for group, wanted in _wanted(rows, groups):
         nbytes = rows.row_bytes(group) * int(wanted.sum())
         if some and size + nbytes > most:
             yield some
             some, size = [], 0.0
-        if nbytes:
-            some.append((group, wanted))
-            size += nbytes
+        some.append((group, wanted))
+        size += nbytes
     if some:
         yield some
-
-
-@contextmanager
-def _readers() -> Iterator[ThreadPoolExecutor]:
-    """Threads that decode row groups; who leaves early waits only for those at work."""
-    readers = ThreadPoolExecutor(READERS, "jacdb-reader")
-    try:
-        yield readers
-    finally:
-        readers.shutdown(cancel_futures=True)
 
 
 def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Arrays]) -> Iterator[Arrays]:

@@ -99,7 +99,7 @@ def n_rows(kept: pl.DataFrame) -> int:
 def of_split(kept: pl.DataFrame, split: str, share: float) -> pl.DataFrame:
     """The stretches of the episodes that are in a split, of which validation has so much."""
     episodes = kept.select("run_id", "episode").unique()
-    chosen = [in_validation(*episode, share) == (split == "validation") for episode in episodes.iter_rows()]
+    chosen = [in_validation(run_id, n, share) == (split == "validation") for run_id, n in episodes.iter_rows()]
     return kept.join(episodes.filter(chosen), on=episodes.columns, how="semi", maintain_order="left")
 
 
@@ -234,7 +234,8 @@ def _bounds(kept: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     ends = {}
     for (run_id,), of in kept.group_by("run_id"):
         episode = of["episode"].to_numpy()
-        ends[str(run_id)] = tuple(np.sort(_key(episode, of[end].to_numpy())) for end in ("first", "last"))
+        first, last = (np.sort(_key(episode, of[end].to_numpy())) for end in ("first", "last"))
+        ends[str(run_id)] = first, last
     return ends
 
 

@@ -250,6 +250,13 @@ def test_threads_end_with_their_iterator(opened, shuffle):
     assert len(list(batches)) == len(batches) and not readers()
 
 
+def test_passes_side_by_side_and_one_after_the_other_are_the_same(opened):
+    batches = opened.batches("E", ("state",), batch_size=16, shuffle=True, buffer_mib=0.005)
+    after = list(batches)
+    for one, other, third in zip(batches, batches, after, strict=True):
+        assert np.array_equal(one["state"], other["state"]) and np.array_equal(one["state"], third["state"])
+
+
 def rewritten(root, change):
     [path] = root.glob("steps/*/*/*.parquet")
     rows = pq.read_table(path, partitioning=None)
