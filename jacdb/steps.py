@@ -80,13 +80,19 @@ def stretches(dataset: Dataset, env: str) -> pl.DataFrame:
     dataset.view("steps", env)
     return fetch(
         dataset.sql(f"""
-            with kept as (
-                select run_id, episode, step,
-                    step - row_number() over (partition by run_id, episode order by step) as gap
-                from steps where env = {quoted(env)} and finite
+            with kept as not materialized (
+                select run_id, episode, step from steps where env = {quoted(env)} and finite
+            ), episodes as (
+                select run_id, episode, min(step) as first, max(step) as last, count(*) as steps
+                from kept group by all
+            ), broken as (
+                select *, step - row_number() over (partition by run_id, episode order by step) as gap
+                from kept semi join (from episodes where last - first + 1 > steps) using (run_id, episode)
             )
-            select run_id, episode, min(step) as first, max(step) as last
-            from kept group by run_id, episode, gap order by run_id, episode, first
+            select run_id, episode, first, last from episodes where last - first + 1 = steps
+            union all
+            select run_id, episode, min(step), max(step) from broken group by run_id, episode, gap
+            order by run_id, episode, first
         """)
     )
 
@@ -128,9 +134,10 @@ class Rows:
     Attributes:
         columns: what to read; names of numeric columns of `steps`.
         kept: the stretches whose rows are wanted; see ``stretches``.
-        groups: the row groups that there are, by run, part and position.
+        groups: the row groups of these runs, by run, part and position.
         shapes: of a row in each column, once one has been read.
-        dtypes: of every column, ``dtype`` where it is a float and one is given, else the widest that a part stores.
+        dtypes: of every column, ``dtype`` where it is a float and one is given, else the widest in which a run of the
+            environment stores it.
     """
 
     dataset: Dataset
@@ -144,18 +151,17 @@ class Rows:
 
     def __post_init__(self) -> None:
         there = parts(self.dataset.root, self.env)  # after the stretches: none of these is in a part that is not here
-        self.groups = [Group(part, index) for part in there for index in range(part.metadata.num_row_groups)]
+        self._bounds = _bounds(self.kept)
+        ours = [part for part in there if part.run_id in self._bounds]
+        self.groups = [Group(part, index) for part in ours for index in range(part.metadata.num_row_groups)]
         self.dtypes = {name: np.result_type(*(_dtype(part, name) for part in there)) for name in self.columns}
         if self.dtype is not None:
             cast = np.dtype(self.dtype)
             self.dtypes = {name: cast if kind.kind == "f" else kind for name, kind in self.dtypes.items()}
-        self._bounds = _bounds(self.kept)
 
     def wanted(self, group: Group) -> np.ndarray:
         """Which rows of a row group are wanted: booleans, one of each row. It reads two small columns."""
         keys = group.part.read(group.index, ["episode", "step"])
-        if group.part.run_id not in self._bounds:
-            return np.zeros(keys.num_rows, bool)
         first, last = self._bounds[group.part.run_id]
         key = _key(keys["episode"].to_numpy(), keys["step"].to_numpy())
         at = np.searchsorted(first, key, "right") - 1
