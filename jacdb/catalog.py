@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from jacdb import queries, schemas
 from jacdb.errors import FailureError, UsageError
 from jacdb.location import Folder, locate, quoted
+
+if TYPE_CHECKING:
+    from jacdb.loader import Batches
 
 # A condition on steps says nothing of these.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
@@ -95,6 +98,59 @@ class Dataset:
         """The same dataset seen through a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
         return Dataset(self.location, where=both)
+
+    def batches(
+        self,
+        env: str,
+        columns: Sequence[str] = ("state", "action", "next_state", "j_state", "j_action"),
+        batch_size: int = 256,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        split: str | None = None,
+        validation: float = 0.1,
+        framework: str = "numpy",
+        device: str | None = None,
+        dtype: str | None = None,
+        drop_last: bool = False,
+        buffer_mib: float = 64.0,
+    ) -> "Batches":
+        """Batches for training: dicts of arrays, column -> (n, …), over and over the same rows.
+
+        Rows are the finite ones (``finite = true``) that meet the dataset's condition, each once in a pass. ``len()``
+        is the number of batches, ``.n_rows`` that of rows.
+
+        Args:
+            env: the environment.
+            columns: numeric columns of `steps`; j_state comes as (n, d, d), state as (n, s), reward as (n,).
+            batch_size: rows of a batch; the last may have fewer.
+            shuffle: in another order than by run, episode and step: row groups in random order fill a buffer, whose
+                rows are permuted. The order follows from the seed alone; for another in each epoch, give
+                ``seed=epoch``.
+            seed: of the order; 0 or more.
+            split: "train" or "validation", by whole episodes, or None for all. An episode stays in its split for
+                good: on every machine, with every seed, and when runs are added.
+            validation: the share of episodes in the validation split, in expectation: a hash decides each by itself.
+                Of a larger share's split, a smaller one's is a part.
+            framework: numpy, jax or torch.
+            device: "cpu", "gpu:0", "cuda:1", …; default: the framework's own.
+            dtype: float16, float32 or float64 for all columns of floats; None keeps what is stored: float64, and
+                float32 for the matrices of most runs. Where a float64 run stands beside a float32 one, both come as
+                float64. JAX makes float32 of float64 unless ``jax_enable_x64`` is set.
+            drop_last: leave out a last batch that is not full.
+            buffer_mib: MiB of rows to shuffle at once, of one row group at least. The next buffer is made while one is
+                used: memory is twice as much, kept for the next pass, and some row groups on their way.
+
+        Raises:
+            UsageError: a word or number can't be right, the framework is not installed, or there is no such row.
+            FailureError: a file can't be read or its rows differ in shape; while iterating, too.
+        """
+        from jacdb import loader
+
+        return loader.Batches(
+            self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
+            buffer_mib,
+        )  # fmt: skip
 
     def close(self) -> None:
         self._connection.close()

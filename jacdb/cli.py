@@ -352,6 +352,27 @@ def pull(
     typer.echo(pulled.describe(data))
 
 
+@app.command()
+def export(
+    form: Annotated[str, typer.Argument(help="minari, lerobot or npz.", metavar="FORMAT")],
+    env: Annotated[str, typer.Option(help="Of this environment.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make; for npz, a file.", metavar="PATH")],
+    where: Where = None,
+    data: Data = "data",
+) -> None:
+    """Write the finite steps of an environment in the format of another library.
+
+    minari: a Minari dataset of that name, such as CheetahRun-v0; load_dataset finds it where MINARI_DATASETS_PATH is
+    the folder around it. lerobot: LeRobotDataset("any/name", root=PATH). npz: numpy.load(PATH).
+
+    Example: jacdb export npz --env CheetahRun --out cheetah.npz
+    """
+    from jacdb import catalog, exports
+
+    with catalog.Dataset(data, where=where) as dataset:
+        typer.echo(exports.export(dataset, form, env, out))
+
+
 def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
     """A relation in the format asked for; of a table on the screen, as much as a screen is good for."""
     from jacdb import catalog, output

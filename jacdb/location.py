@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
+import pyarrow as pa
 
 from jacdb import manifest, schemas
 from jacdb.errors import UsageError
@@ -41,9 +42,9 @@ class Folder:
         paths = self.path.glob(f"{table}/{schemas.PARTS}")
         return sorted(path.relative_to(self.path).as_posix() for path in paths)
 
-    def open(self, part: str) -> BinaryIO:
-        """A part, for reading."""
-        return (self.path / part).open("rb")
+    def open(self, part: str) -> pa.NativeFile | BinaryIO:
+        """A part, for reading, by many threads at a time if they open it each."""
+        return pa.OSFile(str(self.path / part))
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read here, and nowhere else."""

@@ -52,7 +52,7 @@ class RemoteFolder(Folder):
         known = ((path, manifest.Part.of(path)) for path in self._snapshot.files)
         return sorted(path for path, part in known if part and part.table == table)
 
-    def open(self, part: str) -> BinaryIO:
+    def open(self, part: str) -> pa.NativeFile | BinaryIO:
         return self._files.open(f"{self._at}/{part}", "rb")
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -230,7 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
     def paths(self, name: str, revision: str) -> None:
         _, tree = self.repository(name).resolve(revision)
         asked = json.loads(self.body)["paths"] if self.body[:1] == b"{" else parse_qs(self.body.decode())["paths"]
-        self.answer(200, [self.entry(path, tree[path]) for path in asked if path in tree])
+        commit = {"lastCommit": {"id": revision, "title": "", "date": DATE}}
+        self.answer(200, [self.entry(path, tree[path]) | commit for path in asked if path in tree])
 
     def refs(self, name: str) -> None:
         repository = self.repository(name)

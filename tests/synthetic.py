@@ -22,10 +22,12 @@ def episode(
     touching: list[list[str]] | None = None,
     active: list[list[str]] | None = None,
     state: np.ndarray | None = None,
+    columns: dict[str, np.ndarray] | None = None,
 ) -> Episode:
     """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite.
 
-    touching: of each step, the geoms that touch the floor; active: of each step, what else holds.
+    touching: of each step, the geoms that touch the floor; active: of each step, what else holds; columns: what other
+    columns hold instead of zeros and ones.
     """
     steps, d_action = len(j_state), j_action.shape[2]
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
@@ -66,7 +68,8 @@ def episode(
             "residual": np.zeros(steps),
             "method": np.full(steps, method),
             "finite": finite,
-        },
+        }
+        | (columns or {}),
         patterns,
         sizes(kept, (below(j_state), below(j_action)), finite & (method != "fd"), np.array([0]))[0],
     )
@@ -80,6 +83,7 @@ def dataset(
     run_id: str = "run-a",
     jacobian: pa.DataType | None = None,
     method: str = "implicit",
+    ctrl_dt: float = 1e-12,
 ) -> RunWriter:
     """Write a finished run of these episodes; returns its writer."""
     writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64())
@@ -104,7 +108,7 @@ def dataset(
         writer.add(one)
     writer.flush()
     whole = dict.fromkeys(("episodes", "steps", "num_envs", "n_rows", "n_excluded", "n_recomputed"), 1)
-    numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "ctrl_dt", "sim_dt", "seconds"), 1e-12)
+    numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "sim_dt", "seconds"), 1e-12)
     texts = {
         "policy_config": "{}",
         "versions": json.dumps({}),
@@ -113,6 +117,6 @@ def dataset(
         "dtype": "float64",
         "held": [],
     }
-    sizes = {"seed": 0, "d_state": d_state, "d_action": d_action, "schema_version": 1}
+    sizes = {"seed": 0, "d_state": d_state, "d_action": d_action, "schema_version": 1, "ctrl_dt": ctrl_dt}
     writer.write_run({**whole, **numbers, **texts, **sizes, "started": np.datetime64(0, "us").item()})
     return writer

@@ -1,0 +1,47 @@
+"""NumPy's own archive: one array for each column, and what they mean. ``np.load(path)`` reads it, without pickle."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from jacdb import output
+from jacdb.exports.trajectories import COLUMNS, Source
+
+
+def write(source: Source, path: Path, out: Path) -> str:
+    """Write the archive: the columns (rows, …), ``run`` (of each row, its index in ``runs``) and ``episode_starts``.
+
+    ``state_axes``, ``tangent_axes`` and ``action_axes`` name dimensions, ``…_units`` are their units: of state and
+    next_state, of rows and columns of j_state and rows of j_action, and of action and columns of j_action.
+
+    Raises:
+        UsageError: the file's name does not end in .npz.
+    """
+    output.check_suffix(out, (".npz",))
+    starts = np.cumsum([0, *(len(one) for one in source.trajectories())])[:-1]
+    few = {"env": np.array(source.env), "runs": np.array(source.runs), "episode_starts": starts}
+    for space in ("state", "tangent", "action"):
+        few |= {f"{space}_axes": np.array(source.axes(space)), f"{space}_units": np.array(source.axes(space, "unit"))}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, values in few.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                npy.write_array(member, values, allow_pickle=False)
+        for name in ("run", *COLUMNS):
+            _stream(archive, source, name)
+    return ""
+
+
+def _stream(archive: zipfile.ZipFile, source: Source, name: str) -> None:
+    """A column as a member, a row group at a time: only its length has to be known before."""
+    numbers = {run_id: i for i, run_id in enumerate(source.runs)}
+    written = 0
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        for run_id, group in source.rows("step" if name == "run" else name).in_order():
+            values = np.full(len(group["step"]), numbers[run_id], np.int32) if name == "run" else group[name]
+            if not written:
+                about = {"descr": npy.dtype_to_descr(values.dtype), "fortran_order": False}
+                npy.write_array_header_1_0(member, {**about, "shape": (source.n_rows, *values.shape[1:])})
+            member.write(np.ascontiguousarray(values).data)
+            written += len(values)

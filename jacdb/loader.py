@@ -1,0 +1,274 @@
+"""Batches for training: rows of `steps` as arrays of NumPy, JAX or PyTorch, shuffled in bounded memory.
+
+Row groups are decoded side by side by threads (Arrow holds no lock while it does), put together into a buffer by one
+more thread, a buffer ahead of who trains, and handed out in batches.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from jacdb.errors import UsageError
+from jacdb.steps import SPLITS, Arrays, Group, Rows, check_columns, n_rows, of_split, stretches
+
+if TYPE_CHECKING:
+    from jacdb.catalog import Dataset
+
+COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
+FRAMEWORKS = ("numpy", "jax", "torch")
+Wanted = tuple[Group, np.ndarray]  # a row group, and which of its rows
+READERS = min(pa.cpu_count(), 8)  # row groups decoded at once; each takes its memory
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them and explains them.
+
+    Attributes:
+        n_rows: how many rows a pass gives (before ``drop_last``).
+    """
+
+    dataset: "Dataset"
+    env: str
+    columns: Sequence[str] = COLUMNS
+    batch_size: int = 256
+    shuffle: bool = False
+    seed: int = 0
+    split: str | None = None
+    validation: float = 0.1
+    framework: str = "numpy"
+    device: str | None = None
+    dtype: str | None = None
+    drop_last: bool = False
+    buffer_mib: float = 64.0
+    n_rows: int = field(init=False)
+    _rows: Rows = field(init=False, repr=False)
+    _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
+    _spare: "list[_Buffer]" = field(init=False, repr=False, default_factory=list)  # of passes that are over
+
+    def __post_init__(self) -> None:
+        columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
+        check_columns(columns)
+        self._check()
+        object.__setattr__(self, "_convert", _converter(self.framework, self.device))
+        kept = stretches(self.dataset, self.env)
+        if self.split is not None:
+            kept = of_split(kept, self.split, self.validation)
+        if kept.is_empty():
+            share = f" in split={self.split!r} of validation={self.validation}" if self.split else ""
+            raise UsageError(f"no finite row of {self.env}{share}: ingest more episodes, or ask for other rows")
+        object.__setattr__(self, "_rows", Rows(self.dataset, self.env, columns, kept, self.dtype))
+        object.__setattr__(self, "n_rows", n_rows(kept))
+
+    def __len__(self) -> int:
+        return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        stop = threading.Event()
+        buffers = [self._spare.pop() if self._spare else _Buffer(self._rows) for _ in range(2)]
+        chunks = self._chunks(buffers, stop)
+        ahead = ThreadPoolExecutor(1, "jacdb-buffer")
+        try:
+            for batch in _cut(_one_ahead(ahead, chunks), self.batch_size, self.drop_last):
+                yield {name: self._convert(values) for name, values in batch.items()}
+        finally:
+            stop.set()
+            ahead.shutdown(cancel_futures=True)
+            chunks.close()
+            self._spare.extend(buffers)
+
+    def _check(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.seed < 0:
+            raise UsageError(f"seed={self.seed}: give 0 or more")
+        if self.split not in (None, *SPLITS):
+            raise UsageError(f"split={self.split!r}: give {' or '.join(SPLITS)}, or None for all rows")
+        if not 0 < self.validation < 1:
+            raise UsageError(f"validation={self.validation}: give a share of the episodes between 0 and 1")
+        if not self.buffer_mib > 0:
+            raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0")
+        if self.dtype not in (None, "float16", "float32", "float64"):
+            raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
+
+    def _chunks(self, buffers: "list[_Buffer]", stop: threading.Event) -> Generator[Arrays]:
+        """Rows in the order of the pass, many at a time: a row group, or a shuffled buffer."""
+        if not self.shuffle:
+            return _decoded(self._rows, _wanted(self._rows, self._rows.groups), stop)
+        order = np.random.default_rng(self.seed)
+        return _shuffled(self._rows, buffers, self.buffer_mib * 2**20, order, stop)
+
+
+def _wanted(rows: Rows, groups: Iterable[Group]) -> Iterator[Wanted]:
+    """The row groups of which a row is wanted, and which are."""
+    for group in groups:
+        wanted = rows.wanted(group)
+        if wanted.any():
+            yield group, wanted
+
+
+def _decoded(rows: Rows, groups: Iterable[Wanted], stop: threading.Event) -> Generator[Arrays]:
+    """The rows of row groups, in their order, read side by side and some ahead."""
+    readers = ThreadPoolExecutor(READERS, "jacdb-reader")
+    waiting: deque[Future[Arrays]] = deque()
+    try:
+        for group, wanted in groups:
+            waiting.append(readers.submit(rows.read, group, wanted))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+            if stop.is_set():
+                return
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        readers.shutdown(cancel_futures=True)  # waits for those at work
+
+
+def _shuffled(
+    rows: Rows, buffers: "list[_Buffer]", most: float, order: np.random.Generator, stop: threading.Event
+) -> Generator[Arrays]:
+    """So many bytes of rows at a time, of one row group at least, permuted.
+
+    Rows go to their places as soon as they are decoded, so that memory holds each about once. Buffers are used in
+    turns: with two, what is in one is good until the next but one is asked for.
+    """
+    groups = [rows.groups[i] for i in order.permutation(len(rows.groups))]
+    fillings, ahead = itertools.tee(_fillings(rows, groups, most))
+    decoded = _decoded(rows, itertools.chain.from_iterable(ahead), stop)
+    try:
+        for filling, buffer in zip(fillings, itertools.cycle(buffers), strict=False):
+            counts = [int(wanted.sum()) for _, wanted in filling]
+            places = order.permutation(sum(counts))
+            buffer.make_room(filling[0][0], len(places), most)
+            for here in np.split(places, np.cumsum(counts)[:-1]):
+                if stop.is_set():
+                    return
+                buffer.scatter(next(decoded), here)
+            yield buffer.first(len(places))
+    finally:
+        decoded.close()
+
+
+class _Buffer:
+    """Room for rows, each row of a column flat. It is kept from pass to pass: fresh memory costs more than a copy."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._flat: Arrays = {}
+
+    def make_room(self, like: Group, n_rows: int, nbytes: float) -> None:
+        """Room for so many rows, and for as many as have so many bytes."""
+        if self._flat and all(len(flat) >= n_rows for flat in self._flat.values()):
+            return
+        room = max(n_rows, int(nbytes / self._rows.row_bytes(like)))
+        kinds = self._rows.dtypes
+        self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
+
+    def scatter(self, values: Arrays, places: np.ndarray) -> None:
+        for name, flat in self._flat.items():
+            flat[places] = values[name].reshape(len(places), -1)
+
+    def first(self, n_rows: int) -> Arrays:
+        return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
+
+
+def _fillings(rows: Rows, groups: Iterable[Group], most: float) -> Iterator[list[Wanted]]:
+    """Row groups, as many at a time as a buffer of so many bytes holds."""
+    some: list[Wanted] = []
+    size = 0.0
+    for group, wanted in _wanted(rows, groups):
+        nbytes = rows.row_bytes(group) * int(wanted.sum())
+        if some and size + nbytes > most:
+            yield some
+            some, size = [], 0.0
+        some.append((group, wanted))
+        size += nbytes
+    if some:
+        yield some
+
+
+def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Arrays]) -> Iterator[Arrays]:
+    """The same chunks, the next one made by the worker while one is in use."""
+    coming = worker.submit(next, chunks, None)
+    while (chunk := coming.result()) is not None:
+        coming = worker.submit(next, chunks, None)
+        yield chunk
+
+
+def _cut(chunks: Iterable[Arrays], size: int, drop_last: bool) -> Iterator[Arrays]:
+    """Batches of one size, across the chunks' borders; copies, for a view would keep its whole chunk alive."""
+    rest: list[Arrays] = []  # fewer rows than a batch has
+    missing = size
+    for chunk in chunks:
+        at, there = 0, _length(chunk)
+        while there - at >= missing:
+            rest.append({name: values[at : at + missing] for name, values in chunk.items()})
+            yield _joined(rest)
+            at, rest, missing = at + missing, [], size
+        if at < there:
+            rest.append({name: values[at:].copy() for name, values in chunk.items()})
+            missing -= there - at
+    if rest and not drop_last:
+        yield _joined(rest)
+
+
+def _joined(pieces: list[Arrays]) -> Arrays:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _length(piece: Arrays) -> int:
+    return len(next(iter(piece.values())))
+
+
+def _converter(framework: str, device: str | None) -> Callable[[np.ndarray], Any]:
+    """What makes an array of the framework, on the device.
+
+    Raises:
+        UsageError: there is no such framework or device, or it is not installed.
+    """
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"framework={framework!r}: give {', '.join(FRAMEWORKS)}")
+    if framework == "numpy":
+        if device is not None:
+            raise UsageError(f"device={device!r}: NumPy has none; give framework='jax' or 'torch'")
+        return lambda values: values
+    return _to_jax(device) if framework == "jax" else _to_torch(device)
+
+
+def _to_jax(device: str | None) -> Callable[[np.ndarray], Any]:
+    try:
+        import jax
+    except ImportError as error:
+        raise UsageError("framework='jax' needs JAX: pip install jax") from error
+    if device is None:
+        return jax.device_put
+    platform, _, index = device.partition(":")
+    try:
+        there = jax.devices(platform)
+        where = there[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise UsageError(f"device={device!r}: JAX has {', '.join(map(str, jax.devices()))}") from error
+    return lambda values: jax.device_put(values, where)
+
+
+def _to_torch(device: str | None) -> Callable[[np.ndarray], Any]:
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError("framework='torch' needs PyTorch: pip install torch") from error
+    if device is None:
+        return torch.from_numpy
+    try:
+        where = torch.device(device.replace("gpu", "cuda"))  # as JAX calls it
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        has = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
+        raise UsageError(f"device={device!r}: PyTorch has {has}") from error
+    return lambda values: torch.from_numpy(values).to(where)
