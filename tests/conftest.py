@@ -62,13 +62,14 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def call_jacdb(*words: object, token: str | None = None) -> subprocess.CompletedProcess[str]:
+def call_jacdb(*words: object, token: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line in this process, which saves seconds of imports; as the Hub's user who has the token."""
+    environment |= {"HF_TOKEN": token} if token else {}
     out, err, argv = _Stream(), _Stream(), [str(word) for word in ("jacdb", *words)]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", argv)
-        if token:
-            patch.setenv("HF_TOKEN", token)
+        for name, value in environment.items():
+            patch.setenv(name, value)
         with pytest.raises(SystemExit) as ended:
             cli.main()
     return subprocess.CompletedProcess(argv, ended.value.code or 0, out.text(), err.text())

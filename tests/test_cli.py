@@ -8,7 +8,7 @@ import time
 
 import polars as pl
 import pytest
-from conftest import run_jacdb
+from conftest import call_jacdb, run_jacdb
 
 NO_SIMULATOR = """
 import sys
@@ -31,32 +31,32 @@ def _seconds(*words: str) -> float:
 
 def test_query_and_sql_in_every_format(cartpole, tmp_path):
     data = ("--data", str(cartpole))
-    [row] = json.loads(run_jacdb("query", "global_sparsity", *data, "--format", "json").stdout)
+    [row] = json.loads(call_jacdb("query", "global_sparsity", *data, "--format", "json").stdout)
     assert (row["env"], row["d_state"], row["zero_state"], row["samples"]) == ("CartpoleBalance", 4, 3, 120)
-    assert run_jacdb("query", "global_sparsity", *data, "--format", "csv").stdout.startswith("env,d_state,d_action,")
-    assert "CartpoleBalance" in run_jacdb("query", "global_sparsity", *data).stdout
-    assert run_jacdb("query", "axes", *data, "--format", "markdown").stdout.startswith("| env")
+    assert call_jacdb("query", "global_sparsity", *data, "--format", "csv").stdout.startswith("env,d_state,d_action,")
+    assert "CartpoleBalance" in call_jacdb("query", "global_sparsity", *data).stdout
+    assert call_jacdb("query", "axes", *data, "--format", "markdown").stdout.startswith("| env")
     out = tmp_path / "steps.parquet"
-    assert run_jacdb("query", "steps", *data, "--format", "parquet", "--out", str(out)).returncode == 0
+    assert call_jacdb("query", "steps", *data, "--format", "parquet", "--out", str(out)).returncode == 0
     assert len(pl.read_parquet(out)) == 120
-    counted = run_jacdb("sql", "select count(*) as n from steps", "--format", "csv", JACDB_DATA=str(cartpole))
+    counted = call_jacdb("sql", "select count(*) as n from steps", "--format", "csv", JACDB_DATA=str(cartpole))
     assert counted.stdout == "n\n120\n"
-    odd = run_jacdb("sql", "select 'nan'::double as x, [1.0, 'inf'::double] as y, '\\xAB'::blob as z",
+    odd = call_jacdb("sql", "select 'nan'::double as x, [1.0, 'inf'::double] as y, '\\xAB'::blob as z",
                     *data, "--format", "json")  # fmt: skip
     assert json.loads(odd.stdout, parse_constant=pytest.fail) == [{"x": None, "y": [1.0, None], "z": "ab"}]
-    nested = run_jacdb("sql", "select state from steps limit 1", *data, "--format", "csv").stdout
+    nested = call_jacdb("sql", "select state from steps limit 1", *data, "--format", "csv").stdout
     assert nested.startswith('state\n"[')
 
 
 def test_a_condition(cartpole):
-    ran = run_jacdb("query", "episodes", "--data", str(cartpole), "--where", "step < 7")
+    ran = call_jacdb("query", "episodes", "--data", str(cartpole), "--where", "step < 7")
     assert ran.returncode == 2 and "does not apply to episodes" in ran.stderr
-    ran = run_jacdb("query", "global_sparsity", "--data", str(cartpole), "--where", "step < 7", "--format", "json")
+    ran = call_jacdb("query", "global_sparsity", "--data", str(cartpole), "--where", "step < 7", "--format", "json")
     assert json.loads(ran.stdout)[0]["samples"] == 21
 
 
 def test_envs_lists_all():
-    rows = json.loads(run_jacdb("envs", "--format", "json").stdout)
+    rows = json.loads(call_jacdb("envs", "--format", "json").stdout)
     assert len(rows) == 54
     d_state = {row["env"]: row["d_state"] for row in rows}
     assert (d_state["CheetahRun"], d_state["PandaPickCube"], d_state["PandaRobotiqPushCube"]) == (18, 38, 52)
@@ -85,7 +85,7 @@ def test_envs_lists_all():
 def test_wrong_use_is_one_line_and_exit_code_2(words, told, cartpole, tmp_path):
     filled = [word.format(data=cartpole, empty=tmp_path) for word in words]
     default = tmp_path / "data"
-    ran = run_jacdb(*filled, JACDB_DATA=str(default))
+    ran = call_jacdb(*filled, JACDB_DATA=str(default))
     assert ran.returncode == 2
     assert ran.stdout == ""
     assert ran.stderr.startswith("jacdb: ") and ran.stderr.count("\n") == 1
@@ -106,9 +106,9 @@ def test_no_models_and_no_network_is_one_line_with_both_remedies(tmp_path):
 
 def test_plot_writes_the_file_and_refuses_another_format(cartpole, tmp_path):
     words = ("plot", "heatmap", "--env", "CartpoleBalance", "--data", str(cartpole), "--out")
-    assert run_jacdb(*words, str(tmp_path / "it.svg")).returncode == 0
+    assert call_jacdb(*words, str(tmp_path / "it.svg")).returncode == 0
     assert re.search("<text.*>slider.vel</text>", (tmp_path / "it.svg").read_text())  # text, and not its outlines
-    ran = run_jacdb(*words, str(tmp_path / "it.gif"))
+    ran = call_jacdb(*words, str(tmp_path / "it.gif"))
     assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1) and ".png, .pdf, .svg" in ran.stderr
 
 

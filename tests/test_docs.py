@@ -1,6 +1,5 @@
 """What the documentation says is what happens."""
 
-import os
 import re
 import runpy
 import shlex
@@ -8,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_jacdb
 
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 
@@ -31,20 +30,18 @@ def test_generated_pages_are_fresh(name):
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
-def test_every_command_and_all_code_of_a_page_runs(name, folder):
+def test_every_command_and_all_code_of_a_page_runs(name, folder, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("JACDB_DATA", raising=False)
     page = (ROOT / name).read_text()
-    environment = {name: value for name, value in os.environ.items() if name != "JACDB_DATA"}
-    environment["HF_TOKEN"] = "hf_newcomer"
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]
     assert len(lines) >= 6
     for line in lines:
-        words = shlex.split(line, comments=True)
-        command = [sys.executable, "-m", "jacdb", *words[1:]]
-        ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        ran = call_jacdb(*shlex.split(line, comments=True)[1:], token="hf_newcomer")
         assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
     python = "\n".join(blocks(page, "python"))
-    ran = subprocess.run([sys.executable, "-c", python], cwd=folder, env=environment, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True)
     assert ran.returncode == 0 and "slider" in ran.stdout, ran.stderr
 
 

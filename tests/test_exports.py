@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from conftest import run_jacdb
+from conftest import call_jacdb
 from synthetic import dataset, episode
 
 import jacdb
@@ -224,13 +224,13 @@ def test_without_minari_the_remedy_is_told(opened, tmp_path, monkeypatch):
 def test_the_command_line_exports_and_refuses(root, tmp_path):
     words = ("--env", "E", "--data", str(root), "--out")
     out = tmp_path / "E.npz"
-    ran = run_jacdb("export", "npz", *words, str(out), "--where", "step < 2")
+    ran = call_jacdb("export", "npz", *words, str(out), "--where", "step < 2")
     assert (ran.returncode, ran.stdout) == (0, f"10 steps of E in 5 episodes: {out}\n")
     for form, path, told in (
         ("npz", out, "exists: give another name"),
         ("npz", tmp_path / "E.zip", "ends in .npz"),
         ("hdf5", tmp_path / "E.npz2", "unknown format 'hdf5': give minari, lerobot, npz"),
     ):
-        ran = run_jacdb("export", form, *words, str(path))
+        ran = call_jacdb("export", form, *words, str(path))
         assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1) and told in ran.stderr
     assert [*tmp_path.iterdir()] == [out]
