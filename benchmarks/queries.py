@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import queries, schemas
-from jacdb.catalog import fetch
 from jacdb.ingest.writer import ROW_GROUP_ROWS, parquet_options
+from jacdb.sandbox import fetch
 
 PAPER = ("global_sparsity", "entry_zero_fraction", "sparsity_histogram", "sparsity_timeline", "zero_durations")
 TIMES = 3

@@ -1,7 +1,7 @@
 """A dataset, opened: DuckDB over its Parquet files, with the views registered. Needs no simulator."""
 
 import difflib
-import re
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jacdb import queries, schemas
+from jacdb import queries, sandbox, schemas
 from jacdb.errors import FailureError, UsageError
 from jacdb.location import Folder, locate, quoted
 
@@ -35,21 +35,34 @@ class Dataset:
 
         def __getattr__(self, view: str) -> Callable[..., pl.DataFrame]: ...
 
-    def __init__(self, root: Path | str | Folder, *, where: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | str | Folder,
+        *,
+        where: str | None = None,
+        memory: float | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Open the dataset in a folder, or on the Hugging Face Hub.
 
         Args:
             root: the folder, or ``hf://datasets/OWNER/NAME``, at a branch, tag or commit with ``@REVISION``.
             where: a condition on steps, in SQL; every statistic is then of the steps that meet it.
+            memory: GiB that a query may take, and its answer; None for 80 % of the machine's, and half of it.
+            timeout: seconds after which ``fetch`` ends a query; None for never.
 
         Raises:
-            UsageError: there is no dataset, it is of a newer schema version, or the condition is none.
+            UsageError: there is no dataset, it is of a newer schema version, the condition is none, or a limit is not
+                above 0.
             FailureError: a file of it can't be read.
         """
+        for name, limit in (("memory", memory), ("timeout", timeout)):
+            if limit is not None and not 0 < limit < math.inf:
+                raise UsageError(f"{name}={limit:g}: give a number above 0")
         self.location = locate(root)
-        self._where = where
+        self._where, self._memory, self._timeout = where, memory, timeout
         check_version(self.location.path)
-        self._connection = _sandbox(self.location)
+        self._connection = sandbox.connect(self.location, memory)
         self._register()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -59,16 +72,16 @@ class Dataset:
             UsageError: it is no single SELECT, names what is not there, or reaches outside the dataset.
             FailureError: it fails as it runs.
         """
-        select = _one_select(self._connection, query)
+        select = sandbox.one_select(self._connection, query)
         try:
             # As a subquery: DuckDB takes a WITH that copies or deletes for a SELECT, and refuses it here.
             return self._connection.sql(f"from (\n{select}\n)")
         except duckdb.PermissionException as error:
-            raise UsageError(f"not allowed: {_first_line(error)}; a query reads this dataset only") from error
+            raise UsageError(f"not allowed: {sandbox.first_line(error)}; a query reads this dataset only") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UsageError(f"SQL: {_first_line(error)}") from error
+            raise UsageError(f"SQL: {sandbox.first_line(error)}") from error
         except duckdb.Error as error:
-            raise FailureError(f"SQL: {_first_line(error)}") from error
+            raise FailureError(f"SQL: {sandbox.first_line(error)}") from error
 
     def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
         """A named view, whole or of one environment.
@@ -89,6 +102,15 @@ class Dataset:
             raise UsageError(f"no steps of {env!r} here: there are {there}{hint}")
         return self.sql(f"from {name} where env = {quoted(env)}")
 
+    def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+        """Run what ``sql`` or ``view`` gave, within the dataset's limits of memory and time, as a polars frame.
+
+        Raises:
+            FailureError: it fails as it runs, or reaches a limit.
+        """
+        with sandbox.within(self._connection, self._timeout):
+            return sandbox.fetch(relation, self._memory)
+
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, in order."""
@@ -97,7 +119,7 @@ class Dataset:
     def where(self, condition: str) -> "Dataset":
         """The same dataset seen through a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
-        return Dataset(self.location, where=both)
+        return Dataset(self.location, where=both, memory=self._memory, timeout=self._timeout)
 
     def batches(
         self,
@@ -178,7 +200,7 @@ class Dataset:
             for name in queries.VIEWS:
                 create(f"create view {name} as {queries.sql(name)}")
         except duckdb.Error as error:
-            raise FailureError(f"{self.location.name} can't be read: {_first_line(error)}") from error
+            raise FailureError(f"{self.location.name} can't be read: {sandbox.first_line(error)}") from error
         if self._where is not None:
             try:
                 duckdb.SQLExpression(self._where)  # one expression and no more
@@ -189,7 +211,7 @@ class Dataset:
                 whole = queries.sql("threshold_sweep")
                 create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
             except (duckdb.Error, UsageError) as error:
-                raise UsageError(f"condition {self._where!r}: {_first_line(error)}") from error
+                raise UsageError(f"condition {self._where!r}: {sandbox.first_line(error)}") from error
         create("set lock_configuration = true")
 
 
@@ -197,7 +219,7 @@ def _as_method(view: str) -> Callable[..., pl.DataFrame]:
     """A view as a method that returns a polars frame; its help is the question that the view answers."""
 
     def frame(self: Dataset, env: str | None = None) -> pl.DataFrame:
-        return fetch(self.view(view, env))
+        return self.fetch(self.view(view, env))
 
     frame.__name__, frame.__doc__ = view, queries.header(view)["question"]
     return frame
@@ -212,22 +234,6 @@ def open_dataset(root: Path | str) -> Dataset:
     return Dataset(root)
 
 
-def fetch(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    """Run a relation; bit strings come as text of 0 and 1, for no data frame has a type for them.
-
-    Raises:
-        FailureError: it fails as it runs, or gives what a data frame can't hold.
-    """
-    bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
-    if bits:
-        casts = ", ".join(f"{_identifier(name)}::varchar as {_identifier(name)}" for name in bits)
-        relation = relation.project(f"* replace ({casts})")
-    try:
-        return relation.pl()
-    except (duckdb.Error, pl.exceptions.PolarsError, ValueError) as error:
-        raise FailureError(f"SQL: {_first_line(error)}") from error
-
-
 def check_version(root: Path) -> None:
     """Refuse a dataset that a later jacdb wrote, whose tables may mean something else.
 
@@ -240,7 +246,7 @@ def check_version(root: Path) -> None:
         try:
             metadata = pq.read_schema(path).metadata or {}
         except (OSError, pa.ArrowException) as error:
-            raise FailureError(f"{path} can't be read: {_first_line(error)}") from error
+            raise FailureError(f"{path} can't be read: {sandbox.first_line(error)}") from error
         version = metadata.get(schemas.VERSION_KEY, b"").decode(errors="replace")
         if not version.isdigit():
             raise UsageError(f"{path} was not written by jacdb: it carries no schema version")
@@ -249,43 +255,3 @@ def check_version(root: Path) -> None:
                 f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
                 " upgrade with `pip install -U jacdb`"
             )
-
-
-def _sandbox(location: Folder) -> duckdb.DuckDBPyConnection:
-    """A connection in memory that reads a dataset and nothing else."""
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": False,
-            "autoload_known_extensions": False,
-            "autoinstall_known_extensions": False,
-            "temp_directory": "",  # what does not fit into memory fails, and spills into nobody's folder
-        }
-    )
-    location.attach(connection)
-    return connection
-
-
-def _one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """The query without what may stand around it, if it is one SELECT."""
-    try:
-        query.encode()  # undecodable words come from the shell as surrogates
-        statements = connection.extract_statements(query)
-    except (duckdb.Error, UnicodeEncodeError) as error:
-        raise UsageError(f"SQL: {_first_line(error)}") from error
-    if len(statements) != 1:
-        raise UsageError(f"give one SELECT; there are {len(statements)} statements")
-    kind = statements[0].type
-    if kind != duckdb.StatementType.SELECT:
-        raise UsageError(f"only SELECT is allowed, this is {kind.name}: a dataset is read and never written to")
-    return statements[0].query.strip().rstrip(";")
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    # DuckDB tells of an error in Python, of the reader of a remote file, with the whole traceback
-    raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
-    return raised[-1] if raised else text.splitlines()[0]

@@ -12,6 +12,9 @@ from jacdb.errors import JacdbError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
+
+    from jacdb.catalog import Dataset
 
 app = typer.Typer(
     name="jacdb",
@@ -30,6 +33,8 @@ Data = Annotated[
 Folder = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
 Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
 Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
+Memory = Annotated[float | None, typer.Option("--memory", help="GiB that the query may take; default: most there is.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds that the query may take; default: any.")]
 Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
 
 
@@ -56,7 +61,6 @@ def envs(form: Form = "table", out: Out = None) -> None:
 
     Example: jacdb envs --format csv
     """
-    import duckdb
     import polars as pl
 
     from jacdb.ingest import environments
@@ -75,7 +79,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
         }
         for spec in environments.catalogue().values()
     ]
-    _print(duckdb.from_arrow(pl.DataFrame(rows).to_arrow()), form, out)
+    _print(pl.DataFrame(rows), form, out)
 
 
 @app.command()
@@ -183,11 +187,9 @@ def runs(data: Folder = Path("data"), form: Form = "table", out: Out = None) -> 
 
     Example: jacdb runs --data data
     """
-    import duckdb
-
     from jacdb import runs as every
 
-    _print(duckdb.from_arrow(every.status(data).to_arrow()), form, out)
+    _print(every.status(data), form, out)
 
 
 @app.command()
@@ -198,6 +200,8 @@ def query(
     data: Data = "data",
     form: Form = "table",
     out: Out = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
 ) -> None:
     """Print a named view.
 
@@ -205,8 +209,8 @@ def query(
     """
     from jacdb import catalog
 
-    with catalog.Dataset(data, where=where) as dataset:
-        _print(dataset.view(name, env), form, out)
+    with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        _answer(dataset, dataset.view(name, env), form, out)
 
 
 @app.command()
@@ -216,6 +220,8 @@ def sql(
     data: Data = "data",
     form: Form = "table",
     out: Out = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
 ) -> None:
     """Answer any read-only SQL.
 
@@ -223,8 +229,8 @@ def sql(
     """
     from jacdb import catalog
 
-    with catalog.Dataset(data, where=where) as dataset:
-        _print(dataset.sql(text), form, out)
+    with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        _answer(dataset, dataset.sql(text), form, out)
 
 
 @app.command()
@@ -373,14 +379,19 @@ def export(
         typer.echo(exports.export(dataset, form, env, out))
 
 
-def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
+def _answer(dataset: "Dataset", relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
     """A relation in the format asked for; of a table on the screen, as much as a screen is good for."""
-    from jacdb import catalog, output
+    from jacdb import output
 
     output.check(form)
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
-    frame = catalog.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation)
+    _print(dataset.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation), form, out)
+
+
+def _print(frame: "pl.DataFrame", form: str, out: Path | None) -> None:
+    from jacdb import output
+
     content = output.encode(frame.head(output.TABLE_ROWS) if form == "table" else frame, form)
     if out is not None:
         out.write_bytes(content)

@@ -17,9 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from jacdb.catalog import Dataset, fetch
+from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
 from jacdb.location import quoted
+from jacdb.sandbox import fetch
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"

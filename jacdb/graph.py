@@ -6,8 +6,9 @@ from pathlib import Path
 import networkx as nx
 
 from jacdb import output
-from jacdb.catalog import Dataset, fetch
+from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
+from jacdb.sandbox import fetch
 
 FORMATS = (".graphml", ".json")
 

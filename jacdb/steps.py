@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
-from jacdb.catalog import Dataset, fetch
+from jacdb.catalog import Dataset
 from jacdb.errors import FailureError, UsageError
 from jacdb.location import Folder, quoted
+from jacdb.sandbox import fetch
 
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
 SPLITS = ("train", "validation")

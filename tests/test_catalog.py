@@ -10,7 +10,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError, queries, schemas
-from jacdb.catalog import fetch
+from jacdb.sandbox import fetch
 
 
 @pytest.fixture
@@ -182,3 +182,25 @@ def test_every_view_answers_while_the_first_part_is_still_to_come(small):
     with jacdb.open(small) as begun:
         for name in queries.VIEWS:
             assert fetch(begun.view(name)).is_empty() == (name != "axes")
+
+
+@pytest.mark.parametrize(
+    ("limit", "query", "told"),
+    [
+        ({"timeout": 0.2}, "select count(*) from range(1000000000000)", "stopped after 0.2 s"),
+        ({"timeout": 0.2}, "with recursive t as (select 1 as x union all select x + 1 from t) from t", "stopped after"),
+        ({"memory": 0.1}, "select list(range) from range(1000000000)", "Out of Memory"),
+        ({"memory": 0.1}, "select random() from range(1000000000)", "the answer takes more than 0.1 GiB"),
+    ],
+)
+def test_a_query_ends_at_its_limits(small, limit, query, told):
+    with jacdb.Dataset(small, **limit) as limited:
+        with pytest.raises(FailureError, match=told):
+            limited.fetch(limited.sql(query))
+        assert len(limited.fetch(limited.sql("from steps"))) == 3  # and the next one is answered
+
+
+@pytest.mark.parametrize("limit", [{"memory": 0}, {"memory": -1}, {"timeout": float("nan")}])
+def test_a_limit_is_a_number_above_0(small, limit):
+    with pytest.raises(UsageError, match="above 0"):
+        jacdb.Dataset(small, **limit)

@@ -117,7 +117,7 @@ def test_a_consumer_needs_no_simulator(cartpole):
     script = f"""{NO_SIMULATOR}
 import jacdb
 from jacdb import queries
-from jacdb.catalog import fetch
+from jacdb.sandbox import fetch
 with jacdb.open({str(cartpole)!r}) as dataset:
     lengths = {{name: len(fetch(dataset.view(name))) for name in queries.VIEWS}}
     # nothing switches in so short a time, and there is one method

@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from jacdb.catalog import Dataset, fetch
+from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
 from jacdb.location import quoted
+from jacdb.sandbox import fetch
 from jacdb.steps import Arrays, Rows, n_rows, stretches
 
 COLUMNS = ("episode", "step", "state", "action", "next_state", "reward", "done", "truncated", "j_state", "j_action",
