@@ -36,6 +36,7 @@ class Journal:
     folder: Path
     about: dict[str, Any]
     _log: logging.Logger = field(init=False)
+    _counted: Event = field(default=Event(""), init=False)  # the last that said how far the run is
     _noted: float = field(default=0.0, init=False)
     _logged: tuple[str, float] = field(default=("", 0.0), init=False)
     _started: float = field(default_factory=time.time, init=False)
@@ -64,6 +65,7 @@ class Journal:
     def __call__(self, event: Event) -> None:
         """Take note of what is being done."""
         now = time.time()
+        self._counted = event if event.total else self._counted._replace(doing=event.doing)
         if event.doing != self._logged[0] or now - self._logged[1] >= LOG_EVERY:
             self._logged = event.doing, now
             self._log.info(
@@ -72,7 +74,7 @@ class Journal:
             self._noted = 0.0
         if now - self._noted >= EVERY:
             self._noted = now
-            self._note({**event._asdict(), "process": os.getpid(), "started": self._started, "updated": now})
+            self._note({**self._counted._asdict(), "process": os.getpid(), "started": self._started, "updated": now})
 
     def _note(self, what: dict[str, Any]) -> None:
         draft = self.folder / f"{PROGRESS}.{os.getpid()}.tmp"
