@@ -1,0 +1,36 @@
+"""A dataset stays readable: tests/frozen has one of every schema version, and what its views said when it was frozen.
+
+Neither is ever written again. What a later version adds may be null there; nothing that was there goes, or changes.
+"""
+
+import json
+
+import pytest
+from conftest import ROOT
+
+import jacdb
+from jacdb import integrity, manifest, output, queries, schemas
+
+FROZEN = ROOT / "tests" / "frozen"
+
+
+def test_there_is_one_of_every_version():
+    assert sorted(path.name for path in FROZEN.glob("v*[0-9]")) == [
+        f"v{version}" for version in range(1, schemas.SCHEMA_VERSION + 1)
+    ]
+
+
+@pytest.mark.parametrize("root", sorted(FROZEN.glob("v*[0-9]")), ids=lambda path: path.name)
+def test_an_old_dataset_says_what_it_said(root):
+    expected = json.loads(root.with_suffix(".json").read_text())
+    assert not [*integrity.check_runs(root, manifest.finished(root))]
+    with jacdb.open(root) as opened:
+        for view, rows in expected.items():
+            assert view in queries.VIEWS
+            found = json.loads(output.encode(opened.fetch(opened.view(view)), "json"))
+            kept = [{name: row[name] for name in rows[0]} for row in found] if rows else found
+            assert in_order(kept) == in_order(rows), view
+
+
+def in_order(rows: list[dict]) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
