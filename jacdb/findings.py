@@ -30,6 +30,16 @@ class Finding(NamedTuple):
         return f"{self.path}{row}: {self.wrong}"
 
 
+@dataclass(frozen=True)
+class Progress:
+    """What is being done, and how much of it."""
+
+    doing: str
+    done: int
+    total: int
+    unit: str = "rows"
+
+
 @dataclass
 class Check:
     """One check of one run.

@@ -11,26 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb import integrity, manifest, rows, schemas
+from jacdb import integrity, manifest, rows, schemas, simulator
 from jacdb.episode_rows import EpisodeChecks, malformed
 from jacdb.errors import FailureError
-from jacdb.findings import Check
+from jacdb.findings import Check, Progress
 from jacdb.manifest import Part, Run
 from jacdb.rows import Patterns, RowChecks, Sizes
 
 FACTS = ("policy", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
          "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
 MAX_AXES = 100_000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is being done, and how much of it."""
-
-    doing: str
-    done: int
-    total: int
-    unit: str = "rows"
 
 
 @dataclass
@@ -62,6 +52,8 @@ class RunChecks:
         expected = {"env": self.run.env, "run_id": self.run.run_id, "policy": fact and fact["policy"]}
         of = _Whole(sizes, self._patterns(tables["patterns"], sizes), threshold, expected)
         self._rows(tables["steps"], tables["episodes"], of, fact)
+        if sample:
+            self._take_again(tables["steps"], sample, sizes, fact)
         return list(self._made.values())
 
     def _check(self, name: str, of: str) -> Check:
@@ -147,8 +139,10 @@ class RunChecks:
         for path in paths:
             if pq.read_metadata(self.root / path).num_rows > MAX_AXES:
                 check.fail(path, f"it has more than {MAX_AXES:,} rows")
-            elif (table := self._table(path, ["space"])) is not None:
+            elif (table := self._table(path, ["space", "quantity"])) is not None:
                 names, index = np.asarray(table["space"].cast(pa.string())), np.asarray(table["index"])
+                carried = np.isin(np.asarray(table["quantity"].cast(pa.string())), ("ctrl", "memory"))
+                n_moving = int((~carried[names == "state"]).sum())
                 spaces = {space: np.sort(index[names == space]) for space in ("state", "tangent", "action")}
                 for space, indices in spaces.items():
                     check.checked += 1
@@ -157,7 +151,7 @@ class RunChecks:
                         return None
         if not spaces:
             return None
-        sizes = Sizes(len(spaces["state"]), len(spaces["tangent"]), len(spaces["action"]))
+        sizes = Sizes(len(spaces["state"]), n_moving, len(spaces["tangent"]), len(spaces["action"]))
         if fact and (fact["d_state"], fact["d_action"]) != (sizes.d_state, sizes.d_action):
             wrong = (
                 f"d_state and d_action are {fact['d_state']} and {fact['d_action']}, `axes` has"
@@ -205,6 +199,7 @@ class RunChecks:
             self._check("joined", "rows"),
             self._check("summaries", "episodes"),
             fact["steps"] if fact else None,
+            of.sizes,
         )
         parts, summaries = _by_number(steps), _by_number(episodes)
         whole = parts.keys() | summaries.keys() if self.finished else parts.keys() & summaries.keys()
@@ -280,6 +275,21 @@ class RunChecks:
         of.counts.excluded += int((~regular.scalars["finite"]).sum())
         of.counts.methods.update(regular.scalars["method"].tolist())
         of.counts.dtypes.add(str(regular.values["j_state"].dtype))
+
+    # --- steps, taken again ---------------------------------------------------------------------------------
+
+    def _take_again(self, paths: list[str], sample: int, sizes: Sizes, fact: dict[str, Any] | None) -> None:
+        check = self._check("replay", "steps")
+        if fact is None:
+            check.note = "not replayed: without a row in runs there is no seed"
+        elif broken := [name for name in ("files", "shapes", "order", "run") if self._made[name].failed]:
+            check.note = f"not replayed, for {broken[0]} are wrong"
+        elif name := simulator.missing():
+            check.note = f"not replayed: the simulator is not installed ({name} is missing)"
+        else:
+            from jacdb import replay_checks
+
+            replay_checks.take_again(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
 
     def _compare(self, fact: dict[str, Any], counts: "_Counts", episodes: set[int]) -> None:
         """What the run's row says of its rows."""

@@ -10,10 +10,10 @@ import polars as pl
 
 from jacdb import manifest, schemas
 from jacdb.errors import UsageError
-from jacdb.findings import Check, Finding
+from jacdb.findings import Check, Finding, Progress
 from jacdb.location import Folder
 from jacdb.manifest import Part, Run
-from jacdb.run_checks import Progress, RunChecks
+from jacdb.run_checks import RunChecks
 
 SAMPLE = 16  # steps of a run that are taken again
 COLUMNS = {"env": str, "run_id": str, "check": str, "checked": int, "of": str, "failed": int, "worst": float,
@@ -43,6 +43,12 @@ class Verification:
             {column: [getattr(check, names.get(column, column)) for check in self.checks] for column in COLUMNS},
             schema=COLUMNS,
         )
+
+    @property
+    def verdict(self) -> str:
+        """One line for people."""
+        wrong = sum(check.failed for check in self.checks)
+        return f"{wrong:,} findings in {sum(bool(check.failed) for check in self.checks)} of {len(self.checks)} checks"
 
     def lines(self) -> Iterator[str]:
         """A line for each finding, and for each check that has more of them."""
