@@ -1,6 +1,5 @@
 """What is wrong with a dataset is found, and named by file and row; what is right is not."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -154,7 +153,7 @@ CHANGES = [
     (RUNS, "schema_version", 0, 2, "run", 0),
     (RUNS, "method", 0, "autodiff", "run", 0),
     (RUNS, "policy", 0, "expert", "keys", 0),
-    (RUNS, "zero_threshold", 0, 1e-3, "zeros", 0),
+    (RUNS, "zero_threshold", 0, 10.0, "zeros", 0),
     (RUNS, "run_id", 0, "run-b", "keys", 0),
     (AXES, "index", 1, 0, "run", None),
     (AXES, "space", 0, "action", "run", None),
@@ -166,3 +165,163 @@ CHANGES = [
 def test_one_value_that_is_wrong_is_found(copy, path, column, row, value, check, at):
     change(copy, path, column, row, value)
     assert (check, at) in {(name, where) for name, _, where in found(copy)}
+
+
+def test_rows_that_are_gone_doubled_or_out_of_order_are_found(whole, tmp_path):
+    rows = pq.read_table(whole / STEPS, partitioning=None)
+    orders = {
+        "gone": ([*range(4), *range(5, 16)], 4),
+        "gone at the end": ([*range(15)], 14),
+        "gone at the start": ([*range(1, 16)], 0),
+        "doubled": ([*range(4), 3, *range(4, 16)], 4),
+        "doubled, all of an episode": ([*range(16), *range(8)], 16),
+        "two in the other order": ([0, 2, 1, *range(3, 16)], 1),
+    }
+    for name, (order, at) in orders.items():
+        copy = shutil.copytree(whole, tmp_path / name)
+        write(copy, STEPS, rows.take(order))
+        assert ("order", STEPS, at) in found(copy), name
+    episodes = pq.read_table(whole / EPISODES, partitioning=None)
+    copy = shutil.copytree(whole, tmp_path / "episode")
+    write(copy, EPISODES, episodes.slice(0, 1))
+    assert ("summaries", STEPS, 15) in found(copy)
+    copy = shutil.copytree(whole, tmp_path / "steps")
+    write(copy, STEPS, rows.slice(0, 8))
+    assert {("summaries", EPISODES, 1), ("run", RUNS, 0)} <= {*found(copy)}
+
+
+def test_a_part_that_its_partner_lacks_is_found(whole, tmp_path):
+    for table in ("steps", "episodes"):
+        copy = shutil.copytree(whole, tmp_path / table)
+        (copy / part(table, 1)).unlink()
+        seal(copy)
+        assert {"summaries", "run"} & {name for name, *_ in found(copy)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_rounding_explains_is_no_finding(dtype, tmp_path):
+    """Entries that are 1e-12 in float32, and were told apart in float64; one step of the type further is wrong."""
+    at = dtype(1e-12)
+    j_state, j_action = matrices(np.random.default_rng(0), 2)
+    j_state[0, 2] = 0, 1e-12 * (1 - 1e-10), 1e-12 * (1 + 1e-10)
+    run = dataset(tmp_path, "E", [episode(0, j_state, j_action, dtype=dtype)], jacobian=pa.from_numpy_dtype(dtype))
+    assert found(tmp_path) == []
+    stored = pq.read_table(tmp_path / STEPS, partitioning=None)["j_state"][0].as_py()[2]
+    assert (stored[1] == stored[2] == at) == (dtype == np.float32)
+    for column, wrong in ((1, np.nextafter(at, dtype(1))), (2, np.nextafter(at, dtype(0)))):
+        original = (tmp_path / STEPS).read_bytes()
+        change(tmp_path, STEPS, "j_state", 0, entry(2, column, float(wrong)))
+        assert ("zeros", STEPS, 0) in found(tmp_path)
+        (tmp_path / STEPS).write_bytes(original)
+    assert run.is_finished()
+
+
+@pytest.mark.parametrize("table", [table.name for table in schemas.TABLES])
+def test_a_file_that_is_none_is_a_finding(whole, tmp_path, table):
+    """Cut short, foreign, of other types, empty, text: with checksums and without, a finding and no traceback."""
+    path, original = part(table), (whole / part(table)).read_bytes()
+    footer = int.from_bytes(original[-8:-4], "little")
+    foreign, read = pa.BufferOutputStream(), pq.read_table(whole / path, partitioning=None)
+    pq.write_table(pa.table({"a": [1]}), foreign)
+    typed, column = pa.BufferOutputStream(), read.schema.names.index("run_id")
+    pq.write_table(read.set_column(column, "run_id", pa.array([1] * len(read))), typed)
+    broken = bytearray(original)
+    broken[4 : len(original) - footer - 8] = bytes(len(original) - footer - 12)  # pages of zeros below a good footer
+    wrong = {
+        "half": original[: len(original) // 2],
+        "empty": b"",
+        "text": b"PAR1 or not",
+        "foreign": foreign.getvalue().to_pybytes(),
+        "typed": typed.getvalue().to_pybytes(),
+        "broken": bytes(broken),
+    }
+    for name, content in wrong.items():
+        for finished in (True, False):
+            copy = shutil.copytree(whole, tmp_path / f"{name}{finished}")
+            (copy / path).write_bytes(content)
+            seal(copy)
+            if not finished:
+                (copy / RUN.manifest).unlink()
+            assert path in {where for _, where, _ in found(copy)}, (name, finished)
+
+
+def test_lists_that_would_swamp_their_reader_are_not_read(copy):
+    table = pq.read_table(copy / STEPS, partitioning=None)
+    column = table.schema.names.index("state")
+    swollen = pa.ListArray.from_arrays([0, *[500_000] * 16], pa.array(np.zeros(500_000)))
+    write(copy, STEPS, table.set_column(column, table.schema.field("state"), swollen))
+    assert ("shapes", STEPS, None) in found(copy)
+
+
+def test_a_run_that_is_not_finished_is_no_failure(copy):
+    (copy / RUNS).unlink()
+    (copy / RUN.manifest).unlink()
+    (copy / part("episodes", 1)).unlink()  # as if it were being written
+    verified = verification.verify(copy, sample=3)
+    notes = {check.name: check.note for check in verified.checks}
+    assert verified.ok and notes["files"].startswith("unfinished: no row in runs and no SHA256SUMS; parts [1]")
+    assert "seed" in notes["replay"]
+    change_without_sums = pq.read_table(copy / STEPS, partitioning=None)
+    pq.write_table(change_without_sums.slice(1), copy / STEPS)
+    assert ("order", STEPS, 0) in found(copy)
+
+
+def test_files_that_nobody_names_are_found(copy):
+    extra = copy / part("steps", 7)
+    shutil.copy(copy / STEPS, extra)
+    stray = copy / "steps" / "env=E" / "notes.txt"
+    stray.write_text("")
+    (extra.parent / "part-00009.123.tmp").write_bytes(b"half a file")  # an ingest's draft
+    (copy / AXES).with_name(".lock").touch()
+    (copy / "README.md").touch()
+    assert {(name, path) for name, path, _ in found(copy)} == {
+        ("files", extra.relative_to(copy).as_posix()),
+        ("names", stray.relative_to(copy).as_posix()),
+    }
+
+
+def test_what_is_wrong_over_and_over_is_counted(copy):
+    table = pq.read_table(copy / STEPS, partitioning=None)
+    column = table.schema.names.index("n_contacts")
+    write(copy, STEPS, table.set_column(column, table.schema.field("n_contacts"), pa.array([9] * 16, pa.int32())))
+    verified = verification.verify(copy, sample=0)
+    [contacts] = [check for check in verified.checks if check.failed]
+    assert (contacts.failed, len(contacts.findings)) == (16, LISTED)
+    assert list(verified.lines())[-1] == f"contacts of E, run run-a: {16 - LISTED} more are wrong"
+
+
+def test_a_flipped_bit_is_found(copy):
+    """Of a run's files, manifest and row in `runs` included, no bit means nothing: each stands under a checksum."""
+    rng = np.random.default_rng(0)
+    files = [*manifest.parts(copy), RUN.manifest]
+    sums = manifest.read(copy, RUN)
+    assert {*sums, RUN.manifest} == {*files} == {p.relative_to(copy).as_posix() for p in copy.rglob("*") if p.is_file()}
+    for path in rng.choice(files, FLIPS):
+        file = copy / str(path)
+        original = file.read_bytes()
+        flipped, bit = bytearray(original), int(rng.integers(8 * len(original)))
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        if path == RUN.manifest:
+            detected = any(integrity.check_runs(copy, [RUN]))
+        else:
+            detected = integrity.check_file(file, path, sums[path]) is not None
+        assert detected, f"bit {bit} of {path}"
+        file.write_bytes(original)
+    assert found(copy) == []
+
+
+def test_the_command_line(copy, tmp_path):
+    words = ("verify", "--data", str(copy), "--sample", "0")
+    ran = run_jacdb(*words, "--format", "json")
+    assert ran.returncode == 0 and {row["failed"] for row in json.loads(ran.stdout)} == {0}
+    change(copy, STEPS, "n_contacts", 3, 9)
+    ran = run_jacdb(*words, "--env", "E", "--out", str(tmp_path / "table.csv"), "--format", "csv")
+    assert ran.returncode == 1 and "contacts,24,rows,1," in (tmp_path / "table.csv").read_text()
+    assert f"{STEPS}, row 3: n_contacts is 9" in ran.stderr and "Traceback" not in ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith("jacdb: 1 ")
+    for wrong, told in ((("--env", "F"), "there are E"), (("--sample", "-1"), "sample=-1")):
+        ran = run_jacdb(*words, *wrong)
+        assert ran.returncode == 2 and told in ran.stderr
+    with pytest.raises(UsageError, match="pull"):
+        verification.verify("hf://datasets/alice/dynamics")
