@@ -30,6 +30,11 @@ class Finding(NamedTuple):
         return f"{self.path}{row}: {self.wrong}"
 
 
+def told(text: str, *values: np.ndarray) -> Callable[[int], str]:
+    """What is wrong at a place of a batch: a text with the values there filled in."""
+    return lambda place: text.format(*(value[place] for value in values))
+
+
 @dataclass(frozen=True)
 class Progress:
     """What is being done, and how much of it."""

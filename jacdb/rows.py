@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.findings import Check
+from jacdb.findings import Check, told
 
 BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # entries of matrices, and rows, at most, looked at together
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)  # what reading a corrupt file raises
@@ -91,15 +91,15 @@ class RowChecks:
         self._zeros(path, batch, sizes, patterns, threshold)
         self._contacts(path, batch)
 
-    def of_keys(self, path: str, rows: np.ndarray, batch: pa.RecordBatch, expected: dict[str, str | None]) -> None:
+    def of_keys(self, path: str, rows: np.ndarray, batch: pa.RecordBatch, expected: dict[str, str]) -> None:
         """Partition columns say what the folders say; a method is one that there is."""
         self.keys.checked += len(rows)
         for column, value in expected.items():
-            if value is not None:
-                other = pc.not_equal(batch.column(column), value).to_numpy(zero_copy_only=False)
-                self.keys.fail_rows(path, rows, other, _of_column(batch, column, f"its folder or run says {value!r}"))
+            other = pc.not_equal(batch.column(column), value).to_numpy(zero_copy_only=False)
+            wrong = told(f"{column} is {{!s:.80}}, folder or run say {value}", batch.column(column))
+            self.keys.fail_rows(path, rows, other, wrong)
         unknown = pc.invert(pc.is_in(batch.column("method").cast(pa.string()), pa.array(METHODS)))
-        wrong = _of_column(batch, "method", f"there are {', '.join(METHODS)}")
+        wrong = told(f"method is {{!s:.80}}, there are {', '.join(METHODS)}", batch.column("method"))
         self.keys.fail_rows(path, rows, unknown.to_numpy(zero_copy_only=False), wrong)
 
     def _finite(self, path: str, batch: Batch) -> None:
@@ -108,16 +108,12 @@ class RowChecks:
             finite &= np.isfinite(batch.values[column]).all(axis=1)
         said = batch.scalars["finite"]
         self.finite.checked += len(said)
-        self.finite.fail_rows(
-            path, batch.rows, said != finite,
-            lambda i: f"finite is {bool(said[i])}, state, matrices and reward say {bool(finite[i])}",
-        )  # fmt: skip
+        wrong = told("finite is {}, state, matrices and reward say {}", said, finite)
+        self.finite.fail_rows(path, batch.rows, said != finite, wrong)
         for column in ("pattern_id", "n_zero_state", "n_zero_action"):
             there = ~np.ma.getmaskarray(batch.scalars[column])
-            self.finite.fail_rows(
-                path, batch.rows, there != said,
-                lambda i, column=column: f"{column} is null where finite is {bool(said[i])}, or not where it should be",
-            )  # fmt: skip
+            wrong = told(f"that {column} is there is {{}}, that the row is finite {{}}", there, said)
+            self.finite.fail_rows(path, batch.rows, there != said, wrong)
 
     def _zeros(self, path: str, batch: Batch, sizes: Sizes, patterns: Patterns, threshold: float) -> None:
         """Pattern bits against stored matrices.
@@ -132,8 +128,7 @@ class RowChecks:
         place = np.minimum(np.searchsorted(patterns.ids, ids), max(0, len(patterns.ids) - 1))
         known = patterns.ids[place] == ids if len(patterns.ids) else np.zeros(len(ids), bool)
         self.zeros.checked += len(use)
-        wrong = "pattern_id {} is not in the run's patterns"
-        self.zeros.fail_rows(path, batch.rows[use], ~known, lambda i: wrong.format(ids[i]))
+        self.zeros.fail_rows(path, batch.rows[use], ~known, told("pattern_id {} is not in the run's patterns", ids))
         use, place = use[known], place[known]
         for matrix, packed in (("j_state", patterns.bits_state), ("j_action", patterns.bits_action)):
             stored = np.abs(batch.values[matrix][use])
@@ -144,23 +139,19 @@ class RowChecks:
                 off = np.where(zero, stored > bound, stored < bound)
             else:
                 off = zero != (stored < bound)
-            wrong_entry = _entry(matrix, sizes.shape(matrix)[1], stored, zero, off)
-            self.zeros.fail_rows(path, batch.rows[use], off.any(axis=1), wrong_entry)
+            wrong = _entry(matrix, sizes.shape(matrix)[1], stored, zero, off)
+            self.zeros.fail_rows(path, batch.rows[use], off.any(axis=1), wrong)
             self.zeros.saw(path, batch.rows[use], np.where(zero, stored, 0).max(axis=1, initial=0))
             n_zero, column = zero.sum(axis=1), f"n_zero_{matrix.removeprefix('j_')}"
             said = np.ma.getdata(batch.scalars[column])[use]
-            self.zeros.fail_rows(
-                path, batch.rows[use], said != n_zero,
-                lambda i, said=said, n=n_zero, column=column: f"{column} is {said[i]}, its pattern has {n[i]} zeros",
-            )  # fmt: skip
+            wrong = told(f"{column} is {{}}, its pattern has {{}} zeros", said, n_zero)
+            self.zeros.fail_rows(path, batch.rows[use], said != n_zero, wrong)
 
     def _contacts(self, path: str, batch: Batch) -> None:
         said, touching, counted = batch.scalars["n_contacts"], batch.scalars["in_contact"], batch.counted
         self.contacts.checked += len(said)
-        self.contacts.fail_rows(
-            path, batch.rows, (said != counted) | (touching != (counted > 0)),
-            lambda i: f"n_contacts is {said[i]} and in_contact {bool(touching[i])}; {counted[i]} contacts are listed",
-        )  # fmt: skip
+        wrong = told("n_contacts is {} and in_contact {}; {} contacts are listed", said, touching, counted)
+        self.contacts.fail_rows(path, batch.rows, (said != counted) | (touching != (counted > 0)), wrong)
 
 
 def batches(path: Path, sizes: Sizes) -> Iterator[pa.RecordBatch]:
@@ -168,7 +159,9 @@ def batches(path: Path, sizes: Sizes) -> Iterator[pa.RecordBatch]:
     file = pq.ParquetFile(path, read_dictionary=list(CODED))
     columns = [*SCALARS, *VECTORS, CONTACTS]
     entries = sizes.n_entries("j_state") + sizes.n_entries("j_action")
-    yield from file.iter_batches(max(1, min(BATCH_ROWS, BATCH_ENTRIES // entries)), columns=columns)
+    for batch in file.iter_batches(max(1, min(BATCH_ROWS, BATCH_ENTRIES // entries)), columns=columns):
+        batch.validate(full=True)  # offsets that lead elsewhere, text that is none
+        yield batch
 
 
 def swollen(path: Path, table: str, sizes: Sizes) -> str | None:
@@ -204,7 +197,7 @@ def regular(batch: pa.RecordBatch, sizes: Sizes) -> tuple[np.ndarray, Callable[[
     return mask, lambda row: wrong[row]
 
 
-def read(batch: pa.RecordBatch, rows: np.ndarray) -> Batch:
+def read(batch: pa.RecordBatch, rows: np.ndarray, sizes: Sizes) -> Batch:
     """Rows whose shapes are right, as NumPy arrays."""
     scalars = {name: _numpy(batch.column(name)) for name in SCALARS if name not in CODED}
     scalars["method"] = np.asarray(batch.column("method").cast(pa.string()), dtype=object)
@@ -213,7 +206,7 @@ def read(batch: pa.RecordBatch, rows: np.ndarray) -> Batch:
         leaf = batch.column(column)
         while pa.types.is_list(leaf.type):
             leaf = leaf.flatten()
-        values[column] = leaf.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
+        values[column] = leaf.to_numpy(zero_copy_only=False).reshape(len(batch), sizes.n_entries(column))
     counted = pc.list_value_length(batch.column("contacts")).to_numpy(zero_copy_only=False)
     return Batch(rows, scalars, values, counted)
 
@@ -236,10 +229,6 @@ def _has_shape(column: pa.Array, shape: tuple[int, ...]) -> np.ndarray:
         owner = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))
         right[owner[~inner]] = False
     return right
-
-
-def _of_column(batch: pa.RecordBatch, column: str, told: str) -> Callable[[int], str]:
-    return lambda row: f"{column} is {str(batch.column(column)[row].as_py())[:80]!r}; {told}"
 
 
 def _entry(matrix: str, columns: int, stored: np.ndarray, zero: np.ndarray, off: np.ndarray) -> Callable[[int], str]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from jacdb import integrity, manifest, rows, schemas, simulator
 from jacdb.episode_rows import EpisodeChecks, malformed
 from jacdb.errors import FailureError
-from jacdb.findings import Check, Progress
+from jacdb.findings import Check, Progress, told
 from jacdb.manifest import Part, Run
 from jacdb.rows import Patterns, RowChecks, Sizes
 
@@ -49,7 +49,9 @@ class RunChecks:
             self._check("shapes", "rows").note = "rows are not checked: axes and runs do not say what they should be"
             return list(self._made.values())
         threshold = fact["zero_threshold"] if fact else schemas.ZERO_THRESHOLD
-        expected = {"env": self.run.env, "run_id": self.run.run_id, "policy": fact and fact["policy"]}
+        expected = {"env": self.run.env, "run_id": self.run.run_id}
+        if fact:
+            expected["policy"] = fact["policy"]
         of = _Whole(sizes, self._patterns(tables["patterns"], sizes), threshold, expected)
         self._rows(tables["steps"], tables["episodes"], of, fact)
         if sample:
@@ -87,6 +89,7 @@ class RunChecks:
             part = Part.of(path)
             if part is None or path in wrong:
                 continue
+            problem: str | None
             try:
                 with (self.root / path).open("rb") as stream:
                     problem = integrity.check_footer(stream, part)
@@ -105,6 +108,7 @@ class RunChecks:
         keys = self._check("keys", "rows")
         try:
             read = pq.read_table(self.root / path, partitioning=None, read_dictionary=codes)
+            read.validate(full=True)
         except rows.UNREADABLE as error:
             self._check("files", "files").fail(path, _unreadable(error))
             return None
@@ -116,10 +120,8 @@ class RunChecks:
         keys.checked += len(read)
         for name, value in (("env", self.run.env), ("run_id", self.run.run_id)):
             other = pc.not_equal(read[name], value).to_numpy()
-            said = read[name]
-            keys.fail_rows(
-                path, np.arange(len(read)), other, lambda i, s=said, n=name, v=value: f"{n} is {_text(s[i])}, not {v!r}"
-            )
+            wrong = told(f"{name} is {{!s:.80}}, its folder says {value}", read[name])
+            keys.fail_rows(path, np.arange(len(read)), other, wrong)
         return read
 
     # --- tables of few rows ---------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ class RunChecks:
         of_rows.shapes.checked += len(batch)
         of_rows.shapes.fail_rows(path, numbers, ~kept, wrong)
         of_rows.of_keys(path, numbers, batch, of.expected)
-        regular = rows.read(batch.filter(pa.array(kept)), numbers[kept])
+        regular = rows.read(batch.filter(pa.array(kept)), numbers[kept], of.sizes)
         of_rows(path, regular, of.sizes, of.patterns, of.threshold)
         keys = np.stack([batch.column(name).fill_null(-1).to_numpy() for name in ("episode", "step")], axis=1)
         of_episodes(path, numbers, keys, kept, regular)
@@ -329,7 +331,7 @@ class _Whole:
     sizes: Sizes
     patterns: Patterns
     threshold: float
-    expected: dict[str, str | None]  # columns that are one value throughout
+    expected: dict[str, str]  # columns that are one value throughout
     counts: _Counts = field(default_factory=_Counts)
 
 
@@ -355,10 +357,3 @@ def _pattern_wrong(said: dict[str, Any], bits: list[bytes], sizes: Sizes) -> str
 
 def _unreadable(error: Exception) -> str:
     return f"it can't be read: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}"
-
-
-def _text(value: pa.Scalar) -> str:
-    try:
-        return repr(str(value.as_py()))[:80]
-    except ValueError:
-        return "no text"
