@@ -55,7 +55,7 @@ class StepReplay(NamedTuple):
     beginning: Beginning
     step: int
     deviation: float  # of MJX's own step
-    explained: str | None  # why a deviation is none of the data's; None: it is not explained
+    explained: str | None  # empty where it is none; else why it is not the data's; None where nothing explains it
 
 
 class Reset(NamedTuple):
@@ -70,6 +70,7 @@ class CloseLook(NamedTuple):
 
     beginning: Beginning
     step: int
+    confirmed: bool  # the stored step is MJX's, or its deviation is explained
     c_deviation: float  # of the C engine's step from the stored one
     error: float  # of the stored Jacobian: the best of the difference quotients, norm over norm
     jumps: int  # axes along which there is no derivative, left out
@@ -112,13 +113,14 @@ class Replay:
             for slot, one in enumerate(some):
                 if step < len(one.state) and one.finite[step]:
                     deviation = _deviation(found[slot], one.next_state[step])
-                    why = None
+                    why: str | None = ""
                     if not deviation <= SAME_STEP:
                         start = _of_slot(taken.physics_input, slot)
                         why = self._explanation(_repeated(before, slot), one, step, start, deviation)
-                    yield StepReplay(one, step, deviation, "" if deviation <= SAME_STEP else why)
+                    yield StepReplay(one, step, deviation, why)
                     if step in one.drawn:
-                        yield self._look(one, step, _repeated(before, slot), _of_slot(taken.physics_input, slot))
+                        start = _of_slot(taken.physics_input, slot)
+                        yield self._look(one, step, _repeated(before, slot), start, why is not None)
             before = taken.state
 
     def _explanation(
@@ -143,14 +145,14 @@ class Replay:
 
     # --- Jacobians ------------------------------------------------------------------------------------------
 
-    def _look(self, one: Beginning, step: int, before: State, start: PhysicsInput) -> CloseLook:
+    def _look(self, one: Beginning, step: int, before: State, start: PhysicsInput, confirmed: bool) -> CloseLook:
         stored = one.jacobians[one.drawn.index(step)]
         c_deviation = self._c_deviation(start, one.next_state[step])
         (wide, c_wide), (narrow, c_narrow) = (self._differences(one, step, before, width) for width in WIDTHS)
         pairs = [(wide, narrow)] + ([(c_wide, c_narrow)] if c_deviation <= SAME_IN_C else [])
         judged = [_error(stored, *pair) for pair in pairs]
         error, jumps = min(judged, key=lambda pair: pair[0])
-        return CloseLook(one, step, c_deviation, error, jumps)
+        return CloseLook(one, step, confirmed, c_deviation, error, jumps)
 
     def _differences(self, one: Beginning, step: int, before: State, width: float) -> tuple[np.ndarray, np.ndarray]:
         """(d_state, d_state + d_action) by centred differences of MJX's step, and of C's."""

@@ -303,7 +303,7 @@ def verify(
     output.check(form)
     with Reporter(Console(stderr=True)).shown() as report:
         found = verification.verify(data, envs=env, sample=sample, report=report)
-    _print(duckdb.from_arrow(found.frame.to_arrow()), form, out)
+    _print(duckdb.from_arrow(found.frame.to_arrow()), form, out, whole=True)
     for line in found.lines():
         typer.echo(line, err=True)
     if not found.ok:
@@ -365,21 +365,22 @@ def pull(
     typer.echo(pulled.describe(data))
 
 
-def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
-    """A relation in the format asked for; of a table on the screen, as much as a screen is good for."""
+def _print(relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None, whole: bool = False) -> None:
+    """A relation in the format asked for; of a table on the screen, unless whole, as much as a screen is good for."""
     from jacdb import catalog, output
 
     output.check(form)
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
-    frame = catalog.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation)
-    content = output.encode(frame.head(output.TABLE_ROWS) if form == "table" else frame, form)
+    cut = form == "table" and not whole
+    frame = catalog.fetch(relation.limit(output.TABLE_ROWS + 1) if cut else relation)
+    content = output.encode(frame.head(output.TABLE_ROWS) if cut else frame, form)
     if out is not None:
         out.write_bytes(content)
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-    if form == "table" and len(frame) > output.TABLE_ROWS:
+    if cut and len(frame) > output.TABLE_ROWS:
         typer.echo(f"only the first {output.TABLE_ROWS} rows: --format csv gives all", err=True)
 
 
