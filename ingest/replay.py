@@ -148,16 +148,18 @@ class Replay:
     def _look(self, one: Beginning, step: int, before: State, start: PhysicsInput, confirmed: bool) -> CloseLook:
         stored = one.jacobians[one.drawn.index(step)]
         c_deviation = self._c_deviation(start, one.next_state[step])
-        (wide, c_wide), (narrow, c_narrow) = (self._differences(one, step, before, width) for width in WIDTHS)
-        pairs = [(wide, narrow)] + ([(c_wide, c_narrow)] if c_deviation <= SAME_IN_C else [])
-        judged = [_error(stored, *pair) for pair in pairs]
-        error, jumps = min(judged, key=lambda pair: pair[0])
+        wide, narrow = (self._differences(one, step, before, width) for width in WIDTHS)
+        one_sided = one.methods[one.drawn.index(step)] == "fd"
+        engines = 2 if c_deviation <= SAME_IN_C else 1
+        judged = [_error(stored, wide[engine], narrow[engine], one_sided) for engine in range(engines)]
+        error, jumps = min(judged)
         return CloseLook(one, step, confirmed, c_deviation, error, jumps)
 
-    def _differences(self, one: Beginning, step: int, before: State, width: float) -> tuple[np.ndarray, np.ndarray]:
-        """(d_state, d_state + d_action) by centred differences of MJX's step, and of C's."""
+    def _differences(self, one: Beginning, step: int, before: State, width: float) -> tuple["Quotient", "Quotient"]:
+        """By centred differences of MJX's step, and of C's."""
         d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
-        offsets = width * np.concatenate([np.eye(d_state + d_action), -np.eye(d_state + d_action)])
+        axes = np.eye(d_state + d_action)
+        offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
         vectors = np.stack([self._moved(one.state[step], offset[:d_state]) for offset in offsets])
         actions = one.action[step] + offsets[:, d_state:]
         ends, c_ends = [], []
@@ -169,8 +171,7 @@ class Replay:
             moving = [self._in_c(_of_slot(starts, slot)) for slot in range(len(some))]
             ends.append(some)
             c_ends.append(np.concatenate([np.stack(moving), some[:, len(moving[0]) :]], axis=1))
-        mjx_rates, c_rates = (self._rates(np.concatenate(both), width) for both in (ends, c_ends))
-        return mjx_rates, c_rates
+        return self._quotient(np.concatenate(ends), width), self._quotient(np.concatenate(c_ends), width)
 
     def _moved(self, vector: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """A stored state moved along a tangent."""
@@ -179,13 +180,14 @@ class Replay:
         mujoco.mj_integratePos(self.system.mj_model, qpos, offset[:nv], 1.0)
         return np.concatenate([qpos, vector[nq:] + offset[nv:]])
 
-    def _rates(self, ends: np.ndarray, width: float) -> np.ndarray:
+    def _quotient(self, ends: np.ndarray, width: float) -> "Quotient":
         nq, nv = self.system.spec.nq, self.system.spec.nv
-        ahead, behind = np.split(ends, 2)
+        ahead, behind = np.split(ends[:-1], 2)
         rates = np.zeros((len(ahead), nv))
         for rate, after, before in zip(rates, ahead, behind, strict=True):
             mujoco.mj_differentiatePos(self.system.mj_model, rate, 2 * width, before[:nq], after[:nq])
-        return np.concatenate([rates, (ahead - behind)[:, nq:] / (2 * width)], axis=1).T
+        matrix = np.concatenate([rates, (ahead - behind)[:, nq:] / (2 * width)], axis=1).T
+        return Quotient(matrix, np.linalg.norm(ahead + behind - 2 * ends[-1], axis=1) / width)
 
     def _stored(self, states: State) -> Array:
         return jax.vmap(lambda state: dynamics.state_vector(self.system, state))(states)
@@ -210,17 +212,27 @@ class Replay:
         return Taken(dynamics.typed_like(after, before), seen[0], dynamics.state_vector(self.system, after))
 
 
-def _error(stored: np.ndarray, wide: np.ndarray, narrow: np.ndarray) -> tuple[float, int]:
+class Quotient(NamedTuple):
+    """A difference quotient, and how far apart the quotients of its two sides are along each axis."""
+
+    matrix: np.ndarray  # (d_state, d_state + d_action)
+    bend: np.ndarray  # (d_state + d_action,)
+
+
+def _error(stored: np.ndarray, wide: Quotient, narrow: Quotient, one_sided: bool) -> tuple[float, int]:
     """How far a stored matrix is from difference quotients, and along how many axes these jump.
 
     Differences are cast to the stored type first. The better of the two widths counts: the wide one has less rounding,
-    the narrow one less curvature.
+    the narrow one less curvature. Of one-sided matrices (C's own take the inner side of a clip that an action lies on)
+    axes along which the sides differ are left out, too.
     """
-    apart = np.linalg.norm(wide - narrow, axis=0)
-    steady = apart <= STEADY * np.linalg.norm(wide)
+    size = np.linalg.norm(wide.matrix)
+    steady = np.linalg.norm(wide.matrix - narrow.matrix, axis=0) <= STEADY * size
+    if one_sided:
+        steady &= wide.bend <= STEADY * size
     errors = []
     for quotient in (wide, narrow):
-        truth = quotient.astype(stored.dtype).astype(float)[:, steady]
+        truth = quotient.matrix.astype(stored.dtype).astype(float)[:, steady]
         size = np.linalg.norm(truth)
         errors.append(float(np.linalg.norm(stored[:, steady] - truth) / size) if size else 0.0)
     return min(errors), int((~steady).sum())

@@ -117,7 +117,7 @@ class _Findings:
             "reset": "",
             "replay": ", ".join(f"{count:,} deviate: {why}" for why, count in sorted(self.explained.items())),
             "C engine": f"{self.departs} where MJX itself is elsewhere" if self.departs else "",
-            "jacobians": f"{self.jumps} columns left out: the step jumps along them" if self.jumps else "",
+            "jacobians": f"{self.jumps} columns left out, along which there is no derivative" if self.jumps else "",
         }
         for name, note in own.items():
             if self._noted[name]:

@@ -76,9 +76,9 @@ class RunChecks:
                 named = manifest.read(self.root, self.run)
             except FailureError:
                 check.note = "its checksums can't be read: files were not compared with them"
-            for path, problem in integrity.check_runs(self.root, [self.run]):
-                wrong.add(path)
-                check.fail(path, problem)
+            for found_wrong in integrity.check_runs(self.root, [self.run]):
+                wrong.add(found_wrong.path)
+                check.fail(found_wrong.path, found_wrong.wrong)
         else:
             needed = {"row in runs": f"{self.run.folder('runs')}/part-00000.parquet", manifest.NAME: self.run.manifest}
             lacks = [what for what, path in needed.items() if not (self.root / path).is_file()]

@@ -26,6 +26,7 @@ class Beginning:
         finite: (steps,)
         drawn: steps to be looked at closely.
         jacobians: of each of them (d_state, d_state + d_action), in the type that it is stored in.
+        methods: of each of them, how it was computed.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Beginning:
     finite: np.ndarray
     drawn: list[int]
     jacobians: list[np.ndarray]
+    methods: list[str]
 
 
 def draw(root: Path, paths: list[str], count: int, sizes: Sizes) -> list[Beginning]:
@@ -68,7 +70,7 @@ def _read(file: Path, path: str, first: int, number: int, drawn: list[int], size
     columns = ("state", "action", "next_state")
     told = pa.Table.from_batches(_rows(file, [*columns, "finite"], stretch))
     values = {name: _numbers(told[name], (sizes.shape(name))) for name in columns}
-    matrices = pa.Table.from_batches(_rows(file, ["j_state", "j_action"], first + np.array(drawn)))
+    matrices = pa.Table.from_batches(_rows(file, ["j_state", "j_action", "method"], first + np.array(drawn)))
     both = [_numbers(matrices[name], sizes.shape(name)) for name in ("j_state", "j_action")]
     return Beginning(
         path=path,
@@ -78,6 +80,7 @@ def _read(file: Path, path: str, first: int, number: int, drawn: list[int], size
         finite=told["finite"].to_numpy(),
         drawn=drawn,
         jacobians=list(np.concatenate(both, axis=2)),
+        methods=matrices["method"].to_pylist(),
     )
 
 
