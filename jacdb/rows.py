@@ -172,7 +172,7 @@ def swollen(path: Path, table: str, sizes: Sizes) -> str | None:
         group = groups.row_group(index)
         for place in range(group.num_columns):
             column = group.column(place)
-            name = column.path_in_schema.split(".")[0]
+            name = groups.schema.column(place).path.split(".")[0]  # checked by now, unlike the group's own
             # a little too much is left to `regular`, which names the row
             if column.num_values > MAX_LIST + group.num_rows * expected.get(name, MAX_LIST):
                 return f"row group {index} has {column.num_values:,} values of {name} in {group.num_rows:,} rows"
