@@ -291,7 +291,7 @@ class RunChecks:
         elif name := simulator.missing():
             check.note = f"not replayed: the simulator is not installed ({name} is missing)"
         else:
-            from jacdb import replay_checks
+            from jacdb.ingest import replay_checks
 
             replay_checks.take_again(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
 
