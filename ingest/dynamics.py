@@ -161,6 +161,24 @@ def state_vector(system: System, state: State) -> Float[Array, " n"]:
     return jnp.concatenate([state.data.qpos, state.data.qvel, carried(system, state)])
 
 
+def restored(system: System, state: State, vector: Float[Array, " n"]) -> State:
+    """The state with these numbers in it, the rest as it is; the inverse of :func:`state_vector`."""
+    nq, nv = system.spec.nq, system.spec.nv
+    data = state.data.replace(qpos=vector[:nq], qvel=vector[nq : nq + nv])
+    return _carrying(system, state.replace(data=data), vector[nq + nv :])
+
+
+def episode_start(system: System, seed: int) -> Callable[[Array], State]:
+    """The function of an episode's number that gives its first state: it depends on seed and number alone."""
+    root = jax.random.key(seed)
+
+    def start(number: Array) -> State:
+        state = system.env.reset(jax.random.fold_in(root, number))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+
+    return start
+
+
 # --- tangent space --------------------------------------------------------------------------------------------
 
 

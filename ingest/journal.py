@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from jacdb.progress import Event
-from jacdb.runs import PROGRESS
+from jacdb.runs import LOG, PROGRESS
 
-LOG = "ingest.log"
 EVERY = 5.0  # seconds between notes of progress
 LOG_EVERY = 60.0  # seconds between log lines of the same work
 LOG_BYTES, LOG_FILES = 1_000_000, 3

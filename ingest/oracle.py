@@ -91,9 +91,10 @@ def mjx_step(system: System) -> Callable[[PhysicsInput], tuple[jax.Array, jax.Ar
     return step
 
 
-def replay(system: System, start: PhysicsInput) -> tuple[np.ndarray, np.ndarray]:
-    """(qpos, qvel) after one control step of the C engine from the recorded input."""
-    model, data = system.mj_model, mujoco.MjData(system.mj_model)
+def replay(system: System, start: PhysicsInput, data: mujoco.MjData | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(qpos, qvel) after one control step of the C engine from the recorded input; ``data`` is scratch space."""
+    model = system.mj_model
+    data = data or mujoco.MjData(model)
     _restore(model, data, start)
     for _ in range(system.env.n_substeps):
         mujoco.mj_step(model, data)

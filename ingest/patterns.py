@@ -3,16 +3,13 @@
 Statistics over patterns cost by the step; statistics over matrices, by the entry.
 """
 
-import hashlib
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jacdb.schemas import SWEEP
-
-ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
+from jacdb.schemas import SWEEP, ZERO_THRESHOLD, pattern_id
 
 type Patterns = dict[int, tuple[bytes, bytes]]  # {id: (bits of j_state, bits of j_action)}
 
@@ -92,17 +89,15 @@ def identify(bits: ZeroBits, d_state: int, d_action: int) -> tuple[np.ndarray, P
         d_state, d_action: the matrices are d_state x d_state and d_state x d_action.
 
     Returns:
-        Pattern ids (rows,) int64: 63 bits of a hash of shape and bits, so that an id needs no register and means
-        the same in every run; and {id: (bits of j_state, bits of j_action)}.
+        Pattern ids (rows,) int64 (:func:`jacdb.schemas.pattern_id`); and {id: (bits of j_state, bits of j_action)}.
     """
     both = np.concatenate(bits, axis=1)
     keys = both.view(np.dtype((np.void, both.shape[1]))).ravel()
     distinct, inverse = np.unique(keys, return_inverse=True)
-    shape = repr(((d_state, d_state), (d_state, d_action))).encode()
     ids, patterns, split = [], {}, bits.state.shape[1]
     for key in distinct:
         packed = key.tobytes()
-        ident = int.from_bytes(hashlib.blake2b(shape + packed, digest_size=8).digest(), "big") >> 1
+        ident = pattern_id(d_state, d_action, packed)
         ids.append(ident)
         patterns[ident] = (packed[:split], packed[split:])
     return np.asarray(ids, np.int64)[inverse], patterns

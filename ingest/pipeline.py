@@ -129,7 +129,7 @@ def ingest(
     system = System.load(request.env, lambda doing: report(Event(doing)))
     steps = request.steps or int(system.env._config.episode_length)
     num_envs = _envs_in_memory(request, system.spec, steps)
-    model = _model_hash(system)
+    model = model_hash(system)
     run_id = _run_id(request, steps, num_envs, model)
 
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
@@ -260,7 +260,7 @@ def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
     return min(fitting, request.episodes)
 
 
-def _model_hash(system: System) -> str:
+def model_hash(system: System) -> str:
     """A hash of the compiled model: robots come from folders that anyone may have changed."""
     buffer = np.empty(mujoco.mj_sizeModel(system.mj_model), np.uint8)
     mujoco.mj_saveModel(system.mj_model, None, buffer)

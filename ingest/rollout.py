@@ -337,11 +337,7 @@ class _Starts:
         self._numbers = np.asarray(rollout.episodes)
         self._size = rollout.num_envs
         self._next = 0
-        root = jax.random.key(rollout.seed)
-
-        def reset(number: Array) -> State:
-            state = rollout.system.env.reset(jax.random.fold_in(root, number))
-            return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+        reset = dynamics.episode_start(rollout.system, rollout.seed)
 
         def put(state: State, batch: State, source: Array, chosen: Array) -> State:
             def leaf(old: Array, new: Array) -> Array:

@@ -1,6 +1,5 @@
 """A dataset, opened: DuckDB over its Parquet files, with the views registered. Needs no simulator."""
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import queries, sandbox, schemas
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, known
 from jacdb.location import Folder, locate, quoted
 
 if TYPE_CHECKING:
@@ -96,10 +95,7 @@ class Dataset:
         if env is None:
             return self.sql(f"from {name}")
         if env not in self.environments:
-            near = difflib.get_close_matches(env, self.environments, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            there = ", ".join(self.environments) or "none yet"
-            raise UsageError(f"no steps of {env!r} here: there are {there}{hint}")
+            raise UsageError(f"no steps of {env!r} here: {known(env, self.environments)}")
         return self.sql(f"from {name} where env = {quoted(env)}")
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from jacdb.errors import JacdbError, UsageError
+from jacdb.errors import FailureError, JacdbError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -300,6 +300,36 @@ def report(
 
 
 @app.command()
+def verify(
+    env: Annotated[list[str] | None, typer.Option(help="Only this environment; may be given again.")] = None,
+    sample: Annotated[int, typer.Option(help="Steps of each run to take again in the simulator; 0 for none.")] = 16,
+    data: Folder = Path("data"),
+    form: Form = "table",
+    out: Out = None,
+) -> None:
+    """Check a dataset: files, rows, and, where the simulator is installed, steps and Jacobians.
+
+    Prints what was checked, how much of it, and the worst deviation. What is wrong is told on stderr, with file and
+    row, and the exit code is then 1. docs/verification.md says what is checked, and how exactly.
+
+    Example: jacdb verify --data data --env CartpoleBalance --sample 100
+    """
+    from rich.console import Console
+
+    from jacdb import output, verification
+    from jacdb.progress import Reporter
+
+    output.check(form)
+    with Reporter(Console(stderr=True)).shown() as report:
+        found = verification.verify(data, envs=env, sample=sample, report=report)
+    _print(found.frame, form, out, whole=True)
+    for line in found.lines():
+        typer.echo(line, err=True)
+    if not found.ok:
+        raise FailureError(found.verdict)
+
+
+@app.command()
 def publish(
     name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
     data: Data = "data",
@@ -389,31 +419,25 @@ def _answer(dataset: "Dataset", relation: "duckdb.DuckDBPyRelation", form: str, 
     _print(dataset.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation), form, out)
 
 
-def _print(frame: "pl.DataFrame", form: str, out: Path | None) -> None:
+def _print(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool = False) -> None:
     from jacdb import output
 
-    content = output.encode(frame.head(output.TABLE_ROWS) if form == "table" else frame, form)
+    cut = form == "table" and not whole and len(frame) > output.TABLE_ROWS
+    content = output.encode(frame.head(output.TABLE_ROWS) if cut else frame, form)
     if out is not None:
         out.write_bytes(content)
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-    if form == "table" and len(frame) > output.TABLE_ROWS:
+    if cut:
         typer.echo(f"only the first {output.TABLE_ROWS} rows: --format csv gives all", err=True)
 
 
 def _require_simulator() -> None:
-    import importlib.util
+    from jacdb import simulator
 
-    needed = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "brax", "colorednoise", "filelock",
-              "safetensors")  # fmt: skip
-    for name in needed:
-        try:
-            found = importlib.util.find_spec(name)
-        except ImportError:
-            found = None
-        if found is None:
-            raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")
+    if name := simulator.missing():
+        raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")
 
 
 def main() -> None:

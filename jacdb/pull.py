@@ -6,7 +6,6 @@ the dataset first, and takes its place run by run when it has been checked: the 
 """
 
 import concurrent.futures
-import difflib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from huggingface_hub import hf_hub_download
 
 from jacdb import hub, integrity, manifest, runs
 from jacdb.catalog import check_version
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, known
 from jacdb.manifest import Run
 from jacdb.progress import Event
 
@@ -119,12 +118,10 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
     found = sorted(run for run in map(Run.of_manifest, snapshot.files) if run)
     if not found:
         raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
-    there = sorted({run.env for run in found})
+    there = {run.env for run in found}
     for env in envs or []:
         if env not in there:
-            near = difflib.get_close_matches(env, there, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"{snapshot.name} has no {env!r}: there are {', '.join(there)}{hint}")
+            raise UsageError(f"{snapshot.name} has no {env!r}: {known(env, there)}")
     return [run for run in found if not envs or run.env in envs]
 
 

@@ -16,7 +16,8 @@ from jacdb.errors import FailureError
 from jacdb.location import Folder
 from jacdb.manifest import Part, Run
 
-PROGRESS = "progress.json"  # in the run's folder in `runs`, while it is not finished
+# In a run's folder in `runs`: how far it is, while it is not finished; and what happened
+PROGRESS, LOG = "progress.json", "ingest.log"
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "env": pl.String,

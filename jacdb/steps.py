@@ -1,6 +1,5 @@
 """Rows of `steps` as NumPy arrays, a Parquet row group at a time; what loader and exports have in common."""
 
-import difflib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
 from jacdb.catalog import Dataset
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, known
 from jacdb.location import Folder, quoted
 from jacdb.sandbox import fetch
 
@@ -232,8 +231,7 @@ def check_columns(columns: tuple[str, ...]) -> None:
             continue
         if name in kinds:
             raise UsageError(f"column {name!r} holds no numbers: {there}")
-        near = difflib.get_close_matches(str(name), numbers, n=1, cutoff=0.4)
-        raise UsageError(f"no column {name!r}: {there}{f'; did you mean {near[0]}?' if near else ''}")
+        raise UsageError(f"no column {name!r}: {known(str(name), numbers)}")
     if not columns:
         raise UsageError(f"no column is asked for: {there}")
 

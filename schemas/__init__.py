@@ -4,6 +4,7 @@ A column is nullable only where its description says when it is null. Partition 
 files as well: Hugging Face's `datasets` does not add hive columns.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ SCHEMA_VERSION = 1
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
 PARTS = "env=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a table's files, below its folder
 
+ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
 SWEEP = tuple(float(f"1e-{k}") for k in range(16, 1, -1))  # thresholds of `threshold_sweep`
 
 VECTOR = pa.list_(pa.float64())
@@ -198,3 +200,14 @@ RUNS = _table(
 )
 
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
+
+
+def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:
+    """The id of a zero pattern: 63 bits of a hash, so that an id needs no register and means the same in every run.
+
+    Args:
+        d_state, d_action: the matrices are d_state x d_state and d_state x d_action.
+        bits: ``zero_state``, then ``zero_action``.
+    """
+    shape = repr(((d_state, d_state), (d_state, d_action))).encode()
+    return int.from_bytes(hashlib.blake2b(shape + bits, digest_size=8).digest(), "big") >> 1

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jacdb.ingest.episodes import Episode
 from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify, sizes
-from jacdb.ingest.writer import RunWriter
+from jacdb.ingest.writer import PART_BYTES, RunWriter
 from jacdb.schemas import CONTACT, SWEEP
 
 
@@ -84,11 +84,13 @@ def dataset(
     jacobian: pa.DataType | None = None,
     method: str = "implicit",
     ctrl_dt: float = 1e-12,
+    part_bytes: int = PART_BYTES,
 ) -> RunWriter:
     """Write a finished run of these episodes; returns its writer."""
-    writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64())
+    writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64(), part_bytes)
     d_state, d_action = episodes[0].jacobian_shape
-    spaces = {"tangent": d_state, "action": d_action}
+    n_state = episodes[0].pieces[0]["state"].shape[1]
+    spaces = {"tangent": d_state, "state": n_state, "action": d_action}
     writer.write_axes(
         [
             {
@@ -107,14 +109,15 @@ def dataset(
     for one in episodes:
         writer.add(one)
     writer.flush()
-    whole = dict.fromkeys(("episodes", "steps", "num_envs", "n_rows", "n_excluded", "n_recomputed"), 1)
+    counts = writer.counts(method)
+    whole = {"episodes": len(episodes), "steps": max(one.n_steps for one in episodes), "num_envs": 1, **counts}
     numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "sim_dt", "seconds"), 1e-12)
     texts = {
         "policy_config": "{}",
         "versions": json.dumps({}),
         "model": "",
         "method": method,
-        "dtype": "float64",
+        "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],
     }
     sizes = {"seed": 0, "d_state": d_state, "d_action": d_action, "schema_version": 1, "ctrl_dt": ctrl_dt}

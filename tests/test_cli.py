@@ -134,5 +134,7 @@ main()
     for words in (["envs"], ["query", "global_sparsity", "--data", str(cartpole)]):
         ran = run(*words)
         assert (ran.returncode, ran.stderr) == (0, "")
+    ran = run("verify", "--data", str(cartpole))
+    assert ran.returncode == 0 and "the simulator is not installed (jax is missing)" in ran.stdout
     ran = run("ingest", "--env", "CheetahRun")
     assert ran.returncode == 2 and "pip install 'jacdb[ingest]'" in ran.stderr

@@ -1,0 +1,18 @@
+"""Whether the simulator is installed: the `ingest` extra, that only making and taking steps needs."""
+
+import importlib.util
+
+NEEDED = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "brax", "colorednoise", "filelock",
+          "safetensors")  # fmt: skip
+
+
+def missing() -> str | None:
+    """The first package of it that is not there; None if all are."""
+    for name in NEEDED:
+        try:
+            found = importlib.util.find_spec(name)
+        except ImportError:
+            found = None
+        if found is None:
+            return name
+    return None

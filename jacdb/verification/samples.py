@@ -1,0 +1,107 @@
+"""Steps of a run drawn to be taken again, and what is stored of their episodes up to them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb.verification import rows
+from jacdb.verification.rows import Sizes
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """An episode from its reset to the last of its drawn steps.
+
+    Attributes:
+        path: the part that holds it.
+        first: the row of its step 0.
+        number: the episode.
+        state, action, next_state: (steps, n).
+        finite: (steps,)
+        drawn: steps to be looked at closely.
+        jacobians: of each of them (d_state, d_state + d_action), in the type that it is stored in.
+        methods: of each of them, how it was computed.
+    """
+
+    path: str
+    first: int
+    number: int
+    state: np.ndarray
+    action: np.ndarray
+    next_state: np.ndarray
+    finite: np.ndarray
+    drawn: list[int]
+    jacobians: list[np.ndarray]
+    methods: list[str]
+
+
+def draw(root: Path, paths: list[str], count: int, sizes: Sizes) -> list[Beginning]:
+    """Draw finite steps from the parts of a run, the same ones every time; their episodes' beginnings.
+
+    Args:
+        root: the dataset's folder.
+        paths: the run's parts of `steps`, whose rows are in order.
+    """
+    keys = ["episode", "step", "finite"]
+    tables = [pq.read_table(root / path, columns=keys, partitioning=None) for path in paths]
+    part = np.repeat(np.arange(len(paths)), [len(table) for table in tables])
+    row = np.concatenate([np.arange(len(table)) for table in tables])
+    episode, step, finite = (np.concatenate([table[key].to_numpy() for table in tables]) for key in keys)
+    candidates = np.flatnonzero(finite)
+    rng = np.random.default_rng(SEED)
+    chosen = np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
+    beginnings = []
+    for number in np.unique(episode[chosen]):
+        own = chosen[episode[chosen] == number]
+        first = int(row[own[0]] - step[own[0]])
+        path = paths[part[own[0]]]
+        beginnings.append(_read(root / path, path, first, int(number), step[own].tolist(), sizes))
+    return beginnings
+
+
+def _read(file: Path, path: str, first: int, number: int, drawn: list[int], sizes: Sizes) -> Beginning:
+    stretch = np.arange(first, first + drawn[-1] + 1)
+    columns = ("state", "action", "next_state")
+    told = pa.Table.from_batches(_rows(file, [*columns, "finite"], stretch))
+    values = {name: _numbers(told[name], (sizes.shape(name))) for name in columns}
+    matrices = pa.Table.from_batches(_rows(file, ["j_state", "j_action", "method"], first + np.array(drawn)))
+    both = [_numbers(matrices[name], sizes.shape(name)) for name in ("j_state", "j_action")]
+    return Beginning(
+        path=path,
+        first=first,
+        number=number,
+        **values,
+        finite=told["finite"].to_numpy(),
+        drawn=drawn,
+        jacobians=list(np.concatenate(both, axis=2)),
+        methods=matrices["method"].to_pylist(),
+    )
+
+
+def _rows(file: Path, columns: list[str], wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """These rows of a file, in order; only the row groups that hold one are read."""
+    parquet = pq.ParquetFile(file)
+    first = 0
+    for index in range(parquet.num_row_groups):
+        count = parquet.metadata.row_group(index).num_rows
+        if ((wanted >= first) & (wanted < first + count)).any():
+            for batch in parquet.iter_batches(rows.BATCH_ROWS, row_groups=[index], columns=columns):
+                inside = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+                if len(inside):
+                    yield batch.take(pa.array(inside))
+                first += len(batch)
+        else:
+            first += count
+
+
+def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    leaf = column.combine_chunks()
+    while pa.types.is_list(leaf.type):
+        leaf = leaf.flatten()
+    return leaf.to_numpy(zero_copy_only=False).reshape(len(column), *shape)

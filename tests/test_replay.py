@@ -1,0 +1,75 @@
+"""Stored steps and Jacobians, taken again in the simulator: what was tampered with, checksums and all, is found."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jacdb import manifest, verification
+from jacdb.verification import samples
+from jacdb.verification.rows import Sizes
+
+SAMPLE = 6
+SIZES = Sizes(n_state=4, n_moving=4, d_state=4, d_action=1)
+
+
+@pytest.fixture
+def copy(cartpole, tmp_path):
+    return shutil.copytree(cartpole, tmp_path / "copy")
+
+
+def edit(root: Path, table: str, column: str, changes: dict[int, object]) -> None:
+    """Other values in some rows; functions are given the old ones. The checksums are made to fit."""
+    [run] = manifest.finished(root)
+    path = f"{run.folder(table)}/part-00000.parquet"
+    rows = pq.read_table(root / path, partitioning=None)
+    values = rows[column].to_pylist()
+    for row, value in changes.items():
+        values[row] = value(values[row]) if callable(value) else value
+    field = rows.schema.field(column)
+    changed = rows.set_column(rows.schema.names.index(column), field, pa.array(values, field.type))
+    pq.write_table(changed, root / path)
+    sums = manifest.read(root, run)
+    (root / run.manifest).write_text(manifest.encode({name: manifest.digest(root / name) for name in sums}))
+
+
+def drawn(root: Path) -> list[int]:
+    """The rows that are looked at closely."""
+    paths = [path for path in manifest.parts(root) if path.startswith("steps/")]
+    return [one.first + step for one in samples.draw(root, paths, SAMPLE, SIZES) for step in one.drawn]
+
+
+def test_a_run_is_what_the_simulator_says(cartpole):
+    verified = verification.verify(cartpole, sample=SAMPLE)
+    found = {check.name: check for check in verified.checks}
+    assert verified.ok, list(verified.lines())
+    assert found["jacobians"].checked == found["C engine"].checked == SAMPLE
+    assert found["replay"].checked > 40 and found["reset"].checked == 3
+    assert found["replay"].worst < 1e-14 and found["C engine"].worst < 1e-14 and found["jacobians"].worst < 1e-6
+    assert not any(check.note for check in verified.checks)
+
+
+def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
+    rows = drawn(copy)
+    moved, wrong = rows[0], rows[-1]
+    push = lambda x: [x[0], x[1] + 1e-6, *x[2:]]  # noqa: E731
+    edit(copy, "steps", "next_state", {moved: push})
+    edit(copy, "steps", "state", {moved + 1: push})  # joined as before
+    edit(copy, "steps", "j_state", {wrong: lambda j: [j[0], [j[1][0], 1.0001 * j[1][1], *j[1][2:]], *j[2:]]})
+    verified = verification.verify(copy, sample=SAMPLE)
+    found = {(check.name, finding.row) for check in verified.checks for finding in check.findings}
+    assert {("replay", moved), ("C engine", moved), ("jacobians", wrong)} <= found
+    assert {name for name, _ in found} <= {"replay", "C engine", "jacobians", "summaries"}
+
+
+def test_another_seed_is_found_and_another_simulator_is_told(copy):
+    edit(copy, "runs", "seed", {0: 1})
+    verified = verification.verify(copy, sample=1)
+    assert {check.name for check in verified.checks if check.failed} == {"reset"}
+    edit(copy, "runs", "versions", {0: lambda text: json.dumps(json.loads(text) | {"mujoco": "3.0"})})
+    verified = verification.verify(copy, sample=1)
+    notes = {check.name: check.note for check in verified.checks}
+    assert verified.ok and notes["reset"] == "1 deviate, of data made with mujoco 3.0"
