@@ -1,16 +1,20 @@
 """Where a dataset's files are: a folder, or a repository on the Hugging Face Hub."""
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 
 HUB = "hf://"
+_PART = re.compile(r"part-[0-9]{5}\.parquet")
 
 
 class Folder:
@@ -39,8 +43,9 @@ class Folder:
 
     def parts(self, table: str) -> list[str]:
         """The parts of a table that are there, as paths below the dataset, in order."""
-        paths = self.path.glob(f"{table}/{schemas.PARTS}")
-        return sorted(path.relative_to(self.path).as_posix() for path in paths)
+        runs = (run for env in _inside(self.path / table, "env=") for run in _inside(Path(env), "run="))
+        parts = (part for run in runs for part in _inside(Path(run), "part-") if _PART.fullmatch(part.name))
+        return sorted(Path(part).relative_to(self.path).as_posix() for part in parts)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         """A part, for reading, by many threads at a time if they open it each."""
@@ -54,10 +59,32 @@ class Folder:
 
     def scan(self, table: str) -> str:
         """A table's files as a source for DuckDB's FROM."""
-        # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them. By
-        # name, so that a float64 run beside a float32 one keeps its digits.
+        # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them.
         pattern = quoted(f"{_glob_literal(self.path)}/{table}/{schemas.PARTS}")
-        return f"read_parquet({pattern}, hive_partitioning = false, union_by_name = true)"
+        return f"read_parquet({pattern}, {self._options(table)})"
+
+    def _options(self, table: str) -> str:
+        # By name where a float64 run stands beside a float32 one, so that it keeps its digits; else not, for DuckDB
+        # then reads the footer of every file each time that a view is named.
+        by_name = table == "steps" and self._has_both_types()
+        return f"hive_partitioning = false, union_by_name = {str(by_name).lower()}"
+
+    def _has_both_types(self) -> bool:
+        """Whether matrices are float32 in some runs and float64 in others; of an unfinished run, a part tells."""
+        try:
+            kinds = {dtype for part in self.parts("runs") for dtype in self._read(part, "dtype").to_pylist()}
+            finished = {part.split("/", 1)[1].rpartition("/")[0] for part in self.parts("runs")}
+            begun = {part.split("/", 1)[1].rpartition("/")[0]: part for part in self.parts("steps")}
+            for run in begun.keys() - finished:
+                with self.open(begun[run]) as stream:
+                    kind = pq.read_schema(stream).field("j_state").type.value_type.value_type
+                    kinds.add("float32" if kind == pa.float32() else "float64")
+        except (OSError, pa.ArrowException, KeyError, AttributeError) as error:
+            raise FailureError(f"{self.name} can't be read: {str(error).splitlines()[0]}") from error
+        return len(kinds) > 1
+
+    def _read(self, part: str, column: str) -> pa.ChunkedArray:
+        return pq.read_table(self.path / part, columns=[column], partitioning=None).column(0)
 
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it
@@ -90,7 +117,7 @@ class Finished(Folder):
 
     def scan(self, table: str) -> str:
         files = ", ".join(quoted(_glob_literal(self.path / part)) for part in self.parts(table))
-        return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+        return f"read_parquet([{files}], {self._options(table)})"
 
 
 def locate(where: Path | str | Folder) -> Folder:
@@ -112,6 +139,15 @@ def locate(where: Path | str | Folder) -> Folder:
 def quoted(text: str) -> str:
     """A string literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _inside(folder: Path, beginning: str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, if it is one, and is called so."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from [entry for entry in entries if entry.name.startswith(beginning)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def _glob_literal(path: Path) -> str:

@@ -6,12 +6,11 @@ from typing import Any, BinaryIO
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem, snapshot_download
 from huggingface_hub.hf_file_system import HfFileSystemFile
 
 from jacdb import hub, manifest, schemas
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import UsageError
 from jacdb.location import HUB, Folder, quoted
 
 SMALL = ("axes", "patterns", "runs")  # kept in the Hub's cache; a statistic needs no more than these and few columns
@@ -64,17 +63,8 @@ class RemoteFolder(Folder):
     def scan(self, table: str) -> str:
         if table in SMALL:
             return super().scan(table)
-        # By name only where it must be: DuckDB then reads every file's footer before it begins.
-        by_name = str(table == "steps" and self._has_both_types()).lower()
         pattern = quoted(f"{HUB}{self._at}/{table}/{schemas.PARTS}")
-        return f"read_parquet({pattern}, hive_partitioning = false, union_by_name = {by_name})"
-
-    def _has_both_types(self) -> bool:
-        try:
-            runs = [pq.read_table(self.path / run, columns=["dtype"], partitioning=None) for run in self.parts("runs")]
-        except (OSError, pa.ArrowException) as error:
-            raise FailureError(f"{self.name} can't be read: {str(error).splitlines()[0]}") from error
-        return len({dtype for run in runs for dtype in run["dtype"].to_pylist()}) > 1
+        return f"read_parquet({pattern}, {self._options(table)})"
 
     def _readable(self) -> list[str]:
         # the files of a snapshot are links into the repository's folder in the Hub's cache
