@@ -79,7 +79,7 @@ class Dataset:
             raise UsageError(f"not allowed: {sandbox.first_line(error)}; a query reads this dataset only") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
             raise UsageError(f"SQL: {sandbox.first_line(error)}") from error
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:
             raise FailureError(f"SQL: {sandbox.first_line(error)}") from error
 
     def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
@@ -195,7 +195,7 @@ class Dataset:
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
             for name in queries.VIEWS:
                 create(f"create view {name} as {queries.sql(name)}")
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may name columns that are no text
             raise FailureError(f"{self.location.name} can't be read: {sandbox.first_line(error)}") from error
         if self._where is not None:
             try:
@@ -241,7 +241,7 @@ def check_version(root: Path) -> None:
     for path in root.glob(f"axes/{schemas.PARTS}"):
         try:
             metadata = pq.read_schema(path).metadata or {}
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise FailureError(f"{path} can't be read: {sandbox.first_line(error)}") from error
         version = metadata.get(schemas.VERSION_KEY, b"").decode(errors="replace")
         if not version.isdigit():

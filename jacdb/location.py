@@ -79,7 +79,7 @@ class Folder:
                 with self.open(begun[run]) as stream:
                     kind = pq.read_schema(stream).field("j_state").type.value_type.value_type
                     kinds.add("float32" if kind == pa.float32() else "float64")
-        except (OSError, pa.ArrowException, KeyError, AttributeError) as error:
+        except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
             raise FailureError(f"{self.name} can't be read: {str(error).splitlines()[0]}") from error
         return len(kinds) > 1
 

@@ -63,13 +63,13 @@ def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.
     Raises:
         FailureError: it fails as it runs, is too large, or gives what a data frame can't hold.
     """
-    bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
-    if bits:
-        casts = ", ".join(f"{_identifier(name)}::varchar as {_identifier(name)}" for name in bits)
-        relation = relation.project(f"* replace ({casts})")
     limit = memory * 2**30 if memory else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
     batches, taken = [], 0
     try:
+        bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
+        if bits:
+            casts = ", ".join(f"{_identifier(name)}::varchar as {_identifier(name)}" for name in bits)
+            relation = relation.project(f"* replace ({casts})")
         reader = relation.to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             batches.append(batch)
