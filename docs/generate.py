@@ -48,8 +48,8 @@ def tables() -> str:
         f"Schema version {schemas.SCHEMA_VERSION}. Every table is a folder of hive partitions,"
         " `<table>/env=<Env>/run=<run_id>/part-00000.parquet`; every view is one file in `queries/`.\n",
         "A dataset stays readable by every later jacdb. Within a version nothing is added, taken away, renamed or given"
-        " another meaning; a new version only adds columns and tables, null or empty where an older file has none, or brings"
-        " along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of every"
+        " another meaning; a new version only adds columns and tables, null or empty where an older file has none, or"
+        " brings along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of every"
         " version, and what its views say.\n",
     ]
     for table in schemas.TABLES:

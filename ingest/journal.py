@@ -64,6 +64,8 @@ class Journal:
     def __call__(self, event: Event) -> None:
         """Take note of what is being done."""
         now = time.time()
+        if event.total and not self._counted.total:
+            self._started = now  # compilation is over
         self._counted = event if event.total else self._counted._replace(doing=event.doing)
         if event.doing != self._logged[0] or now - self._logged[1] >= LOG_EVERY:
             self._logged = event.doing, now

@@ -204,3 +204,20 @@ def test_a_query_ends_at_its_limits(small, limit, query, told):
 def test_a_limit_is_a_number_above_0(small, limit):
     with pytest.raises(UsageError, match="above 0"):
         jacdb.Dataset(small, **limit)
+
+
+def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):
+    """A part that is a link to another dataset's, and a folder that is a link to the one above it."""
+    other = tmp_path / "other"
+    dataset(other, "Secret", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
+    [secret] = other.glob("steps/*/*/*.parquet")
+    link = small / "steps" / "env=Secret" / "run=r" / "part-00000.parquet"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(secret)
+    with pytest.raises(FailureError, match="Cannot access file"), jacdb.open(small) as opened:
+        opened.fetch(opened.sql("select env from steps"))
+    link.unlink()
+    (small / "steps" / "env=Loop").symlink_to(small / "steps")
+    (small / "axes" / "env=Loop").symlink_to(small)
+    with jacdb.open(small) as opened:
+        assert opened.steps()["env"].unique().to_list() == ["E"]
