@@ -38,7 +38,7 @@ def check(dataset: jacdb.Dataset, env: str, folder: Path) -> None:
     [rows] = dataset.batches(env, columns, batch_size=len(loaded), framework="torch", device="cpu")
     assert loaded.meta.total_frames == len(rows["step"]) and loaded.meta.total_episodes == loaded.num_episodes
 
-    at = torch.linspace(0, len(loaded) - 1, 200).long().tolist()  # an item takes a millisecond
+    at = torch.linspace(0, len(loaded) - 1, min(200, len(loaded))).long().tolist()  # an item takes a millisecond
     for i in at:
         item = loaded[i]
         for name, column in STORED_AS.items():
