@@ -49,8 +49,8 @@ def tables() -> str:
         " `<table>/env=<Env>/run=<run_id>/part-00000.parquet`; every view is one file in `queries/`.\n",
         "A dataset stays readable by every later jacdb. Within a version nothing is added, taken away, renamed or given"
         " another meaning; a new version only adds columns and tables, null or empty where an older file has none, or"
-        " brings along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of every"
-        " version, and what its views say.\n",
+        " brings along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of"
+        " every version, and what its views say.\n",
     ]
     for table in schemas.TABLES:
         rows = "\n".join(f"| `{name}` | {kind} | {text} |" for name, kind, text in table.describe())

@@ -76,6 +76,24 @@ class Network:
         loc, scale = jnp.split(hidden @ kernel.astype(float) + bias, 2)
         return loc, jax.nn.softplus(scale) + MIN_STD
 
+    def check_obs(self, obs: Any) -> None:
+        """That it acts on what an environment shows.
+
+        Args:
+            obs: an observation, or a dict of several, or their shapes.
+
+        Raises:
+            UsageError: it does not.
+        """
+        key = self.about["obs_key"]
+        shown = {name: part.shape for name, part in obs.items()} if isinstance(obs, dict) else {key: obs.shape}
+        if shown.get(key) != self.mean.shape:
+            there = ", ".join(f"{name!r} of shape {shape}" for name, shape in shown.items())
+            raise UsageError(
+                f"the policy acts on {key!r} of shape {self.mean.shape}, {self.about['env']} shows {there}: it was"
+                " trained on another version of the environment, or its file is broken"
+            )
+
     def save(self, path: Path) -> None:
         tensors = {"mean": self.mean, "std": self.std}
         for i, (kernel, bias) in enumerate(self.layers):

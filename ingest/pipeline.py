@@ -26,6 +26,7 @@ from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import axes, environments
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import EnvSpec
+from jacdb.ingest.experts import ExpertPolicy
 from jacdb.ingest.jacobians import METHODS, Method
 from jacdb.ingest.journal import Journal
 from jacdb.ingest.patterns import ZERO_THRESHOLD
@@ -127,6 +128,8 @@ def ingest(
     request = dataclasses.replace(request, method=request.method or environments.find(request.env).method)
     root = _usable_root(root)
     system = System.load(request.env, lambda doing: report(Event(doing)))
+    if isinstance(request.policy, ExpertPolicy):
+        request.policy.network.check_obs(jax.eval_shape(system.env.reset, jax.random.key(0)).obs)
     steps = request.steps or int(system.env._config.episode_length)
     num_envs = _envs_in_memory(request, system.spec, steps)
     model = model_hash(system)

@@ -52,6 +52,17 @@ def test_it_acts_as_brax_does(network):
     np.testing.assert_allclose(jax.vmap(network.distribution)(obs)[1], scale, rtol=1e-5)
 
 
+def test_a_policy_for_other_observations_is_refused_before_work(network, tmp_path):
+    policy = ExpertPolicy(dataclasses.replace(network, mean=np.zeros(7), std=np.ones(7)))
+    with pytest.raises(UsageError, match=r"'state' of shape \(7,\), CartpoleBalance shows 'state' of shape \(5,\)"):
+        ingest(Request("CartpoleBalance", policy, episodes=1, steps=2), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    other = dataclasses.replace(network, about={**network.about, "obs_key": "pixels"})
+    other.check_obs(np.zeros(5))  # an environment that shows one thing shows it under no name
+    with pytest.raises(UsageError, match="'pixels'"):
+        other.check_obs({"state": np.zeros(5), "privileged_state": np.zeros(9)})
+
+
 def test_a_file_comes_back_as_it_was(network, tmp_path):
     network.save(tmp_path / "it.safetensors")
     found = experts.find(str(tmp_path / "it.safetensors"), CARTPOLE, beta=1.0)
