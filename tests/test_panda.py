@@ -66,7 +66,7 @@ def test_next_ctrl_is_the_clipped_sum(panda, system):
 
 def test_the_demos_question_is_answered(panda):
     question = (ROOT / "docs" / "demo.sql").read_text()
-    ran = run_jacdb("sql", "--data", str(panda.root), "--format", "json", "--", question)
+    ran = run_jacdb("sql", "--data", str(panda.location.path), "--format", "json", "--", question)
     rows = {row["hand_touches"]: row for row in json.loads(ran.stdout)}
     assert sum(row["steps"] for row in rows.values()) == 2400
     assert rows["the cube"]["pct_zero_state"] < rows["nothing"]["pct_zero_state"]
