@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,23 @@ COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
 FRAMEWORKS = ("numpy", "jax", "torch")
 Wanted = tuple[Group, np.ndarray]  # a row group, and which of its rows
 READERS = min(pa.cpu_count(), 8)  # row groups decoded at once; each takes its memory
+
+
+class Chunk(NamedTuple):
+    """Rows that follow each other in a pass, and in which order, if it is another than theirs."""
+
+    rows: Arrays
+    order: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    def cut(self, start: int, stop: int) -> Arrays:
+        """Some of them, in order; copies, for a view would keep all alive."""
+        if self.order is None:
+            return {name: values[start:stop].copy() for name, values in self.rows.items()}
+        places = self.order[start:stop]
+        return {name: values.take(places, axis=0) for name, values in self.rows.items()}
 
 
 @dataclass(frozen=True)
@@ -98,10 +115,10 @@ class Batches:
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _chunks(self, buffers: "list[_Buffer]", stop: threading.Event) -> Generator[Arrays]:
+    def _chunks(self, buffers: "list[_Buffer]", stop: threading.Event) -> Generator[Chunk]:
         """Rows in the order of the pass, many at a time: a row group, or a shuffled buffer."""
         if not self.shuffle:
-            return _decoded(self._rows, _wanted(self._rows, self._rows.groups), stop)
+            return _in_order(self._rows, stop)
         order = np.random.default_rng(self.seed)
         return _shuffled(self._rows, buffers, self.buffer_mib * 2**20, order, stop)
 
@@ -112,6 +129,14 @@ def _wanted(rows: Rows, groups: Iterable[Group]) -> Iterator[Wanted]:
         wanted = rows.wanted(group)
         if wanted.any():
             yield group, wanted
+
+
+def _in_order(rows: Rows, stop: threading.Event) -> Generator[Chunk]:
+    decoded = _decoded(rows, _wanted(rows, rows.groups), stop)
+    try:
+        yield from map(Chunk, decoded)
+    finally:
+        decoded.close()
 
 
 def _decoded(rows: Rows, groups: Iterable[Wanted], stop: threading.Event) -> Generator[Arrays]:
@@ -133,11 +158,12 @@ def _decoded(rows: Rows, groups: Iterable[Wanted], stop: threading.Event) -> Gen
 
 def _shuffled(
     rows: Rows, buffers: "list[_Buffer]", most: float, order: np.random.Generator, stop: threading.Event
-) -> Generator[Arrays]:
+) -> Generator[Chunk]:
     """So many bytes of rows at a time, of one row group at least, permuted.
 
-    Rows go to their places as soon as they are decoded, so that memory holds each about once. Buffers are used in
-    turns: with two, what is in one is good until the next but one is asked for.
+    Rows go into the buffer as soon as they are decoded, so that memory holds each about once, and stay in order there:
+    row groups are copied faster than rows are scattered, and a batch is gathered out of it in its one copy. Buffers
+    are used in turns: with two, what is in one is good until the next but one is asked for.
     """
     groups = [rows.groups[i] for i in order.permutation(len(rows.groups))]
     fillings, ahead = itertools.tee(_fillings(rows, groups, most))
@@ -145,13 +171,12 @@ def _shuffled(
     try:
         for filling, buffer in zip(fillings, itertools.cycle(buffers), strict=False):
             counts = [int(wanted.sum()) for _, wanted in filling]
-            places = order.permutation(sum(counts))
-            buffer.make_room(filling[0][0], len(places), most)
-            for here in np.split(places, np.cumsum(counts)[:-1]):
+            buffer.make_room(filling[0][0], sum(counts), most)
+            for start, count in zip(itertools.accumulate([0, *counts]), counts, strict=False):
                 if stop.is_set():
                     return
-                buffer.scatter(next(decoded), here)
-            yield buffer.first(len(places))
+                buffer.put(next(decoded), start, count)
+            yield Chunk(buffer.first(sum(counts)), order.permutation(sum(counts)))
     finally:
         decoded.close()
 
@@ -171,9 +196,9 @@ class _Buffer:
         kinds = self._rows.dtypes
         self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
 
-    def scatter(self, values: Arrays, places: np.ndarray) -> None:
+    def put(self, values: Arrays, start: int, count: int) -> None:
         for name, flat in self._flat.items():
-            flat[places] = values[name].reshape(len(places), -1)
+            flat[start : start + count] = values[name].reshape(count, -1)
 
     def first(self, n_rows: int) -> Arrays:
         return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
@@ -194,7 +219,7 @@ def _fillings(rows: Rows, groups: Iterable[Group], most: float) -> Iterator[list
         yield some
 
 
-def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Arrays]) -> Iterator[Arrays]:
+def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """The same chunks, the next one made by the worker while one is in use."""
     coming = worker.submit(next, chunks, None)
     while (chunk := coming.result()) is not None:
@@ -202,29 +227,27 @@ def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Arrays]) -> Iterator
         yield chunk
 
 
-def _cut(chunks: Iterable[Arrays], size: int, drop_last: bool) -> Iterator[Arrays]:
-    """Batches of one size, across the chunks' borders; copies, for a view would keep its whole chunk alive."""
+def _cut(chunks: Iterable[Chunk], size: int, drop_last: bool) -> Iterator[Arrays]:
+    """Batches of one size, across the chunks' borders."""
     rest: list[Arrays] = []  # fewer rows than a batch has
     missing = size
     for chunk in chunks:
-        at, there = 0, _length(chunk)
-        while there - at >= missing:
-            rest.append({name: values[at : at + missing] for name, values in chunk.items()})
+        at = 0
+        while len(chunk) - at >= missing:
+            rest.append(chunk.cut(at, at + missing))
             yield _joined(rest)
             at, rest, missing = at + missing, [], size
-        if at < there:
-            rest.append({name: values[at:].copy() for name, values in chunk.items()})
-            missing -= there - at
+        if at < len(chunk):
+            rest.append(chunk.cut(at, len(chunk)))
+            missing -= len(chunk) - at
     if rest and not drop_last:
         yield _joined(rest)
 
 
 def _joined(pieces: list[Arrays]) -> Arrays:
+    if len(pieces) == 1:
+        return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def _length(piece: Arrays) -> int:
-    return len(next(iter(piece.values())))
 
 
 def _converter(framework: str, device: str | None) -> Callable[[np.ndarray], Any]:
