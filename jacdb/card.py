@@ -47,7 +47,6 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         license=LICENSE,
         size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
         configs=configs(envs),
-        envs=envs,
         env=pictured(dataset),
         facts=facts,
         runs=runs,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import queries, sandbox, schemas
-from jacdb.errors import FailureError, UsageError, known
+from jacdb.errors import FailureError, UsageError, first_line, known
 from jacdb.location import Folder, locate, quoted
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Dataset:
             # As a subquery: DuckDB takes a WITH that copies or deletes for a SELECT, and refuses it here.
             return self._connection.sql(f"from (\n{select}\n)")
         except duckdb.PermissionException as error:
-            raise UsageError(f"not allowed: {sandbox.first_line(error)}; a query reads this dataset only") from error
+            raise UsageError(f"not allowed: {first_line(error)}; a query reads this dataset only") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UsageError(f"SQL: {sandbox.first_line(error)}") from error
+            raise UsageError(f"SQL: {first_line(error)}") from error
         except (duckdb.Error, UnicodeDecodeError) as error:
-            raise FailureError(f"SQL: {sandbox.first_line(error)}") from error
+            raise FailureError(f"SQL: {first_line(error)}") from error
 
     def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
         """A named view, whole or of one environment.
@@ -196,7 +196,7 @@ class Dataset:
             for name in queries.VIEWS:
                 create(f"create view {name} as {queries.sql(name)}")
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may name columns that are no text
-            raise FailureError(f"{self.location.name} can't be read: {sandbox.first_line(error)}") from error
+            raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
         if self._where is not None:
             try:
                 duckdb.SQLExpression(self._where)  # one expression and no more
@@ -207,7 +207,7 @@ class Dataset:
                 whole = queries.sql("threshold_sweep")
                 create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
             except (duckdb.Error, UsageError) as error:
-                raise UsageError(f"condition {self._where!r}: {sandbox.first_line(error)}") from error
+                raise UsageError(f"condition {self._where!r}: {first_line(error)}") from error
         create("set lock_configuration = true")
 
 
@@ -242,7 +242,7 @@ def check_version(root: Path) -> None:
         try:
             metadata = pq.read_schema(path).metadata or {}
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            raise FailureError(f"{path} can't be read: {sandbox.first_line(error)}") from error
+            raise FailureError(f"{path} can't be read: {first_line(error)}") from error
         version = metadata.get(schemas.VERSION_KEY, b"").decode(errors="replace")
         if not version.isdigit():
             raise UsageError(f"{path} was not written by jacdb: it carries no schema version")

@@ -1,6 +1,7 @@
 """The two ways in which jacdb says no: one line each, with the wrong value and the remedy."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -27,3 +28,11 @@ def known(word: str, words: Iterable[str]) -> str:
     there = sorted(words)
     near = difflib.get_close_matches(word, there, n=1, cutoff=0.4)
     return f"there are {', '.join(there) or 'none yet'}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in a line."""
+    text = str(error).strip()
+    # DuckDB tells of an error in Python, of the reader of a remote file, with the whole traceback
+    raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
+    return raised[-1] if raised else text.splitlines()[0] if text else type(error).__name__

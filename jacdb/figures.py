@@ -20,7 +20,6 @@ from matplotlib.patheffects import withStroke
 from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
 from jacdb.location import quoted
-from jacdb.sandbox import fetch
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -49,7 +48,7 @@ def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
     Raises:
         UsageError: nothing; there is no finite step of it.
     """
-    frame = fetch(dataset.view(view, env))
+    frame = dataset.fetch(dataset.view(view, env))
     if frame.is_empty():
         raise UsageError(f"{view} has nothing to draw of {env}: no step of it counts")
     return frame
@@ -281,7 +280,7 @@ def _embedded(dataset: Dataset, env: str) -> pl.DataFrame:
     from taken inner join patterns using (run_id, pattern_id)
     where patterns.env = {quoted(env)} and place % greatest(1, total // {EMBEDDED_STEPS}) = 0
     order by place"""
-    return fetch(dataset.sql(chosen))
+    return dataset.fetch(dataset.sql(chosen))
 
 
 def _constraint_name(kind: str, name: str | None) -> str:

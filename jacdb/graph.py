@@ -8,7 +8,6 @@ import networkx as nx
 from jacdb import output
 from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
-from jacdb.sandbox import fetch
 
 FORMATS = (".graphml", ".json")
 
@@ -23,10 +22,10 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
     Raises:
         UsageError: there is no finite step of the environment.
     """
-    edges = fetch(dataset.view("causal_graph", env))
+    edges = dataset.fetch(dataset.view("causal_graph", env))
     if edges.is_empty():
         raise UsageError(f"causal_graph has no edge in {env}: no step of it counts")
-    axes = fetch(dataset.view("axes", env)).unique(["space", "index"], keep="first", maintain_order=True)
+    axes = dataset.fetch(dataset.view("axes", env)).unique(["space", "index"], keep="first", maintain_order=True)
     graph = nx.DiGraph(env=env)
     spaces = {"tangent": "state", "action": "action"}
     for axis in axes.filter(axes["space"].is_in(list(spaces))).iter_rows(named=True):

@@ -14,7 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 from tqdm import tqdm
 
 from jacdb import manifest
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, first_line
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
 _URL = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+?))?/?")
@@ -157,13 +157,9 @@ def explained(name: str, revision: str | None = None) -> Iterator[None]:
             raise UsageError(
                 f"the Hub shows no dataset {name}: check the name; if it is private, log in with {log_in}"
             ) from error
-        raise FailureError(f"the Hub said no ({status}): {_first_line(error)}") from error
+        raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
     except errors.HTTPError as error:  # of the connection
         raise FailureError(
-            f"can't reach the Hub at {constants.ENDPOINT} ({_first_line(error)}): check the network; the same command"
-            " goes on from what was transferred"
+            f"can't reach the Hub at {constants.ENDPOINT} ({first_line(error)[:200]}): check the network; the same"
+            " command goes on from what was transferred"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

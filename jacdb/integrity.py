@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
-from jacdb.errors import FailureError
+from jacdb.errors import FailureError, first_line
 from jacdb.manifest import Part, Run
 
 MAX_GROUP_ROWS = 1_000_000  # a writer's row groups have 5,000 at most; what a reader holds of a file is one
@@ -69,7 +69,7 @@ def check_footer(stream: BinaryIO, part: Part) -> str | None:
         parquet = pq.ParquetFile(stream)
         found, groups = parquet.schema_arrow, parquet.metadata
     except (OSError, pa.ArrowException, ValueError) as error:
-        return f"it is no Parquet file: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        return f"it is no Parquet file: {first_line(error)}"
     version = (found.metadata or {}).get(schemas.VERSION_KEY, b"").decode(errors="replace")
     if not version.isdigit():
         return "jacdb did not write it: it carries no schema version"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, first_line
 
 HUB = "hf://"
 _PART = re.compile(r"part-[0-9]{5}\.parquet")
@@ -80,7 +80,7 @@ class Folder:
                     kind = pq.read_schema(stream).field("j_state").type.value_type.value_type
                     kinds.add("float32" if kind == pa.float32() else "float64")
         except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
-            raise FailureError(f"{self.name} can't be read: {str(error).splitlines()[0]}") from error
+            raise FailureError(f"{self.name} can't be read: {first_line(error)}") from error
         return len(kinds) > 1
 
     def _read(self, part: str, column: str) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from jacdb import schemas
-from jacdb.errors import FailureError
+from jacdb.errors import FailureError, first_line
 
 NAME = "SHA256SUMS"
 _WORD = "[A-Za-z0-9._-]{1,128}"
@@ -86,7 +86,7 @@ def read(root: Path, run: Run) -> dict[str, str]:
     try:
         text = path.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise FailureError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
+        raise FailureError(f"{path} can't be read: {first_line(error)}") from error
     return decode(text, run)
 
 

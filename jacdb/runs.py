@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import manifest
-from jacdb.errors import FailureError
+from jacdb.errors import FailureError, first_line
 from jacdb.location import Folder
 from jacdb.manifest import Part, Run
 
@@ -68,11 +68,11 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
 
 
 def _steps(folder: Folder, run: Run) -> int:
-    parts = [part for part in (folder.path / run.folder("episodes")).glob("part-*.parquet")]
+    parts = (folder.path / run.folder("episodes")).glob("part-*.parquet")
     try:
         columns = [pq.read_table(part, columns=["n_steps"], partitioning=None).column(0) for part in parts]
     except (OSError, pa.ArrowException) as error:
-        raise FailureError(f"{folder.name} can't be read: {str(error).splitlines()[0]}") from error
+        raise FailureError(f"{folder.name} can't be read: {first_line(error)}") from error
     return sum(pc.sum(column).as_py() or 0 for column in columns)
 
 

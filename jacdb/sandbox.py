@@ -1,7 +1,6 @@
 """What SQL may do that anyone may have written: read one dataset, in so much memory, for so long, and nothing else."""
 
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.location import Folder
 
 BATCH_ROWS = 100_000  # rows of an answer that are taken at once
@@ -105,14 +104,6 @@ def within(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iter
         raise
     finally:
         timer.cancel()
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, of an error of DuckDB's."""
-    text = str(error).strip()
-    # DuckDB tells of an error in Python, of the reader of a remote file, with the whole traceback
-    raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
-    return raised[-1] if raised else text.splitlines()[0] if text else type(error).__name__
 
 
 def _identifier(name: str) -> str:

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from jacdb import manifest, schemas
 from jacdb.catalog import Dataset
-from jacdb.errors import FailureError, UsageError, known
+from jacdb.errors import FailureError, UsageError, first_line, known
 from jacdb.location import Folder, quoted
-from jacdb.sandbox import fetch
 
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
 SPLITS = ("train", "validation")
@@ -54,7 +53,7 @@ class Part:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise FailureError(f"{self.name} can't be read: {str(error).splitlines()[0]}") from error
+            raise FailureError(f"{self.name} can't be read: {first_line(error)}") from error
 
 
 def parts(location: Folder, env: str) -> list[Part]:
@@ -78,7 +77,7 @@ def stretches(dataset: Dataset, env: str) -> pl.DataFrame:
         FailureError: the condition fails as it runs, or a file can't be read.
     """
     dataset.view("steps", env)
-    return fetch(
+    return dataset.fetch(
         dataset.sql(f"""
             with kept as not materialized (
                 select run_id, episode, step from steps where env = {quoted(env)} and finite

@@ -10,7 +10,6 @@ import polars as pl
 from jacdb.catalog import Dataset
 from jacdb.errors import UsageError
 from jacdb.location import quoted
-from jacdb.sandbox import fetch
 from jacdb.steps import Arrays, Rows, n_rows, stretches
 
 COLUMNS = ("episode", "step", "state", "action", "next_state", "reward", "done", "truncated", "j_state", "j_action",
@@ -94,12 +93,12 @@ class Source:
     def axes(self, space: str, field: str = "name") -> list[str]:
         """The names, or the units, of a space's dimensions, in order."""
         query = f"select {field} from axes where env = {quoted(self.env)} and space = {quoted(space)} order by index"
-        return fetch(self.dataset.sql(query))[field].to_list()
+        return self.dataset.fetch(self.dataset.sql(query))[field].to_list()
 
     @property
     def policies(self) -> list[str]:
         query = f"select distinct policy from steps where env = {quoted(self.env)} and finite order by policy"
-        return fetch(self.dataset.sql(query))["policy"].to_list()
+        return self.dataset.fetch(self.dataset.sql(query))["policy"].to_list()
 
     def ctrl_dt(self) -> dict[str, float]:
         """The control step of each run (s).
@@ -107,7 +106,7 @@ class Source:
         Raises:
             UsageError: a run is not finished, and has no row there.
         """
-        found = fetch(self.dataset.sql(f"select run_id, ctrl_dt from runs where env = {quoted(self.env)}"))
+        found = self.dataset.fetch(self.dataset.sql(f"select run_id, ctrl_dt from runs where env = {quoted(self.env)}"))
         of = dict(found.iter_rows())
         for run_id in self.runs:
             if run_id not in of:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import integrity, manifest, schemas, simulator
-from jacdb.errors import FailureError
+from jacdb.errors import FailureError, first_line
 from jacdb.manifest import Part, Run
 from jacdb.progress import Event
 from jacdb.verification import rows
@@ -360,4 +360,4 @@ def _pattern_wrong(said: dict[str, Any], bits: list[bytes], sizes: Sizes) -> str
 
 
 def _unreadable(error: Exception) -> str:
-    return f"it can't be read: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}"
+    return f"it can't be read: {first_line(error)[:200]}"
