@@ -3,7 +3,6 @@
 Deterministic: the same data makes the same card, so that publishing it again changes nothing.
 """
 
-import io
 import json
 from collections.abc import Iterable
 from importlib.resources import files
@@ -75,9 +74,7 @@ def pictured(dataset: Dataset) -> str:
 
 def picture(dataset: Dataset) -> bytes:
     """The card's picture, as PNG: in which share of the steps each entry is zero."""
-    found = io.BytesIO()
-    figures.save(figures.heatmap(dataset, pictured(dataset)), found, dpi=150)
-    return found.getvalue()
+    return figures.png(figures.heatmap(dataset, pictured(dataset)))
 
 
 def _facts(dataset: Dataset, env: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ column of a two-column paper, or both. Colours are Okabe and Ito's, which colour
 tells them apart in grey.
 """
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -325,3 +326,10 @@ def save(figure: Figure, out: Path | BinaryIO, dpi: int = DPI) -> None:
     """Write a figure. Whether text stays text is decided here by matplotlib, and not where the figure is made."""
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, dpi=dpi)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure for a page."""
+    picture = io.BytesIO()
+    save(figure, picture, dpi=150)
+    return picture.getvalue()

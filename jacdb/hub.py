@@ -28,12 +28,12 @@ class Stored:
     sha256: str | None
     git: str
 
-    def holds(self, file: Path) -> bool:
-        """Whether it has the bytes of a local file."""
+    def holds(self, file: Path, sha256: str | None = None) -> bool:
+        """Whether it has the bytes of a local file, whose checksum may be known."""
         if file.stat().st_size != self.size:
             return False
         if self.sha256:
-            return manifest.digest(file) == self.sha256
+            return (sha256 or manifest.digest(file)) == self.sha256
         blob = file.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest() == self.git
 
@@ -72,6 +72,11 @@ class Snapshot:
         return cls(name, commit, files)
 
 
+def policy_path(env: str) -> str:
+    """Where a repository has the policy for an environment."""
+    return f"{POLICIES}/{env}.safetensors"
+
+
 def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
     """A trained policy out of a dataset repository (``policies/ENV.safetensors``), fetched into the Hub's cache.
 
@@ -79,7 +84,7 @@ def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
         UsageError: there is no such repository, revision or policy, or the file is larger than a policy can be.
         FailureError: the Hub can't be reached.
     """
-    snapshot, path = Snapshot.take(name, revision), f"{POLICIES}/{env}.safetensors"
+    snapshot, path = Snapshot.take(name, revision), policy_path(env)
     if path not in snapshot.files:
         there = sorted(found for found in snapshot.files if found.startswith(f"{POLICIES}/"))
         raise UsageError(f"{name} has no {path}: there are {', '.join(there) or 'no policies'}")

@@ -96,6 +96,7 @@ class Finished(Folder):
 
     Attributes:
         runs: those that are.
+        sums: the checksums of their parts, by path.
         unfinished: those that are not.
     """
 
@@ -103,6 +104,7 @@ class Finished(Folder):
         """
         Raises:
             UsageError: there is no dataset, or no finished run in it.
+            FailureError: a run's checksums can't be read.
         """
         whole = Folder(path)
         self.name, self.path = whole.name, whole.path
@@ -111,9 +113,10 @@ class Finished(Folder):
         self.unfinished = sorted(begun - {*self.runs})
         if not self.runs:
             raise UsageError(f"no run in {path} is finished: the command that began one completes it")
+        self.sums = {part: sha256 for run in self.runs for part, sha256 in manifest.read(self.path, run).items()}
 
     def parts(self, table: str) -> list[str]:
-        return [path for run in self.runs for path in manifest.read(self.path, run) if path.startswith(f"{table}/")]
+        return [path for path in self.sums if path.startswith(f"{table}/")]
 
     def scan(self, table: str) -> str:
         files = ", ".join(quoted(_glob_literal(self.path / part)) for part in self.parts(table))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants, errors
 
-from jacdb import card, hub, integrity, manifest
+from jacdb import card, hub, integrity
 from jacdb.catalog import Dataset
 from jacdb.errors import FailureError, UsageError
 from jacdb.location import Finished
@@ -24,6 +24,7 @@ class Publication:
     Attributes:
         name: OWNER/NAME.
         files: where each file lies, by its path in the repository; card and picture excepted.
+        sums: the SHA-256 of those that were checked.
         card: the text of README.md.
         picture: the card's picture, PNG.
         left_out: runs that are not finished.
@@ -31,6 +32,7 @@ class Publication:
 
     name: str
     files: dict[str, Path]
+    sums: dict[str, str]
     card: str
     picture: bytes
     left_out: list[Run]
@@ -74,7 +76,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = Finished(root)
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
-    files |= {path: finished.path / path for run in finished.runs for path in manifest.read(finished.path, run)}
+    files |= {path: finished.path / path for path in finished.sums}
     checked = itertools.count()
     for path, wrong in integrity.check_runs(
         finished.path, finished.runs, lambda path: report(Event("checking", next(checked), len(files), "files"))
@@ -85,13 +87,13 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         policies = _policies(dataset.environments)
         text, picture = card.write(dataset, name, policies), card.picture(dataset)
     files |= policies
-    return Publication(name, files, text, picture, finished.unfinished)
+    return Publication(name, files, finished.sums, text, picture, finished.unfinished)
 
 
 def _policies(envs: list[str]) -> dict[str, Path]:
     """The experts that come with jacdb for these environments, by their paths in the repository."""
     folder = Path(str(importlib.resources.files("jacdb.experts")))
-    paths = {f"{hub.POLICIES}/{env}.safetensors": folder / f"{env}.safetensors" for env in envs}
+    paths = {path: folder / Path(path).name for path in map(hub.policy_path, envs)}
     return {path: file for path, file in paths.items() if file.is_file()}
 
 
@@ -167,7 +169,7 @@ def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> di
     fresh = {}
     for path, file in places.items():
         stored = snapshot.files.get(path)
-        if stored and stored.holds(file):
+        if stored and stored.holds(file, publication.sums.get(path)):
             (folder / path).unlink(missing_ok=True)
             continue
         fresh[path] = file.stat().st_size

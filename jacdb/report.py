@@ -4,7 +4,6 @@ The facts are plain data: what a run once found can be kept (datasets/reference)
 """
 
 import base64
-import io
 import json
 import re
 from collections.abc import Callable
@@ -126,7 +125,7 @@ def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda
         linked[env], embedded[env] = {}, {}
         for name in figures.FIGURES:
             try:
-                picture = _png(figures.draw(dataset, name, env))
+                picture = figures.png(figures.draw(dataset, name, env))
             except UsageError as error:
                 linked[env][name] = embedded[env][name] = Picture(None, str(error))
                 continue
@@ -176,9 +175,3 @@ def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
             for jacobian in figures.JACOBIANS
         },
     }
-
-
-def _png(figure: figures.Figure) -> bytes:
-    picture = io.BytesIO()
-    figures.save(figure, picture, dpi=150)
-    return picture.getvalue()
