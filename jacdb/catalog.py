@@ -156,8 +156,8 @@ class Dataset:
                 float32 for the matrices of most runs. Where a float64 run stands beside a float32 one, both come as
                 float64. JAX makes float32 of float64 unless ``jax_enable_x64`` is set.
             drop_last: leave out a last batch that is not full.
-            buffer_mib: MiB of rows to shuffle at once, of one row group at least. The next buffer is made while one is
-                used: memory is twice as much, kept for the next pass, and some row groups on their way.
+            buffer_mib: MiB of rows to shuffle at once, of one row group at least. The next buffer is filled while one
+                is used: memory is twice as much, kept for the next pass, and what a few row groups have in the file.
 
         Raises:
             UsageError: a word or number can't be right, the framework is not installed, or there is no such row.

@@ -1,13 +1,12 @@
 """Batches for training: rows of `steps` as arrays of NumPy, JAX or PyTorch, shuffled in bounded memory.
 
-Row groups are decoded side by side by threads (Arrow holds no lock while it does), put together into a buffer by one
-more thread, a buffer ahead of who trains, and handed out in batches.
+Threads read row groups into a buffer side by side (Arrow holds no lock while it decodes), ahead of who trains; batches
+are copied or gathered out of it.
 """
 
 import itertools
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
 FRAMEWORKS = ("numpy", "jax", "torch")
 Wanted = tuple[Group, np.ndarray]  # a row group, and which of its rows
-READERS = min(pa.cpu_count(), 8)  # row groups decoded at once; each takes its memory
+READERS = min(pa.cpu_count() + 1, 8)  # row groups read at once: now and then each waits for another, or for the disk
 
 
 class Chunk(NamedTuple):
@@ -88,17 +87,13 @@ class Batches:
         return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        stop = threading.Event()
         buffers = [self._spare.pop() if self._spare else _Buffer(self._rows) for _ in range(2)]
-        chunks = self._chunks(buffers, stop)
-        ahead = ThreadPoolExecutor(1, "jacdb-buffer")
+        readers = ThreadPoolExecutor(READERS, "jacdb-reader")
         try:
-            for batch in _cut(_one_ahead(ahead, chunks), self.batch_size, self.drop_last):
+            for batch in _cut(self._chunks(readers, buffers), self.batch_size, self.drop_last):
                 yield {name: self._convert(values) for name, values in batch.items()}
         finally:
-            stop.set()
-            ahead.shutdown(cancel_futures=True)
-            chunks.close()
+            readers.shutdown(cancel_futures=True)  # waits for those at work: they may hold a buffer
             self._spare.extend(buffers)
 
     def _check(self) -> None:
@@ -115,70 +110,35 @@ class Batches:
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _chunks(self, buffers: "list[_Buffer]", stop: threading.Event) -> Generator[Chunk]:
-        """Rows in the order of the pass, many at a time: a row group, or a shuffled buffer."""
-        if not self.shuffle:
-            return _in_order(self._rows, stop)
-        order = np.random.default_rng(self.seed)
-        return _shuffled(self._rows, buffers, self.buffer_mib * 2**20, order, stop)
+    def _chunks(self, readers: ThreadPoolExecutor, buffers: "list[_Buffer]") -> Iterator[Chunk]:
+        """The rows of the pass, a buffer at a time, which is filled anew as soon as its rows were handed out."""
+        rows, groups, most = self._rows, self._rows.groups, self.buffer_mib * 2**20
+        random = np.random.default_rng(self.seed)
+        if self.shuffle:
+            groups = [groups[i] for i in random.permutation(len(groups))]
+        fillings = _fillings(rows, groups, most)
+        idle, waiting = deque(buffers), deque[tuple[_Buffer, int, list[Future[None]]]]()
 
+        def fill(buffer: _Buffer, group: Group, wanted: np.ndarray, start: int) -> None:
+            for piece in rows.read(group, wanted):
+                start = buffer.put(piece, start)
 
-def _wanted(rows: Rows, groups: Iterable[Group]) -> Iterator[Wanted]:
-    """The row groups of which a row is wanted, and which are."""
-    for group in groups:
-        wanted = rows.wanted(group)
-        if wanted.any():
-            yield group, wanted
+        def begin() -> None:
+            for filling in itertools.islice(fillings, len(idle)):
+                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in filling]
+                buffer.make_room(filling[0][0], sum(counts), most)
+                starts = itertools.accumulate(counts, initial=0)
+                at_work = [readers.submit(fill, buffer, *of, start) for of, start in zip(filling, starts, strict=False)]
+                waiting.append((buffer, sum(counts), at_work))
 
-
-def _in_order(rows: Rows, stop: threading.Event) -> Generator[Chunk]:
-    decoded = _decoded(rows, _wanted(rows, rows.groups), stop)
-    try:
-        yield from map(Chunk, decoded)
-    finally:
-        decoded.close()
-
-
-def _decoded(rows: Rows, groups: Iterable[Wanted], stop: threading.Event) -> Generator[Arrays]:
-    """The rows of row groups, in their order, read side by side and some ahead."""
-    readers = ThreadPoolExecutor(READERS, "jacdb-reader")
-    waiting: deque[Future[Arrays]] = deque()
-    try:
-        for group, wanted in groups:
-            waiting.append(readers.submit(rows.read, group, wanted))
-            if len(waiting) > READERS:
-                yield waiting.popleft().result()
-            if stop.is_set():
-                return
+        begin()
         while waiting:
-            yield waiting.popleft().result()
-    finally:
-        readers.shutdown(cancel_futures=True)  # waits for those at work
-
-
-def _shuffled(
-    rows: Rows, buffers: "list[_Buffer]", most: float, order: np.random.Generator, stop: threading.Event
-) -> Generator[Chunk]:
-    """So many bytes of rows at a time, of one row group at least, permuted.
-
-    Rows go into the buffer as soon as they are decoded, so that memory holds each about once, and stay in order there:
-    row groups are copied faster than rows are scattered, and a batch is gathered out of it in its one copy. Buffers
-    are used in turns: with two, what is in one is good until the next but one is asked for.
-    """
-    groups = [rows.groups[i] for i in order.permutation(len(rows.groups))]
-    fillings, ahead = itertools.tee(_fillings(rows, groups, most))
-    decoded = _decoded(rows, itertools.chain.from_iterable(ahead), stop)
-    try:
-        for filling, buffer in zip(fillings, itertools.cycle(buffers), strict=False):
-            counts = [int(wanted.sum()) for _, wanted in filling]
-            buffer.make_room(filling[0][0], sum(counts), most)
-            for start, count in zip(itertools.accumulate([0, *counts]), counts, strict=False):
-                if stop.is_set():
-                    return
-                buffer.put(next(decoded), start, count)
-            yield Chunk(buffer.first(sum(counts)), order.permutation(sum(counts)))
-    finally:
-        decoded.close()
+            buffer, n_rows, at_work = waiting.popleft()
+            for reading in at_work:
+                reading.result()
+            yield Chunk(buffer.first(n_rows), random.permutation(n_rows) if self.shuffle else None)
+            idle.append(buffer)
+            begin()
 
 
 class _Buffer:
@@ -196,35 +156,32 @@ class _Buffer:
         kinds = self._rows.dtypes
         self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
 
-    def put(self, values: Arrays, start: int, count: int) -> None:
-        for name, flat in self._flat.items():
-            flat[start : start + count] = values[name].reshape(count, -1)
+    def put(self, piece: Arrays, start: int) -> int:
+        """Rows to where they belong, and where the next ones do. In order: rows are copied faster than scattered."""
+        for name, values in piece.items():
+            end = start + len(values)
+            self._flat[name][start:end] = values.reshape(len(values), -1)
+        return end
 
     def first(self, n_rows: int) -> Arrays:
         return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
 
 
 def _fillings(rows: Rows, groups: Iterable[Group], most: float) -> Iterator[list[Wanted]]:
-    """Row groups, as many at a time as a buffer of so many bytes holds."""
+    """The row groups of which a row is wanted, and which are: as many at a time as a buffer of so many bytes holds."""
     some: list[Wanted] = []
     size = 0.0
-    for group, wanted in _wanted(rows, groups):
+    for group in groups:
+        wanted = rows.wanted(group)
         nbytes = rows.row_bytes(group) * int(wanted.sum())
         if some and size + nbytes > most:
             yield some
             some, size = [], 0.0
-        some.append((group, wanted))
-        size += nbytes
+        if nbytes:
+            some.append((group, wanted))
+            size += nbytes
     if some:
         yield some
-
-
-def _one_ahead(worker: ThreadPoolExecutor, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The same chunks, the next one made by the worker while one is in use."""
-    coming = worker.submit(next, chunks, None)
-    while (chunk := coming.result()) is not None:
-        coming = worker.submit(next, chunks, None)
-        yield chunk
 
 
 def _cut(chunks: Iterable[Chunk], size: int, drop_last: bool) -> Iterator[Arrays]:

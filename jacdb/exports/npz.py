@@ -34,12 +34,12 @@ def write(source: Source, path: Path, out: Path) -> str:
 
 
 def _stream(archive: zipfile.ZipFile, source: Source, name: str) -> None:
-    """A column as a member, a row group at a time: only its length has to be known before."""
+    """A column as a member, some rows at a time: only its length has to be known before."""
     numbers = {run_id: i for i, run_id in enumerate(source.runs)}
     written = 0
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        for run_id, group in source.rows("step" if name == "run" else name).in_order():
-            values = np.full(len(group["step"]), numbers[run_id], np.int32) if name == "run" else group[name]
+        for run_id, piece in source.rows("step" if name == "run" else name).in_order():
+            values = np.full(len(piece["step"]), numbers[run_id], np.int32) if name == "run" else piece[name]
             if not written:
                 about = {"descr": npy.dtype_to_descr(values.dtype), "fortran_order": False}
                 npy.write_array_header_1_0(member, {**about, "shape": (source.n_rows, *values.shape[1:])})

@@ -78,14 +78,14 @@ class Source:
         rows = self.rows(*dict.fromkeys(("episode", "step", *columns)))
         pieces: list[Arrays] = []
         expected: tuple[str, int, int] | None = None  # the step that would go on with the pieces
-        for run_id, group in rows.in_order():
-            episode, step = group["episode"].astype(np.int64), group["step"].astype(np.int64)
+        for run_id, piece in rows.in_order():
+            episode, step = piece["episode"].astype(np.int64), piece["step"].astype(np.int64)
             breaks = np.flatnonzero((np.diff(episode) != 0) | (np.diff(step) != 1)) + 1
             for first, end in zip([0, *breaks], [*breaks, len(step)], strict=True):
                 if pieces and (run_id, episode[first], step[first]) != expected:
                     yield _joined(pieces, expected)
                     pieces = []
-                pieces.append({name: values[first:end] for name, values in group.items()})
+                pieces.append({name: values[first:end] for name, values in piece.items()})
                 expected = run_id, episode[first], step[end - 1] + 1
         if pieces:
             yield _joined(pieces, expected)
