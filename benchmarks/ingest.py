@@ -24,11 +24,10 @@ from pathlib import Path
 import jax
 import numpy as np
 from jacobians import compiled, visited  # the script beside this one
-from mujoco_playground import State
 
 from jacdb.ingest import jacobians, pipeline
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.rollout import Rollout
+from jacdb.ingest.rollout import Batch, Rollout
 
 TURNS = 7
 
@@ -63,18 +62,18 @@ def measure(name: str, episodes: int, steps: int) -> dict:
     kept: list[tuple] = []
     compile_chunk = Rollout._compile
 
-    def compile_once(self: Rollout, chunk: int, state: State) -> tuple:
-        kept.extend([] if kept else [(*compile_chunk(self, chunk, state), chunk, state)])
+    def compile_once(self: Rollout, chunk: int, batch: Batch) -> tuple:
+        kept.extend([] if kept else [(*compile_chunk(self, chunk, batch), chunk, batch)])
         return kept[0][:2]
 
     Rollout._compile = compile_once  # type: ignore[method-assign]
     whole(request)  # compiles, and touches the memory that the turns will use
-    [(step_chunk, sharding, chunk, state)] = kept
+    [(step_chunk, sharding, chunk, batch)] = kept
     noise = np.random.default_rng(0).uniform(-1, 1, (chunk, episodes, system.spec.d_action))
-    state = jax.device_put(state, sharding)
+    batch = jax.device_put(batch._replace(taken=np.zeros(episodes, int)), sharding)
 
     def run_chunk() -> None:
-        jax.block_until_ready(step_chunk(state, noise, np.zeros(episodes, int)))
+        jax.block_until_ready(step_chunk(batch, noise))
 
     inputs = visited(system, episodes)
     differentiate, _ = compiled(jacobians.physics_jacobian(system, system.spec.method), inputs, spread=True)

@@ -1,5 +1,6 @@
 """An episode in the making: rows gathered chunk by chunk, until it is done or cut."""
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,32 +19,36 @@ class Episode:
 
     Attributes:
         number: the episode within its run, from 0.
+        n_steps: how many steps it has so far.
         pieces: columns of the `steps` table, in order of step.
-        patterns: bits of every zero pattern that occurs, by id.
         sizes: how large the entries of its steps are, once it has some.
     """
 
     number: int
+    n_steps: int = 0
     pieces: list[Columns] = field(default_factory=list)
-    patterns: Patterns = field(default_factory=dict)
     sizes: Sizes | None = None
+    _known: list[Patterns] = field(default_factory=list, repr=False)
 
     def append(self, columns: Columns, patterns: Patterns, sizes: Sizes) -> None:
+        """Rows that go on with it; ``patterns`` are all of theirs, and may be others', too."""
         rows = len(columns["done"])
         steps = np.arange(self.n_steps, self.n_steps + rows, dtype=np.int32)
         self.pieces.append({"episode": np.full(rows, self.number, np.int32), "step": steps, **columns})
-        occurring = pc.drop_null(pc.unique(columns["pattern_id"])).to_pylist()
-        self.patterns |= {pattern: patterns[pattern] for pattern in occurring}
+        self.n_steps += rows
         self.sizes = self.sizes.joined(sizes) if self.sizes else sizes
+        self._known.append(patterns)
 
     @property
-    def n_steps(self) -> int:
-        return sum(len(piece["done"]) for piece in self.pieces)
+    def patterns(self) -> Patterns:
+        """The bits of every zero pattern that occurs, by id."""
+        ids = pa.chunked_array([piece["pattern_id"] for piece in self.pieces])
+        known = ChainMap(*self._known)
+        return {pattern: known[pattern] for pattern in pc.drop_null(pc.unique(ids)).to_pylist()}
 
     @property
     def is_over(self) -> bool:
-        last = self.pieces[-1]
-        return bool(last["done"][-1] | last["truncated"][-1])
+        return bool(self.pieces) and bool(self.pieces[-1]["done"][-1] | self.pieces[-1]["truncated"][-1])
 
     @property
     def nbytes(self) -> int:

@@ -63,17 +63,23 @@ def sizes(
         below: what :func:`below` said of them.
         counts: whether a row counts.
     """
-    largest = []
-    for j in matrices:
-        size = np.abs(j)
-        size[~counts] = 0
-        largest.append(np.maximum.reduceat(size, starts))
+    largest = [_largest(j, counts, starts) for j in matrices]
     sums = [np.add.reduceat(np.where(counts[:, None], part, 0), starts, dtype=np.int64) for part in below]
     steps = np.add.reduceat(counts.astype(int), starts).tolist()
     return [
         Sizes(n, largest, below)
         for n, largest, below in zip(steps, zip(*largest, strict=True), zip(*sums, strict=True), strict=True)
     ]
+
+
+def _largest(j: np.ndarray, counts: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Each entry's largest absolute value in each stretch: a stretch at a time, so that it stays in the cache."""
+    found = np.empty((len(starts), *j.shape[1:]), j.dtype)
+    for out, start, end in zip(found, starts, [*starts[1:], len(j)], strict=True):
+        size = np.abs(j[start:end])
+        size[~counts[start:end]] = 0
+        size.max(axis=0, out=out)
+    return found
 
 
 def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:

@@ -199,6 +199,8 @@ def _roll_out(
             writer.add(*episodes)
     finally:  # whatever stopped it, finished episodes are kept
         report(Event("writing"))
+        writer.begin()
+        del rollout  # it takes 0.1 s to free compiled code: meanwhile the last parts are written
         writer.flush()
 
 

@@ -35,11 +35,19 @@ RECOMPUTE_BATCH = 16  # steps differentiated again at once; autodiff holds a tan
 INSTEAD: dict[Method, tuple[OnDevice, ...]] = {"implicit": ("unrolled", "autodiff"), "unrolled": ("autodiff",)}
 
 
+class Batch(NamedTuple):
+    """What the device keeps of every slot from chunk to chunk."""
+
+    state: Any
+    taken: Any  # steps of its episode; of one that is over, or where there is none, as many as an episode can have
+
+
 class StoredJacobian(NamedTuple):
     """A step's matrices as they are stored, rounded, and where they were zero before."""
 
     j_state: Any
     j_action: Any
+    finite: Any  # whether every entry is a number
     zeros: ZeroBits
     below_state: Any  # how many entries are, by threshold
     below_action: Any
@@ -100,39 +108,47 @@ class Rollout:
     _held: tuple = field(default=(), init=False, repr=False)
 
     def run(self) -> Iterator[list[Episode]]:
-        """Finished episodes, those of a chunk together. The host takes its rows out while the device steps the next."""
+        """Finished episodes, those of a chunk together. The host takes its rows out while the device steps the next.
+
+        Cores that are devices share no chunk's end but the last: each begins the next chunk when it has done this one,
+        which is there before its results are asked for. The price is a chunk in which the slot of an episode that ended
+        before its time is idle; where one did, chunks are waited for.
+        """
         chunk = chunk_steps(self.steps)
         waiting = deque(self.episodes)
         slots: dict[int, Episode] = {}
-        # an empty slot counts as one whose episode is over
-        taken = np.full(self.num_envs, self.steps)
+        taken = np.zeros(self.num_envs, int)  # where no episode ended before its time
         noise = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
         starts = _Starts(self)
-        state = starts.first_batch()
-        step_chunk, sharding = self._compile(chunk, state)
+        batch = starts.first_batch()
+        step_chunk, sharding = self._compile(chunk, batch)
         self._held = starts, step_chunk  # to free compiled code takes 0.1 s, when the last parts want to be written
         progress = _Count(len(self.episodes) * self.steps)
         behind: tuple[StepRecord, dict[int, Episode]] | None = None
+        waits = False
 
         while waiting or slots:
             free = [slot for slot in range(self.num_envs) if slot not in slots][: len(waiting)]
-            state = starts.place(state, free)
+            batch = jax.device_put(starts.place(batch, free), sharding) if free else batch
             for slot in free:
                 slots[slot] = Episode(waiting.popleft())
                 noise[slot] = self._noise(slots[slot].number)
                 taken[slot] = 0
             drawn = [_window(noise[slot], int(taken[slot]), chunk) for slot in range(self.num_envs)]
-            state, record = step_chunk(jax.device_put(state, sharding), np.stack(drawn, axis=1), taken)
+            batch, record = step_chunk(batch, np.stack(drawn, axis=1))
             if behind:
                 yield self._finished(*behind, progress)
-                self._report(progress)
+                self._report(progress)  # now: who interrupts it has these episodes
+                early = [slot for slot, episode in slots.items() if episode.is_over]
+                waits |= bool(early)
+                for slot in early:
+                    del slots[slot]
             behind = record, dict(slots)
-            alive = np.asarray(record.alive)
-            taken = taken + alive.sum(axis=0)
-            ended = alive & (np.asarray(record.done) | np.asarray(record.truncated))
-            for over in np.flatnonzero(ended.any(axis=0)):
-                del slots[int(over)]
-                taken[over] = self.steps
+            taken += chunk
+            ended = taken >= self.steps
+            if waits:
+                ended |= np.any(record.alive & record.done, axis=0)
+            slots = {slot: episode for slot, episode in slots.items() if not ended[slot]}
         if behind:
             yield self._finished(*behind, progress)
             self._report(progress)
@@ -162,24 +178,20 @@ class Rollout:
 
     # --- on the device --------------------------------------------------------------------------------------
 
-    def _compile(self, chunk: int, state: State) -> tuple[Callable[..., tuple[State, StepRecord]], NamedSharding]:
-        """The compiled chunk, its slots spread over the devices, and where it wants the state."""
+    def _compile(self, chunk: int, batch: Batch) -> tuple[Callable[..., tuple[Batch, StepRecord]], NamedSharding]:
+        """The compiled chunk, its slots spread over the devices, and where it wants the batch."""
         noise = np.zeros((chunk, self.num_envs, self.system.spec.d_action))
-        taken = np.zeros(self.num_envs, int)
         self.report(Event(f"compiling {self.system.spec.name}"))
         mesh = runtime.mesh(self.num_envs)
         slots, steps_of_slots = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names)
-        spread = jax.shard_map(
-            self._chunk,
-            mesh=mesh,
-            in_specs=(slots, steps_of_slots, slots),
-            out_specs=(slots, steps_of_slots),
-            check_vma=False,
-        )
+        specs = slots, steps_of_slots
+        spread = jax.shard_map(self._chunk, mesh=mesh, in_specs=specs, out_specs=specs, check_vma=False)
         sharding = NamedSharding(mesh, slots)
-        return jax.jit(spread).lower(jax.device_put(state, sharding), noise, taken).compile(), sharding
+        # Said again here, or leaves of no size come back on all devices, and everything has to be put anew.
+        step_chunk = jax.jit(spread, out_shardings=tuple(NamedSharding(mesh, spec) for spec in specs))
+        return step_chunk.lower(jax.device_put(batch, sharding), noise).compile(), sharding
 
-    def _chunk(self, state: State, noise: Array, taken: Array) -> tuple[State, StepRecord]:
+    def _chunk(self, batch: Batch, noise: Array) -> tuple[Batch, StepRecord]:
         """Step every slot as many times as there is noise; rows after an episode's end are not alive."""
         # finite differences are the host's; the device still says what to differentiate, and the ctrl map's part
         control_step = jacobians.control_step(self.system, "implicit" if self.method == "fd" else self.method)
@@ -209,14 +221,17 @@ class Rollout:
         def slots(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
             return jax.vmap(one)(carry, drawn)
 
-        (state, _, _), records = jax.lax.scan(slots, (state, taken, taken < self.steps), noise)
-        return state, records
+        first = batch.state, batch.taken, batch.taken < self.steps
+        (state, taken, alive), records = jax.lax.scan(slots, first, noise)
+        return Batch(state, jnp.where(alive, taken, self.steps)), records
 
     def _stored(self, j_state: Array, j_action: Array) -> StoredJacobian:
         """Rounded on the device, zeros told apart before: that halves what the host has to take over."""
         zeros = patterns.zero_bits(j_state, j_action)
         below = patterns.below(j_state), patterns.below(j_action)
-        return StoredJacobian(j_state.astype(self.dtype), j_action.astype(self.dtype), zeros, *below)
+        rounded = j_state.astype(self.dtype), j_action.astype(self.dtype)
+        finite = jnp.isfinite(rounded[0]).all() & jnp.isfinite(rounded[1]).all()
+        return StoredJacobian(*rounded, finite, zeros, *below)
 
     def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Array]]:
         """For RECOMPUTE_BATCH recorded steps; compiled when the first is needed."""
@@ -247,11 +262,11 @@ class Rollout:
         inputs = record.physics_input, record.ctrl
         for_later: Any = None  # few rows are differentiated again
         flat = taken(record._replace(physics_input=for_later, ctrl=for_later), np.arange(len(place)))
-        (j_state, j_action, zeros, *below), method = self._jacobians(flat, lambda rows: taken(inputs, rows))
+        (j_state, j_action, finite, zeros, *below), method = self._jacobians(flat, lambda rows: taken(inputs, rows))
 
-        finite = np.isfinite(flat.reward)
-        for values in (flat.state, flat.next_state, j_state, j_action):
-            finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        finite = finite & np.isfinite(flat.reward)
+        for values in (flat.state, flat.next_state):
+            finite &= np.isfinite(values).all(axis=1)
         pattern_id, occurring = patterns.identify(zeros, j_state.shape[2], j_action.shape[2])
 
         def where_finite(values: np.ndarray) -> pa.Array:
@@ -339,32 +354,34 @@ class _Starts:
         self._next = 0
         reset = dynamics.episode_start(rollout.system, rollout.seed)
 
-        def put(state: State, batch: State, source: Array, chosen: Array) -> State:
+        def put(batch: Batch, new: State, source: Array, chosen: Array) -> Batch:
             def leaf(old: Array, new: Array) -> Array:
                 return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new[source], old)
 
-            return jax.tree.map(leaf, state, batch)
+            return jax.tree.map(leaf, batch, Batch(new, jnp.zeros_like(batch.taken)))
 
         rollout.report(Event(f"compiling the reset of {rollout.system.spec.name}"))
         self._reset, self._put = jax.jit(jax.vmap(reset)), jax.jit(put)
+        self._none = np.full(self._size, rollout.steps)
 
-    def first_batch(self) -> State:
-        self._batch = self._reset(np.resize(self._numbers[: self._size], self._size))
-        return self._batch
+    def first_batch(self) -> Batch:
+        """Of no episode yet."""
+        self._states = self._reset(np.resize(self._numbers[: self._size], self._size))
+        return Batch(self._states, self._none)
 
-    def place(self, state: State, slots: list[int]) -> State:
+    def place(self, batch: Batch, slots: list[int]) -> Batch:
         """Put the next initial states into these slots."""
         while slots:
             position = self._next % self._size
             if position == 0 and self._next > 0:
                 numbers = self._numbers[self._next : self._next + self._size]
-                self._batch = self._reset(np.resize(numbers, self._size))
+                self._states = self._reset(np.resize(numbers, self._size))
             now, slots = slots[: self._size - position], slots[self._size - position :]
             source, chosen = np.zeros(self._size, int), np.zeros(self._size, bool)
             source[now], chosen[now] = np.arange(position, position + len(now)), True
-            state = self._put(state, self._batch, source, chosen)
+            batch = self._put(batch, self._states, source, chosen)
             self._next += len(now)
-        return state
+        return batch
 
 
 def chunk_steps(steps: int) -> int:

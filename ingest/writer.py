@@ -123,26 +123,27 @@ class RunWriter:
     def add(self, *episodes: Episode) -> None:
         """Take finished episodes; begin to write parts when enough have come together.
 
-        Parts are written in the background. What can't be written is raised by a later call.
+        Parts are written in the background, and an episode's rows are let go of when they are. What can't be written
+        is raised by a later call.
         """
         self._pending += episodes
         self._pending_bytes += sum(one.nbytes for one in episodes)  # once: a part may hold thousands of short ones
         if self._pending_bytes >= self.part_bytes:
-            self._begin_parts()
+            self.begin()
 
     def flush(self) -> None:
         """Write what is pending, and wait until all is on disk."""
-        self._begin_parts()
+        self.begin()
         self._await_parts(0)
 
-    def _begin_parts(self) -> None:
-        """Equal parts: the last of unequal ones would be written alone."""
+    def begin(self) -> None:
+        """Begin to write what is pending, in equal parts: the last of unequal ones would be written alone."""
         self._pending.sort(key=lambda episode: episode.number)
         parts = max(1, round(self._pending_bytes / self.part_bytes))
         self._pending_bytes = 0
         for some in np.array_split(np.arange(len(self._pending)), parts):
-            self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
             if some.size:
+                self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
                 episodes, self._pending = self._pending[: some.size], self._pending[some.size :]
                 self._begin_part(episodes)
 
@@ -176,9 +177,9 @@ class RunWriter:
             if new_patterns:
                 new = self._patterns_table(new_patterns, episodes[0])
                 ready.append(drafts.enter_context(self._draft(schemas.PATTERNS, [new], part)))
-            groups = map(self._steps_table, _row_groups(episodes))
-            ready.append(drafts.enter_context(self._draft(schemas.steps(self.jacobian), groups, part)))
             summaries = self._episodes_table(episodes, part)
+            groups = self._row_groups(episodes)
+            ready.append(drafts.enter_context(self._draft(schemas.steps(self.jacobian), groups, part)))
             ready.append(drafts.enter_context(self._draft(schemas.EPISODES, [summaries], part)))
             if before:
                 before.result()
@@ -186,6 +187,13 @@ class RunWriter:
                 commit()
 
     # --- tables ---------------------------------------------------------------------------------------------
+
+    def _row_groups(self, episodes: list[Episode]) -> Iterator[pa.Table]:
+        """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
+        for some in _together(episodes):
+            yield self._steps_table(some)
+            for episode in some:
+                episode.pieces.clear()
 
     def _steps_table(self, episodes: list[Episode]) -> pa.Table:
         """Rows of whole episodes."""
@@ -273,8 +281,10 @@ class RunWriter:
                     for rows in groups:
                         parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
                 stream.flush()
-                os.fsync(stream.fileno())
-            self._sums[self._name(final)] = manifest.digest(draft)
+                with ThreadPoolExecutor(1) as disk:  # which writes while the checksum is computed
+                    synced = disk.submit(os.fsync, stream.fileno())
+                    self._sums[self._name(final)] = manifest.digest(draft)
+                    synced.result()
 
             def commit() -> None:
                 draft.replace(final)
@@ -302,12 +312,15 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "compression": "zstd",
         "use_dictionary": dictionary or False,
         "use_byte_stream_split": split or False,
+        "write_statistics": [
+            column.name for column in schema if not pa.types.is_nested(column.type)
+        ],  # who reads others?
         "write_page_index": True,
         "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
     }
 
 
-def _row_groups(episodes: list[Episode]) -> Iterator[list[Episode]]:
+def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:
     """Whole episodes while they fit, so that who reads an episode reads one row group."""
     group: list[Episode] = []
     rows = 0

@@ -1,5 +1,6 @@
 """What is written is what is read, and a run that stopped goes on without a row lost or doubled."""
 
+import copy
 import json
 
 import jax
@@ -123,7 +124,9 @@ def test_episodes_that_end_together_make_equal_parts(tmp_path):
 def test_a_run_that_stopped_goes_on(tmp_path, lost):
     """The last flush was cut short: its number is dropped whole, and its episodes are wanted again."""
     episodes = [episode(number, *matrices(10)) for number in range(4)]
+    expected = np.concatenate([one.pieces[0]["j_state"] for one in episodes])
     size = 2 * episodes[0].nbytes
+    again = copy.deepcopy(episodes[2:])
     stopped = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
     stopped.write_axes([])
     for one in episodes:
@@ -135,7 +138,7 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
 
     resumed = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
     assert resumed.resume() == {0, 1}
-    for one in episodes[2:]:
+    for one in again:
         resumed.add(one)
     resumed.flush()
     assert not list(tmp_path.rglob("*.tmp"))
@@ -144,7 +147,6 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
         stored = np.array(opened.sql("from steps order by episode, step").pl()["j_state"].to_list())
         assert sum(opened.sql("from patterns").pl()["counts"]) == 40
     assert counted == [(0, 10), (1, 10), (2, 10), (3, 10)]
-    expected = np.concatenate([one.pieces[0]["j_state"] for one in episodes])
     assert np.array_equal(stored, expected)
 
 
