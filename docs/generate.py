@@ -8,6 +8,7 @@ import collections
 import json
 import math
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from jacdb.ingest.experts import BEST_RETURN, SUFFIX, Network
 HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head, *body = (f"| {' | '.join(row)} |" for row in (header, *rows))
+    return "\n".join([head, "|" + "---|" * len(header), *body, ""])
 
 
 def cli() -> str:
@@ -75,9 +81,9 @@ def environments() -> str:
         if name not in kept:
             missing.append(name)
         elif "failed" in kept[name]:
-            rows.append(f"| {name} | failed: {kept[name]['failed']} |")
+            rows.append([name, f"failed: {kept[name]['failed']}"])
         else:
-            rows.append(f"| {name} | " + " | ".join(_measured(kept[name])) + " |")
+            rows.append([name, *_measured(kept[name])])
     header = (
         "environment", "method", "compile (s)", "steps/s", "stopped early", "again", "in contact", "zeros of J_s",
         "zeros of J_a", "same zeros", "to autodiff", "to C", "verdict",
@@ -87,11 +93,8 @@ def environments() -> str:
             "# Every environment, held against oracles\n",
             NOTE,
             (HERE / "environments.txt").read_text(),
-            "| " + " | ".join(header) + " |",
-            "|" + "---|" * len(header),
-            *rows,
-            *([f"\nNot measured yet: {', '.join(missing)}."] if missing else []),
-            "",
+            _table(header, rows),
+            *([f"Not measured yet: {', '.join(missing)}.\n"] if missing else []),
         ]
     )
 
@@ -148,8 +151,11 @@ def reproduction() -> str:
 
 
 def experts() -> str:
-    """What the policies in datasets/policies reached, as their own headers say."""
-    noise = json.loads((HERE.parent / "datasets/reference/facts.json").read_text())["environments"]
+    """What the policies in datasets/policies reached, by their own headers, and what `make reference` saw of them."""
+    noise, seen = (
+        json.loads((HERE.parent / f"datasets/reference/{name}.json").read_text())["environments"]
+        for name in ("facts", "experts")
+    )
     header = ("environment", "status", "return", "of noise", "best known", "steps", "minutes", "device", "command")
     rows = []
     for path in sorted((HERE.parent / "datasets/policies").glob(f"*{SUFFIX}")):
@@ -167,9 +173,35 @@ def experts() -> str:
             about["device"],
             f"`{about['command']}`",
         ]
-        rows.append("| " + " | ".join(cells) + " |")
-    table = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *rows, ""]
-    return "\n".join(["# Experts\n", NOTE, (HERE / "experts.txt").read_text(), *table])
+        rows.append(cells)
+    visited = [
+        "## What they visit\n",
+        (HERE / "experts-visit.txt").read_text(),
+        _table(
+            ("environment", "return", "zeros of j_state", "of j_action", "paper's Table 1", "patterns", "of noise"),
+            [_table1(env, of, noise[env]) for env, of in seen.items()],
+        ),
+        "## How sparse their steps are\n",
+        "Share of steps by the share of zeros in j_state, in tenths; under noise and under the expert.\n",
+        _table(
+            ("environment", "policy", *(f"{low} to {low + 10} %" for low in range(0, 100, 10))),
+            [_bins(env, name, of[env]) for env in seen for name, of in (("noise", noise), ("expert", seen))],
+        ),
+    ]
+    page = ["# Experts\n", NOTE, (HERE / "experts.txt").read_text(), _table(header, rows), *visited]
+    return "\n".join(page)
+
+
+def _table1(env: str, of: dict[str, Any], of_noise: dict[str, Any]) -> list[str]:
+    [reached] = of["returns"]
+    table1 = of["table1"]
+    zeros = [f"{table1[f'zero_{jacobian}']}" for jacobian in ("state", "action")]
+    told = f"{reached['mean']:.0f} ± {reached['std']:.0f}"
+    return [env, told, *zeros, of["verdict"], f"{of['patterns']}", f"{of_noise['patterns']}"]
+
+
+def _bins(env: str, policy: str, of: dict[str, Any]) -> list[str]:
+    return [env, policy, *(f"{100 * share:.1f} %" if share else "-" for share in of["bins"]["state"])]
 
 
 PAGES = {

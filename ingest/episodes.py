@@ -21,23 +21,20 @@ class Episode:
         number: the episode within its run, from 0.
         n_steps: how many steps it has so far.
         pieces: columns of the `steps` table, in order of step.
-        sizes: how large the entries of its steps are, once it has some.
     """
 
     number: int
     n_steps: int = 0
     pieces: list[Columns] = field(default_factory=list)
-    sizes: Sizes | None = None
     _known: list[Patterns] = field(default_factory=list, repr=False)
+    _sizes: list[Sizes] = field(default_factory=list, repr=False)
 
     def append(self, columns: Columns, patterns: Patterns, sizes: Sizes) -> None:
         """Rows that go on with it; ``patterns`` are all of theirs, and may be others', too."""
-        rows = len(columns["done"])
-        steps = np.arange(self.n_steps, self.n_steps + rows, dtype=np.int32)
-        self.pieces.append({"episode": np.full(rows, self.number, np.int32), "step": steps, **columns})
-        self.n_steps += rows
-        self.sizes = self.sizes.joined(sizes) if self.sizes else sizes
+        self.pieces.append(columns)
+        self.n_steps += len(columns["done"])
         self._known.append(patterns)
+        self._sizes.append(sizes)
 
     @property
     def patterns(self) -> Patterns:
@@ -79,6 +76,7 @@ class Episode:
 
     def _sweep(self) -> dict[str, Any]:
         names = [f"{what}_{of}" for what in ("largest", "below") for of in ("state", "action")]
-        if not self.sizes or not self.sizes.steps:
+        sizes = Sizes.joined(self._sizes)
+        if not sizes.steps:
             return dict.fromkeys(names)
-        return dict(zip(names, (found.tolist() for found in (*self.sizes.largest, *self.sizes.below)), strict=True))
+        return dict(zip(names, map(list, (*sizes.largest, *sizes.below)), strict=True))

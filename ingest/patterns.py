@@ -3,6 +3,7 @@
 Statistics over patterns cost by the step; statistics over matrices, by the entry.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -44,10 +45,12 @@ class Sizes(NamedTuple):
     largest: tuple[np.ndarray, np.ndarray]
     below: tuple[np.ndarray, np.ndarray]
 
-    def joined(self, later: "Sizes") -> "Sizes":
-        largest = np.maximum(self.largest[0], later.largest[0]), np.maximum(self.largest[1], later.largest[1])
-        below = self.below[0] + later.below[0], self.below[1] + later.below[1]
-        return Sizes(self.steps + later.steps, largest, below)
+    @staticmethod
+    def joined(pieces: "Sequence[Sizes]") -> "Sizes":
+        steps, largest, below = zip(*pieces, strict=True)
+        state, action = (np.max(parts, axis=0) for parts in zip(*largest, strict=True))
+        below_state, below_action = (np.sum(parts, axis=0) for parts in zip(*below, strict=True))
+        return Sizes(sum(steps), (state, action), (below_state, below_action))
 
 
 def sizes(

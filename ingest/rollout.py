@@ -122,7 +122,7 @@ class Rollout:
         starts = _Starts(self)
         batch = starts.first_batch()
         step_chunk, sharding = self._compile(chunk, batch)
-        self._held = starts, step_chunk  # to free compiled code takes 0.1 s, when the last parts want to be written
+        self._held = starts, step_chunk  # to free compiled code takes 0.1 s: the caller says when
         progress = _Count(len(self.episodes) * self.steps)
         behind: tuple[StepRecord, dict[int, Episode]] | None = None
         waits = False
@@ -147,7 +147,7 @@ class Rollout:
             taken += chunk
             ended = taken >= self.steps
             if waits:
-                ended |= np.any(record.alive & record.done, axis=0)
+                ended |= (np.asarray(record.alive) & np.asarray(record.done)).any(axis=0)
             slots = {slot: episode for slot, episode in slots.items() if not ended[slot]}
         if behind:
             yield self._finished(*behind, progress)

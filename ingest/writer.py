@@ -198,11 +198,14 @@ class RunWriter:
     def _steps_table(self, episodes: list[Episode]) -> pa.Table:
         """Rows of whole episodes."""
         schema = schemas.steps(self.jacobian).schema
-        n_rows = sum(episode.n_steps for episode in episodes)
+        lengths = [episode.n_steps for episode in episodes]
+        n_rows = sum(lengths)
         columns: dict[str, pa.Array] = {
             "env": pa.repeat(self.env, n_rows),
             "policy": pa.repeat(self.policy, n_rows),
             "run_id": pa.repeat(self.run_id, n_rows),
+            "episode": pa.array(np.repeat([episode.number for episode in episodes], lengths), pa.int32()),
+            "step": pa.array(np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])),
         }
         for name in schema.names:
             if name in columns:
