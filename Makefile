@@ -63,6 +63,7 @@ reference: $(READY)
 	cp reference/report/facts.json datasets/reference/facts.json
 	$(BIN)/jacdb report --data reference/experts --out reference/experts/report
 	cp reference/experts/report/facts.json datasets/reference/experts.json
+	$(BIN)/jacdb plot timeline --env CheetahRun --data reference/experts --out docs/gait.png
 	$(BIN)/python docs/generate.py
 
 # A few steps of each of nine environments: datasets/sample, for tests, tutorial and README. Two minutes.
