@@ -54,11 +54,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py
 	$(BIN)/python benchmarks/ingest.py
 
-# The paper's eight environments, and what they say: datasets/reference, docs/reproduction.md and docs/experts.md.
+# The paper's eight environments and PandaPickCube, and what they say: datasets/reference, docs/reproduction.md and docs/experts.md.
 PAPER := BallInCup CartpoleBalance CheetahRun FingerSpin FingerTurnEasy ReacherHard SwimmerSwimmer6 WalkerRun
 reference: $(READY)
-	for env in $(PAPER); do $(BIN)/jacdb ingest --env $$env --episodes 20 --steps 1000 --seed 0 --data reference || exit; \
-	  $(BIN)/jacdb ingest --env $$env --episodes 20 --steps 1000 --seed 0 --policy expert --data reference/experts || exit; done
+	for env in $(PAPER) PandaPickCube; do $(BIN)/jacdb ingest --env $$env --episodes 20 --seed 0 --data reference || exit; \
+	  $(BIN)/jacdb ingest --env $$env --episodes 20 --seed 0 --policy expert --data reference/experts || exit; done
 	$(BIN)/jacdb report --data reference --out reference/report
 	cp reference/report/facts.json datasets/reference/facts.json
 	$(BIN)/jacdb report --data reference/experts --out reference/experts/report
