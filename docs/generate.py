@@ -28,6 +28,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([head, "|" + "---|" * len(header), *body, ""])
 
 
+def _reference(name: str) -> dict[str, Any]:
+    """What `make reference` kept."""
+    kept: dict[str, Any] = json.loads((HERE.parent / f"datasets/reference/{name}.json").read_text())
+    return kept
+
+
 def cli() -> str:
     """The reference of the command line, from its own --help."""
     os.environ["TERMINAL_WIDTH"] = "100"
@@ -144,18 +150,13 @@ def _verdict(found: dict[str, Any]) -> str:
 
 def reproduction() -> str:
     """What `make reference` found."""
-    kept = json.loads((HERE.parent / "datasets/reference/facts.json").read_text())
-    return "\n".join(
-        ["# The paper, reproduced\n", NOTE, (HERE / "reproduction.txt").read_text(), report.markdown(kept)]
-    )
+    told = (HERE / "reproduction.txt").read_text(), report.markdown(_reference("facts"))
+    return "\n".join(["# The paper, reproduced\n", NOTE, *told])
 
 
 def experts() -> str:
     """What the policies in datasets/policies reached, by their own headers, and what `make reference` saw of them."""
-    noise, seen = (
-        json.loads((HERE.parent / f"datasets/reference/{name}.json").read_text())["environments"]
-        for name in ("facts", "experts")
-    )
+    noise, seen = (_reference(name)["environments"] for name in ("facts", "experts"))
     header = ("environment", "status", "return", "of noise", "best known", "steps", "minutes", "device", "command")
     rows = []
     for path in sorted((HERE.parent / "datasets/policies").glob(f"*{SUFFIX}")):

@@ -20,11 +20,13 @@ class Episode:
     Attributes:
         number: the episode within its run, from 0.
         n_steps: how many steps it has so far.
+        is_over: whether the last of them ended it; it stays so when its rows are let go of.
         pieces: columns of the `steps` table, in order of step.
     """
 
     number: int
     n_steps: int = 0
+    is_over: bool = False
     pieces: list[Columns] = field(default_factory=list)
     _known: list[Patterns] = field(default_factory=list, repr=False)
     _sizes: list[Sizes] = field(default_factory=list, repr=False)
@@ -33,6 +35,7 @@ class Episode:
         """Rows that go on with it; ``patterns`` are all of theirs, and may be others', too."""
         self.pieces.append(columns)
         self.n_steps += len(columns["done"])
+        self.is_over = bool(columns["done"][-1] | columns["truncated"][-1])
         self._known.append(patterns)
         self._sizes.append(sizes)
 
@@ -42,10 +45,6 @@ class Episode:
         ids = pa.chunked_array([piece["pattern_id"] for piece in self.pieces])
         known = ChainMap(*self._known)
         return {pattern: known[pattern] for pattern in pc.drop_null(pc.unique(ids)).to_pylist()}
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self.pieces) and bool(self.pieces[-1]["done"][-1] | self.pieces[-1]["truncated"][-1])
 
     @property
     def nbytes(self) -> int:

@@ -315,9 +315,8 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "compression": "zstd",
         "use_dictionary": dictionary or False,
         "use_byte_stream_split": split or False,
-        "write_statistics": [
-            column.name for column in schema if not pa.types.is_nested(column.type)
-        ],  # who reads others?
+        # Nobody looks for the rows whose matrices have an entry below some bound.
+        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
         "write_page_index": True,
         "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
     }
