@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,8 @@ from jacdb.ingest import environments, jacobians, oracle, pipeline, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import CtrlJacobian, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.patterns import ZERO_THRESHOLD
-from jacdb.ingest.rollout import Rollout, StepRecord
+from jacdb.ingest.rollout import Rollout
+from jacdb.ingest.rows import StepRecord
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 EPISODES, STEPS = 2, 50
@@ -49,22 +49,19 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     class Recorded(Rollout):
         tolerance: float = np.inf  # none is recomputed: jacdb's own Jacobians are what is looked at
 
-        def _rows(self, record: StepRecord) -> Iterator[tuple]:
-            records.append(record)
-            return super()._rows(record)
-
         def _compile(self, chunk: int, state: Any) -> tuple:
             started = time.process_time()
-            step_chunk, sharding = super()._compile(chunk, state)
+            step_chunk = super()._compile(chunk, state)
             compiling.append(time.process_time() - started)
 
             def timed(*arguments: Any) -> Any:
                 started = time.process_time()
                 taken = jax.block_until_ready(step_chunk(*arguments))
                 chunks.append((time.process_time() - started) / (chunk * EPISODES))
+                records.append(jax.tree.map(np.asarray, taken[1]))
                 return taken
 
-            return timed, sharding
+            return timed
 
     pipeline.Rollout = Recorded  # type: ignore[misc]
 

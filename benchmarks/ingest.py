@@ -4,7 +4,7 @@
 
 - engine: calls of the compiled Jacobian of a batch of visited states, as in benchmarks/jacobians.py;
 - chunks: the compiled rollout with Jacobians, its results left on the device;
-- ingest: everything from the first chunk of steps to the last file on disk.
+- ingest: everything from the first chunk of steps to the last file on disk, compiled before.
 
 They take turns. Of each the best turn is given, and the median over the turns of ingest's ratio to it in the same turn:
 a machine that others share is slower in one minute than in the next. Wall time, and the process's user time, all cores
@@ -27,7 +27,10 @@ from jacobians import compiled, visited  # the script beside this one
 
 from jacdb.ingest import jacobians, pipeline
 from jacdb.ingest.dynamics import System
+from jacdb.ingest.jacobians import OnDevice
 from jacdb.ingest.rollout import Batch, Rollout
+from jacdb.ingest.rows import RowMaker
+from jacdb.progress import Event
 
 TURNS = 7
 
@@ -48,29 +51,45 @@ def repeated(call: Callable[[], object], times: int, rows: int) -> np.ndarray:
 
 def whole(request: pipeline.Request) -> np.ndarray:
     """Seconds per row, from the first chunk on, before which everything is compiled."""
-    seen: list[tuple[int, np.ndarray]] = []
+    seen: list[np.ndarray] = []
+
+    def report(event: Event) -> None:
+        if event.doing.startswith("rolling out") and not seen:
+            seen.append(spent())
+
     with tempfile.TemporaryDirectory() as root:
-        result = pipeline.ingest(request, root, report=lambda progress: seen.append((progress.done, spent())))
+        result = pipeline.ingest(request, root, report=report)
         ended = spent()
-    done, started = next(entry for entry in seen if entry[0])
-    return (ended - started) / (result.n_rows - done)
+    return (ended - seen[0]) / result.n_rows
+
+
+def compile_once() -> list[tuple]:
+    """Let ingests share what is compiled; gives what rollouts compile and for what, as soon as one has."""
+    chunks: list[tuple] = []
+    again: dict[str, Callable] = {}
+    compile_chunk, differentiate_again = Rollout._compile, RowMaker._differentiate_again
+
+    def chunk_of(self: Rollout, chunk: int, batch: Batch) -> Callable:
+        chunks.extend([] if chunks else [(compile_chunk(self, chunk, batch), chunk, batch)])
+        return chunks[0][0]
+
+    def again_by(self: RowMaker, method: OnDevice) -> Callable:
+        again[method] = again.get(method) or differentiate_again(self, method)
+        return again[method]
+
+    Rollout._compile = chunk_of  # type: ignore[method-assign]
+    RowMaker._differentiate_again = again_by  # type: ignore[method-assign]
+    return chunks
 
 
 def measure(name: str, episodes: int, steps: int) -> dict:
     system = System.load(name)
     request = pipeline.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
-    kept: list[tuple] = []
-    compile_chunk = Rollout._compile
-
-    def compile_once(self: Rollout, chunk: int, batch: Batch) -> tuple:
-        kept.extend([] if kept else [(*compile_chunk(self, chunk, batch), chunk, batch)])
-        return kept[0][:2]
-
-    Rollout._compile = compile_once  # type: ignore[method-assign]
+    compiled_chunks = compile_once()
     whole(request)  # compiles, and touches the memory that the turns will use
-    [(step_chunk, sharding, chunk, batch)] = kept
+    [(step_chunk, chunk, batch)] = compiled_chunks
     noise = np.random.default_rng(0).uniform(-1, 1, (chunk, episodes, system.spec.d_action))
-    batch = jax.device_put(batch._replace(taken=np.zeros(episodes, int)), sharding)
+    batch = batch._replace(taken=jax.device_put(np.zeros(episodes, int), batch.taken.sharding))
 
     def run_chunk() -> None:
         jax.block_until_ready(step_chunk(batch, noise))
@@ -85,7 +104,8 @@ def measure(name: str, episodes: int, steps: int) -> dict:
     turns = [{way: 1e6 * turn() for way, turn in ways.items()} for _ in range(TURNS)]
     best = {way: np.min([turn[way] for turn in turns], axis=0).tolist() for way in ways}
     ratio = {way: np.median([turn["ingest"] / turn[way] for turn in turns], axis=0).tolist() for way in ways}
-    return {"env": name, "rows": episodes * steps, "us_per_row": best, "ingest_ratio": ratio}
+    all_turns = [{way: us.tolist() for way, us in turn.items()} for turn in turns]
+    return {"env": name, "rows": episodes * steps, "us_per_row": best, "ingest_ratio": ratio, "turns": all_turns}
 
 
 def first_touch() -> dict[str, float]:

@@ -36,7 +36,7 @@ from mujoco_playground._src import mjx_env
 from jacdb.ingest import dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput
-from jacdb.ingest.rollout import INSTEAD, RECOMPUTE_BATCH
+from jacdb.ingest.rows import AGAIN_BATCH, INSTEAD
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 ENVIRONMENTS = (
@@ -128,8 +128,8 @@ def measure(name: str, batches: list[int]) -> dict:
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
     if len(again):
         instead = jacobians.physics_jacobian(system, INSTEAD[method][0])
-        some = jax.tree.map(lambda leaf: leaf[np.resize(again, RECOMPUTE_BATCH)], inputs)
-        ways["again"] = [(RECOMPUTE_BATCH, compiled(instead, some)[0])]
+        some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)
+        ways["again"] = [(AGAIN_BATCH, compiled(instead, some)[0])]
 
     best = {way: (np.inf, 0) for way in ways}
     for way, calls in [*ways.items()] * TURNS:

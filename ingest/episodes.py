@@ -60,7 +60,7 @@ class Episode:
         """The episode's row in `episodes`."""
 
         def total(column: str) -> Any:
-            return sum(np.sum(piece[column]) for piece in self.pieces)
+            return np.concatenate([piece[column] for piece in self.pieces]).sum()
 
         return {
             "episode": self.number,

@@ -54,19 +54,24 @@ class Sizes(NamedTuple):
 
 
 def sizes(
-    matrices: tuple[np.ndarray, np.ndarray],
+    matrices: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
     below: tuple[np.ndarray, np.ndarray],
     counts: np.ndarray,
     starts: np.ndarray,
 ) -> list[Sizes]:
-    """The sizes of stretches of rows, each from one of ``starts`` to the next.
+    """The sizes of stretches of rows.
 
     Args:
-        matrices: j_state and j_action of all rows.
-        below: what :func:`below` said of them.
+        matrices: j_state and j_action, an array for each stretch.
+        below: what :func:`below` said of them, of all rows.
         counts: whether a row counts.
+        starts: the first row of each stretch.
     """
-    largest = [_largest(j, counts, starts) for j in matrices]
+    kept = [
+        None if whole else own
+        for whole, own in zip(np.logical_and.reduceat(counts, starts), np.split(counts, starts[1:]), strict=True)
+    ]
+    largest = [list(map(_largest, of, kept)) for of in matrices]
     sums = [np.add.reduceat(np.where(counts[:, None], part, 0), starts, dtype=np.int64) for part in below]
     steps = np.add.reduceat(counts.astype(int), starts).tolist()
     return [
@@ -75,14 +80,12 @@ def sizes(
     ]
 
 
-def _largest(j: np.ndarray, counts: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Each entry's largest absolute value in each stretch: a stretch at a time, so that it stays in the cache."""
-    found = np.empty((len(starts), *j.shape[1:]), j.dtype)
-    for out, start, end in zip(found, starts, [*starts[1:], len(j)], strict=True):
-        size = np.abs(j[start:end])
-        size[~counts[start:end]] = 0
-        size.max(axis=0, out=out)
-    return found
+def _largest(j: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    """Each entry's largest absolute value over the rows that count, all if None; 0 where none does."""
+    size = np.abs(j)
+    if counts is not None:
+        size[~counts] = 0
+    return size.max(axis=0)
 
 
 def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from jacdb import catalog, schemas
 from jacdb._version import __version__
 from jacdb.errors import FailureError, UsageError
-from jacdb.ingest import axes, environments
+from jacdb.ingest import axes, environments, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import EnvSpec
 from jacdb.ingest.experts import ExpertPolicy
@@ -104,6 +104,7 @@ class Result:
         return f"{rows}: {self.seconds:.0f} s, {notes}"
 
 
+@runtime.without_collector()
 def ingest(
     request: Request,
     root: Path | str,

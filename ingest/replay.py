@@ -86,6 +86,7 @@ class Replay:
     _reset: Callable[[np.ndarray], State] = field(init=False, repr=False)
     _scratch: mujoco.MjData = field(init=False, repr=False)
 
+    @runtime.without_collector()
     def __post_init__(self) -> None:
         spec, numbers = self.system.spec, np.zeros(SLOTS, int)
         self._scratch = mujoco.MjData(self.system.mj_model)

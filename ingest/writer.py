@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
@@ -279,15 +280,17 @@ class RunWriter:
         final = folder / f"part-{part:05d}.parquet"
         draft = final.with_suffix(f".{os.getpid()}.tmp")
         try:
-            with draft.open("wb") as stream:
-                with pq.ParquetWriter(stream, table.schema, **parquet_options(table.schema)) as parquet:
-                    for rows in groups:
-                        parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-                stream.flush()
-                with ThreadPoolExecutor(1) as disk:  # which writes while the checksum is computed
-                    synced = disk.submit(os.fsync, stream.fileno())
-                    self._sums[self._name(final)] = manifest.digest(draft)
-                    synced.result()
+            # Arrow's own file: one of Python's is given a copy of all that is written
+            with (
+                LocalFileSystem().open_output_stream(str(draft)) as stream,
+                pq.ParquetWriter(stream, table.schema, **parquet_options(table.schema)) as parquet,
+            ):
+                for rows in groups:
+                    parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+            with draft.open("rb+") as written, ThreadPoolExecutor(1) as disk:  # which writes while it is summed up
+                synced = disk.submit(os.fsync, written.fileno())
+                self._sums[self._name(final)] = manifest.digest(draft)
+                synced.result()
 
             def commit() -> None:
                 draft.replace(final)

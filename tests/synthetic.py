@@ -71,7 +71,7 @@ def episode(
         }
         | (columns or {}),
         patterns,
-        sizes(kept, (below(j_state), below(j_action)), finite & (method != "fd"), np.array([0]))[0],
+        sizes(([kept[0]], [kept[1]]), (below(j_state), below(j_action)), finite & (method != "fd"), np.array([0]))[0],
     )
     return made
 

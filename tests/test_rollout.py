@@ -10,7 +10,7 @@ from mujoco_playground._src.wrapper import Wrapper
 
 import jacdb
 from jacdb.errors import UsageError
-from jacdb.ingest import rollout
+from jacdb.ingest import rows as rows_of_chunks
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
 from jacdb.ingest.rollout import Rollout, chunk_steps
@@ -124,7 +124,7 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
 
 @pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
-    monkeypatch.setattr(rollout, "INSTEAD", {"implicit": (instead,)})
+    monkeypatch.setattr(rows_of_chunks, "INSTEAD", {"implicit": (instead,)})
     runs = [
         Rollout(
             system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,

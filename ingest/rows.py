@@ -1,0 +1,275 @@
+"""What the device recorded, as rows of `steps`: on the host, a chunk at a time, while the device steps on.
+
+Where the run's method does not do for a step, another differentiates it again. That queues behind the chunk which the
+device is at by then; so a chunk is taken over first (:meth:`RowMaker.take`), its rows are made when the next one has
+been taken over (:meth:`RowMaker.rows`), and neither waits for the other.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Array
+
+from jacdb.ingest import constraints, jacobians, oracle, patterns
+from jacdb.ingest.dynamics import System
+from jacdb.ingest.environments import Method
+from jacdb.ingest.episodes import Columns
+from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
+from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
+from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.progress import Event
+
+AGAIN_BATCH = 8  # steps differentiated again at once: a vector unit's lanes, and few more than there are
+# By which methods, in turn, to differentiate the steps that a method does not cover
+INSTEAD: dict[Method, tuple[OnDevice, ...]] = {"implicit": ("unrolled", "autodiff"), "unrolled": ("autodiff",)}
+
+
+class StoredJacobian(NamedTuple):
+    """A step's matrices as they are stored, rounded, and where they were zero before."""
+
+    j_state: Any
+    j_action: Any
+    finite: Any  # whether every entry is a number
+    zeros: ZeroBits
+    below_state: Any  # how many entries are, by threshold
+    below_action: Any
+
+
+class StepRecord(NamedTuple):
+    """What the device hands to the host, for every step of every slot."""
+
+    alive: Any  # whether the row belongs to an episode
+    state: Any
+    action: Any
+    next_state: Any
+    reward: Any
+    done: Any
+    truncated: Any
+    jacobian: StoredJacobian
+    residual: Any
+    covered: Any  # whether the method applies to the step
+    observed: constraints.Observation
+    physics_input: PhysicsInput
+    ctrl: CtrlJacobian
+
+
+def stored(j_state: Array, j_action: Array, dtype: type) -> StoredJacobian:
+    """Rounded on the device, zeros told apart before: that halves what the host has to take over."""
+    zeros = patterns.zero_bits(j_state, j_action)
+    below = patterns.below(j_state), patterns.below(j_action)
+    rounded = j_state.astype(dtype), j_action.astype(dtype)
+    finite = jnp.isfinite(rounded[0]).all() & jnp.isfinite(rounded[1]).all()
+    return StoredJacobian(*rounded, finite, zeros, *below)
+
+
+class Again(NamedTuple):
+    """Some steps, differentiated by another method: at work on the device until someone asks."""
+
+    method: OnDevice
+    rows: np.ndarray  # which of its share
+    batches: list[tuple[StoredJacobian, Array]]  # and whether the method covers each
+
+    def results(self) -> tuple[StoredJacobian, np.ndarray]:
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(self.rows)], *self.batches)
+
+
+class Share(NamedTuple):
+    """One device's share of a chunk. Its rows are slot after slot, in the order of steps."""
+
+    first_slot: int
+    record: StepRecord  # NumPy arrays (steps, slots, …): on a CPU views of the device's memory
+    slot: np.ndarray  # of every row, counted from the share's first
+    step: np.ndarray  # of every row, within the chunk
+    again: Again | None
+
+    def take(self, leaves: Any, rows: np.ndarray | slice = slice(None)) -> Any:
+        """Copies of these rows of leaves of the record."""
+        steps, slots = self.record.alive.shape
+        place = (self.step * slots + self.slot)[rows]
+        return jax.tree.map(lambda leaf: leaf.reshape(steps * slots, *leaf.shape[2:]).take(place, axis=0), leaves)
+
+
+class SlotRows(NamedTuple):
+    """A slot's rows of a chunk."""
+
+    slot: int
+    columns: Columns
+    patterns: Patterns  # all of theirs, and maybe others', too
+    sizes: Sizes
+
+
+@dataclass
+class RowMaker:
+    """Makes rows of the records of one environment.
+
+    Attributes:
+        system: the environment.
+        method: how its Jacobians were computed.
+        tolerance: residual above which an implicit Jacobian is computed again, through the solver's iterations.
+        dtype: type in which matrix entries are kept.
+        report: called with progress.
+    """
+
+    system: System
+    method: Method
+    tolerance: float = RESIDUAL_TOLERANCE
+    dtype: type = np.float32
+    report: Callable[[Event], None] = field(default=lambda event: None)
+    _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
+
+    @functools.cached_property
+    def _recorder(self) -> constraints.Recorder:
+        return constraints.Recorder(self.system.mj_model)
+
+    def take(self, record: StepRecord) -> list[Share]:
+        """Wait for a chunk, and begin to differentiate again what has to be."""
+        shares = []
+        for first_slot, part in _by_device(record):
+            slot, step = np.nonzero(part.alive.T)
+            share = Share(first_slot, part, slot, step, None)
+            wanting = np.flatnonzero(self._wanting(*share.take((part.covered, part.residual))))
+            methods = INSTEAD.get(self.method, ())
+            shares.append(share._replace(again=self._begin(methods[0], share, wanting) if len(wanting) else None))
+        return shares
+
+    def _wanting(self, covered: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        if self.method not in INSTEAD:
+            return np.zeros(len(covered), bool)
+        return ~covered | (residual > self.tolerance) if self.method == "implicit" else ~covered
+
+    def rows(self, share: Share) -> Iterator[SlotRows]:
+        """The rows of a share, slot by slot."""
+        none: Any = None
+        without = share.record.jacobian._replace(j_state=none, j_action=none)
+        flat = share.take(share.record._replace(jacobian=without, physics_input=none, ctrl=none))
+        starts = np.flatnonzero(np.diff(share.slot, prepend=-1))
+        stretches = list(itertools.pairwise([*starts, len(share.slot)]))
+        jacobian, method = self._jacobians(share, flat.jacobian, stretches)
+
+        finite = jacobian.finite & np.isfinite(flat.reward)
+        for values in (flat.state, flat.next_state):
+            finite &= np.isfinite(values).all(axis=1)
+        d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
+        pattern_id, occurring = patterns.identify(jacobian.zeros, d_state, d_action)
+
+        def where_finite(values: np.ndarray) -> pa.Array:
+            return pa.array(values, mask=~finite)
+
+        columns: Columns = {
+            "state": flat.state,
+            "action": flat.action,
+            "next_state": flat.next_state,
+            "reward": flat.reward.astype(np.float64),
+            "done": flat.done,
+            "truncated": flat.truncated,
+            "pattern_id": where_finite(pattern_id),
+            "n_zero_state": where_finite(patterns.count(jacobian.zeros.state)),
+            "n_zero_action": where_finite(patterns.count(jacobian.zeros.action)),
+            **self._recorder.columns(flat.observed),
+            "residual": flat.residual,
+            "method": method,
+            "finite": finite,
+        }
+        below = jacobian.below_state, jacobian.below_action
+        sizes = patterns.sizes(jacobian[:2], below, finite & (method != "fd"), starts)
+        for i, (start, end) in enumerate(stretches):
+            own = {name: values[start:end] for name, values in columns.items()}
+            own |= {"j_state": jacobian.j_state[i], "j_action": jacobian.j_action[i]}
+            yield SlotRows(share.first_slot + int(share.slot[start]), own, occurring, sizes[i])
+
+    def _jacobians(
+        self, share: Share, flat: StoredJacobian, stretches: list[tuple[int, int]]
+    ) -> tuple[StoredJacobian, np.ndarray]:
+        """Every row's, matrices as an array for each stretch of rows, and by which method.
+
+        Matrices are views of what the device recorded wherever nothing is put in their place: they are most of a row,
+        and the writer copies them in any case.
+        """
+        method = np.full(len(share.slot), self.method, dtype="U8")
+        if self.method == "fd":
+            found = self._finite_differences(*share.take((share.record.physics_input, share.record.ctrl)))
+            by_stretch = [[j[start:end] for start, end in stretches] for j in found[:2]]
+            return found._replace(j_state=by_stretch[0], j_action=by_stretch[1]), method
+        slots = share.slot[[start for start, _ in stretches]]
+        matrices = [
+            [j[: end - start, slot] for slot, (start, end) in zip(slots, stretches, strict=True)]
+            for j in share.record.jacobian[:2]
+        ]
+        jacobian = flat._replace(j_state=matrices[0], j_action=matrices[1])
+        stretch_of_row = np.repeat(np.arange(len(stretches)), [end - start for start, end in stretches])
+        for instead, rows, again in self._results(share):
+            method[rows] = instead
+            for kept, new in zip(jax.tree.leaves(jacobian[2:]), jax.tree.leaves(again[2:]), strict=True):
+                kept[rows] = new
+            for kept, new in zip(matrices, again[:2], strict=True):
+                for i in np.unique(stretch_of_row[rows]):
+                    own = stretch_of_row[rows] == i
+                    kept[i] = kept[i].copy()
+                    kept[i][rows[own] - stretches[i][0]] = new[own]
+        return jacobian, method
+
+    # --- differentiated again -------------------------------------------------------------------------------
+
+    def _begin(self, method: OnDevice, share: Share, rows: np.ndarray) -> Again:
+        """Batches of one size, so that there is one compilation."""
+        differentiate = self._differentiate_again(method)
+        inputs = share.take((share.record.physics_input, share.record.ctrl), rows)
+        batches = []
+        for first in range(0, len(rows), AGAIN_BATCH):
+            some = np.minimum(np.arange(first, first + AGAIN_BATCH), len(rows) - 1)
+            batches.append(differentiate(*jax.tree.map(lambda leaf, some=some: leaf[some], inputs)))
+        return Again(method, rows, batches)
+
+    def _results(self, share: Share) -> Iterator[tuple[OnDevice, np.ndarray, StoredJacobian]]:
+        """Of one method after the other, each for the steps that the one before does not cover."""
+        again, methods = share.again, INSTEAD.get(self.method, ())
+        for following in (*methods[1:], None):
+            if again is None:
+                return
+            found, covered = again.results()
+            yield again.method, again.rows, found
+            left = again.rows[~covered]
+            again = self._begin(following, share, left) if following and len(left) else None
+
+    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Array]]:
+        """For AGAIN_BATCH recorded steps; compiled when the first is needed."""
+        if method in self._compiled:
+            return self._compiled[method]
+        self.report(Event(f"compiling {method}, for steps whose constraint solver stopped early"))
+        differentiate = jacobians.physics_jacobian(self.system, method)
+
+        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, Array]:
+            physics = differentiate(start)
+            matrices = jacobians.compose(self.system, physics, ctrl)
+            return stored(*matrices, self.dtype), jnp.asarray(physics.covered)
+
+        self._compiled[method] = jax.jit(jax.vmap(again))
+        return self._compiled[method]
+
+    def _finite_differences(self, inputs: PhysicsInput, ctrls: CtrlJacobian) -> StoredJacobian:
+        """MuJoCo's C engine, row by row, under the environment's own map to ctrl."""
+
+        def difference(row: int) -> tuple[Array, Array]:
+            start, ctrl = jax.tree.map(lambda leaf: leaf[row], (inputs, ctrls))
+            return jacobians.compose(self.system, oracle.finite_difference(self.system, start), ctrl)
+
+        matrices = [difference(row) for row in range(len(inputs.qpos))]
+        round_off = jax.jit(jax.vmap(functools.partial(stored, dtype=self.dtype)))
+        found = round_off(*(np.stack(parts) for parts in zip(*matrices, strict=True)))
+        return jax.tree.map(np.asarray, found)
+
+
+def _by_device(record: StepRecord) -> Iterator[tuple[int, StepRecord]]:
+    """Each device's share with the first of its slots, if it has a row: on CPU devices views, and nothing is copied."""
+    leaves, structure = jax.tree.flatten(record)
+    for shards in zip(*(leaf.addressable_shards for leaf in leaves), strict=True):
+        share: StepRecord = jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
+        if share.alive.any():
+            yield shards[0].index[1].start or 0, share
