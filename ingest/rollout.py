@@ -92,6 +92,7 @@ class Rollout:
         stepped: tuple[list[Share], dict[int, Episode]] | None = None
         waits = False
 
+        jax.block_until_ready(batch)  # resets, which take place while the chunk is compiled
         self._report(progress)
         while waiting or slots:
             free = [slot for slot in range(self.num_envs) if slot not in slots][: len(waiting)]

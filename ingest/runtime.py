@@ -88,6 +88,9 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # what came to be becomes old without a walk
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
