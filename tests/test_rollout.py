@@ -1,6 +1,7 @@
 """Rows of a rollout: reproducible, complete, and no row of two episodes."""
 
 import dataclasses
+import gc
 import itertools
 
 import jax.numpy as jnp
@@ -124,21 +125,39 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
 
 @pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
+    """All of them, and half of them: the others stay as they were."""
     monkeypatch.setattr(rows_of_chunks, "INSTEAD", {"implicit": (instead,)})
-    runs = [
-        Rollout(
+
+    def episodes(tolerance):
+        run = Rollout(
             system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
             dtype=np.float64,
-        )
-        for tolerance in (RESIDUAL_TOLERANCE, -1.0)
-    ]  # fmt: skip
-    first, again = (
-        [episode.pieces[0] for episode in sorted(itertools.chain(*run.run()), key=lambda e: e.number)] for run in runs
-    )
-    for before, after in zip(first, again, strict=True):
-        assert set(before["method"]) == {"implicit"} and set(after["method"]) == {instead}
-        for matrices in ("j_state", "j_action"):
-            np.testing.assert_allclose(after[matrices], before[matrices], atol=1e-12)
+        )  # fmt: skip
+        over = sorted(itertools.chain(*run.run()), key=lambda episode: episode.number)
+        return [episode.pieces[0] for episode in over]
+
+    first = episodes(RESIDUAL_TOLERANCE)
+    middle = np.median([piece["residual"] for piece in first])
+    for tolerance in (-1.0, middle):
+        for before, after in zip(first, episodes(tolerance), strict=True):
+            again = before["residual"] > tolerance
+            assert set(before["method"]) == {"implicit"} and again.any() and again.all() == (tolerance < 0)
+            assert np.array_equal(after["method"], np.where(again, instead, "implicit"))
+            for matrices in ("j_state", "j_action"):
+                np.testing.assert_allclose(after[matrices], before[matrices], atol=1e-12)
+                assert np.array_equal(after[matrices][~again], before[matrices][~again])
+
+
+def test_the_cycle_collector_rests_during_an_ingest_and_not_after(tmp_path):
+    at_rest = []
+
+    def stop(event):
+        at_rest.append(not gc.isenabled())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(REQUEST, tmp_path, report=stop)
+    assert at_rest and all(at_rest) and gc.isenabled()
 
 
 def test_the_zero_policy_acts_with_zeros(tmp_path):
