@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from jacdb.ingest import environments, jacobians, oracle, pipeline, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import CtrlJacobian, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.patterns import ZERO_THRESHOLD
-from jacdb.ingest.rollout import Rollout
+from jacdb.ingest.rollout import Batch, Rollout
 from jacdb.ingest.rows import StepRecord
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
@@ -49,9 +50,9 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     class Recorded(Rollout):
         tolerance: float = np.inf  # none is recomputed: jacdb's own Jacobians are what is looked at
 
-        def _compile(self, chunk: int, state: Any) -> tuple:
+        def _compile(self, chunk: int, batch: Batch) -> Callable:
             started = time.process_time()
-            step_chunk = super()._compile(chunk, state)
+            step_chunk = super()._compile(chunk, batch)
             compiling.append(time.process_time() - started)
 
             def timed(*arguments: Any) -> Any:

@@ -105,7 +105,9 @@ class Rollout:
             batch, record = step_chunk(batch, np.stack(drawn, axis=1))
             if at_work:
                 shares, of = rows.take(at_work[0]), at_work[1]
-                early = [slot for slot in _ended_early(shares) if slots.get(slot) is of[slot]]
+                early = [
+                    slot for slot in np.flatnonzero(_ended_early(at_work[0])).tolist() if slots.get(slot) is of[slot]
+                ]
                 waits |= bool(early)
                 for slot in early:
                     del slots[slot]
@@ -117,7 +119,7 @@ class Rollout:
             taken += chunk
             ended = taken >= self.steps
             if waits:
-                ended |= (np.asarray(record.alive) & np.asarray(record.done)).any(axis=0)
+                ended |= _ended_early(record)
             slots = {slot: episode for slot, episode in slots.items() if not ended[slot]}
         if stepped:
             yield self._finished(rows, *stepped, progress)
@@ -196,11 +198,9 @@ class Rollout:
         return Batch(state, jnp.where(alive, taken, self.steps)), records
 
 
-def _ended_early(shares: list[Share]) -> Iterator[int]:
-    """Slots whose episode ended before its time."""
-    for share in shares:
-        for slot in np.flatnonzero((share.record.alive & share.record.done).any(axis=0)):
-            yield share.first_slot + int(slot)
+def _ended_early(record: StepRecord) -> np.ndarray:
+    """Of every slot, whether its episode ended before its time. Waits for the chunk."""
+    return (np.asarray(record.alive) & np.asarray(record.done)).any(axis=0)
 
 
 def _spread(function: Callable, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

@@ -23,7 +23,6 @@ from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Columns
 from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.progress import Event
 
 AGAIN_BATCH = 8  # steps differentiated again at once: a vector unit's lanes, and few more than there are
@@ -119,9 +118,9 @@ class RowMaker:
 
     system: System
     method: Method
-    tolerance: float = RESIDUAL_TOLERANCE
-    dtype: type = np.float32
-    report: Callable[[Event], None] = field(default=lambda event: None)
+    tolerance: float
+    dtype: type
+    report: Callable[[Event], None]
     _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
 
     @functools.cached_property
