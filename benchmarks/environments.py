@@ -59,7 +59,7 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
                 started = time.process_time()
                 taken = jax.block_until_ready(step_chunk(*arguments))
                 chunks.append((time.process_time() - started) / (chunk * EPISODES))
-                records.append(jax.tree.map(np.asarray, taken[1]))
+                records.append(jax.tree.map(np.asarray, taken[1].steps))
                 return taken
 
             return timed
@@ -79,7 +79,7 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in flat.jacobian[:2])
     method = environments.find(name).method
     converged = flat.residual <= RESIDUAL_TOLERANCE
-    kept = flat.covered & (converged | (method == "unrolled"))
+    kept = flat.applies & (converged | (method == "unrolled"))
     return {
         "env": name,
         "method": method,

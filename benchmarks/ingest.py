@@ -2,13 +2,15 @@
 
     python benchmarks/ingest.py [--env CheetahRun] [--episodes 144] [--steps 700] [--out FILE.json]
 
-- engine: calls of the compiled Jacobian of a batch of visited states, as in benchmarks/jacobians.py;
+- engine: the Jacobians of the very steps that ingest takes, a batch a call, and those that are computed again by
+  another method: what benchmarks/jacobians.py has under that name;
 - chunks: the compiled rollout with Jacobians, its results left on the device;
 - ingest: everything from the first chunk of steps to the last file on disk, compiled before.
 
-They take turns. Of each the best turn is given, and the median over the turns of ingest's ratio to it in the same turn:
-a machine that others share is slower in one minute than in the next. Wall time, and the process's user time, all cores
-together: where a virtual machine borrows its memory, to touch it first costs system time; the last line says how much.
+They take turns, the engine before and after each ingest. Of each the best turn is given, and the median over the turns
+of ingest's ratio to it in the same turn: a machine that others share is slower in one minute than in the next. Wall
+time, and the process's user time, all cores together: where a virtual machine borrows its memory, to touch it first
+costs system time; the last line says how much.
 """
 
 import argparse
@@ -19,34 +21,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from jacobians import compiled, visited  # the script beside this one
+from jacobians import compiled, placed  # the script beside this one
 
 from jacdb.ingest import jacobians, pipeline
 from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import OnDevice
+from jacdb.ingest.jacobians import OnDevice, PhysicsInput
 from jacdb.ingest.rollout import Batch, Rollout
 from jacdb.ingest.rows import RowMaker
 from jacdb.progress import Event
 
-TURNS = 7
+TURNS = 11
 
 
 def spent() -> np.ndarray:
     """Seconds: wall, user."""
     return np.array([time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime])
-
-
-def repeated(call: Callable[[], object], times: int, rows: int) -> np.ndarray:
-    """Seconds per row, after a first call that warms caches."""
-    call()
-    started = spent()
-    for _ in range(times):
-        call()
-    return (spent() - started) / (times * rows)
 
 
 def whole(request: pipeline.Request) -> np.ndarray:
@@ -63,49 +58,94 @@ def whole(request: pipeline.Request) -> np.ndarray:
     return (ended - seen[0]) / result.n_rows
 
 
-def compile_once() -> list[tuple]:
-    """Let ingests share what is compiled; gives what rollouts compile and for what, as soon as one has."""
-    chunks: list[tuple] = []
-    again: dict[str, Callable] = {}
-    compile_chunk, differentiate_again = Rollout._compile, RowMaker._differentiate_again
+@dataclass
+class Kept:
+    """What is compiled once for all ingests, and what the first ingest called it with."""
 
-    def chunk_of(self: Rollout, chunk: int, batch: Batch) -> Callable:
-        chunks.extend([] if chunks else [(compile_chunk(self, chunk, batch), chunk, batch)])
-        return chunks[0][0]
+    step_chunk: Callable | None = None
+    again: dict[str, Callable] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    noises: list[np.ndarray] = field(default_factory=list)
+    inputs: list[PhysicsInput] = field(default_factory=list)  # of every step, (slots, …)
+    computed_again: list[tuple[Callable, tuple]] = field(default_factory=list)
+    complete: bool = False
 
-    def again_by(self: RowMaker, method: OnDevice) -> Callable:
-        again[method] = again.get(method) or differentiate_again(self, method)
-        return again[method]
+    def install(self) -> None:
+        compile_chunk, differentiate_again = Rollout._compile, RowMaker._differentiate_again
 
-    Rollout._compile = chunk_of  # type: ignore[method-assign]
-    RowMaker._differentiate_again = again_by  # type: ignore[method-assign]
-    return chunks
+        def chunk_of(rollout: Rollout, chunk: int, batch: Batch) -> Callable:
+            if self.step_chunk:
+                return self.step_chunk
+            compiled = self.step_chunk = compile_chunk(rollout, chunk, batch)
+
+            def first(batch: Batch, noise: np.ndarray) -> tuple:
+                after, record = compiled(batch, noise)
+                inputs = jax.tree.map(np.array, record.steps.physics_input)
+                self.batches.append(batch)
+                self.noises.append(noise)
+                self.inputs += [jax.tree.map(lambda leaf, k=k: leaf[k], inputs) for k in range(chunk)]
+                return after, record
+
+            return first
+
+        def again_by(rows: RowMaker, method: OnDevice) -> Callable:
+            compiled = self.again[method] = self.again.get(method) or differentiate_again(rows, method)
+            if self.complete:
+                return compiled
+
+            def first(*arguments: Any) -> Any:
+                self.computed_again.append((compiled, arguments))
+                return compiled(*arguments)
+
+            return first
+
+        Rollout._compile = chunk_of  # type: ignore[method-assign]
+        RowMaker._differentiate_again = again_by  # type: ignore[method-assign]
 
 
 def measure(name: str, episodes: int, steps: int) -> dict:
     system = System.load(name)
     request = pipeline.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
-    compiled_chunks = compile_once()
+    kept = Kept()
+    kept.install()
     whole(request)  # compiles, and touches the memory that the turns will use
-    [(step_chunk, chunk, batch)] = compiled_chunks
-    noise = np.random.default_rng(0).uniform(-1, 1, (chunk, episodes, system.spec.d_action))
-    batch = batch._replace(taken=jax.device_put(np.zeros(episodes, int), batch.taken.sharding))
+    kept.complete = True
+    step_chunk, rows, inputs = kept.step_chunk, episodes * steps, kept.inputs[:steps]
+    assert step_chunk
+    differentiate, _ = compiled(jacobians.physics_jacobian(system, system.spec.method), inputs[0], spread=True)
+    inputs = jax.device_put(inputs, placed(episodes))
 
-    def run_chunk() -> None:
-        jax.block_until_ready(step_chunk(batch, noise))
+    def engine() -> np.ndarray:
+        started = spent()
+        again = [differentiate_again(*some) for differentiate_again, some in kept.computed_again]
+        for of_step in inputs:
+            differentiate(of_step)
+        jax.block_until_ready(again)
+        return (spent() - started) / rows
 
-    inputs = visited(system, episodes)
-    differentiate, _ = compiled(jacobians.physics_jacobian(system, system.spec.method), inputs, spread=True)
-    ways = {
-        "engine": lambda: repeated(differentiate, steps, episodes),
-        "chunks": lambda: repeated(run_chunk, steps // chunk, chunk * episodes),
-        "ingest": lambda: whole(request),
+    def chunks() -> np.ndarray:
+        batch, before, started = kept.batches[0], None, spent()
+        for noise in kept.noises:
+            batch, record = step_chunk(batch, noise)
+            jax.block_until_ready(before)  # not this chunk: cores share no chunk's end, as in ingest
+            before = record
+        jax.block_until_ready(before)
+        return (spent() - started) / rows
+
+    engine(), chunks()
+    turns = []
+    for _ in range(TURNS):
+        before, ingest, after = engine(), whole(request), engine()
+        turns.append({"engine": (before + after) / 2, "chunks": chunks(), "ingest": ingest})
+    best = {way: 1e6 * np.min([turn[way] for turn in turns], axis=0) for way in turns[0]}
+    ratio = {way: np.median([turn["ingest"] / turn[way] for turn in turns], axis=0) for way in best}
+    return {
+        "env": name,
+        "rows": rows,
+        "us_per_row": {way: us.tolist() for way, us in best.items()},
+        "ingest_ratio": {way: of.tolist() for way, of in ratio.items()},
+        "turns": [{way: (1e6 * seconds).tolist() for way, seconds in turn.items()} for turn in turns],
     }
-    turns = [{way: 1e6 * turn() for way, turn in ways.items()} for _ in range(TURNS)]
-    best = {way: np.min([turn[way] for turn in turns], axis=0).tolist() for way in ways}
-    ratio = {way: np.median([turn["ingest"] / turn[way] for turn in turns], axis=0).tolist() for way in ways}
-    all_turns = [{way: us.tolist() for way, us in turn.items()} for turn in turns]
-    return {"env": name, "rows": episodes * steps, "us_per_row": best, "ingest_ratio": ratio, "turns": all_turns}
 
 
 def first_touch() -> dict[str, float]:

@@ -96,18 +96,25 @@ def finite_differences(system: System, inputs: PhysicsInput) -> Callable[[], Non
     return lambda: list(pool.map(share, range(threads)))
 
 
-def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) -> tuple[Callable[[], None], float]:
-    """A call that waits for its result, and the seconds that it took to compile."""
+def placed(batch: int) -> NamedSharding:
+    """Samples spread over the devices."""
+    mesh = runtime.mesh(batch)
+    return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+
+def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) -> tuple[Callable, float]:
+    """A call that waits for its result, for these inputs unless given others; and the seconds it took to compile."""
     batched = jax.vmap(function)
     if spread:
-        mesh = runtime.mesh(len(inputs.qpos))
-        slots = PartitionSpec(mesh.axis_names)
-        batched = jax.shard_map(batched, mesh=mesh, in_specs=slots, out_specs=slots, check_vma=False)
-        inputs = jax.device_put(inputs, NamedSharding(mesh, slots))
+        placement = placed(len(inputs.qpos))
+        batched = jax.shard_map(
+            batched, mesh=placement.mesh, in_specs=placement.spec, out_specs=placement.spec, check_vma=False
+        )
+        inputs = jax.device_put(inputs, placement)
     started = time.perf_counter()
     ready = jax.jit(batched).lower(inputs).compile()
     seconds = time.perf_counter() - started
-    return lambda: jax.block_until_ready(ready(inputs)), seconds
+    return lambda others=inputs: jax.block_until_ready(ready(others)), seconds
 
 
 def measure(name: str, batches: list[int]) -> dict:

@@ -62,7 +62,7 @@ class PhysicsJacobian(NamedTuple):
 class CtrlJacobian(NamedTuple):
     """Derivative of the environment's own map, :func:`dynamics.ctrl_map`: rows are applied ctrl, then next memory."""
 
-    by_qpos: Float[Array, "d_mapped nv"]
+    by_qpos: Float[Array, "d_mapped nv"]  # no columns where the map does not read qpos
     by_carried: Float[Array, "d_mapped d_carried"]
     by_action: Float[Array, "d_mapped d_action"]
     # PandaPickCubeCartesian may begin an episode in a guide pose: then nothing depends on the state's qpos
@@ -163,7 +163,7 @@ def _ctrl_jacobian(system: System, state: State, action: Array, keeps_qpos: Arra
     at = (jnp.zeros(spec.nv), dynamics.carried(system, state), action)
     by_action = jax.jacfwd(mapped, 2)(*at)
     return CtrlJacobian(
-        by_qpos=jax.jacfwd(mapped, 0)(*at) if spec.action_map == "qpos" else jnp.zeros((len(by_action), spec.nv)),
+        by_qpos=jax.jacfwd(mapped, 0)(*at) if spec.action_map == "qpos" else jnp.zeros((len(by_action), 0)),
         by_carried=jax.jacfwd(mapped, 1)(*at) if spec.d_carried else jnp.zeros((len(by_action), 0)),
         by_action=by_action,
         keeps_qpos=keeps_qpos,

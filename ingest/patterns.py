@@ -3,13 +3,15 @@
 Statistics over patterns cost by the step; statistics over matrices, by the entry.
 """
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jacdb.ingest.batch_last import add_up
 from jacdb.schemas import SWEEP, ZERO_THRESHOLD, pattern_id
 
 type Patterns = dict[int, tuple[bytes, bytes]]  # {id: (bits of j_state, bits of j_action)}
@@ -27,65 +29,75 @@ def zero_bits(j_state: Float[Array, "x x"], j_action: Float[Array, "x a"]) -> Ze
     return ZeroBits(*(jnp.packbits(jnp.abs(j) < ZERO_THRESHOLD) for j in (j_state, j_action)))
 
 
-def below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
-    """How many entries are below each threshold of the sweep, in absolute value."""
-    return jnp.stack([(jnp.abs(j) < threshold).sum(dtype=jnp.int32) for threshold in SWEEP])
-
-
 class Sizes(NamedTuple):
     """How large entries are over the steps that count, of j_state and j_action: what a sweep over thresholds needs.
 
+    Leaves may have leading axes, of slots or of steps.
+
     Attributes:
         steps: how many count.
-        largest: each entry's largest absolute value; 0 where no step counts.
+        largest: each entry's largest absolute value, as stored; 0 where no step counts.
         below: how many entries are below each threshold of the sweep, all steps together.
     """
 
-    steps: int
-    largest: tuple[np.ndarray, np.ndarray]
-    below: tuple[np.ndarray, np.ndarray]
+    steps: Any
+    largest: tuple[Any, ...]
+    below: tuple[Any, ...]
+
+    @staticmethod
+    def of_none(shapes: tuple[tuple[int, ...], tuple[int, ...]], dtype: type) -> "Sizes":
+        """Of no step yet, on the device. ``shapes``: the matrices', with leading axes; ``dtype``: as stored."""
+        leading = shapes[0][:-2]
+        below = jnp.zeros((*leading, len(SWEEP)), jnp.int32)
+        largest = jnp.zeros(shapes[0], dtype), jnp.zeros(shapes[1], dtype)
+        return Sizes(jnp.zeros(leading, jnp.int32), largest, (below, below))
+
+    def and_step(self, stored: tuple[Array, Array], exact: tuple[Array, Array], counts: Bool[Array, ""]) -> "Sizes":
+        """With one step more, if it counts. On the device, where it is made.
+
+        Args:
+            stored: its matrices, rounded.
+            exact: the same before.
+        """
+        largest = (
+            jnp.maximum(so_far, jnp.where(counts, jnp.abs(j), 0))
+            for so_far, j in zip(self.largest, stored, strict=True)
+        )
+        below = (so_far + jnp.where(counts, _below(j), 0) for so_far, j in zip(self.below, exact, strict=True))
+        return Sizes(self.steps + counts, tuple(largest), tuple(below))
+
+    def at(self, index: Any) -> "Sizes":
+        """Of one, or of some, along the first axis."""
+        largest, below = (tuple(leaf[index] for leaf in leaves) for leaves in (self.largest, self.below))
+        return Sizes(self.steps[index], largest, below)
+
+    def total(self) -> "Sizes":
+        """Of all along the first axis, on the host."""
+        largest = tuple(leaf.max(axis=0) for leaf in self.largest)
+        below = tuple(leaf.sum(axis=0, dtype=np.int64) for leaf in self.below)
+        return Sizes(self.steps.sum(), largest, below)
 
     @staticmethod
     def joined(pieces: "Sequence[Sizes]") -> "Sizes":
         steps, largest, below = zip(*pieces, strict=True)
-        state, action = (np.max(parts, axis=0) for parts in zip(*largest, strict=True))
-        below_state, below_action = (np.sum(parts, axis=0) for parts in zip(*below, strict=True))
-        return Sizes(sum(steps), (state, action), (below_state, below_action))
+        stacked = [tuple(np.stack(parts) for parts in zip(*leaves, strict=True)) for leaves in (largest, below)]
+        return Sizes(np.array(steps), stacked[0], stacked[1]).total()
 
 
-def sizes(
-    matrices: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
-    below: tuple[np.ndarray, np.ndarray],
-    counts: np.ndarray,
-    starts: np.ndarray,
-) -> list[Sizes]:
-    """The sizes of stretches of rows.
+def _below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
+    """How many entries are below each threshold of the sweep, in absolute value.
 
-    Args:
-        matrices: j_state and j_action, an array for each stretch.
-        below: what :func:`below` said of them, of all rows.
-        counts: whether a row counts.
-        starts: the first row of each stretch.
+    Several counts go into one integer: a pass over the matrix for each threshold took twice the time, a fiftieth of
+    CheetahRun's step.
     """
-    kept = [
-        None if whole else own
-        for whole, own in zip(np.logical_and.reduceat(counts, starts), np.split(counts, starts[1:]), strict=True)
-    ]
-    largest = [list(map(_largest, of, kept)) for of in matrices]
-    sums = [np.add.reduceat(np.where(counts[:, None], part, 0), starts, dtype=np.int64) for part in below]
-    steps = np.add.reduceat(counts.astype(int), starts).tolist()
-    return [
-        Sizes(n, largest, below)
-        for n, largest, below in zip(steps, zip(*largest, strict=True), zip(*sums, strict=True), strict=True)
-    ]
-
-
-def _largest(j: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
-    """Each entry's largest absolute value over the rows that count, all if None; 0 where none does."""
-    size = np.abs(j)
-    if counts is not None:
-        size[~counts] = 0
-    return size.max(axis=0)
+    size = jnp.abs(j)
+    bits = j.size.bit_length()
+    together = 63 // bits
+    counts = []
+    for some in itertools.batched(SWEEP, together):
+        packed = add_up((size < threshold).astype(jnp.int64) << (bits * k) for k, threshold in enumerate(some)).sum()
+        counts += [packed >> (bits * k) & (2**bits - 1) for k in range(len(some))]
+    return jnp.stack(counts).astype(jnp.int32)
 
 
 def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -273,6 +274,7 @@ def model_hash(system: System) -> str:
     return hashlib.blake2b(buffer.tobytes(), digest_size=16).hexdigest()
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of everything that may change a row's numbers."""
     found = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}

@@ -22,8 +22,9 @@ from jacdb.ingest import dynamics, jacobians, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Episode
+from jacdb.ingest.patterns import Sizes
 from jacdb.ingest.policies import Policy
-from jacdb.ingest.rows import RowMaker, Share, StepRecord, stored
+from jacdb.ingest.rows import ChunkRecord, RowMaker, Share, StepRecord, stored
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.progress import Event
 
@@ -81,28 +82,31 @@ class Rollout:
         waiting = deque(self.episodes)
         slots: dict[int, Episode] = {}
         taken = np.zeros(self.num_envs, int)  # where no episode ended before its time
-        noise = [np.zeros((0, self.system.spec.d_action))] * self.num_envs
+        noise = np.zeros((self.num_envs, self.steps + chunk, self.system.spec.d_action))  # after an episode's end none
         starts = _Starts(self)
-        rows = RowMaker(self.system, self.method, self.tolerance, self.dtype, self.report)
+        rows = RowMaker(self.system, self.method, self.dtype, self.report)
         batch = starts.first_batch()
         step_chunk = self._compile(chunk, batch)
         self._held = starts, step_chunk, rows  # to free compiled code takes 0.1 s: the caller says when
         progress = _Count(len(self.episodes) * self.steps)
-        at_work: tuple[StepRecord, dict[int, Episode]] | None = None
+        at_work: tuple[ChunkRecord, dict[int, Episode]] | None = None
         stepped: tuple[list[Share], dict[int, Episode]] | None = None
         waits = False
 
-        jax.block_until_ready(batch)  # resets, which take place while the chunk is compiled
-        self._report(progress)
-        while waiting or slots:
+        def filled(batch: Batch) -> Batch:
             free = [slot for slot in range(self.num_envs) if slot not in slots][: len(waiting)]
-            batch = starts.place(batch, free) if free else batch
             for slot in free:
                 slots[slot] = Episode(waiting.popleft())
-                noise[slot] = self._noise(slots[slot].number)
+                noise[slot, : self.steps] = self._noise(slots[slot].number)
                 taken[slot] = 0
-            drawn = [_window(noise[slot], int(taken[slot]), chunk) for slot in range(self.num_envs)]
-            batch, record = step_chunk(batch, np.stack(drawn, axis=1))
+            return starts.place(batch, free) if free else batch
+
+        batch = filled(batch)
+        jax.block_until_ready(batch)  # resets, which take place while the chunk is compiled
+        self._report(progress)
+        while slots:
+            window = np.minimum(taken, self.steps) + np.arange(chunk)[:, None]
+            batch, record = step_chunk(batch, noise[np.arange(self.num_envs), window])
             if at_work:
                 shares, of = rows.take(at_work[0]), at_work[1]
                 early = [
@@ -120,7 +124,9 @@ class Rollout:
             ended = taken >= self.steps
             if waits:
                 ended |= _ended_early(record)
-            slots = {slot: episode for slot, episode in slots.items() if not ended[slot]}
+            for slot in np.flatnonzero(ended).tolist():
+                slots.pop(slot, None)
+            batch = filled(batch)
         if stepped:
             yield self._finished(rows, *stepped, progress)
             self._report(progress)
@@ -156,51 +162,64 @@ class Rollout:
         """The devices that share the slots."""
         return runtime.mesh(self.num_envs)
 
-    def _compile(self, chunk: int, batch: Batch) -> Callable[..., tuple[Batch, StepRecord]]:
+    def _compile(self, chunk: int, batch: Batch) -> Callable[..., tuple[Batch, ChunkRecord]]:
         """The compiled chunk, its slots spread over the devices."""
         noise = np.zeros((chunk, self.num_envs, self.system.spec.d_action))
         self.report(Event(f"compiling {self.system.spec.name}"))
-        specs = PartitionSpec(self.mesh.axis_names), PartitionSpec(None, self.mesh.axis_names)
-        return _spread(self._chunk, self.mesh, specs, specs).lower(batch, noise).compile()
+        slots, steps = PartitionSpec(self.mesh.axis_names), PartitionSpec(None, self.mesh.axis_names)
+        outputs = slots, ChunkRecord(steps=steps, sizes=slots)
+        return _spread(self._chunk, self.mesh, (slots, steps), outputs).lower(batch, noise).compile()
 
-    def _chunk(self, batch: Batch, noise: Array) -> tuple[Batch, StepRecord]:
+    def _chunk(self, batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
         """Step every slot as many times as there is noise; rows after an episode's end are not alive."""
         # finite differences are the host's; the device still says what to differentiate, and the ctrl map's part
         control_step = jacobians.control_step(self.system, "implicit" if self.method == "fd" else self.method)
 
         def one(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
-            state, taken, alive = carry
+            state, taken, alive, sizes = carry
             action = self.policy.act(state.obs, drawn)
             step = control_step(state, action)
+            vector, next_vector = (dynamics.state_vector(self.system, at) for at in (state, step.state))
+            finite = jnp.isfinite(vector).all() & jnp.isfinite(next_vector).all() & jnp.isfinite(step.state.reward)
+            exact = jacobians.compose(self.system, step.physics, step.ctrl)
+            jacobian = stored(*exact, self.dtype)
+            applies = step.physics.covered
+            if self.method == "implicit":
+                applies &= ~(step.physics.residual > self.tolerance)
+            counts = alive & finite & jacobian.finite & applies & (self.method != "fd")
             done, cut = step.state.done > 0, taken + 1 >= self.steps
             record = StepRecord(
                 alive=alive,
-                state=dynamics.state_vector(self.system, state),
+                state=vector,
                 action=action,
-                next_state=dynamics.state_vector(self.system, step.state),
+                next_state=next_vector,
                 reward=step.state.reward,
                 done=done,
                 truncated=cut & ~done,
-                jacobian=stored(*jacobians.compose(self.system, step.physics, step.ctrl), self.dtype),
+                finite=finite,
+                jacobian=jacobian,
                 residual=step.physics.residual,
-                covered=step.physics.covered,
+                applies=applies,
                 observed=step.observed,
                 physics_input=step.physics_input,
                 ctrl=step.ctrl,
             )
-            return (dynamics.typed_like(step.state, state), taken + 1, alive & ~done & ~cut), record
+            sizes = sizes.and_step(jacobian[:2], exact, counts)
+            return (dynamics.typed_like(step.state, state), taken + 1, alive & ~done & ~cut, sizes), record
 
         def slots(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
             return jax.vmap(one)(carry, drawn)
 
-        first = batch.state, batch.taken, batch.taken < self.steps
-        (state, taken, alive), records = jax.lax.scan(slots, first, noise)
-        return Batch(state, jnp.where(alive, taken, self.steps)), records
+        n, d_state, d_action = len(batch.taken), self.system.spec.d_state, self.system.spec.d_action
+        none = Sizes.of_none(((n, d_state, d_state), (n, d_state, d_action)), self.dtype)
+        first = batch.state, batch.taken, batch.taken < self.steps, none
+        (state, taken, alive, sizes), records = jax.lax.scan(slots, first, noise)
+        return Batch(state, jnp.where(alive, taken, self.steps)), ChunkRecord(records, sizes)
 
 
-def _ended_early(record: StepRecord) -> np.ndarray:
+def _ended_early(record: ChunkRecord) -> np.ndarray:
     """Of every slot, whether its episode ended before its time. Waits for the chunk."""
-    return (np.asarray(record.alive) & np.asarray(record.done)).any(axis=0)
+    return (np.asarray(record.steps.alive) & np.asarray(record.steps.done)).any(axis=0)
 
 
 def _spread(function: Callable, mesh: Mesh, inputs: Any, outputs: Any) -> Any:
@@ -261,11 +280,3 @@ class _Starts:
 def chunk_steps(steps: int) -> int:
     """How many steps to take between visits of the host: few idle at an episode's end, few visits."""
     return min(range(min(8, steps), min(32, steps) + 1), key=lambda k: (-(-steps // k) * k, -k))
-
-
-def _window(noise: np.ndarray, first: int, length: int) -> np.ndarray:
-    """``length`` rows from ``first`` on, zeros where there are no more."""
-    window = np.zeros((length, noise.shape[1]))
-    rows = noise[first : first + length]
-    window[: len(rows)] = rows
-    return window

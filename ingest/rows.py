@@ -37,8 +37,6 @@ class StoredJacobian(NamedTuple):
     j_action: Any
     finite: Any  # whether every entry is a number
     zeros: ZeroBits
-    below_state: Any  # how many entries are, by threshold
-    below_action: Any
 
 
 class StepRecord(NamedTuple):
@@ -51,21 +49,28 @@ class StepRecord(NamedTuple):
     reward: Any
     done: Any
     truncated: Any
+    finite: Any  # whether all of these are numbers
     jacobian: StoredJacobian
     residual: Any
-    covered: Any  # whether the method applies to the step
+    applies: Any  # whether the run's method does for the step
     observed: constraints.Observation
     physics_input: PhysicsInput
     ctrl: CtrlJacobian
 
 
+class ChunkRecord(NamedTuple):
+    """What the device hands to the host of a chunk."""
+
+    steps: Any  # a StepRecord, its leaves (steps, slots, …)
+    sizes: Any  # every slot's Sizes, over the steps that the run's method does for
+
+
 def stored(j_state: Array, j_action: Array, dtype: type) -> StoredJacobian:
     """Rounded on the device, zeros told apart before: that halves what the host has to take over."""
     zeros = patterns.zero_bits(j_state, j_action)
-    below = patterns.below(j_state), patterns.below(j_action)
     rounded = j_state.astype(dtype), j_action.astype(dtype)
     finite = jnp.isfinite(rounded[0]).all() & jnp.isfinite(rounded[1]).all()
-    return StoredJacobian(*rounded, finite, zeros, *below)
+    return StoredJacobian(*rounded, finite, zeros)
 
 
 class Again(NamedTuple):
@@ -73,10 +78,19 @@ class Again(NamedTuple):
 
     method: OnDevice
     rows: np.ndarray  # which of its share
-    batches: list[tuple[StoredJacobian, Array]]  # and whether the method covers each
+    batches: list[tuple[StoredJacobian, Sizes, Array]]  # and whether the method covers each
 
-    def results(self) -> tuple[StoredJacobian, np.ndarray]:
+    def results(self) -> tuple[StoredJacobian, Sizes, np.ndarray]:
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(self.rows)], *self.batches)
+
+
+class Instead(NamedTuple):
+    """What to put in the place of what the run's method found."""
+
+    rows: np.ndarray  # which of their share
+    method: np.ndarray
+    jacobian: StoredJacobian
+    sizes: Sizes
 
 
 class Share(NamedTuple):
@@ -84,9 +98,19 @@ class Share(NamedTuple):
 
     first_slot: int
     record: StepRecord  # NumPy arrays (steps, slots, …): on a CPU views of the device's memory
+    sizes: Sizes
     slot: np.ndarray  # of every row, counted from the share's first
     step: np.ndarray  # of every row, within the chunk
+    starts: np.ndarray  # the first row of every slot that has one
     again: Again | None
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """From which row to which a slot's are, of every slot that has one."""
+        return list(itertools.pairwise([*self.starts.tolist(), len(self.slot)]))
+
+    def stretch_of(self, rows: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.starts, rows, side="right") - 1
 
     def take(self, leaves: Any, rows: np.ndarray | slice = slice(None)) -> Any:
         """Copies of these rows of leaves of the record."""
@@ -111,14 +135,12 @@ class RowMaker:
     Attributes:
         system: the environment.
         method: how its Jacobians were computed.
-        tolerance: residual above which an implicit Jacobian is computed again, through the solver's iterations.
         dtype: type in which matrix entries are kept.
         report: called with progress.
     """
 
     system: System
     method: Method
-    tolerance: float
     dtype: type
     report: Callable[[Event], None]
     _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
@@ -127,34 +149,26 @@ class RowMaker:
     def _recorder(self) -> constraints.Recorder:
         return constraints.Recorder(self.system.mj_model)
 
-    def take(self, record: StepRecord) -> list[Share]:
+    def take(self, record: ChunkRecord) -> list[Share]:
         """Wait for a chunk, and begin to differentiate again what has to be."""
-        shares = []
+        shares, methods = [], INSTEAD.get(self.method, ())
         for first_slot, part in _by_device(record):
-            slot, step = np.nonzero(part.alive.T)
-            share = Share(first_slot, part, slot, step, None)
-            wanting = np.flatnonzero(self._wanting(*share.take((part.covered, part.residual))))
-            methods = INSTEAD.get(self.method, ())
-            shares.append(share._replace(again=self._begin(methods[0], share, wanting) if len(wanting) else None))
+            slot, step = np.nonzero(part.steps.alive.T)
+            starts = np.flatnonzero(np.diff(slot, prepend=-1))
+            share = Share(first_slot, part.steps, part.sizes, slot, step, starts, None)
+            wanting = np.flatnonzero(~share.take(part.steps.applies))
+            again = self._begin(methods[0], share, wanting) if methods and len(wanting) else None
+            shares.append(share._replace(again=again))
         return shares
-
-    def _wanting(self, covered: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        if self.method not in INSTEAD:
-            return np.zeros(len(covered), bool)
-        return ~covered | (residual > self.tolerance) if self.method == "implicit" else ~covered
 
     def rows(self, share: Share) -> Iterator[SlotRows]:
         """The rows of a share, slot by slot."""
         none: Any = None
         without = share.record.jacobian._replace(j_state=none, j_action=none)
         flat = share.take(share.record._replace(jacobian=without, physics_input=none, ctrl=none))
-        starts = np.flatnonzero(np.diff(share.slot, prepend=-1))
-        stretches = list(itertools.pairwise([*starts, len(share.slot)]))
-        jacobian, method = self._jacobians(share, flat.jacobian, stretches)
-
-        finite = jacobian.finite & np.isfinite(flat.reward)
-        for values in (flat.state, flat.next_state):
-            finite &= np.isfinite(values).all(axis=1)
+        instead = self._instead(share)
+        jacobian, method = self._jacobians(share, flat.jacobian, instead)
+        finite = jacobian.finite & flat.finite
         d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
         pattern_id, occurring = patterns.identify(jacobian.zeros, d_state, d_action)
 
@@ -176,15 +190,14 @@ class RowMaker:
             "method": method,
             "finite": finite,
         }
-        below = jacobian.below_state, jacobian.below_action
-        sizes = patterns.sizes(jacobian[:2], below, finite & (method != "fd"), starts)
-        for i, (start, end) in enumerate(stretches):
+        slots, sizes = share.slot[share.starts].tolist(), _sizes(share, instead, finite)
+        for i, (start, end) in enumerate(share.stretches):
             own = {name: values[start:end] for name, values in columns.items()}
             own |= {"j_state": jacobian.j_state[i], "j_action": jacobian.j_action[i]}
-            yield SlotRows(share.first_slot + int(share.slot[start]), own, occurring, sizes[i])
+            yield SlotRows(share.first_slot + slots[i], own, occurring, sizes[i])
 
     def _jacobians(
-        self, share: Share, flat: StoredJacobian, stretches: list[tuple[int, int]]
+        self, share: Share, flat: StoredJacobian, instead: Instead | None
     ) -> tuple[StoredJacobian, np.ndarray]:
         """Every row's, matrices as an array for each stretch of rows, and by which method.
 
@@ -194,24 +207,25 @@ class RowMaker:
         method = np.full(len(share.slot), self.method, dtype="U8")
         if self.method == "fd":
             found = self._finite_differences(*share.take((share.record.physics_input, share.record.ctrl)))
-            by_stretch = [[j[start:end] for start, end in stretches] for j in found[:2]]
+            by_stretch = [[j[start:end] for start, end in share.stretches] for j in found[:2]]
             return found._replace(j_state=by_stretch[0], j_action=by_stretch[1]), method
-        slots = share.slot[[start for start, _ in stretches]]
+        slots = share.slot[share.starts]
         matrices = [
-            [j[: end - start, slot] for slot, (start, end) in zip(slots, stretches, strict=True)]
+            [j[: end - start, slot] for slot, (start, end) in zip(slots, share.stretches, strict=True)]
             for j in share.record.jacobian[:2]
         ]
         jacobian = flat._replace(j_state=matrices[0], j_action=matrices[1])
-        stretch_of_row = np.repeat(np.arange(len(stretches)), [end - start for start, end in stretches])
-        for instead, rows, again in self._results(share):
-            method[rows] = instead
-            for kept, new in zip(jax.tree.leaves(jacobian[2:]), jax.tree.leaves(again[2:]), strict=True):
+        if instead:
+            rows = instead.rows
+            method[rows] = instead.method
+            for kept, new in zip(jax.tree.leaves(jacobian[2:]), jax.tree.leaves(instead.jacobian[2:]), strict=True):
                 kept[rows] = new
-            for kept, new in zip(matrices, again[:2], strict=True):
-                for i in np.unique(stretch_of_row[rows]):
-                    own = stretch_of_row[rows] == i
+            stretch = share.stretch_of(rows)
+            for kept, new in zip(matrices, instead.jacobian[:2], strict=True):
+                for i in np.unique(stretch):
+                    own = stretch == i
                     kept[i] = kept[i].copy()
-                    kept[i][rows[own] - stretches[i][0]] = new[own]
+                    kept[i][rows[own] - share.starts[i]] = new[own]
         return jacobian, method
 
     # --- differentiated again -------------------------------------------------------------------------------
@@ -226,28 +240,36 @@ class RowMaker:
             batches.append(differentiate(*jax.tree.map(lambda leaf, some=some: leaf[some], inputs)))
         return Again(method, rows, batches)
 
-    def _results(self, share: Share) -> Iterator[tuple[OnDevice, np.ndarray, StoredJacobian]]:
-        """Of one method after the other, each for the steps that the one before does not cover."""
-        again, methods = share.again, INSTEAD.get(self.method, ())
-        for following in (*methods[1:], None):
-            if again is None:
-                return
-            found, covered = again.results()
-            yield again.method, again.rows, found
-            left = again.rows[~covered]
-            again = self._begin(following, share, left) if following and len(left) else None
+    def _instead(self, share: Share) -> Instead | None:
+        """By one method after the other, each for the steps that the one before does not cover."""
+        if share.again is None:
+            return None
+        jacobian, sizes, covered = share.again.results()
+        method = np.full(len(covered), share.again.method, dtype="U8")
+        for following in INSTEAD[self.method][1:]:
+            if covered.all():
+                break
+            left = np.flatnonzero(~covered)
+            found = self._begin(following, share, share.again.rows[left]).results()
+            for kept, new in zip(jax.tree.leaves((jacobian, sizes, covered)), jax.tree.leaves(found), strict=True):
+                kept[left] = new
+            method[left] = following
+        return Instead(share.again.rows, method, jacobian, sizes)
 
-    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Array]]:
+    def _differentiate_again(self, method: OnDevice) -> Callable[..., tuple[StoredJacobian, Sizes, Array]]:
         """For AGAIN_BATCH recorded steps; compiled when the first is needed."""
         if method in self._compiled:
             return self._compiled[method]
         self.report(Event(f"compiling {method}, for steps whose constraint solver stopped early"))
         differentiate = jacobians.physics_jacobian(self.system, method)
 
-        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, Array]:
+        def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, Sizes, Array]:
             physics = differentiate(start)
-            matrices = jacobians.compose(self.system, physics, ctrl)
-            return stored(*matrices, self.dtype), jnp.asarray(physics.covered)
+            exact = jacobians.compose(self.system, physics, ctrl)
+            jacobian = stored(*exact, self.dtype)
+            none = Sizes.of_none((exact[0].shape, exact[1].shape), self.dtype)
+            sizes = none.and_step(jacobian[:2], exact, jacobian.finite)
+            return jacobian, sizes, jnp.asarray(physics.covered)
 
         self._compiled[method] = jax.jit(jax.vmap(again))
         return self._compiled[method]
@@ -265,10 +287,20 @@ class RowMaker:
         return jax.tree.map(np.asarray, found)
 
 
-def _by_device(record: StepRecord) -> Iterator[tuple[int, StepRecord]]:
+def _sizes(share: Share, instead: Instead | None, finite: np.ndarray) -> list[Sizes]:
+    """Of every stretch of rows, those included that were differentiated again."""
+    found = [share.sizes.at(slot) for slot in share.slot[share.starts].tolist()]
+    if instead:
+        counts, stretch = finite[instead.rows], share.stretch_of(instead.rows)
+        for i in np.unique(stretch[counts]):
+            found[i] = Sizes.joined([found[i], instead.sizes.at(counts & (stretch == i)).total()])
+    return found
+
+
+def _by_device(record: ChunkRecord) -> Iterator[tuple[int, ChunkRecord]]:
     """Each device's share with the first of its slots, if it has a row: on CPU devices views, and nothing is copied."""
     leaves, structure = jax.tree.flatten(record)
     for shards in zip(*(leaf.addressable_shards for leaf in leaves), strict=True):
-        share: StepRecord = jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
-        if share.alive.any():
+        share: ChunkRecord = jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
+        if share.steps.alive.any():
             yield shards[0].index[1].start or 0, share

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.episodes import Episode
-from jacdb.ingest.patterns import ZERO_THRESHOLD, ZeroBits, identify, sizes
+from jacdb.ingest.patterns import ZERO_THRESHOLD, Sizes, ZeroBits, identify
 from jacdb.ingest.writer import PART_BYTES, RunWriter
 from jacdb.schemas import CONTACT, SWEEP
 
@@ -41,12 +41,14 @@ def episode(
     ]
 
     def below(j: np.ndarray) -> np.ndarray:
-        return np.stack([(np.abs(j) < threshold).sum((1, 2)) for threshold in SWEEP], axis=1)
+        return np.array([np.count_nonzero(np.abs(j[counts]) < threshold) for threshold in SWEEP])
 
     def where_finite(values: np.ndarray) -> pa.Array:
         return pa.array(values, mask=~finite)
 
     kept = j_state.astype(dtype), j_action.astype(dtype)
+    counts = finite & (method != "fd")
+    largest = tuple(np.abs(j[counts]).max(axis=0, initial=0) for j in kept)
     made = Episode(number)
     made.append(
         {
@@ -71,7 +73,7 @@ def episode(
         }
         | (columns or {}),
         patterns,
-        sizes(([kept[0]], [kept[1]]), (below(j_state), below(j_action)), finite & (method != "fd"), np.array([0]))[0],
+        Sizes(counts.sum(), largest, (below(j_state), below(j_action))),
     )
     return made
 
