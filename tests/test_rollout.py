@@ -10,7 +10,9 @@ import pytest
 from mujoco_playground._src.wrapper import Wrapper
 
 import jacdb
+from jacdb import schemas
 from jacdb.errors import UsageError
+from jacdb.ingest import jacobians
 from jacdb.ingest import rows as rows_of_chunks
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
@@ -123,29 +125,62 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
     assert lengths == dict.fromkeys(range(8), 10)
 
 
+def with_tolerance(system, tolerance):
+    """Two episodes, the steps above the tolerance computed again."""
+    run = Rollout(
+        system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
+        dtype=np.float64,
+    )  # fmt: skip
+    return sorted(itertools.chain(*run.run()), key=lambda episode: episode.number)
+
+
+def check_sizes(episode):
+    """What an episode says of its entries against its matrices, which float64 leaves as they were."""
+    said, [piece] = episode.summary(), episode.pieces
+    for matrix in ("state", "action"):
+        size = np.abs(piece[f"j_{matrix}"])
+        assert np.array_equal(said[f"largest_{matrix}"], size.max(axis=0))
+        assert said[f"below_{matrix}"] == [np.count_nonzero(size < threshold) for threshold in schemas.SWEEP]
+
+
 @pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     """All of them, and half of them: the others stay as they were."""
     monkeypatch.setattr(rows_of_chunks, "INSTEAD", {"implicit": (instead,)})
-
-    def episodes(tolerance):
-        run = Rollout(
-            system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
-            dtype=np.float64,
-        )  # fmt: skip
-        over = sorted(itertools.chain(*run.run()), key=lambda episode: episode.number)
-        return [episode.pieces[0] for episode in over]
-
-    first = episodes(RESIDUAL_TOLERANCE)
-    middle = np.median([piece["residual"] for piece in first])
+    first = with_tolerance(system, RESIDUAL_TOLERANCE)
+    middle = np.median([episode.pieces[0]["residual"] for episode in first])
     for tolerance in (-1.0, middle):
-        for before, after in zip(first, episodes(tolerance), strict=True):
+        for episode_before, episode in zip(first, with_tolerance(system, tolerance), strict=True):
+            [before], [after] = episode_before.pieces, episode.pieces
             again = before["residual"] > tolerance
             assert set(before["method"]) == {"implicit"} and again.any() and again.all() == (tolerance < 0)
             assert np.array_equal(after["method"], np.where(again, instead, "implicit"))
             for matrices in ("j_state", "j_action"):
                 np.testing.assert_allclose(after[matrices], before[matrices], atol=1e-12)
                 assert np.array_equal(after[matrices][~again], before[matrices][~again])
+            check_sizes(episode)
+
+
+def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
+    differentiation = jacobians.physics_jacobian
+
+    def partly(of, method):
+        differentiate = differentiation(of, method)
+
+        def covering_some(start):
+            found, covered = differentiate(start), jnp.floor(1e6 * start.qpos[0]) % 2 == 0
+            return found._replace(by_state=jnp.where(covered, found.by_state, jnp.nan), covered=covered)
+
+        return covering_some if method == "unrolled" else differentiate
+
+    monkeypatch.setattr(jacobians, "physics_jacobian", partly)
+    for before, episode in zip(with_tolerance(system, np.inf), with_tolerance(system, -1.0), strict=True):
+        [piece] = episode.pieces
+        covered = np.floor(1e6 * piece["state"][:, 0]) % 2 == 0
+        assert covered.any() and not covered.all() and piece["finite"].all()
+        assert np.array_equal(piece["method"], np.where(covered, "unrolled", "autodiff"))
+        np.testing.assert_allclose(piece["j_state"], before.pieces[0]["j_state"], atol=1e-12)
+        check_sizes(episode)
 
 
 def test_the_cycle_collector_rests_during_an_ingest_and_not_after(tmp_path):
