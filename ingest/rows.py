@@ -105,6 +105,11 @@ class Share(NamedTuple):
     again: Again | None
 
     @property
+    def slots(self) -> list[int]:
+        """Those that have a row, counted from the share's first."""
+        return self.slot[self.starts].tolist()
+
+    @property
     def stretches(self) -> list[tuple[int, int]]:
         """From which row to which a slot's are, of every slot that has one."""
         return list(itertools.pairwise([*self.starts.tolist(), len(self.slot)]))
@@ -190,7 +195,7 @@ class RowMaker:
             "method": method,
             "finite": finite,
         }
-        slots, sizes = share.slot[share.starts].tolist(), _sizes(share, instead, finite)
+        slots, sizes = share.slots, _sizes(share, instead, finite)
         for i, (start, end) in enumerate(share.stretches):
             own = {name: values[start:end] for name, values in columns.items()}
             own |= {"j_state": jacobian.j_state[i], "j_action": jacobian.j_action[i]}
@@ -209,9 +214,8 @@ class RowMaker:
             found = self._finite_differences(*share.take((share.record.physics_input, share.record.ctrl)))
             by_stretch = [[j[start:end] for start, end in share.stretches] for j in found[:2]]
             return found._replace(j_state=by_stretch[0], j_action=by_stretch[1]), method
-        slots = share.slot[share.starts]
         matrices = [
-            [j[: end - start, slot] for slot, (start, end) in zip(slots, share.stretches, strict=True)]
+            [j[: end - start, slot] for slot, (start, end) in zip(share.slots, share.stretches, strict=True)]
             for j in share.record.jacobian[:2]
         ]
         jacobian = flat._replace(j_state=matrices[0], j_action=matrices[1])
@@ -289,7 +293,7 @@ class RowMaker:
 
 def _sizes(share: Share, instead: Instead | None, finite: np.ndarray) -> list[Sizes]:
     """Of every stretch of rows, those included that were differentiated again."""
-    found = [share.sizes.at(slot) for slot in share.slot[share.starts].tolist()]
+    found = [share.sizes.at(slot) for slot in share.slots]
     if instead:
         counts, stretch = finite[instead.rows], share.stretch_of(instead.rows)
         for i in np.unique(stretch[counts]):
