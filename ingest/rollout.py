@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
+from jax.interpreters import partial_eval
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 from mujoco_playground import State
@@ -168,7 +170,8 @@ class Rollout:
         self.report(Event(f"compiling {self.system.spec.name}"))
         slots, steps = PartitionSpec(self.mesh.axis_names), PartitionSpec(None, self.mesh.axis_names)
         outputs = slots, ChunkRecord(steps=steps, sizes=slots)
-        return _spread(self._chunk, self.mesh, (slots, steps), outputs).lower(batch, noise).compile()
+        step_chunk = _spread(_keeping_what_is_read(self._chunk), self.mesh, (slots, steps), outputs)
+        return step_chunk.lower(batch, noise).compile()
 
     def _chunk(self, batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
         """Step every slot as many times as there is noise; rows after an episode's end are not alive."""
@@ -215,6 +218,31 @@ class Rollout:
         first = batch.state, batch.taken, batch.taken < self.steps, none
         (state, taken, alive, sizes), records = jax.lax.scan(slots, first, noise)
         return Batch(state, jnp.where(alive, taken, self.steps)), ChunkRecord(records, sizes)
+
+
+type _Chunk = Callable[[Batch, Array], tuple[Batch, ChunkRecord]]
+
+
+def _keeping_what_is_read(chunk: _Chunk) -> _Chunk:
+    """``chunk``, which leaves alone whatever of the state no later step reads.
+
+    Most of MJX's Data are results. A loop that carries them computes them all and writes them at every step: 16 kB in
+    CheetahRun, of which the next step reads 0.6 (docs/jacobians.md).
+    """
+
+    def keeping(batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
+        traced, like = jax.make_jaxpr(chunk, return_shape=True)(batch, noise)
+        inputs, n_state = jax.tree.leaves((batch, noise)), len(jax.tree.leaves(batch.state))
+        results = [number >= n_state for number in range(len(traced.jaxpr.outvars))]
+        _, read = partial_eval.dce_jaxpr(traced.jaxpr, results)  # by these, in a loop at any step
+        outputs = jaxpr_as_fun(traced)(*inputs)
+        outputs[:n_state] = [
+            new if is_read else old
+            for new, old, is_read in zip(outputs[:n_state], inputs[:n_state], read[:n_state], strict=True)
+        ]
+        return jax.tree.unflatten(jax.tree.structure(like), outputs)
+
+    return keeping
 
 
 def _ended_early(record: ChunkRecord) -> np.ndarray:
