@@ -165,11 +165,13 @@ class Balance:
         by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
         if place.contacts and rows is not None:
             holds = batch_last.samples_last(rows.holds)
-            contacts = contact_forces.contact_derivatives(place.contacts, self.tree, place.kinematics, qacc, holds)
+            contacts = batch_last.stored(
+                contact_forces.contact_derivatives(place.contacts, self.tree, place.kinematics, qacc, holds)
+            )
             by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
         second = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if lags is not None else None
         return Linear(
-            jnp.concatenate([by_q, by_v, joints.by_ctrl[0]], axis=1),
+            jnp.concatenate([*batch_last.stored((by_q, by_v)), joints.by_ctrl[0]], axis=1),
             by_a,
             mass,
             jnp.concatenate(second, axis=1) if second else None,

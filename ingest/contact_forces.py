@@ -145,10 +145,11 @@ def contacts(
     contact = d._impl.contact
     geoms = _static_geoms(mj_model, contact.dist.shape[0])
     bodies = mj_model.geom_bodyid[geoms] if geoms is not None else jnp.asarray(mj_model.geom_bodyid)[contact.geom]
-    dims = np.asarray(contact.dim)
+    dims, first = np.unique(contact.dim, return_index=True)  # by which MJX sorts them
+    ends = [*first[1:], len(contact.dim)]
     return [
-        Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, np.flatnonzero(dims == dim), int(dim))
-        for dim in np.unique(dims)
+        Contacts.take(model, mj_model, tree, kin, d, bodies, geometry_rates, slice(start, end), int(dim))
+        for dim, start, end in zip(dims, first, ends, strict=True)
     ]
 
 
@@ -210,7 +211,7 @@ class Contacts:
         d: mjx.Data,
         bodies: Array | np.ndarray,
         rates: tuple[Array, Array, Array, Array],
-        slots: np.ndarray,
+        slots: slice,
         dim: int,
     ) -> "Contacts":
         contact = d._impl.contact
