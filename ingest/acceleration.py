@@ -130,10 +130,11 @@ class Balance:
         return batch_last.samples_first((da, self._damped(place, left, da, samples.qacc, lags, dr)))
 
     def _place(self, samples: mjx.Data) -> _Place:
-        def rates(sample: mjx.Data) -> tuple[Array, Array, Array, Array]:
-            return contact_forces.geometry_derivative(self.model, self.mj_model, sample, self.colours)
-
         mj, model, tree, d = self.mj_model, self.model, self.tree, batch_last.samples_last(samples)
+
+        def rates(sample: mjx.Data) -> tuple[Array, Array, Array, Array]:
+            return contact_forces.geometry_derivative(model, mj, tree, sample, self.colours)
+
         kin = inverse_dynamics.kinematics(mj, tree, d)
         contacts = []
         if samples._impl.ncon and samples._impl.nefc:  # with constraints switched off MJX still collides

@@ -6,10 +6,10 @@ At a given acceleration MuJoCo's contact force is an explicit function of where 
 
 y the relative acceleration and velocity (a + b v) of the two bodies at the contact, in its frame; E_r the edge,
 normal plus or minus friction times an axis; D and kappa functions of the distance. With one body held, a contact
-depends on the other body's motion alone: six directions, whatever the number of joints. Only those are
-differentiated through MJX's collision functions; joints follow by their motion axes. What a motion does to a contact
-is told apart from carrying it along: a robot that slides over its floor carries every contact, and what is left is
-exactly 0. (As a difference of two large terms, up to 6e6 in WalkerRun, it was 1e-11, and no zero.)
+depends on the other body's motion alone: six directions, in a plane three, whatever the number of joints. Only they
+are differentiated through MJX's collision functions; joints follow by their motion axes. What a motion does to a
+contact is told apart from carrying it along: a robot that slides over its floor carries every contact, and what is
+left is exactly 0. (As a difference of two large terms, up to 6e6 in WalkerRun, it was 1e-11, and no zero.)
 Reference: MuJoCo documentation, "Computation", "Constraint model" and "Contact".
 
 Samples are the last axis, as in :mod:`jacdb.ingest.inverse_dynamics`.
@@ -27,9 +27,10 @@ from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 from mujoco.mjx._src import collision_driver, constraint, math
 
-from jacdb.ingest import inverse_dynamics
+from jacdb.ingest import inverse_dynamics, spatial
 from jacdb.ingest.batch_last import add_up, stored
-from jacdb.ingest.inverse_dynamics import Kinematics, Spatial, Tree, Vector, outer, tree_sum
+from jacdb.ingest.inverse_dynamics import Kinematics, Tree, tree_sum
+from jacdb.ingest.spatial import Spatial, Vector, outer
 
 UNROLLED = 8  # contacts whose sum is written out; more are summed in a loop, to keep the compiled code small
 
@@ -79,12 +80,13 @@ class Colours:
 
 
 def geometry_derivative(
-    model: mjx.Model, mj_model: mujoco.MjModel, d: mjx.Data, colours: Colours
-) -> tuple[Float[Array, "6 ncon"], Float[Array, "6 ncon 3"], Float[Array, "6 ncon 3 3"], Float[Array, "3 ncon"]]:
-    """d (distance, point, frame) by each of six motions of geom 2, geom 1 held; and the frame's turn. One sample.
+    model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, colours: Colours
+) -> tuple[Float[Array, "m ncon"], Float[Array, "m ncon 3"], Float[Array, "m ncon 3 3"], Float[Array, "3 ncon"]]:
+    """d (distance, point, frame) by each motion of geom 2, geom 1 held; and the frame's turn. One sample.
 
-    Moved as one, two geoms keep their contact, but not its tangents: MJX takes these from the world's axes
-    (``math.make_frame``) and not from the geoms'. The turn is theirs about the normal, by each of three rotations.
+    Motions are those that joints can make, ``tree.motions``. Moved as one, two geoms keep their contact, but not its
+    tangents: MJX takes these from the world's axes (``math.make_frame``) and not from the geoms'. The turn is theirs
+    about the normal, by each of three rotations.
     """
     origin = d.subtree_com[inverse_dynamics.common_root(mj_model)]
     colour = jnp.asarray(colours.of_geom)
@@ -100,7 +102,10 @@ def geometry_derivative(
 
         return jax.vmap(of_contact)(d._impl.contact.frame)
 
-    turns = jax.vmap(turn)(jnp.eye(3)) if colours.first_moves else jnp.zeros((3, d._impl.contact.dist.shape[0]))
+    turns = jnp.zeros((3, d._impl.contact.dist.shape[0]))
+    spins = np.array([motion for motion in tree.motions if motion < 3], int)
+    if colours.first_moves and len(spins):
+        turns = turns.at[spins].set(jax.vmap(turn)(jnp.eye(3)[spins]))
 
     def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
         spin, shift = motion[:3], motion[3:]
@@ -120,7 +125,7 @@ def geometry_derivative(
 
         return jax.tree.map(apart, both, together)
 
-    return *jax.vmap(along)(jnp.eye(6)), turns
+    return *jax.vmap(along)(jnp.eye(6)[np.array(tree.motions)]), turns
 
 
 def _quarter_turn(frame: Float[Array, "ncon 3 3"]) -> Float[Array, "ncon 3 3"]:
@@ -184,7 +189,7 @@ class Contacts:
 
     dim: int
     geometry: Geometry
-    rates: Geometry  # with a leading axis of six motions; beyond what moving with body 2 makes of it
+    rates: Geometry  # with a leading axis of motions; beyond what moving with body 2 makes of it
     turn: Vector  # of the tangents about the normal, by a rotation of both bodies as one
     body1: Array | np.ndarray
     body2: Array | np.ndarray
@@ -224,13 +229,17 @@ class Contacts:
             tuple(Vector(*(frame[:, row, k] for k in range(3))) for row in range(3)),  # type: ignore[arg-type]
         )
         d_dist, d_point, d_frame, turn = (rate[:, slots] for rate in rates)
-        lever, turned_with = (
-            jnp.stack([jnp.cross(jnp.eye(3)[k], place, axisb=axis, axisc=axis) for k in range(3)])
-            for place, axis in ((point - origin_point, 1), (frame, 2))
-        )
-        shifted_with = jnp.broadcast_to(jnp.eye(3)[:, None, :, None], lever.shape)
-        d_point = d_point - jnp.concatenate([lever, shifted_with])
-        d_frame = d_frame - jnp.concatenate([turned_with, jnp.zeros_like(turned_with)])
+        lever = point - origin_point
+        point_with, frame_with = [], []  # body 2, by each motion
+        for motion in tree.motions:
+            unit = jnp.eye(3)[motion % 3]
+            if motion < 3:
+                point_with.append(jnp.cross(unit, lever, axisb=1, axisc=1))
+                frame_with.append(jnp.cross(unit, frame, axisb=2, axisc=2))
+            else:
+                point_with.append(jnp.broadcast_to(unit[:, None], lever.shape))
+                frame_with.append(jnp.zeros_like(frame))
+        d_point, d_frame = d_point - jnp.stack(point_with), d_frame - jnp.stack(frame_with)
         geometry_rates = Geometry(
             d_dist,
             Vector(*(d_point[:, :, k] for k in range(3))),
@@ -372,9 +381,8 @@ class Contacts:
         axis, axis_rate, lifted = (
             _lead(value) for value in (kin.axis, kin.axis_rate, stored(acceleration_above.cross(kin.axis)))
         )
-        geometric = Spatial.of(
-            [sum(part[k][:, None] * axis.components[k] for k in range(6)) for part in by_motion.components]
-        )
+        moving = [axis.components[motion] for motion in tree.motions]
+        geometric = Spatial.of([spatial.products(part[:, :, None], moving) for part in by_motion.components])
         joints, b = self.per_joint(), b[:, None]
         faster = axis.cross(_spread(first)) + lifted + axis_rate * b
         carries1, carries2 = jnp.asarray(self.carries1), jnp.asarray(self.carries2)
@@ -442,7 +450,7 @@ def _contract(
     def at(c: int) -> tuple[Spatial, Spatial, Array | None]:
         return jax.tree.map(lambda x: x[c], (rows, columns, weight))
 
-    n_contacts = rows.components[0].shape[0]
+    n_contacts = len(jax.tree.leaves(rows)[0])
     if n_contacts <= UNROLLED:
         return add_up(term(at(c)) for c in range(n_contacts))
     nothing = jnp.zeros_like(term(at(0)))

@@ -14,16 +14,14 @@ P_j, PA_j the velocity and acceleration above joint j::
     dF/dq_j = S_j x* F + I z_j + B w_j        dF/dv_j = B S_j + I (w_j + Q_j x S_j)
 
 where Q_j is the velocity below the joint, and B X = I (X x V) + X x* (I V) + V x* (I X) depends on X's rotation
-alone. Compare Carpentier & Mansard, "Analytical Derivatives of Rigid Body Dynamics Algorithms", RSS 2018; spatial
-algebra as in Featherstone, "Rigid Body Dynamics Algorithms", 2008.
+alone. Compare Carpentier & Mansard, "Analytical Derivatives of Rigid Body Dynamics Algorithms", RSS 2018.
 
 Arrays have the samples of the batch as their last axis, so that every operation is one long vector operation.
-A spatial vector is a tuple of two :class:`Vector`, rotation and translation (or torque and force).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,115 +30,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
 
-from jacdb.ingest.batch_last import add_up, stored
-from jacdb.ingest.dynamics import FREE
-
-
-class Vector(NamedTuple):
-    """Three components, each an array of one shape, or a number."""
-
-    x: Any
-    y: Any
-    z: Any
-
-    def __add__(self, other: "Vector") -> "Vector":  # type: ignore[override]
-        return Vector(*(a + b for a, b in zip(self, other, strict=True)))
-
-    def __sub__(self, other: "Vector") -> "Vector":
-        return Vector(*(a - b for a, b in zip(self, other, strict=True)))
-
-    def __neg__(self) -> "Vector":
-        return Vector(*(-a for a in self))
-
-    def __mul__(self, scale: Array | float) -> "Vector":  # type: ignore[override]
-        return Vector(*(a * scale for a in self))
-
-    def cross(self, other: "Vector") -> "Vector":
-        a, b = self, other
-        return Vector(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x)
-
-    def dot(self, other: "Vector") -> Array:
-        return self.x * other.x + self.y * other.y + self.z * other.z
-
-    @property
-    def components(self) -> "Sequence[Array]":
-        return self
-
-
-class Spatial(NamedTuple):
-    """A motion (rotation, translation) or a force (torque, force), about the common point."""
-
-    ang: Vector
-    lin: Vector
-
-    def __add__(self, other: "Spatial") -> "Spatial":  # type: ignore[override]
-        return Spatial(self.ang + other.ang, self.lin + other.lin)
-
-    def __sub__(self, other: "Spatial") -> "Spatial":
-        return Spatial(self.ang - other.ang, self.lin - other.lin)
-
-    def __mul__(self, scale: Array | float) -> "Spatial":  # type: ignore[override]
-        return Spatial(self.ang * scale, self.lin * scale)
-
-    def cross(self, other: "Spatial") -> "Spatial":
-        """Motion x motion."""
-        return Spatial(self.ang.cross(other.ang), self.ang.cross(other.lin) + self.lin.cross(other.ang))
-
-    def cross_force(self, force: "Spatial") -> "Spatial":
-        """Motion x* force."""
-        return Spatial(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
-
-    @property
-    def components(self) -> "Sequence[Array]":
-        return (*self.ang, *self.lin)
-
-    @classmethod
-    def of(cls, components: "Sequence[Array | float]") -> "Spatial":
-        return cls(Vector(*components[:3]), Vector(*components[3:]))
-
-
-class Symmetric(NamedTuple):
-    """A symmetric matrix, 3 by 3."""
-
-    xx: Any
-    yy: Any
-    zz: Any
-    xy: Any
-    xz: Any
-    yz: Any
-
-    def times(self, w: Vector) -> Vector:
-        return Vector(
-            self.xx * w.x + self.xy * w.y + self.xz * w.z,
-            self.xy * w.x + self.yy * w.y + self.yz * w.z,
-            self.xz * w.x + self.yz * w.y + self.zz * w.z,
-        )
-
-    def crossed(self, w: Vector) -> list[list[Array]]:
-        """w x each column: the matrix [w] A, by rows."""
-        columns = [
-            w.cross(Vector(self.xx, self.xy, self.xz)),
-            w.cross(Vector(self.xy, self.yy, self.yz)),
-            w.cross(Vector(self.xz, self.yz, self.zz)),
-        ]
-        return [[column[i] for column in columns] for i in range(3)]
-
-
-SYMMETRIC_ENTRIES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of Symmetric, in its order
-
-
-class Inertia(NamedTuple):
-    """Inertia about the common point."""
-
-    mass: Array
-    moment: Vector  # mass times centre of mass
-    rotational: Symmetric
-
-    def times(self, motion: Spatial) -> Spatial:
-        return Spatial(
-            self.rotational.times(motion.ang) + self.moment.cross(motion.lin),
-            motion.lin * self.mass - self.moment.cross(motion.ang),
-        )
+from jacdb.ingest import spatial
+from jacdb.ingest.batch_last import stored
+from jacdb.ingest.dynamics import FREE, HINGE, SLIDE
+from jacdb.ingest.spatial import SYMMETRIC_ENTRIES, Inertia, Known, Spatial, Symmetric, Vector, outer
 
 
 @dataclass(frozen=True)
@@ -154,6 +47,7 @@ class Tree:
             turns with it in one ball.
         above: (nv, nv), the column comes before the row in the chain, and is not moved by it.
         joint: (nv, nv), the same ball, the same three translations, or the same dof.
+        motions: which of six components dofs' motions have; the others are 0 whatever the state.
     """
 
     carried: np.ndarray
@@ -161,6 +55,7 @@ class Tree:
     moved: np.ndarray
     above: np.ndarray
     joint: np.ndarray
+    motions: tuple[int, ...]
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "Tree":
@@ -184,6 +79,7 @@ class Tree:
             moved=moved,
             above=above.astype(float),
             joint=joint.astype(float),
+            motions=_motions(model),
         )
 
 
@@ -194,11 +90,29 @@ def _group(model: mujoco.MjModel, dof: int) -> tuple[int, int]:
     return jnt, part
 
 
+def _motions(model: mujoco.MjModel) -> tuple[int, ...]:
+    """Rotations 0 to 2 about the world's axes, translations 3 to 5.
+
+    Where nothing turns, slides keep their directions. Where all turns are about one of the world's axes, they stay so,
+    and shift what is turned in the plane across it.
+    """
+    if not np.isin(model.jnt_type, (HINGE, SLIDE)).all():
+        return tuple(range(6))
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    along = np.abs(data.xaxis) > 1e-14  # beyond rounding
+    turns, slides = (along[model.jnt_type == kind].any(axis=0) for kind in (HINGE, SLIDE))
+    if turns.sum() > 1:
+        return tuple(range(6))
+    shifts = slides | (turns.any() & ~turns)
+    return tuple(np.flatnonzero([*turns, *shifts]).tolist())
+
+
 class Drag(NamedTuple):
     """Forces of a medium on bodies, and how they change with the bodies' velocity about the common point."""
 
     force: Spatial  # (nbody, n)
-    by_velocity: tuple[tuple[Array, ...], ...]  # six by six, (nbody, n) each
+    by_velocity: tuple[tuple[Known, ...], ...]  # six by six, (nbody, n) each
 
 
 class Kinematics(NamedTuple):
@@ -223,7 +137,7 @@ def kinematics(model: mujoco.MjModel, tree: Tree, d: mjx.Data) -> Kinematics:
     """Read bodies and axes off ``d`` (samples last), moved to a common point."""
     roots = model.body_rootid[model.dof_bodyid]
     origin = Vector(*d.subtree_com[common_root(model)])
-    axis = Spatial.of([d.cdof[:, k] for k in range(6)])
+    axis = Spatial.of([d.cdof[:, k] if k in tree.motions else None for k in range(6)])
     if (roots != roots[0]).any():  # MuJoCo has each tree about its own centre of mass
         shift = Vector(*(origin[k] - d.subtree_com[roots, k] for k in range(3)))
         axis = Spatial(axis.ang, axis.lin + axis.ang.cross(shift))
@@ -274,7 +188,7 @@ def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
     spin = kin.velocity.ang
     speed = kin.velocity.lin + spin.cross(arm)
     frame = [Vector(*(d.ximat[:, i, k] for i in range(3))) for k in range(3)]  # axes of the box
-    torque, force = Vector(0.0, 0.0, 0.0), Vector(0.0, 0.0, 0.0)
+    torque, force = Vector(None, None, None), Vector(None, None, None)
     by_spin, by_speed = [], []
     for k, axis in enumerate(frame):
         turn, slide = axis.dot(spin), axis.dot(speed)
@@ -294,8 +208,7 @@ def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
     spin_matrix, speed_matrix = in_world(by_spin), in_world(by_speed)
     columns = []
     for k in range(6):
-        unit = [1.0 if i == k else 0.0 for i in range(6)]
-        motion = Spatial.of(unit)
+        motion = Spatial.of([1.0 if i == k else None for i in range(6)])
         push = speed_matrix.times(motion.lin + motion.ang.cross(arm))
         columns.append(Spatial(spin_matrix.times(motion.ang) + arm.cross(push), push).components)
     return Drag(Spatial(torque + arm.cross(force), force), tuple(zip(*columns, strict=True)))
@@ -319,7 +232,7 @@ def rigid_derivatives(
         drag: forces of a medium, if there is one.
     """
     axis, rate = kin.axis, kin.axis_rate
-    free_fall = Spatial.of([0.0, 0.0, 0.0, *(-float(g) for g in gravity)])
+    free_fall = Spatial.of([None, None, None, *(-float(g) if g else None for g in gravity)])
     accelerating = axis * acceleration + rate * kin.qvel
     body_acceleration = tree_sum(tree.carried, accelerating) + free_fall
     acceleration_above = tree_sum(tree.above, accelerating) + free_fall
@@ -359,7 +272,7 @@ class _Coriolis(NamedTuple):
 
     symmetric: Symmetric
     momentum: Spatial
-    drag: tuple[tuple[Array, ...], ...] | None
+    drag: tuple[tuple[Known, ...], ...] | None
 
     def times(self, motion: Spatial) -> Spatial:
         turn = motion.ang
@@ -375,8 +288,8 @@ class _Coriolis(NamedTuple):
         return Spatial(turn - back.ang, -back.lin)
 
 
-def _matvec(matrix: Sequence[Sequence[Array]], motion: Spatial) -> Spatial:
-    return Spatial.of([sum(m * x for m, x in zip(row, motion.components, strict=True)) for row in matrix])
+def _matvec(matrix: Sequence[Sequence[Known]], motion: Spatial) -> Spatial:
+    return Spatial.of([spatial.products(row, motion.components) for row in matrix])
 
 
 def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Coriolis:
@@ -384,9 +297,11 @@ def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Corioli
     turned = kin.inertia.rotational.crossed(spin)  # [spin] I
     along = moment.dot(speed) * 2.0
 
-    def entry(i: int, j: int) -> Array:
-        value = turned[i][j] + turned[j][i] - speed[i] * moment[j] - moment[i] * speed[j]
-        return value + along if i == j else value
+    def entry(i: int, j: int) -> Known:
+        value = spatial.plus(turned[i][j], turned[j][i])
+        for a, b in ((speed[i], moment[j]), (moment[i], speed[j])):
+            value = spatial.minus(value, spatial.times(a, b))
+        return spatial.plus(value, along) if i == j else value
 
     symmetric = Symmetric(*(entry(i, j) for i, j in SYMMETRIC_ENTRIES))
     return _Coriolis(symmetric, momentum, drag.by_velocity if drag else None)
@@ -397,12 +312,6 @@ def tree_sum[T](mask: Float[np.ndarray, "rows columns"], values: T) -> T:
     parts, structure = jax.tree.flatten(values)
     total = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(parts, axis=1))
     return jax.tree.unflatten(structure, [total[:, k] for k in range(len(parts))])
-
-
-def outer(rows: "Vector | Spatial", columns: Spatial) -> Array:
-    """Every row's force on every column's motion: (nv, nv, n). A Vector meets the columns' rotation alone."""
-    pairs = zip(rows.components, columns.components, strict=False)
-    return add_up(row[:, None] * column[None] for row, column in pairs)
 
 
 def _by_sides(tree: Tree, moved: Array, carrying: Array) -> Array:

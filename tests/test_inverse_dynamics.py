@@ -32,13 +32,29 @@ MACHINE = """
   </worldbody>
 </mujoco>
 """
+PLANAR = """
+<mujoco>
+  <option density="900" viscosity="0.3" gravity="1 2 -9.81"/>
+  <worldbody>
+    <body pos="0 0 1" euler="90 0 0">
+      <joint type="slide" axis="1 0 0"/> <joint type="slide" axis="0 1 0"/> <joint axis="0 0 1" pos=".05 0 .02"/>
+      <geom type="box" size=".1 .2 .3" euler="10 20 30"/>
+      <body pos=".3 .1 .1"> <joint axis="0 0 -1" pos=".1 .1 0"/> <geom type="box" size=".1 .3 .2" pos=".1 0 0"/> </body>
+    </body>
+    <body pos="1 0 1">
+      <joint type="slide" axis="1 0 1"/> <joint axis="0 1 0"/> <geom type="box" size=".1 .2 .3" pos="0 .1 .1"/>
+    </body>
+  </worldbody>
+</mujoco>
+"""
 SAMPLES = 3
+both_machines = pytest.mark.parametrize("machine", [MACHINE, PLANAR], indirect=True, ids=["any", "planar"])
 
 
 @pytest.fixture(scope="module")
-def machine():
+def machine(request):
     """(model, states' qpos, qvel, acceleration, MJX's results, d tau by (q, v), d (M a) / dq)."""
-    mj = mujoco.MjModel.from_xml_string(MACHINE)
+    mj = mujoco.MjModel.from_xml_string(request.param)
     model, template = mjx.put_model(mj, impl="jax"), mjx.make_data(mj, impl="jax")
 
     def results(qpos, qvel):
@@ -65,6 +81,7 @@ def machine():
     return mj, batch_last.samples_last(d), jnp.asarray(a.T), derivatives
 
 
+@both_machines
 def test_derivatives_are_those_of_mjx(machine):
     mj, d, a, (by_q, by_v, _) = machine
     tree = inverse_dynamics.Tree.of(mj)
@@ -83,6 +100,7 @@ def test_derivatives_are_those_of_mjx(machine):
         np.testing.assert_allclose(mass[i], dense, atol=1e-10)
 
 
+@pytest.mark.parametrize("machine", [MACHINE], indirect=True, ids=["any"])
 def test_what_does_not_touch_has_exact_zeros(machine):
     """Two machines, and two limbs of one: no rounding stands where nothing is connected."""
     mj, d, a, _ = machine
@@ -94,8 +112,38 @@ def test_what_does_not_touch_has_exact_zeros(machine):
         assert (matrix[6:13, 13] == 0).all() and (matrix[13, 6:13] == 0).all()
 
 
+@both_machines
 def test_derivative_of_the_mass_matrix_times_a_vector(machine):
     mj, d, a, (_, _, inertial) = machine
     tree = inverse_dynamics.Tree.of(mj)
     found = inverse_dynamics.mass_matrix_derivative(tree, inverse_dynamics.kinematics(mj, tree, d), a)
     np.testing.assert_allclose(batch_last.samples_first(found), inertial, atol=1e-9 * np.abs(inertial).max())
+
+
+def _bodies(*joints):
+    bodies = "".join(f"<body pos='.1 .2 .3'>{joint}<geom size='.1'/></body>" for joint in joints)
+    return f"<mujoco><worldbody>{bodies}</worldbody></mujoco>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "motions"),
+    [
+        (MACHINE, (0, 1, 2, 3, 4, 5)),
+        (PLANAR, (1, 3, 5)),
+        (_bodies("<joint type='slide' axis='1 0 1'/>", "<joint type='slide' axis='1 0 0'/>"), (3, 5)),
+        (_bodies("<joint axis='0 1 0'/>", "<joint type='slide' axis='0 1 0'/>"), (1, 3, 4, 5)),
+        (_bodies("<joint axis='0 0 1'/>", "<joint axis='0 1 0'/>"), (0, 1, 2, 3, 4, 5)),
+        (_bodies("<joint axis='0 1 .001'/>"), (0, 1, 2, 3, 4, 5)),
+        (_bodies("<joint type='ball'/>"), (0, 1, 2, 3, 4, 5)),
+    ],
+    ids=["any", "planar", "slides", "across", "two axes", "tilted", "ball"],
+)
+def test_motions_left_out_are_zero_whatever_the_state(xml, motions):
+    mj = mujoco.MjModel.from_xml_string(xml)
+    assert inverse_dynamics.Tree.of(mj).motions == motions
+    data, rng = mujoco.MjData(mj), np.random.default_rng(0)
+    for _ in range(10):
+        data.qpos[:] = rng.normal(size=mj.nq)
+        mujoco.mj_forward(mj, data)
+        left_out = np.delete(data.cdof, motions, axis=1)
+        np.testing.assert_allclose(left_out, np.zeros_like(left_out), atol=1e-14)
