@@ -12,7 +12,7 @@ from mujoco_playground._src.wrapper import Wrapper
 import jacdb
 from jacdb import schemas
 from jacdb.errors import UsageError
-from jacdb.ingest import jacobians
+from jacdb.ingest import jacobians, runtime
 from jacdb.ingest import rows as rows_of_chunks
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
@@ -193,6 +193,20 @@ def test_the_cycle_collector_rests_during_an_ingest_and_not_after(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ingest(REQUEST, tmp_path, report=stop)
     assert at_rest and all(at_rest) and gc.isenabled()
+
+
+def test_what_came_to_be_while_the_collector_rested_is_not_walked_through():
+    assert gc.get_freeze_count() < runtime.FROZEN_AT_START
+    walks = []
+    gc.callbacks.append(lambda phase, info: walks.append(info["generation"]))
+    try:
+        with runtime.without_collector():
+            kept = [[] for _ in range(100_000)]
+        kept += [[] for _ in range(10)]
+    finally:
+        gc.callbacks.pop()
+    assert not walks
+    assert any(one is kept for one in gc.get_objects(generation=2))
 
 
 def test_the_zero_policy_acts_with_zeros(tmp_path):
