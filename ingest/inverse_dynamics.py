@@ -94,9 +94,10 @@ def _motions(model: mujoco.MjModel) -> tuple[int, ...]:
     """Rotations 0 to 2 about the world's axes, translations 3 to 5.
 
     Where nothing turns, slides keep their directions. Where all turns are about one of the world's axes, they stay so,
-    and shift what is turned in the plane across it.
+    and shift what is turned in the plane across it. A mocap body may turn the axes of joints that it carries anyhow.
     """
-    if not np.isin(model.jnt_type, (HINGE, SLIDE)).all():
+    on_mocap = model.body_mocapid[model.body_rootid[model.dof_bodyid]] >= 0
+    if on_mocap.any() or not np.isin(model.jnt_type, (HINGE, SLIDE)).all():
         return tuple(range(6))
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)

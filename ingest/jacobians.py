@@ -10,7 +10,7 @@ the root of the *inverse* dynamics, which has no solver in it::
     r(q, v, u; a) = M a + bias - passive - actuator - applied - J^T f(J a - aref) = 0
 
 so da = -(dr/da)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem. What r is made of is differentiated by
-what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.inverse_dynamics`), contacts by the six motions
+what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.inverse_dynamics`), contacts by the motions
 of one body against the other (:mod:`~jacdb.ingest.contact_forces`), springs, actuators, limits and dry friction
 joint by joint (:mod:`~jacdb.ingest.joint_forces`). Batches are laid out for long vector operations
 (:mod:`~jacdb.ingest.batch_last`). An integrator that damps implicitly, (M - hB) a' = M a, adds one linear equation,

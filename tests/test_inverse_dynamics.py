@@ -47,6 +47,13 @@ PLANAR = """
   </worldbody>
 </mujoco>
 """
+ON_MOCAP = """
+<mujoco>
+  <worldbody>
+    <body mocap="true"> <geom size=".1"/> <body> <joint axis="0 1 0"/> <geom size=".1"/> </body> </body>
+  </worldbody>
+</mujoco>
+"""
 SAMPLES = 3
 both_machines = pytest.mark.parametrize("machine", [MACHINE, PLANAR], indirect=True, ids=["any", "planar"])
 
@@ -135,15 +142,16 @@ def _bodies(*joints):
         (_bodies("<joint axis='0 0 1'/>", "<joint axis='0 1 0'/>"), (0, 1, 2, 3, 4, 5)),
         (_bodies("<joint axis='0 1 .001'/>"), (0, 1, 2, 3, 4, 5)),
         (_bodies("<joint type='ball'/>"), (0, 1, 2, 3, 4, 5)),
+        (ON_MOCAP, (0, 1, 2, 3, 4, 5)),
     ],
-    ids=["any", "planar", "slides", "across", "two axes", "tilted", "ball"],
+    ids=["any", "planar", "slides", "across", "two axes", "tilted", "ball", "on mocap"],
 )
 def test_motions_left_out_are_zero_whatever_the_state(xml, motions):
     mj = mujoco.MjModel.from_xml_string(xml)
     assert inverse_dynamics.Tree.of(mj).motions == motions
     data, rng = mujoco.MjData(mj), np.random.default_rng(0)
     for _ in range(10):
-        data.qpos[:] = rng.normal(size=mj.nq)
+        data.qpos[:], data.mocap_quat[:] = rng.normal(size=mj.nq), rng.normal(size=(mj.nmocap, 4))
         mujoco.mj_forward(mj, data)
         left_out = np.delete(data.cdof, motions, axis=1)
         np.testing.assert_allclose(left_out, np.zeros_like(left_out), atol=1e-14)
