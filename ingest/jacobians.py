@@ -287,6 +287,7 @@ def _chain(system: System) -> Callable[[Array, Array | None, Array], Array]:
                 dq = dq + h * dv
             else:
                 dq = batch_last.matmul(by_q[substep], dq) + batch_last.matmul(by_v[substep], dv)
+            dq, dv, d_warm = batch_last.stored((dq, dv, d_warm))
         return batch_last.samples_first(jnp.concatenate([dq, dv]))
 
     return batch_last.over_batches(of_batch)
