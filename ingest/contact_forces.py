@@ -25,9 +25,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
-from mujoco.mjx._src import collision_driver, constraint, math
+from mujoco.mjx._src import collision_driver, math
 
-from jacdb.ingest import inverse_dynamics, spatial
+from jacdb.ingest import forward_dynamics, inverse_dynamics, spatial
 from jacdb.ingest.batch_last import add_up, stored
 from jacdb.ingest.inverse_dynamics import Kinematics, Tree, tree_sum
 from jacdb.ingest.spatial import Spatial, Vector, outer
@@ -261,7 +261,7 @@ class Contacts:
 
         def impedance(distance: Array) -> tuple[Array, Array, Array]:
             position = distance - margin
-            stiffness, damping, imp = constraint._kbi(model, solref, solimp, position)
+            stiffness, damping, imp = forward_dynamics.impedance(model, solref, solimp, position)
             weight = 1 / jnp.maximum(invweight * (1 - imp) / imp, mujoco.mjMINVAL)
             return stiffness * imp * position, weight, damping + jnp.zeros_like(distance)
 

@@ -19,14 +19,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
-from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src import math as mjx_math
-from mujoco.mjx._src import sensor
 from mujoco_playground import MjxEnv, State
 from mujoco_playground._src import mjx_env
 
 from jacdb.errors import UsageError
-from jacdb.ingest import environments, runtime, solver
+from jacdb.ingest import environments, runtime
 from jacdb.ingest.environments import EnvSpec
 
 # MuJoCo's joint types, as its arrays hold them
@@ -85,35 +83,6 @@ def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physi
 def typed_like[Tree](new: Tree, old: Tree) -> Tree:
     """``new`` in the types of ``old``, for a scan's carry: in float64 MJX does not keep them all."""
     return jax.tree.map(lambda value, like: value.astype(like.dtype), new, old)
-
-
-def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """``mjx.forward``, its stages with jacdb's own solver (:mod:`jacdb.ingest.solver`)."""
-    d = _before_the_solver(model, data)
-    if not d._impl.efc_J.size:
-        return d.replace(qacc=d.qacc_smooth)
-    return sensor.sensor_acc(model, solver.solve(model, d))
-
-
-def forward_and_tell(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, solver.Iterations]:
-    """The same, with what the solver did."""
-    d, iterations = solver.solve_and_tell(model, _before_the_solver(model, data))
-    return sensor.sensor_acc(model, d), iterations
-
-
-def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    d = sensor.sensor_pos(model, mjx_forward.fwd_position(model, data))
-    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
-    return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
-
-
-def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
-    """The rest of ``mjx.step``, from data that ``mjx.forward`` has been run on."""
-    if model.opt.integrator == mjx.IntegratorType.EULER:
-        return mjx_forward.euler(model, forwarded)
-    if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
-        return mjx_forward.implicit(model, forwarded)
-    raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
 def memory(system: System, state: State) -> Float[Array, " d_memory"]:

@@ -36,7 +36,7 @@ from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src import support
 from mujoco_playground import State
 
-from jacdb.ingest import batch_last, constraints, dynamics, solver
+from jacdb.ingest import batch_last, constraints, dynamics, forward_dynamics, solver
 from jacdb.ingest.acceleration import Balance
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
@@ -183,7 +183,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
 
         def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
             forwarded = mjx_forward.forward(model, now)
-            after = _through_rotations(system, forwarded, dynamics.integrate(model, forwarded))
+            after = _through_rotations(system, forwarded, forward_dynamics.integrate(model, forwarded))
             return dynamics.typed_like(after, now), (
                 solver_residual(model, forwarded),
                 constraints.observe(model, forwarded),
@@ -222,8 +222,8 @@ def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
     differentiate = batch_last.over_batches(Balance.of(system, model).of_solution)
 
     def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
-        forwarded = dynamics.forward(model, now)
-        after = dynamics.integrate(model, forwarded)
+        forwarded = forward_dynamics.forward(model, now)
+        after = forward_dynamics.integrate(model, forwarded)
         by_all = differentiate(forwarded, (after.qvel - forwarded.qvel) / model.opt.timestep)
         seen = (by_all, after.qvel, solver_residual(model, forwarded), constraints.observe(model, forwarded))
         return dynamics.typed_like(after, now), seen
@@ -240,8 +240,8 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
     differentiate = batch_last.over_batches(Balance.of(system, model).of_iterations)
 
     def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
-        forwarded, iterations = dynamics.forward_and_tell(model, now)
-        after = dynamics.integrate(model, forwarded)
+        forwarded, iterations = forward_dynamics.forward_and_tell(model, now)
+        after = forward_dynamics.integrate(model, forwarded)
         lag = (after.qvel - forwarded.qvel) / model.opt.timestep
         da, d_lag = differentiate(forwarded, lag, iterations)
         seen = (d_lag, da, after.qvel, solver_residual(model, forwarded), constraints.observe(model, forwarded))

@@ -21,7 +21,7 @@ from mujoco.mjx._src import constraint, derivative, passive, smooth, support
 from mujoco.mjx._src import forward as mjx_forward
 from mujoco.mjx._src.types import DisableBit
 
-from jacdb.ingest import dynamics
+from jacdb.ingest import dynamics, forward_dynamics
 from jacdb.ingest.solver import Rows
 
 
@@ -222,7 +222,7 @@ def _constraint_rows(model: mjx.Model, d: mjx.Data) -> tuple[Array, Array, Array
     rows = jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
     def reference(row: constraint._Efc) -> tuple[Array, Array]:
-        stiffness, damping, imp = constraint._kbi(model, row.solref, row.solimp, row.pos_imp)
+        stiffness, damping, imp = forward_dynamics.impedance(model, row.solref, row.solimp, row.pos_imp)
         weight = 1 / jnp.maximum(row.invweight * (1 - imp) / imp, mujoco.mjMINVAL)
         return weight, -damping * (row.J @ d.qvel) - stiffness * imp * row.pos_aref
 

@@ -5,7 +5,7 @@ import numpy as np
 from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
 from mujoco import mjx
 
-from jacdb.ingest import constraints, dynamics, jacobians, oracle, runtime
+from jacdb.ingest import constraints, forward_dynamics, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
@@ -37,7 +37,7 @@ def test_with_constraints_switched_off_bodies_pass_through_each_other():
     blank = mjx.make_data(system.mj_model, impl="jax")
 
     def observed(start: PhysicsInput) -> tuple[jax.Array, constraints.Observation]:
-        forwarded = dynamics.forward(system.mjx_model, blank.replace(**start._asdict()))
+        forwarded = forward_dynamics.forward(system.mjx_model, blank.replace(**start._asdict()))
         return forwarded._impl.contact.dist, constraints.observe(system.mjx_model, forwarded)
 
     distance, seen = jax.jit(jax.vmap(observed))(inputs)

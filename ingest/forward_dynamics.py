@@ -1,0 +1,125 @@
+"""MuJoCo's forward dynamics as MJX computes it, stage by stage, with what is known beforehand said beforehand.
+
+The constraint solver is jacdb's own (:mod:`jacdb.ingest.solver`). The other stages are MJX's; but MJX reads the
+parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them:
+so the values are the same to rounding, and sooner there (docs/jacobians.md). Reference: MuJoCo documentation,
+"Computation", "Forward dynamics" and "Constraint model", "Parameters".
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+import mujoco
+import numpy as np
+from jaxtyping import Array
+from mujoco import mjx
+from mujoco.mjx._src import collision_driver, constraint, sensor, smooth
+from mujoco.mjx._src import forward as mjx_forward
+
+from jacdb.ingest import solver
+
+POSITION_STAGES = (  # of MJX's fwd_position, before it makes constraints
+    smooth.kinematics,
+    smooth.com_pos,
+    smooth.camlight,
+    lambda model, data: smooth.tendon(model, data),  # looked up when called: see ingest/shims.py
+    smooth.crb,
+    smooth.tendon_armature,
+    smooth.factor_m,
+    collision_driver.collision,
+)
+CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
+IMPEDANCES = (  # MJX's names of all curves
+    "geom_solimp", "pair_solimp", "jnt_solimp", "dof_solimp", "eq_solimp", "tendon_solimp_lim", "tendon_solimp_fri",
+)  # fmt: skip
+
+
+def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """``mjx.forward``."""
+    d = _before_the_solver(model, data)
+    if not d._impl.efc_J.size:
+        return d.replace(qacc=d.qacc_smooth)
+    return sensor.sensor_acc(model, solver.solve(model, d))
+
+
+def forward_and_tell(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, solver.Iterations]:
+    """The same, with what the solver did."""
+    d, iterations = solver.solve_and_tell(model, _before_the_solver(model, data))
+    return sensor.sensor_acc(model, d), iterations
+
+
+def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
+    """The rest of ``mjx.step``, from data that ``mjx.forward`` has been run on."""
+    if model.opt.integrator == mjx.IntegratorType.EULER:
+        return mjx_forward.euler(model, forwarded)
+    if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
+        return mjx_forward.implicit(model, forwarded)
+    raise NotImplementedError(f"integrator {model.opt.integrator}")
+
+
+def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    d = sensor.sensor_pos(model, _fwd_position(model, data))
+    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
+    return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
+
+
+def _fwd_position(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    for stage in POSITION_STAGES:
+        data = stage(model, data)
+    if data._impl.ncon:
+        known = _contact_constants(model, data)
+        data = data.tree_replace({f"_impl.contact.{name}": values for name, values in known.items()})
+    with _impedance_door():
+        data = constraint.make_constraint(model, data)
+    return smooth.transmission(model, data)
+
+
+# --- what is known beforehand ---------------------------------------------------------------------------------
+
+
+def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray]:
+    """Parameters of contacts that are the same for all pairs of geoms which a slot can hold.
+
+    MJX takes them with the pairs that it picks as it runs.
+    """
+    by_dim: dict[int, list[mjx.Contact]] = {}
+    with jax.ensure_compile_time_eval():
+        for key, pairs in collision_driver._contact_groups(model, data).items():
+            by_dim.setdefault(key.condim, []).append(pairs)
+        slots = {dim: np.count_nonzero(data._impl.contact.dim == dim) for dim in sorted(by_dim)}
+        known = {}
+        for name in CONTACT_PARAMETERS:
+            of_dim = {dim: np.concatenate([getattr(pairs, name) for pairs in by_dim[dim]]) for dim in slots}
+            if all((values == values[:1]).all() for values in of_dim.values()):
+                known[name] = np.concatenate([np.repeat(of_dim[dim][:1], count, 0) for dim, count in slots.items()])
+    return known
+
+
+def impedance(model: mjx.Model, solref: Array, solimp: Array, position: Array) -> tuple[Array, Array, Array]:
+    """MJX's stiffness, damping and impedance of constraints (``_kbi``), told the power of their curves.
+
+    It is 2 in nearly all models: a square then, and else a logarithm and an exponential function for every row.
+    """
+    *curve, power = solimp
+    return _mjx_impedance(model, solref, (*curve, _power(model) or power), position)
+
+
+_mjx_impedance = constraint._kbi
+
+
+def _power(model: mjx.Model) -> float | None:
+    """Of the impedance curves of all constraints, if it is the same."""
+    powers = [np.asarray(getattr(model, kind)).reshape(-1, mujoco.mjNIMP)[:, -1] for kind in IMPEDANCES]
+    distinct = np.unique(np.concatenate(powers))
+    return float(distinct[0]) if len(distinct) == 1 else None
+
+
+@contextlib.contextmanager
+def _impedance_door() -> Iterator[None]:
+    """Within, MJX makes constraints by :func:`impedance`. For use while tracing, by one thread."""
+    constraint._kbi = impedance
+    try:
+        yield
+    finally:
+        constraint._kbi = _mjx_impedance

@@ -1,0 +1,43 @@
+"""What is said to MJX beforehand is what it would find out."""
+
+import jax
+import numpy as np
+import pytest
+from machine import machine
+from mujoco import mjx
+from mujoco.mjx._src import collision_driver, constraint, smooth
+
+from jacdb.ingest import forward_dynamics
+
+SLIDERS = """
+<mujoco>
+  <default><joint type="slide" axis="1 0 0" limited="true" range="-1 1"/></default>
+  <worldbody>
+    <body><joint solimplimit="{}"/><geom size=".1"/></body>
+    <body pos="0 0 1"><joint/><geom size=".1" contype="0"/></body>
+  </worldbody>
+</mujoco>
+"""
+
+
+@pytest.mark.parametrize("curve", [".9 .95 .1 .3 2", ".9 .95 .1 .3 3"])
+def test_an_impedance_is_told_no_other_power_than_its_own(curve):
+    model = machine(SLIDERS.format(curve)).mjx_model
+    position = np.linspace(-0.2, 0.2, 9)
+    for solref, solimp in zip(model.jnt_solref, model.jnt_solimp, strict=True):
+        told, theirs = (find(model, solref, solimp, position) for find in (forward_dynamics.impedance, constraint._kbi))
+        assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-14, atol=0), told, theirs))
+
+
+def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system):
+    model = system("CheetahRun").mjx_model
+
+    @jax.jit
+    def collide(data: mjx.Data) -> mjx.Data:
+        return collision_driver.collision(model, smooth.kinematics(model, data))
+
+    data = collide(mjx.make_data(system("CheetahRun").mj_model, impl="jax"))
+    known = forward_dynamics._contact_constants(model, data)
+    assert set(known) == {"includemargin", "solref", "solreffriction", "solimp"}  # the floor's friction is its own
+    for name, values in known.items():
+        assert (np.asarray(getattr(data._impl.contact, name)) == values).all()
