@@ -15,8 +15,8 @@ from jax.sharding import AxisType, Mesh
 from jacdb.errors import UsageError
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
-# glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (mallopt(3)), and what they are set to
-_MALLOPT = {-3: 2**30, -1: 2**31 - 1, -8: 1}
+# glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
+_MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
 
@@ -67,8 +67,10 @@ def _keep_memory() -> None:
     """Keep freed memory in the process: every chunk needs the same again, and new pages cost more than their use.
 
     glibc returns large blocks to the system when they are freed. Where the system's own memory is lent (a virtual
-    machine), a page touched first cost 50 times one touched again, and ingest a fifth of its time. One arena, because
-    each keeps its own, and Arrow takes its memory from there too. Elsewhere than on glibc nothing is done.
+    machine), a page touched first cost 50 times one touched again, and ingest a fifth of its time. Arrow takes its
+    memory from there too. Threads keep arenas of their own: one for all is left in pieces by a compilation, and
+    whatever the process computed afterwards took 15 % longer, looking for memory. Elsewhere than on glibc nothing is
+    done.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
