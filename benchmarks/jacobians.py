@@ -166,7 +166,7 @@ def measure(name: str, batches: list[int]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("envs", nargs="*", default=ENVIRONMENTS, metavar="ENV")
-    parser.add_argument("--batch", type=int, nargs="+", default=[72, 264])
+    parser.add_argument("--batch", type=int, nargs="+", default=[136, 544])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
