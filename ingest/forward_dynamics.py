@@ -1,4 +1,4 @@
-"""MuJoCo's forward dynamics as MJX computes it, stage by stage, with what is known beforehand said beforehand.
+"""MuJoCo's forward dynamics as MJX computes it, what is known beforehand said beforehand.
 
 The constraint solver is jacdb's own (:mod:`jacdb.ingest.solver`). The other stages are MJX's; but MJX reads the
 parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them:
@@ -14,21 +14,11 @@ import mujoco
 import numpy as np
 from jaxtyping import Array
 from mujoco import mjx
-from mujoco.mjx._src import collision_driver, constraint, sensor, smooth
+from mujoco.mjx._src import collision_driver, constraint, sensor
 from mujoco.mjx._src import forward as mjx_forward
 
 from jacdb.ingest import solver
 
-POSITION_STAGES = (  # of MJX's fwd_position, before it makes constraints
-    smooth.kinematics,
-    smooth.com_pos,
-    smooth.camlight,
-    lambda model, data: smooth.tendon(model, data),  # looked up when called: see ingest/shims.py
-    smooth.crb,
-    smooth.tendon_armature,
-    smooth.factor_m,
-    collision_driver.collision,
-)
 CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
 IMPEDANCES = (  # MJX's names of all curves
     "geom_solimp", "pair_solimp", "jnt_solimp", "dof_solimp", "eq_solimp", "tendon_solimp_lim", "tendon_solimp_fri",
@@ -59,23 +49,35 @@ def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
 
 
 def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    d = sensor.sensor_pos(model, _fwd_position(model, data))
+    with _doors():
+        d = mjx_forward.fwd_position(model, data)
+    d = sensor.sensor_pos(model, d)
     d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
     return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
 
 
-def _fwd_position(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    for stage in POSITION_STAGES:
-        data = stage(model, data)
-    if data._impl.ncon:
-        known = _contact_constants(model, data)
-        data = data.tree_replace({f"_impl.contact.{name}": values for name, values in known.items()})
-    with _impedance_door():
-        data = constraint.make_constraint(model, data)
-    return smooth.transmission(model, data)
-
-
 # --- what is known beforehand ---------------------------------------------------------------------------------
+
+
+_mjx_collision, _mjx_impedance = collision_driver.collision, constraint._kbi
+
+
+@contextlib.contextmanager
+def _doors() -> Iterator[None]:
+    """Within, MJX's ``fwd_position`` takes what is known from here. For use while tracing, by one thread."""
+    collision_driver.collision, constraint._kbi = _collision, impedance
+    try:
+        yield
+    finally:
+        collision_driver.collision, constraint._kbi = _mjx_collision, _mjx_impedance
+
+
+def _collision(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    found = _mjx_collision(model, data)
+    if not found._impl.ncon:
+        return found
+    known = _contact_constants(model, found)
+    return found.tree_replace({f"_impl.contact.{name}": values for name, values in known.items()})
 
 
 def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray]:
@@ -105,21 +107,8 @@ def impedance(model: mjx.Model, solref: Array, solimp: Array, position: Array) -
     return _mjx_impedance(model, solref, (*curve, _power(model) or power), position)
 
 
-_mjx_impedance = constraint._kbi
-
-
 def _power(model: mjx.Model) -> float | None:
     """Of the impedance curves of all constraints, if it is the same."""
     powers = [np.asarray(getattr(model, kind)).reshape(-1, mujoco.mjNIMP)[:, -1] for kind in IMPEDANCES]
     distinct = np.unique(np.concatenate(powers))
     return float(distinct[0]) if len(distinct) == 1 else None
-
-
-@contextlib.contextmanager
-def _impedance_door() -> Iterator[None]:
-    """Within, MJX makes constraints by :func:`impedance`. For use while tracing, by one thread."""
-    constraint._kbi = impedance
-    try:
-        yield
-    finally:
-        constraint._kbi = _mjx_impedance
