@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 from mujoco.mjx._src.types import DisableBit
 
+from jacdb.ingest.columns import lists
 from jacdb.ingest.dynamics import BALL, HINGE, SLIDE
 from jacdb.schemas import CONTACT
 
@@ -162,15 +163,10 @@ class Recorder:
         counts = np.bincount(rows, minlength=n_rows).astype(np.int32)
         values = [self._geoms.take(pa.array(first)), self._geoms.take(pa.array(second)), distance, force]
         entries = pa.StructArray.from_arrays([pa.array(value) for value in values], fields=list(CONTACT))
-        return _lists(counts, entries), counts
+        return lists(counts, entries), counts
 
     def _active(self, active: np.ndarray) -> pa.Array:
         """(rows, switches) bool to lists of names."""
         rows, which = np.nonzero(active)
         counts = np.bincount(rows, minlength=len(active))
-        return _lists(counts, self._switches.take(pa.array(which)))
-
-
-def _lists(counts: np.ndarray, values: pa.Array) -> pa.Array:
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values)
+        return lists(counts, self._switches.take(pa.array(which)))

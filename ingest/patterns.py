@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jacdb.ingest.batch_last import add_up
@@ -115,12 +116,11 @@ def identify(bits: ZeroBits, d_state: int, d_action: int) -> tuple[np.ndarray, P
         Pattern ids (rows,) int64 (:func:`jacdb.schemas.pattern_id`); and {id: (bits of j_state, bits of j_action)}.
     """
     both = np.concatenate(bits, axis=1)
-    keys = both.view(np.dtype((np.void, both.shape[1]))).ravel()
-    distinct, inverse = np.unique(keys, return_inverse=True)
+    keys = pa.FixedSizeBinaryArray.from_buffers(pa.binary(both.shape[1]), len(both), [None, pa.py_buffer(both)])
+    found = keys.dictionary_encode()
     ids, patterns, split = [], {}, bits.state.shape[1]
-    for key in distinct:
-        packed = key.tobytes()
+    for packed in found.dictionary.to_pylist():
         ident = pattern_id(d_state, d_action, packed)
         ids.append(ident)
         patterns[ident] = (packed[:split], packed[split:])
-    return np.asarray(ids, np.int64)[inverse], patterns
+    return np.asarray(ids, np.int64)[found.indices], patterns

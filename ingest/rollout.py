@@ -36,6 +36,7 @@ class Batch(NamedTuple):
 
     state: Any
     taken: Any  # steps of its episode; of one that is over, or where there is none, as many as an episode can have
+    sizes: Any  # of its episode's entries so far: Sizes, over the steps that the run's method does for
 
 
 @dataclass
@@ -142,10 +143,10 @@ class Rollout:
         """Add a chunk's rows to their episodes, and give those that are over."""
         over = []
         for share in shares:
-            for slot, columns, occurring, sizes in rows.rows(share):
+            for slot, piece, occurring, sizes, is_over in rows.rows(share):
                 episode = slots[slot]
-                episode.append(columns, occurring, sizes)
-                progress.done += len(columns["done"])
+                episode.append(piece, occurring, sizes, is_over=is_over)
+                progress.done += len(piece.j_state)
                 if episode.is_over:
                     progress.total -= self.steps - episode.n_steps  # it may end before its time
                     over.append(episode)
@@ -213,11 +214,9 @@ class Rollout:
         def slots(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
             return jax.vmap(one)(carry, drawn)
 
-        n, d_state, d_action = len(batch.taken), self.system.spec.d_state, self.system.spec.d_action
-        none = Sizes.of_none(((n, d_state, d_state), (n, d_state, d_action)), self.dtype)
-        first = batch.state, batch.taken, batch.taken < self.steps, none
+        first = batch.state, batch.taken, batch.taken < self.steps, batch.sizes
         (state, taken, alive, sizes), records = jax.lax.scan(slots, first, noise)
-        return Batch(state, jnp.where(alive, taken, self.steps)), ChunkRecord(records, sizes)
+        return Batch(state, jnp.where(alive, taken, self.steps), sizes), ChunkRecord(records, sizes)
 
 
 type _Chunk = Callable[[Batch, Array], tuple[Batch, ChunkRecord]]
@@ -271,13 +270,16 @@ class _Starts:
             def leaf(old: Array, new: Array) -> Array:
                 return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new[source], old)
 
-            return jax.tree.map(leaf, batch, Batch(new, jnp.zeros_like(batch.taken)))
+            nothing = jax.tree.map(jnp.zeros_like, (batch.taken, batch.sizes))
+            return jax.tree.map(leaf, batch, Batch(new, *nothing))
 
         rollout.report(Event(f"compiling the reset of {rollout.system.spec.name}"))
         self._reset = _spread(jax.vmap(reset), rollout.mesh, slots, slots)
         self._sharding = NamedSharding(rollout.mesh, slots)
         self._put = jax.jit(put, out_shardings=self._sharding)
         self._steps = rollout.steps
+        n, d_state, d_action = self._size, rollout.system.spec.d_state, rollout.system.spec.d_action
+        self._no_sizes = Sizes.of_none(((n, d_state, d_state), (n, d_state, d_action)), rollout.dtype)
 
     def first_batch(self) -> Batch:
         """Of no episode yet."""
@@ -285,7 +287,7 @@ class _Starts:
         return self._batch(taken=self._steps)
 
     def _batch(self, taken: int) -> Batch:
-        return Batch(self._states, jax.device_put(np.full(self._size, taken), self._sharding))
+        return Batch(self._states, *jax.device_put((np.full(self._size, taken), self._no_sizes), self._sharding))
 
     def place(self, batch: Batch, slots: list[int]) -> Batch:
         """Put the next initial states into these slots."""

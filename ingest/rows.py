@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Array
 
-from jacdb.ingest import constraints, jacobians, oracle, patterns
+from jacdb.ingest import columns, constraints, jacobians, oracle, patterns
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
-from jacdb.ingest.episodes import Columns
+from jacdb.ingest.episodes import ROW, Piece
 from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
 from jacdb.progress import Event
@@ -62,7 +62,7 @@ class ChunkRecord(NamedTuple):
     """What the device hands to the host of a chunk."""
 
     steps: Any  # a StepRecord, its leaves (steps, slots, …)
-    sizes: Any  # every slot's Sizes, over the steps that the run's method does for
+    sizes: Any  # of every slot's episode up to the chunk's end: Sizes, over the steps that the run's method does for
 
 
 def stored(j_state: Array, j_action: Array, dtype: type) -> StoredJacobian:
@@ -128,9 +128,10 @@ class SlotRows(NamedTuple):
     """A slot's rows of a chunk."""
 
     slot: int
-    columns: Columns
+    piece: Piece
     patterns: Patterns  # all of theirs, and maybe others', too
-    sizes: Sizes
+    sizes: list[Sizes]  # of the rows differentiated again; with the last row of an episode those of all others, too
+    is_over: bool  # whether that is the last
 
 
 @dataclass
@@ -180,7 +181,7 @@ class RowMaker:
         def where_finite(values: np.ndarray) -> pa.Array:
             return pa.array(values, mask=~finite)
 
-        columns: Columns = {
+        own = {
             "state": flat.state,
             "action": flat.action,
             "next_state": flat.next_state,
@@ -195,11 +196,14 @@ class RowMaker:
             "method": method,
             "finite": finite,
         }
+        batch = columns.batch(own, ROW)
+        is_over = (flat.done | flat.truncated)[[end - 1 for _, end in share.stretches]].tolist()
         slots, sizes = share.slots, _sizes(share, instead, finite)
         for i, (start, end) in enumerate(share.stretches):
-            own = {name: values[start:end] for name, values in columns.items()}
-            own |= {"j_state": jacobian.j_state[i], "j_action": jacobian.j_action[i]}
-            yield SlotRows(share.first_slot + slots[i], own, occurring, sizes[i])
+            piece = Piece(batch.slice(start, end - start), jacobian.j_state[i], jacobian.j_action[i])
+            if is_over[i]:
+                sizes[i].append(share.sizes.at(slots[i]))
+            yield SlotRows(share.first_slot + slots[i], piece, occurring, sizes[i], is_over[i])
 
     def _jacobians(
         self, share: Share, flat: StoredJacobian, instead: Instead | None
@@ -291,20 +295,19 @@ class RowMaker:
         return jax.tree.map(np.asarray, found)
 
 
-def _sizes(share: Share, instead: Instead | None, finite: np.ndarray) -> list[Sizes]:
-    """Of every stretch of rows, those included that were differentiated again."""
-    found = [share.sizes.at(slot) for slot in share.slots]
+def _sizes(share: Share, instead: Instead | None, finite: np.ndarray) -> list[list[Sizes]]:
+    """Of the rows that were differentiated again, by stretch."""
+    found: list[list[Sizes]] = [[] for _ in share.starts]
     if instead:
         counts, stretch = finite[instead.rows], share.stretch_of(instead.rows)
         for i in np.unique(stretch[counts]):
-            found[i] = Sizes.joined([found[i], instead.sizes.at(counts & (stretch == i)).total()])
+            found[i].append(instead.sizes.at(counts & (stretch == i)).total())
     return found
 
 
 def _by_device(record: ChunkRecord) -> Iterator[tuple[int, ChunkRecord]]:
     """Each device's share with the first of its slots, if it has a row: on CPU devices views, and nothing is copied."""
-    leaves, structure = jax.tree.flatten(record)
-    for shards in zip(*(leaf.addressable_shards for leaf in leaves), strict=True):
-        share: ChunkRecord = jax.tree.unflatten(structure, [np.asarray(shard.data) for shard in shards])
+    for number, shard in enumerate(record.steps.alive.addressable_shards):
+        share: ChunkRecord = jax.tree.map(lambda leaf, n=number: np.asarray(leaf.addressable_data(n)), record)
         if share.steps.alive.any():
-            yield shards[0].index[1].start or 0, share
+            yield shard.index[1].start or 0, share

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
@@ -27,11 +27,19 @@ from pyarrow.fs import LocalFileSystem
 
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
-from jacdb.ingest.episodes import Episode
+from jacdb.ingest.episodes import MATRICES, Episode
+from jacdb.ingest.matrix_columns import MatrixColumns, in_their_place, stretches
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
 WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
+
+
+class Steps(NamedTuple):
+    """A row group of `steps`."""
+
+    rows: pa.Table  # with nothing in the columns of matrices
+    matrices: dict[str, list[np.ndarray]]  # in pieces, (rows, x, y) each
 
 
 @dataclass
@@ -113,7 +121,7 @@ class RunWriter:
     def write_run(self, run: dict[str, Any]) -> None:
         """The run's row, and before it the checksums of all that the run has."""
         rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
-        with self._draft(schemas.RUNS, [pa.Table.from_pylist(rows, schemas.RUNS.schema)], 0) as commit:
+        with self._draft(schemas.RUNS, writing(pa.Table.from_pylist(rows, schemas.RUNS.schema)), 0) as commit:
             there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
             own = self._name(self._folder("runs") / "part-00000.parquet")
             # an earlier writer of the run took its sums with it
@@ -177,11 +185,11 @@ class RunWriter:
             ready = []
             if new_patterns:
                 new = self._patterns_table(new_patterns, episodes[0])
-                ready.append(drafts.enter_context(self._draft(schemas.PATTERNS, [new], part)))
+                ready.append(drafts.enter_context(self._draft(schemas.PATTERNS, writing(new), part)))
             summaries = self._episodes_table(episodes, part)
-            groups = self._row_groups(episodes)
-            ready.append(drafts.enter_context(self._draft(schemas.steps(self.jacobian), groups, part)))
-            ready.append(drafts.enter_context(self._draft(schemas.EPISODES, [summaries], part)))
+            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes))
+            ready.append(drafts.enter_context(self._draft(schemas.TABLES[0], steps, part)))
+            ready.append(drafts.enter_context(self._draft(schemas.EPISODES, writing(summaries), part)))
             if before:
                 before.result()
             for commit in ready:
@@ -189,31 +197,32 @@ class RunWriter:
 
     # --- tables ---------------------------------------------------------------------------------------------
 
-    def _row_groups(self, episodes: list[Episode]) -> Iterator[pa.Table]:
+    def _row_groups(self, episodes: list[Episode]) -> Iterator[Steps]:
         """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
         for some in _together(episodes):
-            yield self._steps_table(some)
+            rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
+            matrices = (stretches([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in MATRICES)
+            for number, of_group in enumerate(zip(*matrices, strict=True)):
+                group = rows.slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
+                yield Steps(group, dict(zip(MATRICES, of_group, strict=True)))
             for episode in some:
                 episode.pieces.clear()
 
-    def _steps_table(self, episodes: list[Episode]) -> pa.Table:
-        """Rows of whole episodes."""
+    def _steps(self, episodes: list[Episode]) -> pa.Table:
+        """Rows of whole episodes, but for their matrices."""
         schema = schemas.steps(self.jacobian).schema
         lengths = [episode.n_steps for episode in episodes]
         n_rows = sum(lengths)
-        columns: dict[str, pa.Array] = {
+        own = pa.concat_tables([episode.columns for episode in episodes]).combine_chunks()
+        columns = {
+            **{name: own[name] for name in own.column_names},
+            **{name: in_their_place(n_rows, schema.field(name)) for name in MATRICES},
             "env": pa.repeat(self.env, n_rows),
             "policy": pa.repeat(self.policy, n_rows),
             "run_id": pa.repeat(self.run_id, n_rows),
             "episode": pa.array(np.repeat([episode.number for episode in episodes], lengths), pa.int32()),
             "step": pa.array(np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])),
         }
-        for name in schema.names:
-            if name in columns:
-                continue
-            kind = schema.field(name).type
-            pieces = [piece[name] for episode in episodes for piece in episode.pieces]
-            columns[name] = to_arrow(pieces, kind)
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
     def _patterns_table(self, patterns: dict[int, tuple[bytes, bytes]], like: Episode) -> pa.Table:
@@ -251,7 +260,7 @@ class RunWriter:
         return pa.concat_tables([none, *parts]).column(column)
 
     def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
-        with self._draft(table, [pa.Table.from_pylist(rows, table.schema)], 0) as commit:
+        with self._draft(table, writing(pa.Table.from_pylist(rows, table.schema)), 0) as commit:
             commit()
 
     def _name(self, path: Path) -> str:
@@ -270,23 +279,14 @@ class RunWriter:
             draft.unlink(missing_ok=True)
 
     @contextmanager
-    def _draft(self, table: schemas.Table, groups: Iterable[pa.Table], part: int) -> Iterator[Callable[[], None]]:
-        """A part on disk under a temporary name; the function that gives it its own.
-
-        Rows come by row groups: these are copies, and a copy of a whole part takes memory that is not at hand.
-        """
+    def _draft(self, table: schemas.Table, write: Callable[[Path], None], part: int) -> Iterator[Callable[[], None]]:
+        """A part on disk under a temporary name; the function that gives it its own."""
         folder = self._folder(table.name)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
         draft = final.with_suffix(f".{os.getpid()}.tmp")
         try:
-            # Arrow's own file: one of Python's is given a copy of all that is written
-            with (
-                LocalFileSystem().open_output_stream(str(draft)) as stream,
-                pq.ParquetWriter(stream, table.schema, **parquet_options(table.schema)) as parquet,
-            ):
-                for rows in groups:
-                    parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+            write(draft)
             with draft.open("rb+") as written, ThreadPoolExecutor(1) as disk:  # which writes while it is summed up
                 synced = disk.submit(os.fsync, written.fileno())
                 self._sums[self._name(final)] = manifest.digest(draft)
@@ -299,6 +299,40 @@ class RunWriter:
             yield commit
         finally:
             draft.unlink(missing_ok=True)
+
+
+def writing(table: pa.Table) -> Callable[[Path], None]:
+    """What writes the table."""
+
+    def write(path: Path) -> None:
+        with _parquet(path, table.schema) as (_, parquet):
+            parquet.write_table(table)
+
+    return write
+
+
+def writing_steps(schema: pa.Schema, groups: Iterable[Steps]) -> Callable[[Path], None]:
+    """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
+
+    def write(path: Path) -> None:
+        with _parquet(path, schema) as (stream, parquet):
+            matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
+            for group in groups:
+                parquet.write_table(group.rows)
+                matrices.write(group.matrices)
+        matrices.finish(path)
+
+    return write
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
+    """Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
+    with (
+        LocalFileSystem().open_output_stream(str(path)) as stream,
+        pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
+    ):
+        yield stream, parquet
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
@@ -336,22 +370,6 @@ def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:
         group.append(episode)
         rows += episode.n_steps
     yield group
-
-
-def to_arrow(pieces: list[Any], kind: pa.DataType) -> pa.Array:
-    """Pieces of one column as one Arrow array; matrices without a Python loop over entries."""
-    if isinstance(pieces[0], pa.Array):
-        return pa.concat_arrays(pieces).cast(kind)
-    return _dense(np.concatenate(pieces), kind)
-
-
-def _dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    if not pa.types.is_list(kind):
-        return pa.array(values, kind)
-    rows, width = values.shape[:2]
-    inner = _dense(values.reshape(rows * width, *values.shape[2:]), kind.value_type)
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
-    return pa.ListArray.from_arrays(offsets, inner, type=kind)
 
 
 def _is_part(path: Path) -> bool:

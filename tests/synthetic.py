@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jacdb.ingest.episodes import Episode
+from jacdb.ingest.columns import batch
+from jacdb.ingest.episodes import ROW, Episode, Piece
 from jacdb.ingest.patterns import ZERO_THRESHOLD, Sizes, ZeroBits, identify
 from jacdb.ingest.writer import PART_BYTES, RunWriter
 from jacdb.schemas import CONTACT, SWEEP
@@ -50,31 +51,26 @@ def episode(
     counts = finite & (method != "fd")
     largest = tuple(np.abs(j[counts]).max(axis=0, initial=0) for j in kept)
     made = Episode(number)
-    made.append(
-        {
-            "state": np.zeros((steps, j_state.shape[1])) if state is None else state,
-            "action": np.zeros((steps, d_action)),
-            "next_state": np.zeros((steps, j_state.shape[1])),
-            "reward": np.ones(steps),
-            "done": np.zeros(steps, bool),
-            "truncated": last,
-            "j_state": kept[0],
-            "j_action": kept[1],
-            "pattern_id": where_finite(ids),
-            "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
-            "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
-            "in_contact": np.array([bool(row) for row in touching]),
-            "n_contacts": np.array([len(row) for row in touching], np.int32),
-            "contacts": pa.array(contacts, pa.list_(CONTACT)),
-            "active": pa.array(active, pa.list_(pa.string())),
-            "residual": np.zeros(steps),
-            "method": np.full(steps, method),
-            "finite": finite,
-        }
-        | (columns or {}),
-        patterns,
-        Sizes(counts.sum(), largest, (below(j_state), below(j_action))),
-    )
+    own = {
+        "state": np.zeros((steps, j_state.shape[1])) if state is None else state,
+        "action": np.zeros((steps, d_action)),
+        "next_state": np.zeros((steps, j_state.shape[1])),
+        "reward": np.ones(steps),
+        "done": np.zeros(steps, bool),
+        "truncated": last,
+        "pattern_id": where_finite(ids),
+        "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
+        "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
+        "in_contact": np.array([bool(row) for row in touching]),
+        "n_contacts": np.array([len(row) for row in touching], np.int32),
+        "contacts": pa.array(contacts, pa.list_(CONTACT)),
+        "active": pa.array(active, pa.list_(pa.string())),
+        "residual": np.zeros(steps),
+        "method": np.full(steps, method),
+        "finite": finite,
+    } | (columns or {})
+    sizes = Sizes(counts.sum(), largest, (below(j_state), below(j_action)))
+    made.append(Piece(batch(own, ROW), *kept), patterns, [sizes], is_over=True)
     return made
 
 
@@ -91,7 +87,7 @@ def dataset(
     """Write a finished run of these episodes; returns its writer."""
     writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64(), part_bytes)
     d_state, d_action = episodes[0].jacobian_shape
-    n_state = episodes[0].pieces[0]["state"].shape[1]
+    n_state = len(episodes[0].pieces[0].columns["state"][0])
     spaces = {"tangent": d_state, "state": n_state, "action": d_action}
     writer.write_axes(
         [

@@ -124,7 +124,7 @@ def test_episodes_that_end_together_make_equal_parts(tmp_path):
 def test_a_run_that_stopped_goes_on(tmp_path, lost):
     """The last flush was cut short: its number is dropped whole, and its episodes are wanted again."""
     episodes = [episode(number, *matrices(10)) for number in range(4)]
-    expected = np.concatenate([one.pieces[0]["j_state"] for one in episodes])
+    expected = np.concatenate([one.pieces[0].j_state for one in episodes])
     size = 2 * episodes[0].nbytes
     again = copy.deepcopy(episodes[2:])
     stopped = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)

@@ -1,0 +1,204 @@
+"""Matrices in Parquet, written for what they are: lists of lists that all have one shape.
+
+To Parquet a list is its entries, each with a repetition level (0 where a row of the table begins, 1 where a row of the
+matrix does, 2 elsewhere) and a definition level (nothing is null). Arrow works both out for every entry of every row,
+and that took half of a part's time: of matrices of one shape they are the same in every row, and are encoded once for
+all pages. Everything else of the file is Arrow's: it is given empty lists in place of the matrices, and the footer is
+then told where they are.
+
+Reference: Parquet's parquet.thrift and "Encodings" (RLE / bit-packing hybrid, byte stream split).
+"""
+
+import functools
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jacdb.ingest import thrift
+
+PAGE_BYTES = 2**20  # of a page's entries, about: Arrow's own choice
+_MAGIC = b"PAR1"
+_DATA_PAGE, _BYTE_STREAM_SPLIT, _RLE = 0, 9, 3  # of PageType and Encoding
+
+
+class _Chunk(NamedTuple):
+    """A column of a row group, as its pages lie in the file."""
+
+    name: str
+    entries: int
+    pages: list[tuple[int, int, int]]  # offset in the file, bytes with its header, first row in the row group
+    uncompressed: int  # bytes, headers included
+
+    @property
+    def compressed(self) -> int:
+        return sum(size for _, size, _ in self.pages)
+
+
+class MatrixColumns:
+    """The columns of matrices of one file that Arrow writes.
+
+    For every row group: Arrow writes a table with :func:`in_their_place`, then :meth:`write` is called. When Arrow has
+    closed the file, :meth:`finish`.
+
+    Args:
+        stream: the file's, which Arrow writes to.
+        fields: of the columns, lists of lists of numbers.
+    """
+
+    def __init__(self, stream: pa.NativeFile, fields: list[pa.Field]) -> None:
+        self._stream = stream
+        self._fields = {field.name: field for field in fields}
+        self._codec = pa.Codec("zstd", compression_level=1)  # Arrow's level
+        self._groups: list[list[_Chunk]] = []
+
+    def write(self, matrices: Mapping[str, list[np.ndarray]]) -> None:
+        """The matrices of a row group, in pieces, (rows, x, y) each."""
+        self._groups.append([self._chunk(self._fields[name], pieces) for name, pieces in matrices.items()])
+
+    def _chunk(self, field: pa.Field, pieces: list[np.ndarray]) -> _Chunk:
+        entry = np.dtype(field.type.value_type.value_type.to_pandas_dtype())
+        shape = pieces[0].shape[1:]
+        of_page = max(1, PAGE_BYTES // (math.prod(shape) * entry.itemsize))
+        pages, rows, uncompressed = [], 0, 0
+        for some in stretches(pieces, of_page):
+            count = sum(map(len, some))
+            page = _page(some, _levels(count, shape, _deepest(field)), entry)
+            compressed = self._codec.compress(page)
+            header = thrift.encode(_page_header(count * math.prod(shape), len(page), compressed.size))
+            pages.append((self._stream.tell(), len(header) + compressed.size, rows))
+            self._stream.write(header)
+            self._stream.write(compressed)
+            rows += count
+            uncompressed += len(header) + len(page)
+        return _Chunk(field.name, rows * math.prod(shape), pages, uncompressed)
+
+    def finish(self, path: Path) -> None:
+        """Tell the footer of the closed file where its matrices are."""
+        with path.open("rb+") as file:
+            end = file.seek(-8, 2)
+            length, magic = struct.unpack("<I4s", file.read(8))
+            assert magic == _MAGIC
+            file.seek(end - length)
+            footer = thrift.decode(file.read(length))
+            file.seek(end - length)
+            file.truncate()
+            for group, chunks in zip(footer[4].value.items, self._groups, strict=True):
+                _correct(group, chunks, file)
+            encoded = thrift.encode(footer)
+            file.write(encoded + struct.pack("<I4s", len(encoded), _MAGIC))
+
+
+def stretches(pieces: list[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]:
+    """The same rows in lists of so many; the last may have fewer."""
+    some: list[np.ndarray] = []
+    room = rows
+    for piece in pieces:
+        while len(piece):
+            some.append(piece[:room])
+            piece, room = piece[room:], room - len(some[-1])
+            if not room:
+                yield some
+                some, room = [], rows
+    if some:
+        yield some
+
+
+def in_their_place(rows: int, field: pa.Field) -> pa.Array:
+    """A column for Arrow, in place of one of matrices."""
+    return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], field.type.value_type))
+
+
+def _page(pieces: list[np.ndarray], levels: np.ndarray, entry: np.dtype) -> np.ndarray:
+    """A page's bytes: after the levels every entry's first byte, then every entry's second byte, …
+
+    Piece by piece: what is gathered, out of memory, is split while it is in a cache.
+    """
+    entries = sum(piece.size for piece in pieces)
+    page = np.empty(len(levels) + entries * entry.itemsize, np.uint8)
+    page[: len(levels)] = levels
+    split = page[len(levels) :].reshape(entry.itemsize, entries)
+    done = 0
+    for piece in pieces:
+        gathered = np.ascontiguousarray(piece, entry)
+        split[:, done : done + piece.size] = gathered.view(np.uint8).reshape(-1, entry.itemsize).T
+        done += piece.size
+    return page
+
+
+# --- levels ---------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=8)
+def _levels(rows: int, shape: tuple[int, int], deepest: int) -> np.ndarray:
+    """Repetition and definition levels of a page, bytes.
+
+    Repetition levels are one bit-packed run, of two bits each; definition levels one run of the same value.
+    """
+    repetition = np.full((rows, *shape), 2, np.uint8)
+    repetition[:, :, 0] = 1
+    repetition[:, 0, 0] = 0
+    groups = -(-repetition.size // 8)
+    bits = np.zeros((8 * groups, 2), np.uint8)  # the lower bit first
+    bits[: repetition.size] = np.stack([repetition.ravel() & 1, repetition.ravel() >> 1], axis=1)
+    packed = thrift.varint(groups << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
+    constant = thrift.varint(repetition.size << 1) + bytes([deepest])
+    both = b"".join(struct.pack("<I", len(levels)) + levels for levels in (packed, constant))
+    return np.frombuffer(both, np.uint8)
+
+
+def _deepest(field: pa.Field) -> int:
+    """The definition level of an entry that is there: a step for each list, and for each thing that might be null."""
+    rows, entries = field.type.value_field, field.type.value_type.value_field
+    return 2 + field.nullable + rows.nullable + entries.nullable
+
+
+# --- metadata: numbers of fields are parquet.thrift's ----------------------------------------------------------
+
+
+def _page_header(entries: int, uncompressed: int, compressed: int) -> thrift.Struct:
+    data_page = {1: entries, 2: _BYTE_STREAM_SPLIT, 3: _RLE, 4: _RLE}
+    return {
+        1: thrift.i32(_DATA_PAGE),
+        2: thrift.i32(uncompressed),
+        3: thrift.i32(compressed),
+        5: thrift.struct({number: thrift.i32(value) for number, value in data_page.items()}),
+    }
+
+
+def _offset_index(chunk: _Chunk) -> thrift.Struct:
+    pages = [
+        {1: thrift.i64(offset), 2: thrift.i32(size), 3: thrift.i64(first_row)}
+        for offset, size, first_row in chunk.pages
+    ]
+    return {1: thrift.structs(pages)}
+
+
+def _correct(group: thrift.Struct, chunks: list[_Chunk], file: Any) -> None:
+    """Put matrices into a RowGroup, and where their pages are into the file."""
+    columns = {column[3].value[3].value.items[0]: column for column in group[1].value.items}  # by the path's beginning
+    more = {"uncompressed": 0, "compressed": 0}
+    for chunk in chunks:
+        column = columns[chunk.name.encode()]
+        meta = column[3].value  # ColumnMetaData
+        more["uncompressed"] += chunk.uncompressed - meta[6].value
+        more["compressed"] += chunk.compressed - meta[7].value
+        for optional in (11, 12, 13, 16):  # dictionary, statistics, pages by encoding, sizes: of the empty lists
+            meta.pop(optional, None)
+        meta |= {
+            5: thrift.i64(chunk.entries),
+            6: thrift.i64(chunk.uncompressed),
+            7: thrift.i64(chunk.compressed),
+            9: thrift.i64(chunk.pages[0][0]),
+        }
+        index = thrift.encode(_offset_index(chunk))
+        for optional in (6, 7):  # the column index
+            column.pop(optional, None)
+        column |= {4: thrift.i64(file.tell()), 5: thrift.i32(len(index))}
+        file.write(index)
+    group[2] = thrift.i64(group[2].value + more["uncompressed"])
+    group[6] = thrift.i64(group[6].value + more["compressed"])

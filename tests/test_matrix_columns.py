@@ -1,0 +1,107 @@
+"""Matrices that jacdb writes beside Arrow's columns: every reader finds them, as if Arrow had written them."""
+
+import io
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jacdb import schemas
+from jacdb.ingest import matrix_columns, thrift
+from jacdb.ingest.columns import dense
+from jacdb.ingest.matrix_columns import stretches
+from jacdb.ingest.writer import Steps, writing, writing_steps
+
+GROUPS = (7, 12, 1)  # rows of the row groups
+
+
+def matrices(rows, shape, dtype):
+    return np.random.default_rng(rows).normal(size=(rows, *shape)).astype(dtype)
+
+
+def files(folder, j_state, j_action):
+    """The same rows in two files: by Arrow alone, and by jacdb."""
+    entry = pa.from_numpy_dtype(j_state.dtype)
+    matrix, rows = pa.list_(pa.list_(entry)), len(j_state)
+    schema = pa.schema(
+        [
+            pa.field("step", pa.int32(), nullable=False),
+            pa.field("j_state", matrix, nullable=False),
+            pa.field("reward", pa.float64(), nullable=False),
+            pa.field("j_action", matrix, nullable=False),
+        ]
+    )
+    step, reward = pa.array(np.arange(rows), pa.int32()), pa.array(np.linspace(0, 1, rows))
+    whole = pa.table([step, dense(j_state, matrix), reward, dense(j_action, matrix)], schema=schema)
+    nothing = [matrix_columns.in_their_place(rows, schema.field(name)) for name in ("j_state", "j_action")]
+    without = pa.table([step, nothing[0], reward, nothing[1]], schema=schema)
+
+    def groups():
+        for start, end in zip(np.cumsum([0, *GROUPS]), np.cumsum(GROUPS), strict=False):
+            pieces = {"j_state": np.array_split(j_state[start:end], 3), "j_action": [j_action[start:end]]}
+            yield Steps(without.slice(start, end - start), pieces)
+
+    writing(whole)(folder / "arrow.parquet")
+    writing_steps(schema, groups())(folder / "jacdb.parquet")
+    return folder / "arrow.parquet", folder / "jacdb.parquet", whole
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shapes", [((1, 1), (1, 1)), ((3, 3), (3, 2)), ((5, 5), (5, 9))])
+@pytest.mark.parametrize("page_bytes", [1, 200, 2**20])  # a page for each row, pages for some, one for all
+def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch, dtype, shapes, page_bytes):
+    monkeypatch.setattr(matrix_columns, "PAGE_BYTES", page_bytes)
+    rows = sum(GROUPS)
+    by_arrow, ours, whole = files(tmp_path, *(matrices(rows, shape, dtype) for shape in shapes))
+    assert pq.read_table(ours).equals(whole)
+    assert pl.read_parquet(ours).equals(pl.read_parquet(by_arrow))
+    for where in ("true", "step = 9", "step % 5 = 3"):
+        query = f"from '{{}}' where {where} order by step"
+        assert duckdb.sql(query.format(ours)).fetchall() == duckdb.sql(query.format(by_arrow)).fetchall()
+    with pq.ParquetFile(ours) as file:
+        for number, (start, count) in enumerate(zip(np.cumsum([0, *GROUPS]), GROUPS, strict=False)):
+            assert file.read_row_group(number).equals(whole.slice(start, count))
+
+
+def test_metadata_say_what_is_there(tmp_path):
+    by_arrow, ours, _ = files(tmp_path, *(matrices(sum(GROUPS), shape, np.float32) for shape in ((4, 4), (4, 2))))
+    found, expected = pq.read_metadata(ours), pq.read_metadata(by_arrow)
+    assert found.schema.equals(expected.schema) and found.num_rows == expected.num_rows
+    assert pq.read_schema(ours).equals(pq.read_schema(by_arrow), check_metadata=True)
+    groups = [found.row_group(i) for i in range(found.num_row_groups)]
+    assert [group.num_rows for group in groups] == list(GROUPS)
+    for group in groups:
+        columns = [group.column(i) for i in range(group.num_columns)]
+        assert group.total_byte_size == sum(column.total_uncompressed_size for column in columns)
+        for column, like in zip(columns, map(expected.row_group(0).column, range(4)), strict=True):
+            assert (column.encodings, column.compression) == (like.encodings, like.compression)
+            assert column.has_offset_index
+        assert [column.num_values for column in columns] == [group.num_rows * n for n in (1, 16, 1, 8)]
+    sizes = [group.column(1).total_uncompressed_size for group in groups]
+    entries = [64 * rows for rows in GROUPS]
+    assert all(size - 64 * 4 < bytes_ < size for size, bytes_ in zip(sizes, entries, strict=True))
+
+
+@pytest.mark.parametrize("table", schemas.TABLES, ids=lambda table: table.name)
+def test_a_footer_is_decoded_and_encoded_without_a_change(cartpole, table):
+    for path in cartpole.glob(f"{table.name}/env=*/run=*/*.parquet"):
+        footer = io.BytesIO()
+        pq.read_metadata(path).write_metadata_file(footer)
+        content = footer.getvalue()[4:-8]
+        assert len(content) > 100 and thrift.encode(thrift.decode(content)) == content
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 2**31 - 1, -1, -64, -65, -(2**63), 2**63 - 1])
+def test_numbers_of_any_size_come_back(value):
+    fields = {1: thrift.i64(value), 200: thrift.i64(value)}  # a number too far from the one before for its head
+    assert thrift.decode(thrift.encode(fields)) == fields
+
+
+def test_stretches_keep_rows_and_their_order():
+    pieces = np.split(np.arange(20), [3, 3, 11])
+    found = list(stretches(pieces, 6))
+    assert [sum(map(len, some)) for some in found] == [6, 6, 6, 2]
+    assert np.array_equal(np.concatenate([piece for some in found for piece in some]), np.arange(20))
