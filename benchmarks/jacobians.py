@@ -2,11 +2,12 @@
 
     python benchmarks/jacobians.py [ENV …] [--batch N …] [--out FILE.json]
 
-Ways, each µs per control step at the best of the batch sizes, the step itself included:
+Ways, each µs per control step at its best batch, the step itself included:
 - own: the environment's own method (`ingest/environments.csv`), on all devices (a CPU core is one);
 - engine: the same with steps whose solver stopped early computed again, at the share that the visited states have;
 - jacfwd: `jit(vmap(jacfwd(step)))` on MJX's step, as one would write it in a minute;
 - fd: MuJoCo's C engine, centred `mjd_transitionFD`, on as many threads as there are cores.
+The batch of each grows to four times the last for as long as it gains by that (--batch: these and no others).
 Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
 cache, and the process's peak memory.
 
@@ -45,6 +46,8 @@ ENVIRONMENTS = (
 )  # fmt: skip
 COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
 TURNS, CALLS = 3, 3
+BATCHES = tuple(136 * 4**k for k in range(5))  # powers of two are slow (docs/jacobians.md)
+GAIN = 0.03
 WARM_UP = 30  # control steps of random actions before states are taken
 
 
@@ -117,19 +120,39 @@ def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) 
     return lambda others=inputs: jax.block_until_ready(ready(others)), seconds
 
 
-def measure(name: str, batches: list[int]) -> dict:
+def us_per_step(batch: int, call: Callable[[], None], calls: int) -> float:
+    """Of the best of so many calls, after one that warms caches and memory."""
+    call()
+    best = np.inf
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        best = min(best, 1e6 * (time.perf_counter() - started) / batch)
+    return best
+
+
+def measure(name: str, batches: list[int] | None) -> dict:
     system = System.load(name)
     method = system.spec.method
     own = jacobians.physics_jacobian(system, method)
     functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": oracle.mjx_step(system)}
     ways: dict[str, list[tuple[int, Callable[[], None]]]] = {way: [] for way in (*functions, "fd")}
     compile_s = {}
-    for batch in batches:
+    best = {way: (np.inf, 0) for way in (*ways, "again")}
+    seeking = set(functions)
+    for batch in batches or BATCHES:
         inputs = visited(system, batch)
-        ways["fd"].append((batch, finite_differences(system, inputs)))
-        for way, function in functions.items():
-            call, compile_s[way] = compiled(function, inputs, spread=way == "own")
+        if not ways["fd"]:  # a thread takes one sample at a time, however many there are
+            ways["fd"].append((batch, finite_differences(system, inputs)))
+        for way in sorted(seeking):
+            call, compile_s[way] = compiled(functions[way], inputs, spread=way == "own")
             ways[way].append((batch, call))
+            us = us_per_step(batch, call, 1)
+            if not batches and us > (1 - GAIN) * best[way][0]:
+                seeking.remove(way)
+            best[way] = min(best[way], (us, batch))
+        if not seeking:
+            break
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
@@ -138,23 +161,18 @@ def measure(name: str, batches: list[int]) -> dict:
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)
         ways["again"] = [(AGAIN_BATCH, compiled(instead, some)[0])]
 
-    best = {way: (np.inf, 0) for way in ways}
     for way, calls in [*ways.items()] * TURNS:
         for batch, call in calls:
-            call()
-            for _ in range(CALLS):
-                started = time.perf_counter()
-                call()
-                best[way] = min(best[way], (1e6 * (time.perf_counter() - started) / batch, batch))
-    us = {way: time_ for way, (time_, _) in best.items()}
+            best[way] = min(best[way], (us_per_step(batch, call, CALLS), batch))
+    us = {way: best[way][0] for way in ways}
     us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
     jax.clear_caches()
-    _, warm = compiled(own, inputs, spread=True)
+    _, warm = compiled(own, visited(system, ways["own"][-1][0]), spread=True)
     return {
         "env": name,
         "method": method,
         "us_per_step": us,
-        "batch": {way: batch for way, (_, batch) in best.items()},
+        "batch": {way: best[way][1] for way in ways},
         "unconverged": float(stopped_early.mean()),
         "computed_again": len(again) / len(stopped_early),
         "compile_cold_s": compile_s,
@@ -166,7 +184,7 @@ def measure(name: str, batches: list[int]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("envs", nargs="*", default=ENVIRONMENTS, metavar="ENV")
-    parser.add_argument("--batch", type=int, nargs="+", default=[136, 544])
+    parser.add_argument("--batch", type=int, nargs="+", help="these batches, not the best of each way")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -180,8 +198,8 @@ def main() -> None:
         f"{'env':<18}" + "".join(f"{way:>10}" for way in COLUMNS) + "  jacfwd/engine  fd/engine  unconverged  compile s"
     )
     for name in arguments.envs:
-        batch = [str(size) for size in arguments.batch]
-        command = [sys.executable, __file__, name, "--batch", *batch, "--here"]
+        batch = ["--batch", *map(str, arguments.batch)] if arguments.batch else []
+        command = [sys.executable, __file__, name, *batch, "--here"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         result = json.loads(done.stdout.strip().splitlines()[-1])
         us = result["us_per_step"]
