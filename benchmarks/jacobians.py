@@ -145,9 +145,15 @@ def measure(name: str, batches: list[int] | None) -> dict:
         if not ways["fd"]:  # a thread takes one sample at a time, however many there are
             ways["fd"].append((batch, finite_differences(system, inputs)))
         for way in sorted(seeking):
-            call, compile_s[way] = compiled(functions[way], inputs, spread=way == "own")
+            try:
+                call, compile_s[way] = compiled(functions[way], inputs, spread=way == "own")
+                us = us_per_step(batch, call, 1)
+            except jax.errors.JaxRuntimeError:  # it does not fit into the device's memory
+                if not ways[way]:
+                    raise
+                seeking.remove(way)
+                continue
             ways[way].append((batch, call))
-            us = us_per_step(batch, call, 1)
             if not batches and us > (1 - GAIN) * best[way][0]:
                 seeking.remove(way)
             best[way] = min(best[way], (us, batch))

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import queries, schemas
-from jacdb.ingest.writer import ROW_GROUP_ROWS, parquet_options
+from jacdb.ingest.parquet_file import parquet_options
+from jacdb.ingest.writer import ROW_GROUP_ROWS
 from jacdb.sandbox import fetch
 
 PAPER = ("global_sparsity", "entry_zero_fraction", "sparsity_histogram", "sparsity_timeline", "zero_durations")

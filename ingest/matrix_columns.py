@@ -14,7 +14,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -178,7 +178,7 @@ def _offset_index(chunk: _Chunk) -> thrift.Struct:
     return {1: thrift.structs(pages)}
 
 
-def _correct(group: thrift.Struct, chunks: list[_Chunk], file: Any) -> None:
+def _correct(group: thrift.Struct, chunks: list[_Chunk], file: BinaryIO) -> None:
     """Put matrices into a RowGroup, and where their pages are into the file."""
     columns = {column[3].value[3].value.items[0]: column for column in group[1].value.items}  # by the path's beginning
     more = {"uncompressed": 0, "compressed": 0}

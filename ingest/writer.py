@@ -11,35 +11,28 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.episodes import MATRICES, Episode
-from jacdb.ingest.matrix_columns import MatrixColumns, in_their_place, stretches
+from jacdb.ingest.matrix_columns import in_their_place, stretches
+from jacdb.ingest.parquet_file import RowGroup, writing, writing_steps
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
 WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
-
-
-class Steps(NamedTuple):
-    """A row group of `steps`."""
-
-    rows: pa.Table  # with nothing in the columns of matrices
-    matrices: dict[str, list[np.ndarray]]  # in pieces, (rows, x, y) each
 
 
 @dataclass
@@ -197,14 +190,14 @@ class RunWriter:
 
     # --- tables ---------------------------------------------------------------------------------------------
 
-    def _row_groups(self, episodes: list[Episode]) -> Iterator[Steps]:
+    def _row_groups(self, episodes: list[Episode]) -> Iterator[RowGroup]:
         """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
         for some in _together(episodes):
             rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
             matrices = (stretches([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in MATRICES)
             for number, of_group in enumerate(zip(*matrices, strict=True)):
                 group = rows.slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
-                yield Steps(group, dict(zip(MATRICES, of_group, strict=True)))
+                yield RowGroup(group, dict(zip(MATRICES, of_group, strict=True)))
             for episode in some:
                 episode.pieces.clear()
 
@@ -299,64 +292,6 @@ class RunWriter:
             yield commit
         finally:
             draft.unlink(missing_ok=True)
-
-
-def writing(table: pa.Table) -> Callable[[Path], None]:
-    """What writes the table."""
-
-    def write(path: Path) -> None:
-        with _parquet(path, table.schema) as (_, parquet):
-            parquet.write_table(table)
-
-    return write
-
-
-def writing_steps(schema: pa.Schema, groups: Iterable[Steps]) -> Callable[[Path], None]:
-    """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
-
-    def write(path: Path) -> None:
-        with _parquet(path, schema) as (stream, parquet):
-            matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
-            for group in groups:
-                parquet.write_table(group.rows)
-                matrices.write(group.matrices)
-        matrices.finish(path)
-
-    return write
-
-
-@contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
-    """Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
-    with (
-        LocalFileSystem().open_output_stream(str(path)) as stream,
-        pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
-    ):
-        yield stream, parquet
-
-
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """zstd throughout; float leaves byte-stream-split and without a dictionary (mantissas do not repeat)."""
-    split, dictionary = [], []
-    for column in schema:
-        leaf, path = column.type, column.name
-        while pa.types.is_list(leaf):
-            leaf, path = leaf.value_type, f"{path}.list.element"
-        if pa.types.is_floating(leaf):
-            split.append(path)
-        elif not pa.types.is_struct(leaf):
-            dictionary.append(path)
-        else:
-            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
-    return {
-        "compression": "zstd",
-        "use_dictionary": dictionary or False,
-        "use_byte_stream_split": split or False,
-        # Nobody looks for the rows whose matrices have an entry below some bound.
-        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
-        "write_page_index": True,
-        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
-    }
 
 
 def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:

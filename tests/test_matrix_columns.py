@@ -13,7 +13,7 @@ from jacdb import schemas
 from jacdb.ingest import matrix_columns, thrift
 from jacdb.ingest.columns import dense
 from jacdb.ingest.matrix_columns import stretches
-from jacdb.ingest.writer import Steps, writing, writing_steps
+from jacdb.ingest.parquet_file import RowGroup, writing, writing_steps
 
 GROUPS = (7, 12, 1)  # rows of the row groups
 
@@ -42,7 +42,7 @@ def files(folder, j_state, j_action):
     def groups():
         for start, end in zip(np.cumsum([0, *GROUPS]), np.cumsum(GROUPS), strict=False):
             pieces = {"j_state": np.array_split(j_state[start:end], 3), "j_action": [j_action[start:end]]}
-            yield Steps(without.slice(start, end - start), pieces)
+            yield RowGroup(without.slice(start, end - start), pieces)
 
     writing(whole)(folder / "arrow.parquet")
     writing_steps(schema, groups())(folder / "jacdb.parquet")

@@ -1,0 +1,97 @@
+"""How a table becomes a Parquet file: compression, encodings, and matrices beside Arrow's columns."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
+
+from jacdb.ingest.episodes import MATRICES
+from jacdb.ingest.matrix_columns import MatrixColumns
+
+
+class RowGroup(NamedTuple):
+    """A row group of `steps`."""
+
+    rows: pa.Table  # with nothing in the columns of matrices
+    matrices: dict[str, list[np.ndarray]]  # in pieces, (rows, x, y) each
+
+
+def writing(table: pa.Table) -> Callable[[Path], None]:
+    """What writes the table."""
+
+    def write(path: Path) -> None:
+        with _parquet(path, table.schema) as (_, parquet):
+            parquet.write_table(table)
+
+    return write
+
+
+def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Callable[[Path], None]:
+    """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
+
+    def write(path: Path) -> None:
+        with _parquet(path, schema) as (stream, parquet), _syncing(path) as sync:
+            matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
+            for group in groups:
+                parquet.write_table(group.rows)
+                matrices.write(group.matrices)
+                sync()
+        matrices.finish(path)
+
+    return write
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
+    """Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
+    with (
+        LocalFileSystem().open_output_stream(str(path)) as stream,
+        pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
+    ):
+        yield stream, parquet
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[Callable[[], None]]:
+    """What sends to the disk, from a thread of its own, what the file has so far: at its end little is left to send."""
+    at_work: list[Future[None]] = []
+    with path.open("rb+") as file, ThreadPoolExecutor(1) as disk:
+
+        def sync() -> None:
+            if not at_work or at_work[-1].done():
+                at_work.append(disk.submit(os.fsync, file.fileno()))
+
+        yield sync
+        for synced in at_work:
+            synced.result()
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """zstd throughout; float leaves byte-stream-split and without a dictionary (mantissas do not repeat)."""
+    split, dictionary = [], []
+    for column in schema:
+        leaf, path = column.type, column.name
+        while pa.types.is_list(leaf):
+            leaf, path = leaf.value_type, f"{path}.list.element"
+        if pa.types.is_floating(leaf):
+            split.append(path)
+        elif not pa.types.is_struct(leaf):
+            dictionary.append(path)
+        else:
+            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": dictionary or False,
+        "use_byte_stream_split": split or False,
+        # Nobody looks for the rows whose matrices have an entry below some bound.
+        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
+        "write_page_index": True,
+        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
+    }
