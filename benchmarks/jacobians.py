@@ -7,7 +7,8 @@ Ways, each µs per control step at its best batch, the step itself included:
 - engine: the same with steps whose solver stopped early computed again, at the share that the visited states have;
 - jacfwd: `jit(vmap(jacfwd(step)))` on MJX's step, as one would write it in a minute;
 - fd: MuJoCo's C engine, centred `mjd_transitionFD`, on as many threads as there are cores.
-The batch of each grows to four times the last for as long as it gains by that (--batch: these and no others).
+The batch of each grows to four times the last for as long as it gains by that, then twice the best is tried
+(--batch: these and no others).
 Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
 cache, and the process's peak memory.
 
@@ -17,6 +18,7 @@ three that are timed. The best call of each way counts.
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import os
 import resource
@@ -46,14 +48,14 @@ ENVIRONMENTS = (
 )  # fmt: skip
 COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
 TURNS, CALLS = 3, 3
-BATCHES = tuple(136 * 4**k for k in range(5))  # powers of two are slow (docs/jacobians.md)
+SIDE_BY_SIDE = 136  # powers of two are slow (docs/jacobians.md)
+BATCHES = tuple(SIDE_BY_SIDE * 4**k for k in range(5))
 GAIN = 0.03
-WARM_UP = 30  # control steps of random actions before states are taken
+WARM_UP = 30  # control steps of random actions, the last of which are taken
 
 
-def visited(system: System, batch: int) -> PhysicsInput:
-    """States as a random policy meets them."""
-    actions = np.random.default_rng(0).uniform(-1, 1, (WARM_UP, batch, system.spec.d_action))
+def visits(system: System) -> Callable[[int], PhysicsInput]:
+    """So many states as a random policy meets them; compiled once, for SIDE_BY_SIDE of them."""
     playground_step = mjx_env.step
 
     def step(state, action):
@@ -65,12 +67,21 @@ def visited(system: System, batch: int) -> PhysicsInput:
 
         return dynamics.typed_like(dynamics.env_step(system.env, state, action, physics), state), started[0]
 
-    def one(state, action):
-        return jax.vmap(step)(state, action)
+    def last_step(key) -> PhysicsInput:
+        of_reset, of_actions = jax.random.split(key)
+        start = jax.vmap(system.env.reset)(jax.random.split(of_reset, SIDE_BY_SIDE))
+        shape = WARM_UP, SIDE_BY_SIDE, system.spec.d_action
+        actions = jax.random.uniform(of_actions, shape, minval=-1.0)
+        _, inputs = jax.lax.scan(jax.vmap(step), start, actions)
+        return jax.tree.map(lambda leaf: leaf[-1], inputs)
 
-    start = jax.jit(jax.vmap(system.env.reset))(jax.random.split(jax.random.key(0), batch))
-    _, inputs = jax.jit(lambda state: jax.lax.scan(one, state, jnp.asarray(actions)))(start)
-    return jax.tree.map(lambda leaf: leaf[-1], inputs)
+    walk = jax.jit(last_step)
+
+    def states(batch: int) -> PhysicsInput:
+        walks = [walk(jax.random.key(seed)) for seed in range(-(-batch // SIDE_BY_SIDE))]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:batch], *walks)
+
+    return states
 
 
 def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
@@ -131,51 +142,71 @@ def us_per_step(batch: int, call: Callable[[], None], calls: int) -> float:
     return best
 
 
+def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable[[], None]]:
+    """Calls by their batch: four times the last for as long as that gains, then between the best and its next."""
+    calls: dict[int, Callable[[], None]] = {}
+    us: dict[int, float] = {}
+
+    def gains(batch: int) -> bool:
+        calls[batch] = compile_for(batch)
+        so_far = min(us.values(), default=np.inf)
+        us[batch] = us_per_step(batch, calls[batch], 1)
+        return us[batch] < (1 - GAIN) * so_far
+
+    try:
+        for batch in BATCHES:
+            if not gains(batch):
+                break
+        best = min(us, key=us.__getitem__)
+        if best != BATCHES[0]:
+            gains(2 * best)
+    except jax.errors.JaxRuntimeError:  # it does not fit into the device's memory
+        if not us:
+            raise
+    return {batch: calls[batch] for batch in us}
+
+
 def measure(name: str, batches: list[int] | None) -> dict:
     system = System.load(name)
     method = system.spec.method
     own = jacobians.physics_jacobian(system, method)
     functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": oracle.mjx_step(system)}
-    ways: dict[str, list[tuple[int, Callable[[], None]]]] = {way: [] for way in (*functions, "fd")}
     compile_s = {}
-    best = {way: (np.inf, 0) for way in (*ways, "again")}
-    seeking = set(functions)
-    for batch in batches or BATCHES:
-        inputs = visited(system, batch)
-        if not ways["fd"]:  # a thread takes one sample at a time, however many there are
-            ways["fd"].append((batch, finite_differences(system, inputs)))
-        for way in sorted(seeking):
-            try:
-                call, compile_s[way] = compiled(functions[way], inputs, spread=way == "own")
-                us = us_per_step(batch, call, 1)
-            except jax.errors.JaxRuntimeError:  # it does not fit into the device's memory
-                if not ways[way]:
-                    raise
-                seeking.remove(way)
-                continue
-            ways[way].append((batch, call))
-            if not batches and us > (1 - GAIN) * best[way][0]:
-                seeking.remove(way)
-            best[way] = min(best[way], (us, batch))
-        if not seeking:
-            break
+    states = visits(system)
+    starts: dict[int, PhysicsInput] = {}
+
+    def compile_for(way: str, batch: int) -> Callable[[], None]:
+        if batch not in starts:
+            starts[batch] = states(batch)
+        call, compile_s[way] = compiled(functions[way], starts[batch], spread=way == "own")
+        return call
+
+    ways = {}
+    for way in functions:
+        of_way = functools.partial(compile_for, way)
+        ways[way] = {batch: of_way(batch) for batch in batches} if batches else seek(of_way)
+    first, most = min(starts), max(starts)
+    ways["fd"] = {first: finite_differences(system, starts[first])}  # a thread takes one sample at a time
+    inputs = starts[most]
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
     if len(again):
         instead = jacobians.physics_jacobian(system, INSTEAD[method][0])
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)
-        ways["again"] = [(AGAIN_BATCH, compiled(instead, some)[0])]
+        ways["again"] = {AGAIN_BATCH: compiled(instead, some)[0]}
 
+    best = dict.fromkeys(ways, (np.inf, 0))
     for way, calls in [*ways.items()] * TURNS:
-        for batch, call in calls:
+        for batch, call in calls.items():
             best[way] = min(best[way], (us_per_step(batch, call, CALLS), batch))
     us = {way: best[way][0] for way in ways}
     us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
     jax.clear_caches()
-    _, warm = compiled(own, visited(system, ways["own"][-1][0]), spread=True)
+    _, warm = compiled(own, starts[max(ways["own"])], spread=True)
     return {
         "env": name,
+        "device": jax.devices()[0].device_kind,
         "method": method,
         "us_per_step": us,
         "batch": {way: best[way][1] for way in ways},
@@ -199,6 +230,7 @@ def main() -> None:
             jax.config.update("jax_compilation_cache_dir", cache)
             print(json.dumps(measure(arguments.envs[0], arguments.batch)))
         return
+    where = {"cores": os.cpu_count(), "jax": jax.__version__, "command": " ".join(sys.argv)}
     results = []
     print(
         f"{'env':<18}" + "".join(f"{way:>10}" for way in COLUMNS) + "  jacfwd/engine  fd/engine  unconverged  compile s"
@@ -206,7 +238,10 @@ def main() -> None:
     for name in arguments.envs:
         batch = ["--batch", *map(str, arguments.batch)] if arguments.batch else []
         command = [sys.executable, __file__, name, *batch, "--here"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(f"{name}: its process ended with {done.returncode}, not measured", file=sys.stderr, flush=True)
+            continue
         result = json.loads(done.stdout.strip().splitlines()[-1])
         us = result["us_per_step"]
         print(
@@ -216,12 +251,13 @@ def main() -> None:
             flush=True,
         )
         results.append(result)
-    ratios = [r["us_per_step"]["jacfwd"] / r["us_per_step"]["engine"] for r in results]
-    print(f"median jacfwd/engine {np.median(ratios):.1f}x")
-    if arguments.out:
-        device = jax.devices()[0].device_kind
-        where = {"device": device, "cores": os.cpu_count(), "jax": jax.__version__, "command": " ".join(sys.argv)}
-        arguments.out.write_text(json.dumps({**where, "results": results}, indent=1) + "\n")
+        if arguments.out:  # at once: all of them take an hour
+            arguments.out.write_text(json.dumps({**where, "results": results}, indent=1) + "\n")
+    ratios = [result["us_per_step"]["jacfwd"] / result["us_per_step"]["engine"] for result in results]
+    if ratios:
+        print(f"median jacfwd/engine {np.median(ratios):.1f}x")
+    if len(results) < len(arguments.envs):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

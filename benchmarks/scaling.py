@@ -22,7 +22,7 @@ import jax
 import matplotlib.pyplot as plt
 import mujoco
 import numpy as np
-from jacobians import CALLS, TURNS, compiled, naive_jacfwd, visited  # the script beside this one
+from jacobians import CALLS, TURNS, compiled, naive_jacfwd, visits  # the script beside this one
 from mujoco import mjx
 
 from jacdb.ingest import environments, jacobians
@@ -100,8 +100,9 @@ def peak_memory(memory: float) -> float:
 
 def measure() -> dict:
     cheetah = System.load("CheetahRun")
+    states = visits(cheetah)
     return {
-        "batch": {n: both(cheetah, visited(cheetah, n)) for n in BATCHES},
+        "batch": {n: both(cheetah, states(n)) for n in BATCHES},
         "d_state": {2 * n: both(chain(n), start(chain(n), BATCH)) for n in DOFS},
         "contacts": {n: both(feet(n), start(feet(n), BATCH)) for n in FEET},
         "memory": {gib: {"peak": peak_memory(gib)} for gib in MEMORY},
