@@ -1,9 +1,10 @@
 """MuJoCo's forward dynamics as MJX computes it, what is known beforehand said beforehand.
 
 The constraint solver is jacdb's own (:mod:`jacdb.ingest.solver`). The other stages are MJX's; but MJX reads the
-parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them:
-so the values are the same to rounding, and sooner there (docs/jacobians.md). Reference: MuJoCo documentation,
-"Computation", "Forward dynamics" and "Constraint model", "Parameters".
+parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them;
+and it calls a library for each sample's mass matrix. So the values are the same to rounding, and sooner there
+(docs/jacobians.md). Reference: MuJoCo documentation, "Computation", "Forward dynamics" and "Constraint model",
+"Parameters".
 """
 
 import contextlib
@@ -14,10 +15,10 @@ import mujoco
 import numpy as np
 from jaxtyping import Array
 from mujoco import mjx
-from mujoco.mjx._src import collision_driver, constraint, sensor
+from mujoco.mjx._src import collision_driver, constraint, sensor, smooth, support
 from mujoco.mjx._src import forward as mjx_forward
 
-from jacdb.ingest import solver
+from jacdb.ingest import batch_last, solver
 
 CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
 IMPEDANCES = (  # MJX's names of all curves
@@ -40,7 +41,13 @@ def forward_and_tell(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, solver
 
 
 def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
-    """The rest of ``mjx.step``, from data that ``mjx.forward`` has been run on."""
+    """The rest of ``mjx.step``, from data that :func:`forward` has been run on."""
+    with _doors():
+        return mjx_integrate(model, forwarded)
+
+
+def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
+    """The same, all of it MJX's."""
     if model.opt.integrator == mjx.IntegratorType.EULER:
         return mjx_forward.euler(model, forwarded)
     if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
@@ -50,26 +57,52 @@ def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
 
 def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
     with _doors():
-        d = mjx_forward.fwd_position(model, data)
-    d = sensor.sensor_pos(model, d)
-    d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
-    return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
-
-
-# --- what is known beforehand ---------------------------------------------------------------------------------
+        d = sensor.sensor_pos(model, mjx_forward.fwd_position(model, data))
+        d = sensor.sensor_vel(model, mjx_forward.fwd_velocity(model, d))
+        return mjx_forward.fwd_acceleration(model, mjx_forward.fwd_actuation(model, d))
 
 
 _mjx_collision, _mjx_impedance = collision_driver.collision, constraint._kbi
+_mjx_factor, _mjx_solve = smooth.factor_m, smooth.solve_m
 
 
 @contextlib.contextmanager
 def _doors() -> Iterator[None]:
-    """Within, MJX's ``fwd_position`` takes what is known from here. For use while tracing, by one thread."""
+    """Within, MJX's stages find here what jacdb has instead. For use while tracing, by one thread."""
     collision_driver.collision, constraint._kbi = _collision, impedance
+    smooth.factor_m, smooth.solve_m = _factor, _solve
     try:
         yield
     finally:
         collision_driver.collision, constraint._kbi = _mjx_collision, _mjx_impedance
+        smooth.factor_m, smooth.solve_m = _mjx_factor, _mjx_solve
+
+
+# --- the mass matrix ------------------------------------------------------------------------------------------
+
+
+def _solves_here(model: mjx.Model) -> bool:
+    """Not where MJX's own solver runs, which may read the factor, or the matrix is stored sparse."""
+    return solver.has_method(model) and not support.is_sparse(model)
+
+
+def _factor(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """Nothing where :func:`_solve` does it."""
+    return data if _solves_here(model) else _mjx_factor(model, data)
+
+
+def _solve(model: mjx.Model, data: mjx.Data, force: Array) -> Array:
+    """The acceleration that a force gives to the mass matrix (MJX's ``solve_m``), for long batches."""
+    return _solved(data._impl.M, force) if _solves_here(model) else _mjx_solve(model, data, force)
+
+
+@batch_last.over_batches
+def _solved(matrices: Array, forces: Array) -> Array:
+    factor = batch_last.cholesky(batch_last.samples_last(matrices))
+    return batch_last.cho_solve(factor, forces.T[:, None])[:, 0].T
+
+
+# --- what is known beforehand ---------------------------------------------------------------------------------
 
 
 def _collision(model: mjx.Model, data: mjx.Data) -> mjx.Data:

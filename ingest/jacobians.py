@@ -183,7 +183,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
 
         def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
             forwarded = mjx_forward.forward(model, now)
-            after = _through_rotations(system, forwarded, forward_dynamics.integrate(model, forwarded))
+            after = _through_rotations(system, forwarded, forward_dynamics.mjx_integrate(model, forwarded))
             return dynamics.typed_like(after, now), (
                 solver_residual(model, forwarded),
                 constraints.observe(model, forwarded),

@@ -41,3 +41,33 @@ def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system)
     assert set(known) == {"includemargin", "solref", "solreffriction", "solimp"}  # the floor's friction is its own
     for name, values in known.items():
         assert (np.asarray(getattr(data._impl.contact, name)) == values).all()
+
+
+@pytest.mark.parametrize("algorithm", ["Newton", "CG"])  # the latter is MJX's, which reads MJX's factor
+@pytest.mark.parametrize("jacobian", ["dense", "sparse"])  # the mass matrix, too
+def test_a_step_ends_where_mjx_ends_it(algorithm, jacobian):
+    damped = f"""
+    <mujoco>
+      <option solver="{algorithm}" jacobian="{jacobian}" timestep=".02"/>
+      <default><joint axis="0 1 0" damping="2" limited="true" range="-20 20"/></default>
+      <worldbody>
+        <body><joint/><geom size=".1" pos=".2 0 0"/>
+          <body pos=".4 0 0"><joint/><geom size=".1" pos=".2 0 0"/></body>
+        </body>
+      </worldbody>
+    </mujoco>
+    """
+    system = machine(damped)
+    model, template = system.mjx_model, mjx.make_data(system.mj_model, impl="jax")
+
+    @jax.jit
+    @jax.vmap
+    def both(qpos, qvel):
+        data = template.replace(qpos=qpos, qvel=qvel)
+        ours = forward_dynamics.integrate(model, forward_dynamics.forward(model, data))
+        return [(d.qpos, d.qvel) for d in (ours, mjx.step(model, data))]
+
+    qpos, qvel = np.random.default_rng(0).normal(size=(2, 16, 2)) * 0.5
+    ours, theirs = both(qpos, qvel)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+    assert (np.abs(theirs[1]) > 0.1).any()
