@@ -148,9 +148,9 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
     us: dict[int, float] = {}
 
     def gains(batch: int) -> bool:
-        calls[batch] = compile_for(batch)
-        so_far = min(us.values(), default=np.inf)
-        us[batch] = us_per_step(batch, calls[batch], 1)
+        call, so_far = compile_for(batch), min(us.values(), default=np.inf)
+        us[batch] = us_per_step(batch, call, 1)
+        calls[batch] = call
         return us[batch] < (1 - GAIN) * so_far
 
     try:
@@ -161,9 +161,9 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
         if best != BATCHES[0]:
             gains(2 * best)
     except jax.errors.JaxRuntimeError:  # it does not fit into the device's memory
-        if not us:
+        if not calls:
             raise
-    return {batch: calls[batch] for batch in us}
+    return calls
 
 
 def measure(name: str, batches: list[int] | None) -> dict:
@@ -185,9 +185,8 @@ def measure(name: str, batches: list[int] | None) -> dict:
     for way in functions:
         of_way = functools.partial(compile_for, way)
         ways[way] = {batch: of_way(batch) for batch in batches} if batches else seek(of_way)
-    first, most = min(starts), max(starts)
-    ways["fd"] = {first: finite_differences(system, starts[first])}  # a thread takes one sample at a time
-    inputs = starts[most]
+    fewest, inputs = min(starts), starts[max(starts)]
+    ways["fd"] = {fewest: finite_differences(system, starts[fewest])}  # a thread takes one sample at a time
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))

@@ -99,6 +99,7 @@ def _solve(model: mjx.Model, data: mjx.Data, force: Array) -> Array:
 @batch_last.over_batches
 def _solved(matrices: Array, forces: Array) -> Array:
     factor = batch_last.cholesky(batch_last.samples_last(matrices))
+    # as a matrix of one column: as a vector, all of CartpoleBalance's step took an eighth longer
     return batch_last.cho_solve(factor, forces.T[:, None])[:, 0].T
 
 
