@@ -36,7 +36,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from mujoco_playground._src import mjx_env
 
-from jacdb.ingest import dynamics, jacobians, oracle, runtime
+from jacdb.errors import UsageError
+from jacdb.ingest import dynamics, environments, jacobians, oracle, runtime
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.jacobians import PhysicsInput
 from jacdb.ingest.rows import AGAIN_BATCH, INSTEAD
@@ -229,6 +230,15 @@ def main() -> None:
             jax.config.update("jax_compilation_cache_dir", cache)
             print(json.dumps(measure(arguments.envs[0], arguments.batch)))
         return
+    try:
+        for name in arguments.envs:
+            environments.find(name)
+    except UsageError as error:
+        parser.error(str(error))
+    if min(arguments.batch or [1]) < 1:
+        parser.error(f"--batch {min(arguments.batch)}: give whole numbers from 1 up")
+    if arguments.out and not arguments.out.parent.is_dir():
+        parser.error(f"--out {arguments.out}: there is no folder {arguments.out.parent}; make it first")
     where = {"cores": os.cpu_count(), "jax": jax.__version__, "command": " ".join(sys.argv)}
     results = []
     print(
