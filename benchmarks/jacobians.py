@@ -12,8 +12,9 @@ The batch of each grows to four times the last for as long as it gains by that, 
 Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
 cache, and the process's peak memory.
 
-Machines are noisy: read the ratios. Ways take turns, three times; a turn is a call that warms caches and memory, then
-three that are timed. The best call of each way counts.
+Machines are noisy: read the ratios. Ways take turns, three times and for a minute at least: a small environment's
+would all be over within one slow second of the machine. A turn is a call that warms caches and memory, then three that
+are timed. The best call of each way counts.
 """
 
 import argparse
@@ -49,6 +50,7 @@ ENVIRONMENTS = (
 )  # fmt: skip
 COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
 TURNS, CALLS = 3, 3
+TURNS_S = 60.0
 SIDE_BY_SIDE = 136  # powers of two are slow (docs/jacobians.md)
 BATCHES = tuple(SIDE_BY_SIDE * 4**k for k in range(5))
 GAIN = 0.03
@@ -197,9 +199,12 @@ def measure(name: str, batches: list[int] | None) -> dict:
         ways["again"] = {AGAIN_BATCH: compiled(instead, some)[0]}
 
     best = dict.fromkeys(ways, (np.inf, 0))
-    for way, calls in [*ways.items()] * TURNS:
-        for batch, call in calls.items():
-            best[way] = min(best[way], (us_per_step(batch, call, CALLS), batch))
+    turns, started = 0, time.perf_counter()
+    while turns < TURNS or time.perf_counter() - started < TURNS_S:
+        for way, calls in ways.items():
+            for batch, call in calls.items():
+                best[way] = min(best[way], (us_per_step(batch, call, CALLS), batch))
+        turns += 1
     us = {way: best[way][0] for way in ways}
     us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
     jax.clear_caches()
