@@ -1,8 +1,6 @@
 """How a table becomes a Parquet file: compression, encodings, and matrices beside Arrow's columns."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
+from jacdb.ingest.durable import settling
 from jacdb.ingest.episodes import MATRICES
 from jacdb.ingest.matrix_columns import MatrixColumns
+
+type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
 
 
 class RowGroup(NamedTuple):
@@ -23,27 +24,31 @@ class RowGroup(NamedTuple):
     matrices: dict[str, list[np.ndarray]]  # in pieces, (rows, x, y) each
 
 
-def writing(table: pa.Table) -> Callable[[Path], None]:
+def writing(table: pa.Table) -> Writing:
     """What writes the table."""
 
-    def write(path: Path) -> None:
-        with _parquet(path, table.schema) as (_, parquet):
-            parquet.write_table(table)
+    def write(path: Path) -> str:
+        with settling(path) as settled:
+            with _parquet(path, table.schema) as (_, parquet):
+                parquet.write_table(table)
+            return settled.checksum()
 
     return write
 
 
-def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Callable[[Path], None]:
+def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
     """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
 
-    def write(path: Path) -> None:
-        with _parquet(path, schema) as (stream, parquet), _syncing(path) as sync:
-            matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
-            for group in groups:
-                parquet.write_table(group.rows)
-                matrices.write(group.matrices)
-                sync()
-        matrices.finish(path)
+    def write(path: Path) -> str:
+        with settling(path) as settled:
+            with _parquet(path, schema) as (stream, parquet):
+                matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
+                for group in groups:
+                    parquet.write_table(group.rows)
+                    matrices.write(group.matrices)
+                    settled.advance(stream.tell())
+            matrices.finish(path)
+            return settled.checksum()
 
     return write
 
@@ -56,21 +61,6 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.
         pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
     ):
         yield stream, parquet
-
-
-@contextmanager
-def _syncing(path: Path) -> Iterator[Callable[[], None]]:
-    """What sends to the disk, from a thread of its own, what the file has so far: at its end little is left to send."""
-    at_work: list[Future[None]] = []
-    with path.open("rb+") as file, ThreadPoolExecutor(1) as disk:
-
-        def sync() -> None:
-            if not at_work or at_work[-1].done():
-                at_work.append(disk.submit(os.fsync, file.fileno()))
-
-        yield sync
-        for synced in at_work:
-            synced.result()
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:

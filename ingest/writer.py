@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
+from jacdb.ingest.durable import sync_folder
 from jacdb.ingest.episodes import MATRICES, Episode
 from jacdb.ingest.matrix_columns import in_their_place, stretches
-from jacdb.ingest.parquet_file import RowGroup, writing, writing_steps
+from jacdb.ingest.parquet_file import RowGroup, Writing, writing, writing_steps
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
@@ -272,22 +273,18 @@ class RunWriter:
             draft.unlink(missing_ok=True)
 
     @contextmanager
-    def _draft(self, table: schemas.Table, write: Callable[[Path], None], part: int) -> Iterator[Callable[[], None]]:
+    def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
         """A part on disk under a temporary name; the function that gives it its own."""
         folder = self._folder(table.name)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
         draft = final.with_suffix(f".{os.getpid()}.tmp")
         try:
-            write(draft)
-            with draft.open("rb+") as written, ThreadPoolExecutor(1) as disk:  # which writes while it is summed up
-                synced = disk.submit(os.fsync, written.fileno())
-                self._sums[self._name(final)] = manifest.digest(draft)
-                synced.result()
+            self._sums[self._name(final)] = write(draft)
 
             def commit() -> None:
                 draft.replace(final)
-                _sync_folder(folder)
+                sync_folder(folder)
 
             yield commit
         finally:
@@ -313,15 +310,3 @@ def _is_part(path: Path) -> bool:
 
 def _part_number(path: Path) -> int:
     return int(path.stem.removeprefix("part-"))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Not every system lets a folder be opened; there the rename has to do."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,20 @@
+"""A file that grows while it is sent to the disk has the checksum of what lies there in the end."""
+
+import hashlib
+
+from jacdb.ingest.durable import settling
+
+
+def test_the_checksum_is_that_of_the_file_whatever_was_settled_before(tmp_path):
+    path = tmp_path / "part"
+    with settling(path) as settled, path.open("rb+", buffering=0) as file:
+        for stretch in (b"PAR1", b"a" * 3_000_000, b"b"):
+            file.write(stretch)
+            settled.advance(file.tell())
+        end = file.tell()
+        file.write(b"a footer")  # which is not settled, and another takes its place
+        file.truncate(end)
+        file.seek(end)
+        file.write(b"the footer")
+        assert settled.checksum() == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.read_bytes().endswith(b"bthe footer")
