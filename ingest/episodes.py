@@ -1,7 +1,7 @@
 """An episode in the making: rows gathered chunk by chunk, until it is done or cut."""
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,12 +18,45 @@ MATRICES = ("j_state", "j_action")
 ROW = pa.schema([column for column in schemas.steps().schema if column.name not in (*_EPISODES_OWN, *MATRICES)])
 
 
+class Totals(NamedTuple):
+    """Of some rows, one after the other."""
+
+    reward: float
+    contacts: int  # rows in which any two geoms touch
+    excluded: int  # rows that are not finite
+
+
 class Piece(NamedTuple):
     """Some rows, one after the other: what they have of their own (columns ``ROW``), and their matrices."""
 
     columns: pa.RecordBatch
+    totals: Totals
     j_state: np.ndarray  # (rows, d_state, d_state), as stored
     j_action: np.ndarray  # (rows, d_state, d_action)
+
+
+def pieces(
+    rows: pa.RecordBatch, starts: np.ndarray, j_state: Iterable[np.ndarray], j_action: Iterable[np.ndarray]
+) -> list[Piece]:
+    """Rows of several episodes, a piece for each.
+
+    Args:
+        rows: columns ``ROW``.
+        starts: the first row of each.
+        j_state, j_action: the matrices of each.
+    """
+
+    def totals(column: pa.Array, dtype: type) -> list:
+        return np.add.reduceat(column.to_numpy(zero_copy_only=False), starts, dtype=dtype).tolist()
+
+    lengths = np.diff(starts, append=len(rows)).tolist()
+    reward, contacts = totals(rows["reward"], float), totals(rows["in_contact"], int)
+    finite = totals(rows["finite"], int)
+    every = zip(starts.tolist(), lengths, reward, contacts, finite, j_state, j_action, strict=True)
+    return [
+        Piece(rows.slice(start, length), Totals(reward, contacts, length - finite), *matrices)
+        for start, length, reward, contacts, finite, *matrices in every
+    ]
 
 
 @dataclass
@@ -65,13 +98,6 @@ class Episode:
         return pa.Table.from_batches([piece.columns for piece in self.pieces])
 
     @property
-    def patterns(self) -> Patterns:
-        """The bits of every zero pattern that occurs, by id."""
-        known = ChainMap(*self._known)
-        occurring = pc.drop_null(pc.unique(self.columns["pattern_id"]))
-        return {pattern: known[pattern] for pattern in occurring.to_pylist()}
-
-    @property
     def nbytes(self) -> int:
         """Of its matrices: nearly all that it takes."""
         return sum(piece.j_state.nbytes + piece.j_action.nbytes for piece in self.pieces)
@@ -84,20 +110,16 @@ class Episode:
 
     def summary(self) -> dict[str, Any]:
         """The episode's row in `episodes`."""
-
-        columns = self.columns
-
-        def total(column: str) -> Any:
-            return pc.sum(columns[column]).as_py()
-
+        last = self.pieces[-1].columns
+        reward, contacts, excluded = zip(*(piece.totals for piece in self.pieces), strict=True)
         return {
             "episode": self.number,
             "n_steps": self.n_steps,
-            "total_reward": total("reward"),
-            "done": columns["done"][-1].as_py(),
-            "truncated": columns["truncated"][-1].as_py(),
-            "n_contact_steps": total("in_contact"),
-            "n_excluded": self.n_steps - total("finite"),
+            "total_reward": sum(reward),
+            "done": last["done"][-1].as_py(),
+            "truncated": last["truncated"][-1].as_py(),
+            "n_contact_steps": sum(contacts),
+            "n_excluded": sum(excluded),
             **self._sweep(),
         }
 
@@ -107,3 +129,10 @@ class Episode:
         if not sizes.steps:
             return dict.fromkeys(names)
         return dict(zip(names, map(list, (*sizes.largest, *sizes.below)), strict=True))
+
+
+def patterns_of(episodes: Sequence[Episode]) -> Patterns:
+    """The bits of every zero pattern that occurs in them, by id."""
+    known = ChainMap(*{id(some): some for episode in episodes for some in episode._known}.values())
+    ids = [piece.columns["pattern_id"] for episode in episodes for piece in episode.pieces]
+    return {pattern: known[pattern] for pattern in pc.unique(pa.chunked_array(ids)).drop_null().to_pylist()}

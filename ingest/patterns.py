@@ -80,6 +80,8 @@ class Sizes(NamedTuple):
 
     @staticmethod
     def joined(pieces: "Sequence[Sizes]") -> "Sizes":
+        if len(pieces) == 1:  # as of most episodes: arrays of small arrays take their time
+            return pieces[0]
         steps, largest, below = zip(*pieces, strict=True)
         stacked = [tuple(np.stack(parts) for parts in zip(*leaves, strict=True)) for leaves in (largest, below)]
         return Sizes(np.array(steps), stacked[0], stacked[1]).total()
@@ -100,27 +102,35 @@ def _below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
     return jnp.stack(counts).astype(jnp.int32)
 
 
-def count(bits: UInt8[Array | np.ndarray, "rows bytes"]) -> np.ndarray:
-    """How many entries are zero, (rows,) int32."""
-    return np.bitwise_count(np.asarray(bits)).sum(axis=-1, dtype=np.int32)
+class Identified(NamedTuple):
+    """The patterns of many rows.
+
+    Attributes:
+        ids: of every row (:func:`jacdb.schemas.pattern_id`).
+        n_zero: of every row, how many entries of j_state and of j_action are zero.
+        patterns: the bits of every distinct one.
+    """
+
+    ids: Int[np.ndarray, "rows"]
+    n_zero: tuple[Int[np.ndarray, "rows"], Int[np.ndarray, "rows"]]
+    patterns: Patterns
 
 
-def identify(bits: ZeroBits, d_state: int, d_action: int) -> tuple[np.ndarray, Patterns]:
-    """The pattern of every row, and the bits of every distinct pattern.
+def identify(bits: ZeroBits, d_state: int, d_action: int) -> Identified:
+    """What is said of a pattern is worked out once, however many rows have it.
 
     Args:
         bits: of many rows, NumPy arrays.
         d_state, d_action: the matrices are d_state x d_state and d_state x d_action.
-
-    Returns:
-        Pattern ids (rows,) int64 (:func:`jacdb.schemas.pattern_id`); and {id: (bits of j_state, bits of j_action)}.
     """
     both = np.concatenate(bits, axis=1)
     keys = pa.FixedSizeBinaryArray.from_buffers(pa.binary(both.shape[1]), len(both), [None, pa.py_buffer(both)])
     found = keys.dictionary_encode()
-    ids, patterns, split = [], {}, bits.state.shape[1]
-    for packed in found.dictionary.to_pylist():
-        ident = pattern_id(d_state, d_action, packed)
-        ids.append(ident)
-        patterns[ident] = (packed[:split], packed[split:])
-    return np.asarray(ids, np.int64)[found.indices], patterns
+    of_row, distinct, split = found.indices.to_numpy(), found.dictionary.to_pylist(), bits.state.shape[1]
+    ids = [pattern_id(d_state, d_action, packed) for packed in distinct]
+    pairs = [(packed[:split], packed[split:]) for packed in distinct]
+    n_zero = (
+        np.array([int.from_bytes(one).bit_count() for one in of_matrix], np.int32)[of_row]
+        for of_matrix in zip(*pairs, strict=True)
+    )
+    return Identified(np.array(ids)[of_row], tuple(n_zero), dict(zip(ids, pairs, strict=True)))

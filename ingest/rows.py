@@ -20,7 +20,7 @@ from jaxtyping import Array
 from jacdb.ingest import columns, constraints, jacobians, oracle, patterns
 from jacdb.ingest.dynamics import System
 from jacdb.ingest.environments import Method
-from jacdb.ingest.episodes import ROW, Piece
+from jacdb.ingest.episodes import ROW, Piece, pieces
 from jacdb.ingest.jacobians import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.patterns import Patterns, Sizes, ZeroBits
 from jacdb.progress import Event
@@ -176,7 +176,7 @@ class RowMaker:
         jacobian, method = self._jacobians(share, flat.jacobian, instead)
         finite = jacobian.finite & flat.finite
         d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
-        pattern_id, occurring = patterns.identify(jacobian.zeros, d_state, d_action)
+        identified = patterns.identify(jacobian.zeros, d_state, d_action)
 
         def where_finite(values: np.ndarray) -> pa.Array:
             return pa.array(values, mask=~finite)
@@ -188,9 +188,9 @@ class RowMaker:
             "reward": flat.reward.astype(np.float64),
             "done": flat.done,
             "truncated": flat.truncated,
-            "pattern_id": where_finite(pattern_id),
-            "n_zero_state": where_finite(patterns.count(jacobian.zeros.state)),
-            "n_zero_action": where_finite(patterns.count(jacobian.zeros.action)),
+            "pattern_id": where_finite(identified.ids),
+            "n_zero_state": where_finite(identified.n_zero[0]),
+            "n_zero_action": where_finite(identified.n_zero[1]),
             **self._recorder.columns(flat.observed),
             "residual": flat.residual,
             "method": method,
@@ -199,11 +199,10 @@ class RowMaker:
         batch = columns.batch(own, ROW)
         is_over = (flat.done | flat.truncated)[[end - 1 for _, end in share.stretches]].tolist()
         slots, sizes = share.slots, _sizes(share, instead, finite)
-        for i, (start, end) in enumerate(share.stretches):
-            piece = Piece(batch.slice(start, end - start), jacobian.j_state[i], jacobian.j_action[i])
+        for i, piece in enumerate(pieces(batch, share.starts, jacobian.j_state, jacobian.j_action)):
             if is_over[i]:
                 sizes[i].append(share.sizes.at(slots[i]))
-            yield SlotRows(share.first_slot + slots[i], piece, occurring, sizes[i], is_over[i])
+            yield SlotRows(share.first_slot + slots[i], piece, identified.patterns, sizes[i], is_over[i])
 
     def _jacobians(
         self, share: Share, flat: StoredJacobian, instead: Instead | None

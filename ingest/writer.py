@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.durable import sync_folder
-from jacdb.ingest.episodes import MATRICES, Episode
+from jacdb.ingest.episodes import MATRICES, Episode, patterns_of
 from jacdb.ingest.matrix_columns import in_their_place, stretches
 from jacdb.ingest.parquet_file import RowGroup, Writing, writing, writing_steps
 
@@ -151,8 +151,7 @@ class RunWriter:
                 self._begin_part(episodes)
 
     def _begin_part(self, episodes: list[Episode]) -> None:
-        patterns = {p: bits for episode in episodes for p, bits in episode.patterns.items()}
-        new = {p: bits for p, bits in patterns.items() if p not in self._known_patterns}
+        new = {p: bits for p, bits in patterns_of(episodes).items() if p not in self._known_patterns}
         before = self._at_work[-1] if self._at_work else None
         self._at_work.append(self._writing.submit(self._write_part, self._next_part, episodes, new, before))
         self._known_patterns |= new.keys()
@@ -207,7 +206,8 @@ class RunWriter:
         schema = schemas.steps(self.jacobian).schema
         lengths = [episode.n_steps for episode in episodes]
         n_rows = sum(lengths)
-        own = pa.concat_tables([episode.columns for episode in episodes]).combine_chunks()
+        pieces = [piece.columns for episode in episodes for piece in episode.pieces]
+        own = pa.Table.from_batches(pieces).combine_chunks()
         columns = {
             **{name: own[name] for name in own.column_names},
             **{name: in_their_place(n_rows, schema.field(name)) for name in MATRICES},
@@ -250,7 +250,7 @@ class RunWriter:
 
     def _column(self, table: schemas.Table, column: str) -> pa.ChunkedArray:
         none = table.schema.empty_table().select([column])
-        parts = [pq.read_table(path, columns=[column], partitioning=None) for path in self._parts(table.name)]
+        parts = [pq.ParquetFile(path).read(columns=[column]) for path in self._parts(table.name)]
         return pa.concat_tables([none, *parts]).column(column)
 
     def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.columns import batch
-from jacdb.ingest.episodes import ROW, Episode, Piece
+from jacdb.ingest.episodes import ROW, Episode, pieces
 from jacdb.ingest.patterns import ZERO_THRESHOLD, Sizes, ZeroBits, identify
 from jacdb.ingest.writer import PART_BYTES, RunWriter
 from jacdb.schemas import CONTACT, SWEEP
@@ -34,7 +34,7 @@ def episode(
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
     zeros = np.abs(j_state) < ZERO_THRESHOLD, np.abs(j_action) < ZERO_THRESHOLD
     bits = ZeroBits(*(np.packbits(zero.reshape(steps, -1), axis=1) for zero in zeros))
-    ids, patterns = identify(bits, j_state.shape[2], d_action)
+    identified = identify(bits, j_state.shape[2], d_action)
     last = np.arange(steps) == steps - 1
     touching, active = touching or [[]] * steps, active or [["joint_limit:a"]] * steps
     contacts = [
@@ -58,7 +58,7 @@ def episode(
         "reward": np.ones(steps),
         "done": np.zeros(steps, bool),
         "truncated": last,
-        "pattern_id": where_finite(ids),
+        "pattern_id": where_finite(identified.ids),
         "n_zero_state": where_finite(zeros[0].sum((1, 2), dtype=np.int32)),
         "n_zero_action": where_finite(zeros[1].sum((1, 2), dtype=np.int32)),
         "in_contact": np.array([bool(row) for row in touching]),
@@ -70,7 +70,8 @@ def episode(
         "finite": finite,
     } | (columns or {})
     sizes = Sizes(counts.sum(), largest, (below(j_state), below(j_action)))
-    made.append(Piece(batch(own, ROW), *kept), patterns, [sizes], is_over=True)
+    [piece] = pieces(batch(own, ROW), np.array([0]), *([matrices] for matrices in kept))
+    made.append(piece, identified.patterns, [sizes], is_over=True)
     return made
 
 

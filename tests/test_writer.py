@@ -74,8 +74,10 @@ def test_a_pattern_has_one_id_and_its_id_means_the_same_everywhere():
     def identified(zero_state, zero_action):
         bits = jax.vmap(patterns.zero_bits)(np.where(zero_state, 1e-13, -1.0), np.where(zero_action, 0.0, np.nan))
         bits = patterns.ZeroBits(*map(np.asarray, bits))
-        assert np.array_equal(patterns.count(bits.state), zero_state.sum((1, 2)))
-        return *patterns.identify(bits, 3, 2), bits
+        found = patterns.identify(bits, 3, 2)
+        for counted, zeros in zip(found.n_zero, (zero_state, zero_action), strict=True):
+            assert np.array_equal(counted, zeros.sum((1, 2)))
+        return found.ids, found.patterns, bits
 
     ids, found, bits = identified(zero, np.zeros((6, 3, 2), bool))
     assert len(found) == 3 and np.array_equal(ids[:3], ids[3:]) and (ids >= 0).all()
