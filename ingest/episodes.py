@@ -46,17 +46,14 @@ def pieces(
         j_state, j_action: the matrices of each.
     """
 
-    def totals(column: pa.Array, dtype: type) -> list:
-        return np.add.reduceat(column.to_numpy(zero_copy_only=False), starts, dtype=dtype).tolist()
+    def total(column: str, dtype: type) -> np.ndarray:
+        return np.add.reduceat(rows[column].to_numpy(zero_copy_only=False), starts, dtype=dtype)
 
-    lengths = np.diff(starts, append=len(rows)).tolist()
-    reward, contacts = totals(rows["reward"], float), totals(rows["in_contact"], int)
-    finite = totals(rows["finite"], int)
-    every = zip(starts.tolist(), lengths, reward, contacts, finite, j_state, j_action, strict=True)
-    return [
-        Piece(rows.slice(start, length), Totals(reward, contacts, length - finite), *matrices)
-        for start, length, reward, contacts, finite, *matrices in every
-    ]
+    lengths = np.diff(starts, append=len(rows))
+    numbers = total("reward", float), total("in_contact", int), lengths - total("finite", int)
+    totals = map(Totals, *(of_each.tolist() for of_each in numbers))
+    slices = map(rows.slice, starts.tolist(), lengths.tolist())
+    return [Piece(*parts) for parts in zip(slices, totals, j_state, j_action, strict=True)]
 
 
 @dataclass

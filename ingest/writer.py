@@ -206,8 +206,7 @@ class RunWriter:
         schema = schemas.steps(self.jacobian).schema
         lengths = [episode.n_steps for episode in episodes]
         n_rows = sum(lengths)
-        pieces = [piece.columns for episode in episodes for piece in episode.pieces]
-        own = pa.Table.from_batches(pieces).combine_chunks()
+        own = pa.concat_tables([episode.columns for episode in episodes]).combine_chunks()
         columns = {
             **{name: own[name] for name in own.column_names},
             **{name: in_their_place(n_rows, schema.field(name)) for name in MATRICES},
