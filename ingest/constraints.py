@@ -150,15 +150,17 @@ class Recorder:
     def _contacts(self, observed: Observation) -> tuple[pa.Array, np.ndarray]:
         """Contact points of all substeps, gathered by pair of geoms: which slot MJX puts a point in may change."""
         n_rows, n_substeps = observed.touching.shape[:2]
-        row, substep, point = np.nonzero(observed.touching)
-        geom1, geom2 = np.sort(observed.geoms[row, substep, point], axis=-1).T
-        pair = (row * self._n_geom + geom1) * self._n_geom + geom2
-        pairs, member = np.unique(pair, return_inverse=True)
-        force = np.bincount(member, observed.normal_force[row, substep, point], len(pairs)) / n_substeps
-        distance = np.full(len(pairs), np.inf)
-        np.minimum.at(distance, member, observed.distance[row, substep, point])
+        point = np.flatnonzero(observed.touching)
+        row = point // max(1, observed.touching[0].size)
+        geom1, geom2 = observed.geoms.reshape(-1, 2)[point].T
+        pair = (row * self._n_geom + np.minimum(geom1, geom2)) * self._n_geom + np.maximum(geom1, geom2)
+        order = np.argsort(pair, kind="stable")  # in order already, or nearly
+        pair, point = pair[order], point[order]
+        starts = np.flatnonzero(np.diff(pair, prepend=-1))
+        force = _by_group(np.add, np.ravel(observed.normal_force)[point], starts) / n_substeps
+        distance = _by_group(np.minimum, np.ravel(observed.distance)[point], starts)
 
-        rest, second = np.divmod(pairs, self._n_geom)
+        rest, second = np.divmod(pair[starts], self._n_geom)
         rows, first = np.divmod(rest, self._n_geom)
         counts = np.bincount(rows, minlength=n_rows).astype(np.int32)
         values = [self._geoms.take(pa.array(first)), self._geoms.take(pa.array(second)), distance, force]
@@ -167,6 +169,10 @@ class Recorder:
 
     def _active(self, active: np.ndarray) -> pa.Array:
         """(rows, switches) bool to lists of names."""
-        rows, which = np.nonzero(active)
-        counts = np.bincount(rows, minlength=len(active))
-        return lists(counts, self._switches.take(pa.array(which)))
+        which = np.flatnonzero(active) % max(1, active.shape[1])
+        return lists(np.count_nonzero(active, axis=1), self._switches.take(pa.array(which)))
+
+
+def _by_group(of: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """One value of each group; groups follow one another."""
+    return of.reduceat(values, starts) if len(starts) else np.zeros(0)

@@ -1,21 +1,23 @@
 """An episode in the making: rows gathered chunk by chunk, until it is done or cut."""
 
-from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jacdb import schemas
+from jacdb.ingest.columns import dense
 from jacdb.ingest.patterns import Patterns, Sizes
 
 # Columns of `steps` that are the same for the whole episode, or follow from it; and those that are arrays of their own
 _EPISODES_OWN = ("env", "policy", "run_id", "episode", "step")
-MATRICES = ("j_state", "j_action")
-ROW = pa.schema([column for column in schemas.steps().schema if column.name not in (*_EPISODES_OWN, *MATRICES)])
+ARRAYS = ("state", "action", "next_state", "j_state", "j_action")
+ROW = pa.schema([column for column in schemas.steps().schema if column.name not in (*_EPISODES_OWN, *ARRAYS)])
+# Columns of `episodes` that the episode itself knows
+_PARTS_OWN = ("env", "policy", "run_id", "part")
+SUMMARY = pa.schema([column for column in schemas.EPISODES.schema if column.name not in _PARTS_OWN])
 
 
 class Totals(NamedTuple):
@@ -27,23 +29,24 @@ class Totals(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some rows, one after the other: what they have of their own (columns ``ROW``), and their matrices."""
+    """Some rows, one after the other: what they have of their own (columns ``ROW``), and their arrays, as stored."""
 
     columns: pa.RecordBatch
     totals: Totals
-    j_state: np.ndarray  # (rows, d_state, d_state), as stored
+    state: np.ndarray  # (rows, n_state)
+    action: np.ndarray  # (rows, d_action)
+    next_state: np.ndarray  # (rows, n_state)
+    j_state: np.ndarray  # (rows, d_state, d_state)
     j_action: np.ndarray  # (rows, d_state, d_action)
 
 
-def pieces(
-    rows: pa.RecordBatch, starts: np.ndarray, j_state: Iterable[np.ndarray], j_action: Iterable[np.ndarray]
-) -> list[Piece]:
+def pieces(rows: pa.RecordBatch, starts: np.ndarray, *arrays: Iterable[np.ndarray]) -> list[Piece]:
     """Rows of several episodes, a piece for each.
 
     Args:
         rows: columns ``ROW``.
         starts: the first row of each.
-        j_state, j_action: the matrices of each.
+        arrays: those of each, ``ARRAYS`` in order.
     """
 
     def total(column: str, dtype: type) -> np.ndarray:
@@ -53,7 +56,7 @@ def pieces(
     numbers = total("reward", float), total("in_contact", int), lengths - total("finite", int)
     totals = map(Totals, *(of_each.tolist() for of_each in numbers))
     slices = map(rows.slice, starts.tolist(), lengths.tolist())
-    return [Piece(*parts) for parts in zip(slices, totals, j_state, j_action, strict=True)]
+    return [Piece(*parts) for parts in zip(slices, totals, *arrays, strict=True)]
 
 
 @dataclass
@@ -65,13 +68,14 @@ class Episode:
         n_steps: how many steps it has so far.
         is_over: whether the last of them ended it; it stays so when its rows are let go of.
         pieces: its rows, in order of step.
+        patterns: those that occur in it.
     """
 
     number: int
     n_steps: int = 0
     is_over: bool = False
     pieces: list[Piece] = field(default_factory=list)
-    _known: list[Patterns] = field(default_factory=list, repr=False)
+    patterns: Patterns = field(default_factory=dict, repr=False)
     _sizes: list[Sizes] = field(default_factory=list, repr=False)
 
     def append(self, piece: Piece, patterns: Patterns, sizes: Sequence[Sizes], *, is_over: bool) -> None:
@@ -79,14 +83,14 @@ class Episode:
 
         Args:
             piece: the rows.
-            patterns: all of theirs, and maybe others', too.
+            patterns: those that occur in them.
             sizes: of steps of the episode, these or earlier ones; each step's once, until it is over.
             is_over: whether the last row ends it.
         """
         self.pieces.append(piece)
         self.n_steps += len(piece.j_state)
         self.is_over = is_over
-        self._known.append(patterns)
+        self.patterns |= patterns
         self._sizes += sizes
 
     @property
@@ -105,31 +109,39 @@ class Episode:
         shape = self.pieces[0].j_action.shape
         return int(shape[1]), int(shape[2])
 
-    def summary(self) -> dict[str, Any]:
-        """The episode's row in `episodes`."""
-        last = self.pieces[-1].columns
-        reward, contacts, excluded = zip(*(piece.totals for piece in self.pieces), strict=True)
-        return {
-            "episode": self.number,
-            "n_steps": self.n_steps,
-            "total_reward": sum(reward),
-            "done": last["done"][-1].as_py(),
-            "truncated": last["truncated"][-1].as_py(),
-            "n_contact_steps": sum(contacts),
-            "n_excluded": sum(excluded),
-            **self._sweep(),
-        }
+    @property
+    def totals(self) -> Totals:
+        """Of all rows."""
+        return Totals(*map(sum, zip(*(piece.totals for piece in self.pieces), strict=True)))
 
-    def _sweep(self) -> dict[str, Any]:
-        names = [f"{what}_{of}" for what in ("largest", "below") for of in ("state", "action")]
-        sizes = Sizes.joined(self._sizes)
-        if not sizes.steps:
-            return dict.fromkeys(names)
-        return dict(zip(names, map(list, (*sizes.largest, *sizes.below)), strict=True))
+    @property
+    def sizes(self) -> Sizes:
+        """Of the entries of all rows, once it is over."""
+        return Sizes.joined(self._sizes)
 
 
-def patterns_of(episodes: Sequence[Episode]) -> Patterns:
-    """The bits of every zero pattern that occurs in them, by id."""
-    known = ChainMap(*{id(some): some for episode in episodes for some in episode._known}.values())
-    ids = [piece.columns["pattern_id"] for episode in episodes for piece in episode.pieces]
-    return {pattern: known[pattern] for pattern in pc.unique(pa.chunked_array(ids)).drop_null().to_pylist()}
+def summaries(episodes: Sequence[Episode]) -> pa.Table:
+    """What `episodes` says of each: the columns ``SUMMARY``."""
+    last = [episode.pieces[-1].columns for episode in episodes]
+    totals, sizes = [episode.totals for episode in episodes], [episode.sizes for episode in episodes]
+    no_step = pa.array([not one.steps for one in sizes])
+
+    def swept(column: str, of_each: Iterable[np.ndarray]) -> pa.Array:
+        kind = SUMMARY.field(column).type
+        every = dense(np.stack(list(of_each)), kind)
+        return pa.ListArray.from_arrays(every.offsets, every.values, kind, mask=no_step)
+
+    columns = {
+        "episode": [episode.number for episode in episodes],
+        "n_steps": [episode.n_steps for episode in episodes],
+        "total_reward": [of_one.reward for of_one in totals],
+        "done": [rows["done"][-1].as_py() for rows in last],
+        "truncated": [rows["truncated"][-1].as_py() for rows in last],
+        "n_contact_steps": [of_one.contacts for of_one in totals],
+        "n_excluded": [of_one.excluded for of_one in totals],
+        "largest_state": swept("largest_state", (of_one.largest[0] for of_one in sizes)),
+        "largest_action": swept("largest_action", (of_one.largest[1] for of_one in sizes)),
+        "below_state": swept("below_state", (of_one.below[0] for of_one in sizes)),
+        "below_action": swept("below_action", (of_one.below[1] for of_one in sizes)),
+    }
+    return pa.table(columns, SUMMARY)

@@ -1,4 +1,4 @@
-"""How a table becomes a Parquet file: compression, encodings, and matrices beside Arrow's columns."""
+"""How a table becomes a Parquet file: compression, encodings, and arrays beside Arrow's columns."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
+from jacdb.ingest.dense_columns import DenseColumns
 from jacdb.ingest.durable import settling
-from jacdb.ingest.episodes import MATRICES
-from jacdb.ingest.matrix_columns import MatrixColumns
+from jacdb.ingest.episodes import ARRAYS
 
 type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
 
@@ -20,8 +20,8 @@ type Writing = Callable[[Path], str]  # writes a file, on the disk when it retur
 class RowGroup(NamedTuple):
     """A row group of `steps`."""
 
-    rows: pa.Table  # with nothing in the columns of matrices
-    matrices: dict[str, list[np.ndarray]]  # in pieces, (rows, x, y) each
+    rows: pa.Table  # with nothing in the columns ARRAYS
+    arrays: dict[str, list[np.ndarray]]  # in pieces, (rows, x) or (rows, x, y) each
 
 
 def writing(table: pa.Table) -> Writing:
@@ -42,12 +42,12 @@ def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
     def write(path: Path) -> str:
         with settling(path) as settled:
             with _parquet(path, schema) as (stream, parquet):
-                matrices = MatrixColumns(stream, [schema.field(name) for name in MATRICES])
+                arrays = DenseColumns(stream, [schema.field(name) for name in ARRAYS])
                 for group in groups:
                     parquet.write_table(group.rows)
-                    matrices.write(group.matrices)
+                    arrays.write(group.arrays)
                     settled.advance(stream.tell())
-            matrices.finish(path)
+            arrays.finish(path)
             return settled.checksum()
 
     return write

@@ -109,11 +109,29 @@ class Identified(NamedTuple):
         ids: of every row (:func:`jacdb.schemas.pattern_id`).
         n_zero: of every row, how many entries of j_state and of j_action are zero.
         patterns: the bits of every distinct one.
+        which: of every row, the place of its own among them.
     """
 
     ids: Int[np.ndarray, "rows"]
     n_zero: tuple[Int[np.ndarray, "rows"], Int[np.ndarray, "rows"]]
     patterns: Patterns
+    which: Int[np.ndarray, "rows"]
+
+    def by_stretch(self, stretch: Int[np.ndarray, "rows"], counts: Bool[np.ndarray, "rows"]) -> list[Patterns]:
+        """The patterns of each stretch of rows.
+
+        Args:
+            stretch: of every row, from 0, each one with a row.
+            counts: the rows whose patterns count.
+        """
+        occurs = np.zeros((stretch[-1] + 1, len(self.patterns)), bool)
+        occurs[stretch[counts], self.which[counts]] = True
+        found: list[Patterns] = [{} for _ in occurs]
+        known = list(self.patterns.items())
+        for i, place in zip(*(of_each.tolist() for of_each in np.nonzero(occurs)), strict=True):
+            pattern, bits = known[place]
+            found[i][pattern] = bits
+        return found
 
 
 def identify(bits: ZeroBits, d_state: int, d_action: int) -> Identified:
@@ -133,4 +151,4 @@ def identify(bits: ZeroBits, d_state: int, d_action: int) -> Identified:
         np.array([int.from_bytes(one).bit_count() for one in of_matrix], np.int32)[of_row]
         for of_matrix in zip(*pairs, strict=True)
     )
-    return Identified(np.array(ids)[of_row], tuple(n_zero), dict(zip(ids, pairs, strict=True)))
+    return Identified(np.array(ids)[of_row], tuple(n_zero), dict(zip(ids, pairs, strict=True)), of_row)

@@ -26,7 +26,7 @@ from jacdb.ingest.environments import Method
 from jacdb.ingest.episodes import Episode
 from jacdb.ingest.patterns import Sizes
 from jacdb.ingest.policies import Policy
-from jacdb.ingest.rows import ChunkRecord, RowMaker, Share, StepRecord, stored
+from jacdb.ingest.rows import ChunkRecord, RowMaker, Share, StepRecord, ended_early, stored
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.progress import Event
 
@@ -112,9 +112,7 @@ class Rollout:
             batch, record = step_chunk(batch, noise[np.arange(self.num_envs), window])
             if at_work:
                 shares, of = rows.take(at_work[0]), at_work[1]
-                early = [
-                    slot for slot in np.flatnonzero(_ended_early(at_work[0])).tolist() if slots.get(slot) is of[slot]
-                ]
+                early = [slot for share in shares for slot in share.ended_early if slots.get(slot) is of[slot]]
                 waits |= bool(early)
                 for slot in early:
                     del slots[slot]
@@ -126,7 +124,7 @@ class Rollout:
             taken += chunk
             ended = taken >= self.steps
             if waits:
-                ended |= _ended_early(record)
+                ended |= ended_early(record.steps)
             for slot in np.flatnonzero(ended).tolist():
                 slots.pop(slot, None)
             batch = filled(batch)
@@ -242,11 +240,6 @@ def _keeping_what_is_read(chunk: _Chunk) -> _Chunk:
         return jax.tree.unflatten(jax.tree.structure(like), outputs)
 
     return keeping
-
-
-def _ended_early(record: ChunkRecord) -> np.ndarray:
-    """Of every slot, whether its episode ended before its time. Waits for the chunk."""
-    return (np.asarray(record.steps.alive) & np.asarray(record.steps.done)).any(axis=0)
 
 
 def _spread(function: Callable, mesh: Mesh, inputs: Any, outputs: Any) -> Any:

@@ -98,7 +98,7 @@ class Share(NamedTuple):
 
     first_slot: int
     record: StepRecord  # NumPy arrays (steps, slots, …): on a CPU views of the device's memory
-    sizes: Sizes
+    sizes: Callable[[], Sizes]  # of every slot's episode; asked for when one is over
     slot: np.ndarray  # of every row, counted from the share's first
     step: np.ndarray  # of every row, within the chunk
     starts: np.ndarray  # the first row of every slot that has one
@@ -110,12 +110,23 @@ class Share(NamedTuple):
         return self.slot[self.starts].tolist()
 
     @property
+    def ended_early(self) -> list[int]:
+        """Those whose episode ended before its time, counted from the batch's first."""
+        return (self.first_slot + np.flatnonzero(ended_early(self.record))).tolist()
+
+    @property
     def stretches(self) -> list[tuple[int, int]]:
         """From which row to which a slot's are, of every slot that has one."""
         return list(itertools.pairwise([*self.starts.tolist(), len(self.slot)]))
 
-    def stretch_of(self, rows: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.starts, rows, side="right") - 1
+    @property
+    def stretch(self) -> np.ndarray:
+        """Of every row, the number of the slot's that it belongs to among those that have one."""
+        return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.slot)))
+
+    def by_stretch(self, leaf: np.ndarray) -> list[np.ndarray]:
+        """A leaf of the record, an array for each slot that has a row: views, the writer copies them in any case."""
+        return [leaf[: end - start, slot] for slot, (start, end) in zip(self.slots, self.stretches, strict=True)]
 
     def take(self, leaves: Any, rows: np.ndarray | slice = slice(None)) -> Any:
         """Copies of these rows of leaves of the record."""
@@ -124,12 +135,17 @@ class Share(NamedTuple):
         return jax.tree.map(lambda leaf: leaf.reshape(steps * slots, *leaf.shape[2:]).take(place, axis=0), leaves)
 
 
+def ended_early(steps: StepRecord) -> np.ndarray:
+    """Of every slot, whether its episode ended before its time. Waits for the chunk."""
+    return (np.asarray(steps.alive) & np.asarray(steps.done)).any(axis=0)
+
+
 class SlotRows(NamedTuple):
     """A slot's rows of a chunk."""
 
     slot: int
     piece: Piece
-    patterns: Patterns  # all of theirs, and maybe others', too
+    patterns: Patterns
     sizes: list[Sizes]  # of the rows differentiated again; with the last row of an episode those of all others, too
     is_over: bool  # whether that is the last
 
@@ -158,11 +174,11 @@ class RowMaker:
     def take(self, record: ChunkRecord) -> list[Share]:
         """Wait for a chunk, and begin to differentiate again what has to be."""
         shares, methods = [], INSTEAD.get(self.method, ())
-        for first_slot, part in _by_device(record):
-            slot, step = np.nonzero(part.steps.alive.T)
+        for first_slot, steps, sizes in _by_device(record):
+            slot, step = np.nonzero(steps.alive.T)
             starts = np.flatnonzero(np.diff(slot, prepend=-1))
-            share = Share(first_slot, part.steps, part.sizes, slot, step, starts, None)
-            wanting = np.flatnonzero(~share.take(part.steps.applies))
+            share = Share(first_slot, steps, sizes, slot, step, starts, None)
+            wanting = np.flatnonzero(~share.take(steps.applies))
             again = self._begin(methods[0], share, wanting) if methods and len(wanting) else None
             shares.append(share._replace(again=again))
         return shares
@@ -170,8 +186,9 @@ class RowMaker:
     def rows(self, share: Share) -> Iterator[SlotRows]:
         """The rows of a share, slot by slot."""
         none: Any = None
+        arrays = dict.fromkeys(("state", "action", "next_state", "physics_input", "ctrl"), none)
         without = share.record.jacobian._replace(j_state=none, j_action=none)
-        flat = share.take(share.record._replace(jacobian=without, physics_input=none, ctrl=none))
+        flat = share.take(share.record._replace(jacobian=without, **arrays))
         instead = self._instead(share)
         jacobian, method = self._jacobians(share, flat.jacobian, instead)
         finite = jacobian.finite & flat.finite
@@ -182,9 +199,6 @@ class RowMaker:
             return pa.array(values, mask=~finite)
 
         own = {
-            "state": flat.state,
-            "action": flat.action,
-            "next_state": flat.next_state,
             "reward": flat.reward.astype(np.float64),
             "done": flat.done,
             "truncated": flat.truncated,
@@ -199,35 +213,33 @@ class RowMaker:
         batch = columns.batch(own, ROW)
         is_over = (flat.done | flat.truncated)[[end - 1 for _, end in share.stretches]].tolist()
         slots, sizes = share.slots, _sizes(share, instead, finite)
-        for i, piece in enumerate(pieces(batch, share.starts, jacobian.j_state, jacobian.j_action)):
-            if is_over[i]:
-                sizes[i].append(share.sizes.at(slots[i]))
-            yield SlotRows(share.first_slot + slots[i], piece, identified.patterns, sizes[i], is_over[i])
+        if any(is_over):
+            of_slots = share.sizes()
+            for i in np.flatnonzero(is_over):
+                sizes[i].append(of_slots.at(slots[i]))
+        record = share.record
+        vectors = map(share.by_stretch, (record.state, record.action, record.next_state))
+        made = pieces(batch, share.starts, *vectors, jacobian.j_state, jacobian.j_action)
+        numbers = [share.first_slot + slot for slot in slots]
+        yield from map(SlotRows, numbers, made, identified.by_stretch(share.stretch, finite), sizes, is_over)
 
     def _jacobians(
         self, share: Share, flat: StoredJacobian, instead: Instead | None
     ) -> tuple[StoredJacobian, np.ndarray]:
-        """Every row's, matrices as an array for each stretch of rows, and by which method.
-
-        Matrices are views of what the device recorded wherever nothing is put in their place: they are most of a row,
-        and the writer copies them in any case.
-        """
+        """Every row's, matrices as an array for each stretch of rows, and by which method."""
         method = np.full(len(share.slot), self.method, dtype="U8")
         if self.method == "fd":
             found = self._finite_differences(*share.take((share.record.physics_input, share.record.ctrl)))
             by_stretch = [[j[start:end] for start, end in share.stretches] for j in found[:2]]
             return found._replace(j_state=by_stretch[0], j_action=by_stretch[1]), method
-        matrices = [
-            [j[: end - start, slot] for slot, (start, end) in zip(share.slots, share.stretches, strict=True)]
-            for j in share.record.jacobian[:2]
-        ]
+        matrices = [share.by_stretch(j) for j in share.record.jacobian[:2]]
         jacobian = flat._replace(j_state=matrices[0], j_action=matrices[1])
         if instead:
             rows = instead.rows
             method[rows] = instead.method
             for kept, new in zip(jax.tree.leaves(jacobian[2:]), jax.tree.leaves(instead.jacobian[2:]), strict=True):
                 kept[rows] = new
-            stretch = share.stretch_of(rows)
+            stretch = share.stretch[rows]
             for kept, new in zip(matrices, instead.jacobian[:2], strict=True):
                 for i in np.unique(stretch):
                     own = stretch == i
@@ -298,15 +310,19 @@ def _sizes(share: Share, instead: Instead | None, finite: np.ndarray) -> list[li
     """Of the rows that were differentiated again, by stretch."""
     found: list[list[Sizes]] = [[] for _ in share.starts]
     if instead:
-        counts, stretch = finite[instead.rows], share.stretch_of(instead.rows)
+        counts, stretch = finite[instead.rows], share.stretch[instead.rows]
         for i in np.unique(stretch[counts]):
             found[i].append(instead.sizes.at(counts & (stretch == i)).total())
     return found
 
 
-def _by_device(record: ChunkRecord) -> Iterator[tuple[int, ChunkRecord]]:
-    """Each device's share with the first of its slots, if it has a row: on CPU devices views, and nothing is copied."""
+def _by_device(record: ChunkRecord) -> Iterator[tuple[int, StepRecord, Callable[[], Sizes]]]:
+    """Each device's share with the first of its slots, if it has a row."""
     for number, shard in enumerate(record.steps.alive.addressable_shards):
-        share: ChunkRecord = jax.tree.map(lambda leaf, n=number: np.asarray(leaf.addressable_data(n)), record)
-        if share.steps.alive.any():
-            yield shard.index[1].start or 0, share
+        if np.asarray(shard.data).any():
+            yield shard.index[1].start or 0, _part(record.steps, number), functools.partial(_part, record.sizes, number)
+
+
+def _part(leaves: Any, device: int) -> Any:
+    """A device's: on a CPU views, and nothing is copied."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(device)), leaves)

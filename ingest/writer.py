@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 
 from jacdb import manifest, runs, schemas
 from jacdb.errors import UsageError
+from jacdb.ingest.dense_columns import in_their_place, stretches
 from jacdb.ingest.durable import sync_folder
-from jacdb.ingest.episodes import MATRICES, Episode, patterns_of
-from jacdb.ingest.matrix_columns import in_their_place, stretches
+from jacdb.ingest.episodes import ARRAYS, Episode, summaries
 from jacdb.ingest.parquet_file import RowGroup, Writing, writing, writing_steps
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
@@ -151,7 +151,8 @@ class RunWriter:
                 self._begin_part(episodes)
 
     def _begin_part(self, episodes: list[Episode]) -> None:
-        new = {p: bits for p, bits in patterns_of(episodes).items() if p not in self._known_patterns}
+        occurring = (item for episode in episodes for item in episode.patterns.items())
+        new = {pattern: bits for pattern, bits in occurring if pattern not in self._known_patterns}
         before = self._at_work[-1] if self._at_work else None
         self._at_work.append(self._writing.submit(self._write_part, self._next_part, episodes, new, before))
         self._known_patterns |= new.keys()
@@ -194,22 +195,22 @@ class RunWriter:
         """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
         for some in _together(episodes):
             rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
-            matrices = (stretches([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in MATRICES)
-            for number, of_group in enumerate(zip(*matrices, strict=True)):
+            arrays = (stretches([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in ARRAYS)
+            for number, of_group in enumerate(zip(*arrays, strict=True)):
                 group = rows.slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
-                yield RowGroup(group, dict(zip(MATRICES, of_group, strict=True)))
+                yield RowGroup(group, dict(zip(ARRAYS, of_group, strict=True)))
             for episode in some:
                 episode.pieces.clear()
 
     def _steps(self, episodes: list[Episode]) -> pa.Table:
-        """Rows of whole episodes, but for their matrices."""
+        """Rows of whole episodes, but for their arrays."""
         schema = schemas.steps(self.jacobian).schema
         lengths = [episode.n_steps for episode in episodes]
         n_rows = sum(lengths)
         own = pa.concat_tables([episode.columns for episode in episodes]).combine_chunks()
         columns = {
             **{name: own[name] for name in own.column_names},
-            **{name: in_their_place(n_rows, schema.field(name)) for name in MATRICES},
+            **{name: in_their_place(n_rows, schema.field(name)) for name in ARRAYS},
             "env": pa.repeat(self.env, n_rows),
             "policy": pa.repeat(self.policy, n_rows),
             "run_id": pa.repeat(self.run_id, n_rows),
@@ -236,8 +237,12 @@ class RunWriter:
 
     def _episodes_table(self, episodes: list[Episode], part: int) -> pa.Table:
         constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": part}
-        rows = [{**constant, **episode.summary()} for episode in episodes]
-        return pa.Table.from_pylist(rows, schemas.EPISODES.schema)
+        own = summaries(episodes)
+        columns = {
+            **{name: own[name] for name in own.column_names},
+            **{name: [value] * len(episodes) for name, value in constant.items()},
+        }
+        return pa.table(columns, schemas.EPISODES.schema)
 
     # --- files ----------------------------------------------------------------------------------------------
 

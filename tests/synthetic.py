@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.columns import batch
-from jacdb.ingest.episodes import ROW, Episode, pieces
+from jacdb.ingest.episodes import ARRAYS, ROW, Episode, pieces
 from jacdb.ingest.patterns import ZERO_THRESHOLD, Sizes, ZeroBits, identify
 from jacdb.ingest.writer import PART_BYTES, RunWriter
 from jacdb.schemas import CONTACT, SWEEP
@@ -55,6 +55,8 @@ def episode(
         "state": np.zeros((steps, j_state.shape[1])) if state is None else state,
         "action": np.zeros((steps, d_action)),
         "next_state": np.zeros((steps, j_state.shape[1])),
+        "j_state": kept[0],
+        "j_action": kept[1],
         "reward": np.ones(steps),
         "done": np.zeros(steps, bool),
         "truncated": last,
@@ -70,7 +72,7 @@ def episode(
         "finite": finite,
     } | (columns or {})
     sizes = Sizes(counts.sum(), largest, (below(j_state), below(j_action)))
-    [piece] = pieces(batch(own, ROW), np.array([0]), *([matrices] for matrices in kept))
+    [piece] = pieces(batch(own, ROW), np.array([0]), *([own[name]] for name in ARRAYS))
     made.append(piece, identified.patterns, [sizes], is_over=True)
     return made
 
@@ -88,7 +90,7 @@ def dataset(
     """Write a finished run of these episodes; returns its writer."""
     writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64(), part_bytes)
     d_state, d_action = episodes[0].jacobian_shape
-    n_state = len(episodes[0].pieces[0].columns["state"][0])
+    n_state = episodes[0].pieces[0].state.shape[1]
     spaces = {"tangent": d_state, "state": n_state, "action": d_action}
     writer.write_axes(
         [

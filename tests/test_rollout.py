@@ -14,6 +14,7 @@ from jacdb import schemas
 from jacdb.errors import UsageError
 from jacdb.ingest import jacobians, runtime
 from jacdb.ingest import rows as rows_of_chunks
+from jacdb.ingest.episodes import ARRAYS, summaries
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
 from jacdb.ingest.rollout import Rollout, chunk_steps
@@ -57,6 +58,8 @@ def test_a_row_starts_where_the_row_before_ended(cartpole):
 
 
 def column(episode, name):
+    if name in ARRAYS:
+        return np.concatenate([getattr(piece, name) for piece in episode.pieces])
     return np.array(episode.columns[name].to_pylist())
 
 
@@ -78,7 +81,7 @@ def test_an_episode_that_ends_early_makes_room_for_the_next(system):
         place, done = column(episode, "next_state")[:, 0], column(episode, "done")
         assert np.array_equal(done, np.abs(place) > 0.05)  # the state before any reset
         assert not done[:-1].any() and (done[-1] or episode.n_steps == 100)
-        summary = episode.summary()
+        [summary] = summaries([episode]).to_pylist()
         assert (summary["n_steps"], summary["done"]) == (len(place), bool(done[-1]))
         assert summary["truncated"] == (not done[-1])
         lengths.add(len(place))
@@ -139,7 +142,7 @@ def with_tolerance(system, tolerance):
 
 def check_sizes(episode):
     """What an episode says of its entries against its matrices, which float64 leaves as they were."""
-    said, [piece] = episode.summary(), episode.pieces
+    [said], [piece] = summaries([episode]).to_pylist(), episode.pieces
     for matrix in ("state", "action"):
         size = np.abs(getattr(piece, f"j_{matrix}"))
         assert np.array_equal(said[f"largest_{matrix}"], size.max(axis=0))

@@ -1,4 +1,4 @@
-"""Matrices that jacdb writes beside Arrow's columns: every reader finds them, as if Arrow had written them."""
+"""Vectors and matrices that jacdb writes beside Arrow's columns: readers find them, as if Arrow had written them."""
 
 import io
 
@@ -10,38 +10,41 @@ import pyarrow.parquet as pq
 import pytest
 
 from jacdb import schemas
-from jacdb.ingest import matrix_columns, thrift
+from jacdb.ingest import dense_columns, thrift
 from jacdb.ingest.columns import dense
-from jacdb.ingest.matrix_columns import stretches
+from jacdb.ingest.dense_columns import stretches
 from jacdb.ingest.parquet_file import RowGroup, writing, writing_steps
 
 GROUPS = (7, 12, 1)  # rows of the row groups
 
 
-def matrices(rows, shape, dtype):
-    return np.random.default_rng(rows).normal(size=(rows, *shape)).astype(dtype)
+def arrays(rows, shapes, dtype):
+    """Columns of `steps`, by name: matrices of these shapes, and vectors of their rows and columns."""
+    rng = np.random.default_rng(rows)
+    (d_state, _), (_, d_action) = shapes
+    vectors = {"state": d_state, "action": d_action, "next_state": d_state}
+    return {name: rng.normal(size=(rows, size)) for name, size in vectors.items()} | {
+        name: rng.normal(size=(rows, *shape)).astype(dtype)
+        for name, shape in zip(("j_state", "j_action"), shapes, strict=True)
+    }
 
 
-def files(folder, j_state, j_action):
+def files(folder, of_columns):
     """The same rows in two files: by Arrow alone, and by jacdb."""
-    entry = pa.from_numpy_dtype(j_state.dtype)
-    matrix, rows = pa.list_(pa.list_(entry)), len(j_state)
-    schema = pa.schema(
-        [
-            pa.field("step", pa.int32(), nullable=False),
-            pa.field("j_state", matrix, nullable=False),
-            pa.field("reward", pa.float64(), nullable=False),
-            pa.field("j_action", matrix, nullable=False),
-        ]
-    )
-    step, reward = pa.array(np.arange(rows), pa.int32()), pa.array(np.linspace(0, 1, rows))
-    whole = pa.table([step, dense(j_state, matrix), reward, dense(j_action, matrix)], schema=schema)
-    nothing = [matrix_columns.in_their_place(rows, schema.field(name)) for name in ("j_state", "j_action")]
-    without = pa.table([step, nothing[0], reward, nothing[1]], schema=schema)
+    rows = sum(GROUPS)
+    kinds = {name: pa.from_numpy_dtype(values.dtype) for name, values in of_columns.items()}
+    kinds = {name: pa.list_(pa.list_(kind) if name[:2] == "j_" else kind) for name, kind in kinds.items()}
+    fields = [("step", pa.int32()), *kinds.items()]
+    fields.insert(3, ("reward", pa.float64()))
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+    own = {"step": pa.array(np.arange(rows), pa.int32()), "reward": pa.array(np.linspace(0, 1, rows))}
+    given = own | {name: dense(values, kinds[name]) for name, values in of_columns.items()}
+    left = own | {name: dense_columns.in_their_place(rows, schema.field(name)) for name in of_columns}
+    whole, without = (pa.table([columns[name] for name in schema.names], schema=schema) for columns in (given, left))
 
     def groups():
         for start, end in zip(np.cumsum([0, *GROUPS]), np.cumsum(GROUPS), strict=False):
-            pieces = {"j_state": np.array_split(j_state[start:end], 3), "j_action": [j_action[start:end]]}
+            pieces = {name: np.array_split(values[start:end], 3) for name, values in of_columns.items()}
             yield RowGroup(without.slice(start, end - start), pieces)
 
     writing(whole)(folder / "arrow.parquet")
@@ -53,9 +56,8 @@ def files(folder, j_state, j_action):
 @pytest.mark.parametrize("shapes", [((1, 1), (1, 1)), ((3, 3), (3, 2)), ((5, 5), (5, 9))])
 @pytest.mark.parametrize("page_bytes", [1, 200, 2**20])  # a page for each row, pages for some, one for all
 def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch, dtype, shapes, page_bytes):
-    monkeypatch.setattr(matrix_columns, "PAGE_BYTES", page_bytes)
-    rows = sum(GROUPS)
-    by_arrow, ours, whole = files(tmp_path, *(matrices(rows, shape, dtype) for shape in shapes))
+    monkeypatch.setattr(dense_columns, "PAGE_BYTES", page_bytes)
+    by_arrow, ours, whole = files(tmp_path, arrays(sum(GROUPS), shapes, dtype))
     assert pq.read_table(ours).equals(whole)
     assert pl.read_parquet(ours).equals(pl.read_parquet(by_arrow))
     for where in ("true", "step = 9", "step % 5 = 3"):
@@ -67,7 +69,7 @@ def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch,
 
 
 def test_metadata_say_what_is_there(tmp_path):
-    by_arrow, ours, _ = files(tmp_path, *(matrices(sum(GROUPS), shape, np.float32) for shape in ((4, 4), (4, 2))))
+    by_arrow, ours, _ = files(tmp_path, arrays(sum(GROUPS), ((4, 4), (4, 2)), np.float32))
     found, expected = pq.read_metadata(ours), pq.read_metadata(by_arrow)
     assert found.schema.equals(expected.schema) and found.num_rows == expected.num_rows
     assert pq.read_schema(ours).equals(pq.read_schema(by_arrow), check_metadata=True)
@@ -76,11 +78,11 @@ def test_metadata_say_what_is_there(tmp_path):
     for group in groups:
         columns = [group.column(i) for i in range(group.num_columns)]
         assert group.total_byte_size == sum(column.total_uncompressed_size for column in columns)
-        for column, like in zip(columns, map(expected.row_group(0).column, range(4)), strict=True):
+        for column, like in zip(columns, map(expected.row_group(0).column, range(7)), strict=True):
             assert (column.encodings, column.compression) == (like.encodings, like.compression)
             assert column.has_offset_index
-        assert [column.num_values for column in columns] == [group.num_rows * n for n in (1, 16, 1, 8)]
-    sizes = [group.column(1).total_uncompressed_size for group in groups]
+        assert [column.num_values for column in columns] == [group.num_rows * n for n in (1, 4, 2, 1, 4, 16, 8)]
+    sizes = [group.column(5).total_uncompressed_size for group in groups]
     entries = [64 * rows for rows in GROUPS]
     assert all(size - 64 * 4 < bytes_ < size for size, bytes_ in zip(sizes, entries, strict=True))
 

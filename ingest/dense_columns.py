@@ -1,9 +1,9 @@
-"""Matrices in Parquet, written for what they are: lists of lists that all have one shape.
+"""Vectors and matrices in Parquet, written for what they are: lists, or lists of lists, that all have one shape.
 
 To Parquet a list is its entries, each with a repetition level (0 where a row of the table begins, 1 where a row of the
 matrix does, 2 elsewhere) and a definition level (nothing is null). Arrow works both out for every entry of every row,
-and that took half of a part's time: of matrices of one shape they are the same in every row, and are encoded once for
-all pages. Everything else of the file is Arrow's: it is given empty lists in place of the matrices, and the footer is
+and that took half of a part's time: of arrays of one shape they are the same in every row, and are encoded once for
+all pages. Everything else of the file is Arrow's: it is given empty lists in place of the arrays, and the footer is
 then told where they are.
 
 Reference: Parquet's parquet.thrift and "Encodings" (RLE / bit-packing hybrid, byte stream split).
@@ -22,6 +22,7 @@ import pyarrow as pa
 from jacdb.ingest import thrift
 
 PAGE_BYTES = 2**20  # of a page's entries, about: Arrow's own choice
+_BLOCK_BYTES = 2**18  # of entries that are split at once: they are gathered, out of memory, and still in a cache then
 _MAGIC = b"PAR1"
 _DATA_PAGE, _BYTE_STREAM_SPLIT, _RLE = 0, 9, 3  # of PageType and Encoding
 
@@ -39,15 +40,15 @@ class _Chunk(NamedTuple):
         return sum(size for _, size, _ in self.pages)
 
 
-class MatrixColumns:
-    """The columns of matrices of one file that Arrow writes.
+class DenseColumns:
+    """The columns of vectors and matrices of one file that Arrow writes.
 
     For every row group: Arrow writes a table with :func:`in_their_place`, then :meth:`write` is called. When Arrow has
     closed the file, :meth:`finish`.
 
     Args:
         stream: the file's, which Arrow writes to.
-        fields: of the columns, lists of lists of numbers.
+        fields: of the columns, lists, or lists of lists, of numbers.
     """
 
     def __init__(self, stream: pa.NativeFile, fields: list[pa.Field]) -> None:
@@ -56,18 +57,18 @@ class MatrixColumns:
         self._codec = pa.Codec("zstd", compression_level=1)  # Arrow's level
         self._groups: list[list[_Chunk]] = []
 
-    def write(self, matrices: Mapping[str, list[np.ndarray]]) -> None:
-        """The matrices of a row group, in pieces, (rows, x, y) each."""
-        self._groups.append([self._chunk(self._fields[name], pieces) for name, pieces in matrices.items()])
+    def write(self, arrays: Mapping[str, list[np.ndarray]]) -> None:
+        """The columns of a row group, in pieces, (rows, x) or (rows, x, y) each."""
+        self._groups.append([self._chunk(self._fields[name], pieces) for name, pieces in arrays.items()])
 
     def _chunk(self, field: pa.Field, pieces: list[np.ndarray]) -> _Chunk:
-        entry = np.dtype(field.type.value_type.value_type.to_pandas_dtype())
+        entry, deepest = _leaf(field)
         shape = pieces[0].shape[1:]
         of_page = max(1, PAGE_BYTES // (math.prod(shape) * entry.itemsize))
         pages, rows, uncompressed = [], 0, 0
         for some in stretches(pieces, of_page):
             count = sum(map(len, some))
-            page = _page(some, _levels(count, shape, _deepest(field)), entry)
+            page = _page(some, _levels(count, shape, deepest), entry)
             compressed = self._codec.compress(page)
             header = thrift.encode(_page_header(count * math.prod(shape), len(page), compressed.size))
             pages.append((self._stream.tell(), len(header) + compressed.size, rows))
@@ -78,7 +79,7 @@ class MatrixColumns:
         return _Chunk(field.name, rows * math.prod(shape), pages, uncompressed)
 
     def finish(self, path: Path) -> None:
-        """Tell the footer of the closed file where its matrices are."""
+        """Tell the footer of the closed file where its arrays are."""
         with path.open("rb+") as file:
             end = file.seek(-8, 2)
             length, magic = struct.unpack("<I4s", file.read(8))
@@ -109,52 +110,54 @@ def stretches(pieces: list[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]
 
 
 def in_their_place(rows: int, field: pa.Field) -> pa.Array:
-    """A column for Arrow, in place of one of matrices."""
+    """A column for Arrow, in place of one of arrays."""
     return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], field.type.value_type))
 
 
 def _page(pieces: list[np.ndarray], levels: np.ndarray, entry: np.dtype) -> np.ndarray:
-    """A page's bytes: after the levels every entry's first byte, then every entry's second byte, …
-
-    Piece by piece: what is gathered, out of memory, is split while it is in a cache.
-    """
+    """A page's bytes: after the levels every entry's first byte, then every entry's second byte, …"""
     entries = sum(piece.size for piece in pieces)
     page = np.empty(len(levels) + entries * entry.itemsize, np.uint8)
     page[: len(levels)] = levels
     split = page[len(levels) :].reshape(entry.itemsize, entries)
+    of_block = max(1, _BLOCK_BYTES // (math.prod(pieces[0].shape[1:]) * entry.itemsize))
     done = 0
-    for piece in pieces:
-        gathered = np.ascontiguousarray(piece, entry)
-        split[:, done : done + piece.size] = gathered.view(np.uint8).reshape(-1, entry.itemsize).T
-        done += piece.size
+    for some in stretches(pieces, of_block):
+        bits = np.concatenate(some, dtype=entry, casting="same_kind").view(f"u{entry.itemsize}").ravel()
+        for byte, plane in enumerate(split):
+            plane[done : done + bits.size] = bits >> (8 * byte)  # of an unsigned number the lowest byte stays
+        done += bits.size
     return page
 
 
 # --- levels ---------------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=8)
-def _levels(rows: int, shape: tuple[int, int], deepest: int) -> np.ndarray:
+@functools.lru_cache(maxsize=16)
+def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
     """Repetition and definition levels of a page, bytes.
 
-    Repetition levels are one bit-packed run, of two bits each; definition levels one run of the same value.
+    Repetition levels are one bit-packed run, of a bit each, or two; definition levels one run of the same value.
     """
-    repetition = np.full((rows, *shape), 2, np.uint8)
-    repetition[:, :, 0] = 1
-    repetition[:, 0, 0] = 0
+    depth = len(shape)
+    repetition = np.full((rows, *shape), depth, np.uint8)
+    for level in reversed(range(depth)):  # where all deeper lists begin
+        repetition.reshape(*repetition.shape[: level + 1], -1)[..., 0] = level
     groups = -(-repetition.size // 8)
-    bits = np.zeros((8 * groups, 2), np.uint8)  # the lower bit first
-    bits[: repetition.size] = np.stack([repetition.ravel() & 1, repetition.ravel() >> 1], axis=1)
+    bits = np.zeros((8 * groups, depth.bit_length()), np.uint8)  # the lower bit first
+    bits[: repetition.size] = repetition.reshape(-1, 1) >> np.arange(depth.bit_length()) & 1
     packed = thrift.varint(groups << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
     constant = thrift.varint(repetition.size << 1) + bytes([deepest])
     both = b"".join(struct.pack("<I", len(levels)) + levels for levels in (packed, constant))
     return np.frombuffer(both, np.uint8)
 
 
-def _deepest(field: pa.Field) -> int:
-    """The definition level of an entry that is there: a step for each list, and for each thing that might be null."""
-    rows, entries = field.type.value_field, field.type.value_type.value_field
-    return 2 + field.nullable + rows.nullable + entries.nullable
+def _leaf(field: pa.Field) -> tuple[np.dtype, int]:
+    """Type and definition level of an entry: a step for each list, and for each thing that might be null."""
+    deepest, kind = int(field.nullable), field.type
+    while pa.types.is_list(kind):
+        deepest, kind = deepest + 1 + kind.value_field.nullable, kind.value_type
+    return np.dtype(kind.to_pandas_dtype()), deepest
 
 
 # --- metadata: numbers of fields are parquet.thrift's ----------------------------------------------------------
@@ -179,7 +182,7 @@ def _offset_index(chunk: _Chunk) -> thrift.Struct:
 
 
 def _correct(group: thrift.Struct, chunks: list[_Chunk], file: BinaryIO) -> None:
-    """Put matrices into a RowGroup, and where their pages are into the file."""
+    """Put arrays into a RowGroup, and where their pages are into the file."""
     columns = {column[3].value[3].value.items[0]: column for column in group[1].value.items}  # by the path's beginning
     more = {"uncompressed": 0, "compressed": 0}
     for chunk in chunks:
