@@ -3,6 +3,8 @@
 Reference: Apache Thrift, "Thrift compact protocol encoding". Names and types of fields: Parquet's parquet.thrift.
 """
 
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 TRUE, FALSE, I8, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
@@ -47,7 +49,7 @@ def decode(data: bytes) -> Struct:
     Raises:
         ValueError: it has a type that Parquet's metadata do not use.
     """
-    return _Decoder(data).struct()
+    return _struct(iter(data))
 
 
 def encode(fields: Struct) -> bytes:
@@ -63,60 +65,69 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-class _Decoder:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+# --- to decode: everything takes its bytes from one iterator, which is quicker than to count them -------------------
 
-    def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
 
-    def _varint(self) -> int:
-        if self._data[self._at] < 0x80:
-            return self._byte()
-        value, shift = 0, 0
-        while True:
-            byte = self._data[self._at]
-            self._at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
+def _varint(data: Iterator[int]) -> int:
+    byte = next(data)
+    if byte < 0x80:  # as most are
+        return byte
+    value, shift = byte & 0x7F, 7
+    while (byte := next(data)) >= 0x80:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return value | byte << shift
 
-    def _signed(self) -> int:
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
 
-    def _bytes(self, count: int) -> bytes:
-        self._at += count
-        return self._data[self._at - count : self._at]
+def _signed(data: Iterator[int]) -> int:
+    value = _varint(data)
+    return (value >> 1) ^ -(value & 1)
 
-    def struct(self) -> Struct:
-        fields: Struct = {}
-        number = 0
-        while head := self._byte():
-            kind = head & 0x0F
-            number = number + (head >> 4) if head >> 4 else self._signed()
-            fields[number] = Field(kind, None if kind in (TRUE, FALSE) else self._value(kind))
-        return fields
 
-    def _value(self, kind: int) -> Any:
-        if kind in (I16, I32, I64):
-            return self._signed()
-        if kind == BINARY:
-            return self._bytes(self._varint())
-        if kind == STRUCT:
-            return self.struct()
-        if kind in (LIST, SET):
-            head = self._byte()
-            count = head >> 4 if head >> 4 < 15 else self._varint()
-            return List(head & 0x0F, [self._value(head & 0x0F) for _ in range(count)])
-        if kind in (I8, TRUE, FALSE):  # of a list, truth values take a byte each
-            return self._byte()
-        if kind == DOUBLE:
-            return self._bytes(8)
+def _binary(data: Iterator[int]) -> bytes:
+    return bytes(itertools.islice(data, _varint(data)))
+
+
+def _double(data: Iterator[int]) -> bytes:
+    return bytes(itertools.islice(data, 8))
+
+
+def _list(data: Iterator[int]) -> List:
+    head = next(data)
+    kind, count = head & 0x0F, head >> 4
+    decode_one = _DECODERS[kind]
+    return List(kind, [decode_one(data) for _ in range(count if count < 15 else _varint(data))])
+
+
+def _struct(data: Iterator[int]) -> Struct:
+    fields: Struct = {}
+    number = 0
+    while head := next(data):
+        kind, step = head & 0x0F, head >> 4
+        number = number + step if step else _signed(data)
+        fields[number] = Field(kind, None if kind <= FALSE else _DECODERS[kind](data))  # a truth value is its type
+    return fields
+
+
+class _Decoders(dict[int, Callable[[Iterator[int]], Any]]):
+    def __missing__(self, kind: int) -> Any:
         raise ValueError(f"type {kind} of the compact protocol")
+
+
+# of a list, truth values take a byte each
+_DECODERS = _Decoders(
+    {
+        **dict.fromkeys((TRUE, FALSE, I8), next),
+        **dict.fromkeys((I16, I32, I64), _signed),
+        **dict.fromkeys((LIST, SET), _list),
+        DOUBLE: _double,
+        BINARY: _binary,
+        STRUCT: _struct,
+    }
+)
+
+
+# --- to encode --------------------------------------------------------------------------------------------------
 
 
 def _put_varint(out: bytearray, value: int) -> None:
@@ -127,39 +138,47 @@ def _put_varint(out: bytearray, value: int) -> None:
 
 
 def _put_signed(out: bytearray, value: int) -> None:
-    _put_varint(out, value << 1 if value >= 0 else ~(value << 1))
+    if 0 <= value < 0x40:  # as most are
+        out.append(value << 1)
+    else:
+        _put_varint(out, value << 1 if value >= 0 else ~(value << 1))
+
+
+def _put_binary(out: bytearray, value: bytes) -> None:
+    _put_varint(out, len(value))
+    out += value
+
+
+def _put_list(out: bytearray, value: List) -> None:
+    count = len(value.items)
+    out.append(min(count, 15) << 4 | value.kind)
+    if count >= 15:
+        _put_varint(out, count)
+    put = _ENCODERS[value.kind]
+    for item in value.items:
+        put(out, item)
 
 
 def _put_struct(out: bytearray, fields: Struct) -> None:
     before = 0
-    for number, (kind, value) in sorted(fields.items()):
+    for number in sorted(fields):
+        kind, value = fields[number]
         if 0 < number - before < 16:
             out.append((number - before) << 4 | kind)
         else:
             out.append(kind)
             _put_signed(out, number)
         before = number
-        if kind not in (TRUE, FALSE):
-            _put(out, kind, value)
+        if kind > FALSE:
+            _ENCODERS[kind](out, value)
     out.append(0)
 
 
-def _put(out: bytearray, kind: int, value: Any) -> None:
-    if kind in (I16, I32, I64):
-        _put_signed(out, value)
-    elif kind == BINARY:
-        _put_varint(out, len(value))
-        out += value
-    elif kind == STRUCT:
-        _put_struct(out, value)
-    elif kind in (LIST, SET):
-        count = len(value.items)
-        out.append(min(count, 15) << 4 | value.kind)
-        if count >= 15:
-            _put_varint(out, count)
-        for item in value.items:
-            _put(out, value.kind, item)
-    elif kind == DOUBLE:
-        out += value
-    else:
-        out.append(value)
+_ENCODERS: dict[int, Callable[[bytearray, Any], None]] = {
+    **dict.fromkeys((TRUE, FALSE, I8), bytearray.append),
+    **dict.fromkeys((I16, I32, I64), _put_signed),
+    **dict.fromkeys((LIST, SET), _put_list),
+    DOUBLE: bytearray.extend,
+    BINARY: _put_binary,
+    STRUCT: _put_struct,
+}
