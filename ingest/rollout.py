@@ -30,6 +30,8 @@ from jacdb.ingest.rows import ChunkRecord, RowMaker, Share, StepRecord, ended_ea
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 from jacdb.progress import Event
 
+CHUNK_BYTES = 2**24  # of matrices, that a chunk of more than 32 steps may take; three chunks are there at once
+
 
 class Batch(NamedTuple):
     """What the device keeps of every slot from chunk to chunk."""
@@ -81,7 +83,9 @@ class Rollout:
         which is there before its results are asked for. The price is a chunk in which the slot of an episode that ended
         before its time is idle; where one did, chunks are waited for.
         """
-        chunk = chunk_steps(self.steps)
+        d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
+        entries = self.num_envs * d_state * (d_state + d_action)
+        chunk = chunk_steps(self.steps, entries * np.dtype(self.dtype).itemsize)
         waiting = deque(self.episodes)
         slots: dict[int, Episode] = {}
         taken = np.zeros(self.num_envs, int)  # where no episode ended before its time
@@ -300,6 +304,12 @@ class _Starts:
         return batch
 
 
-def chunk_steps(steps: int) -> int:
-    """How many steps to take between visits of the host: few idle at an episode's end, few visits."""
-    return min(range(min(8, steps), min(32, steps) + 1), key=lambda k: (-(-steps // k) * k, -k))
+def chunk_steps(steps: int, step_bytes: int) -> int:
+    """How many steps to take between visits of the host: few idle at an episode's end, few visits, little memory.
+
+    Args:
+        steps: the length at which an episode is cut.
+        step_bytes: what the matrices of one step of all slots take.
+    """
+    most = min(max(32, min(64, CHUNK_BYTES // step_bytes)), steps)
+    return min(range(min(8, steps), most + 1), key=lambda k: (-(-steps // k) * k, -k))

@@ -19,6 +19,7 @@ SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
+_left_behind = False  # whether something came to be while the collector rested, and has not been collected since
 
 
 def cache_folder() -> Path:
@@ -84,13 +85,18 @@ def without_collector() -> Iterator[None]:
     """Python's cycle collector at rest: it walks through JAX's traces again and again, millions of objects that stay.
 
     One walk takes 0.7 s, and an ingest of 5 s had two; tracing before it, seven. Traces leave cycles (CheetahRun's of
-    20,000 objects), steps and files none, however many follow.
+    20,000 objects), steps and files none, however many follow. Compiled code hangs on those cycles: 2,000 mappings of
+    memory an ingest, of which Linux allows a process 65,530. What is left is collected before the next begins.
     """
+    global _left_behind
     enabled = gc.isenabled()
+    if _left_behind:
+        gc.collect()
     gc.disable()
     try:
         yield
     finally:
+        _left_behind = True
         if enabled:
             if gc.get_freeze_count() < FROZEN_AT_START:  # what came to be becomes old without a walk
                 gc.freeze()

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import itertools
+import weakref
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from jacdb.ingest import rows as rows_of_chunks
 from jacdb.ingest.episodes import ARRAYS, summaries
 from jacdb.ingest.pipeline import Request, ingest
 from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
-from jacdb.ingest.rollout import Rollout, chunk_steps
+from jacdb.ingest.rollout import CHUNK_BYTES, Rollout, chunk_steps
 from jacdb.ingest.solver import RESIDUAL_TOLERANCE
 
 REQUEST = Request("CartpoleBalance", episodes=3, steps=40)
@@ -205,15 +206,29 @@ def test_the_cycle_collector_rests_during_an_ingest_and_not_after(tmp_path):
 def test_what_came_to_be_while_the_collector_rested_is_not_walked_through():
     assert gc.get_freeze_count() < runtime.FROZEN_AT_START
     walks = []
-    gc.callbacks.append(lambda phase, info: walks.append(info["generation"]))
+    with runtime.without_collector():
+        gc.callbacks.append(lambda phase, info: walks.append(info["generation"]))
+        kept = [[] for _ in range(100_000)]
     try:
-        with runtime.without_collector():
-            kept = [[] for _ in range(100_000)]
         kept += [[] for _ in range(10)]
     finally:
         gc.callbacks.pop()
     assert not walks
     assert any(one is kept for one in gc.get_objects(generation=2))
+
+
+def test_what_the_collector_left_is_gone_when_it_rests_again():
+    class Cycle:
+        pass
+
+    with runtime.without_collector():
+        one = Cycle()
+        one.itself = one
+        left = weakref.ref(one)
+        del one
+    assert left()
+    with runtime.without_collector():
+        assert not left()
 
 
 def test_the_zero_policy_acts_with_zeros(tmp_path):
@@ -238,7 +253,10 @@ def test_impossible_requests_are_refused_with_the_value(wrong):
         dataclasses.replace(REQUEST, **wrong)
 
 
-@pytest.mark.parametrize(("steps", "chunk"), [(1, 1), (10, 10), (150, 30), (1000, 25), (997, 32)])
-def test_chunks_waste_little(steps, chunk):
-    assert -(-steps // chunk_steps(steps)) * chunk_steps(steps) <= -(-steps // chunk) * chunk
-    assert chunk_steps(steps) <= 32
+@pytest.mark.parametrize(("steps", "step_bytes", "chunk"), [
+    (1, 1, 1), (10, 1, 10), (150, 1, 50), (150, 2**19, 30), (1000, 1, 50), (1000, 2**24, 25), (997, 2**20, 27),
+])  # fmt: skip
+def test_chunks_waste_little_and_hold_little(steps, step_bytes, chunk):
+    found = chunk_steps(steps, step_bytes)
+    assert -(-steps // found) * found <= -(-steps // chunk) * chunk
+    assert found >= chunk and (found <= 32 or found * step_bytes <= CHUNK_BYTES)
