@@ -124,9 +124,10 @@ class Share(NamedTuple):
         """Of every row, the number of the slot's that it belongs to among those that have one."""
         return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.slot)))
 
-    def by_stretch(self, leaf: np.ndarray) -> list[np.ndarray]:
-        """A leaf of the record, an array for each slot that has a row: views, the writer copies them in any case."""
-        return [leaf[: end - start, slot] for slot, (start, end) in zip(self.slots, self.stretches, strict=True)]
+    def by_stretch(self, *leaves: np.ndarray) -> list[list[np.ndarray]]:
+        """Leaves of the record, an array for each slot that has a row: views, the writer copies them in any case."""
+        places = list(zip(self.slots, self.stretches, strict=True))
+        return [[leaf[: end - start, slot] for slot, (start, end) in places] for leaf in leaves]
 
     def take(self, leaves: Any, rows: np.ndarray | slice = slice(None)) -> Any:
         """Copies of these rows of leaves of the record."""
@@ -218,7 +219,7 @@ class RowMaker:
             for i in np.flatnonzero(is_over):
                 sizes[i].append(of_slots.at(slots[i]))
         record = share.record
-        vectors = map(share.by_stretch, (record.state, record.action, record.next_state))
+        vectors = share.by_stretch(record.state, record.action, record.next_state)
         made = pieces(batch, share.starts, *vectors, jacobian.j_state, jacobian.j_action)
         numbers = [share.first_slot + slot for slot in slots]
         yield from map(SlotRows, numbers, made, identified.by_stretch(share.stretch, finite), sizes, is_over)
@@ -232,7 +233,7 @@ class RowMaker:
             found = self._finite_differences(*share.take((share.record.physics_input, share.record.ctrl)))
             by_stretch = [[j[start:end] for start, end in share.stretches] for j in found[:2]]
             return found._replace(j_state=by_stretch[0], j_action=by_stretch[1]), method
-        matrices = [share.by_stretch(j) for j in share.record.jacobian[:2]]
+        matrices = share.by_stretch(*share.record.jacobian[:2])
         jacobian = flat._replace(j_state=matrices[0], j_action=matrices[1])
         if instead:
             rows = instead.rows
