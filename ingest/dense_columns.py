@@ -10,9 +10,10 @@ Reference: Parquet's parquet.thrift and "Encodings" (RLE / bit-packing hybrid, b
 """
 
 import functools
+import itertools
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -48,12 +49,15 @@ class DenseColumns:
 
     Args:
         stream: the file's, which Arrow writes to.
-        fields: of the columns, lists, or lists of lists, of numbers.
+        schema: the file's.
+        names: of the columns, lists, or lists of lists, of numbers.
     """
 
-    def __init__(self, stream: pa.NativeFile, fields: list[pa.Field]) -> None:
+    def __init__(self, stream: pa.NativeFile, schema: pa.Schema, names: Iterable[str]) -> None:
         self._stream = stream
-        self._fields = {field.name: field for field in fields}
+        self._fields = {name: schema.field(name) for name in names}
+        first = itertools.accumulate(map(_n_leaves, schema.types), initial=0)
+        self._places = dict(zip(schema.names, first, strict=False))  # a column's first leaf, among the file's
         self._codec = pa.Codec("zstd", compression_level=1)  # Arrow's level
         self._groups: list[list[_Chunk]] = []
 
@@ -85,13 +89,40 @@ class DenseColumns:
             length, magic = struct.unpack("<I4s", file.read(8))
             assert magic == _MAGIC
             file.seek(end - length)
-            footer = thrift.decode(file.read(length))
+            footer = thrift.decode(file.read(length), closed=(4, 1))  # row groups, and columns in each
             file.seek(end - length)
             file.truncate()
             for group, chunks in zip(footer[4].value.items, self._groups, strict=True):
-                _correct(group, chunks, file)
+                self._correct(group, chunks, file)
             encoded = thrift.encode(footer)
             file.write(encoded + struct.pack("<I4s", len(encoded), _MAGIC))
+
+    def _correct(self, group: thrift.Struct, chunks: list[_Chunk], file: BinaryIO) -> None:
+        """Put arrays into a RowGroup, and where their pages are into the file."""
+        columns = group[1].value.items
+        more = {"uncompressed": 0, "compressed": 0}
+        for chunk in chunks:
+            place = self._places[chunk.name]
+            columns[place] = column = thrift.decode(columns[place])
+            meta = column[3].value  # ColumnMetaData
+            assert meta[3].value.items[0] == chunk.name.encode()
+            more["uncompressed"] += chunk.uncompressed - meta[6].value
+            more["compressed"] += chunk.compressed - meta[7].value
+            for optional in (11, 12, 13, 16):  # dictionary, statistics, pages by encoding, sizes: of the empty lists
+                meta.pop(optional, None)
+            meta |= {
+                5: thrift.i64(chunk.entries),
+                6: thrift.i64(chunk.uncompressed),
+                7: thrift.i64(chunk.compressed),
+                9: thrift.i64(chunk.pages[0][0]),
+            }
+            index = thrift.encode(_offset_index(chunk))
+            for optional in (6, 7):  # the column index
+                column.pop(optional, None)
+            column |= {4: thrift.i64(file.tell()), 5: thrift.i32(len(index))}
+            file.write(index)
+        group[2] = thrift.i64(group[2].value + more["uncompressed"])
+        group[6] = thrift.i64(group[6].value + more["compressed"])
 
 
 def stretches(pieces: list[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]:
@@ -152,6 +183,11 @@ def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
     return np.frombuffer(both, np.uint8)
 
 
+def _n_leaves(kind: pa.DataType) -> int:
+    """Columns of a Parquet file that a column of this type is."""
+    return sum(_n_leaves(kind.field(i).type) for i in range(kind.num_fields)) or 1
+
+
 def _leaf(field: pa.Field) -> tuple[np.dtype, int]:
     """Type and definition level of an entry: a step for each list, and for each thing that might be null."""
     deepest, kind = int(field.nullable), field.type
@@ -179,29 +215,3 @@ def _offset_index(chunk: _Chunk) -> thrift.Struct:
         for offset, size, first_row in chunk.pages
     ]
     return {1: thrift.structs(pages)}
-
-
-def _correct(group: thrift.Struct, chunks: list[_Chunk], file: BinaryIO) -> None:
-    """Put arrays into a RowGroup, and where their pages are into the file."""
-    columns = {column[3].value[3].value.items[0]: column for column in group[1].value.items}  # by the path's beginning
-    more = {"uncompressed": 0, "compressed": 0}
-    for chunk in chunks:
-        column = columns[chunk.name.encode()]
-        meta = column[3].value  # ColumnMetaData
-        more["uncompressed"] += chunk.uncompressed - meta[6].value
-        more["compressed"] += chunk.compressed - meta[7].value
-        for optional in (11, 12, 13, 16):  # dictionary, statistics, pages by encoding, sizes: of the empty lists
-            meta.pop(optional, None)
-        meta |= {
-            5: thrift.i64(chunk.entries),
-            6: thrift.i64(chunk.uncompressed),
-            7: thrift.i64(chunk.compressed),
-            9: thrift.i64(chunk.pages[0][0]),
-        }
-        index = thrift.encode(_offset_index(chunk))
-        for optional in (6, 7):  # the column index
-            column.pop(optional, None)
-        column |= {4: thrift.i64(file.tell()), 5: thrift.i32(len(index))}
-        file.write(index)
-    group[2] = thrift.i64(group[2].value + more["uncompressed"])
-    group[6] = thrift.i64(group[6].value + more["compressed"])

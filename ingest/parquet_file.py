@@ -42,7 +42,7 @@ def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
     def write(path: Path) -> str:
         with settling(path) as settled:
             with _parquet(path, schema) as (stream, parquet):
-                arrays = DenseColumns(stream, [schema.field(name) for name in ARRAYS])
+                arrays = DenseColumns(stream, schema, ARRAYS)
                 for group in groups:
                     parquet.write_table(group.rows)
                     arrays.write(group.arrays)

@@ -3,8 +3,11 @@
 Reference: Apache Thrift, "Thrift compact protocol encoding". Names and types of fields: Parquet's parquet.thrift.
 """
 
+import functools
 import itertools
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 TRUE, FALSE, I8, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
@@ -39,17 +42,34 @@ def struct(fields: Struct) -> Field:
     return Field(STRUCT, fields)
 
 
-def structs(items: list[Struct]) -> Field:
-    return Field(LIST, List(STRUCT, items))
+def structs(items: Sequence[Struct | bytes]) -> Field:
+    """A list of structs, decoded or not."""
+    return Field(LIST, List(STRUCT, list(items)))
 
 
-def decode(data: bytes) -> Struct:
+def decode(data: bytes, closed: Sequence[int] = ()) -> Struct:
     """The struct that the data begin with.
+
+    Args:
+        data: encoded.
+        closed: where there is a list of structs to be left as they are, in bytes: the number of its field in the
+            structs of the list before, and so on up to the field of the whole. A footer has hundreds of columns, and
+            to pass over one takes an eighth of decoding and encoding it.
 
     Raises:
         ValueError: it has a type that Parquet's metadata do not use.
     """
-    return _struct(iter(data))
+
+    def left(rest: Iterator[int]) -> bytes:
+        start = len(data) - operator.length_hint(rest)
+        _pass_struct(rest)
+        return data[start : len(data) - operator.length_hint(rest)]
+
+    decode_one: Callable[[Iterator[int]], Any] = left if closed else _struct
+    for number in reversed(closed):
+        items = functools.partial(_list, decode_one=decode_one)
+        decode_one = functools.partial(_struct, own={number: items})
+    return decode_one(iter(data))
 
 
 def encode(fields: Struct) -> bytes:
@@ -92,30 +112,41 @@ def _double(data: Iterator[int]) -> bytes:
     return bytes(itertools.islice(data, 8))
 
 
-def _list(data: Iterator[int]) -> List:
+def _list(data: Iterator[int], decode_one: Callable[[Iterator[int]], Any] | None = None) -> List:
+    kind, count = _list_head(data)
+    decode_one = decode_one or _DECODERS[kind]
+    return List(kind, [decode_one(data) for _ in range(count)])
+
+
+def _list_head(data: Iterator[int]) -> tuple[int, int]:
+    """The kind of its elements, and how many there are."""
     head = next(data)
-    kind, count = head & 0x0F, head >> 4
-    decode_one = _DECODERS[kind]
-    return List(kind, [decode_one(data) for _ in range(count if count < 15 else _varint(data))])
+    count = head >> 4
+    return head & 0x0F, count if count < 15 else _varint(data)
 
 
-def _struct(data: Iterator[int]) -> Struct:
+def _struct(data: Iterator[int], own: Mapping[int, Callable[[Iterator[int]], Any]] = MappingProxyType({})) -> Struct:
+    """``own``: by numbers of fields, how to decode them, if not as their kind is."""
     fields: Struct = {}
     number = 0
     while head := next(data):
         kind, step = head & 0x0F, head >> 4
         number = number + step if step else _signed(data)
-        fields[number] = Field(kind, None if kind <= FALSE else _DECODERS[kind](data))  # a truth value is its type
+        if kind <= FALSE:  # a truth value is its type
+            fields[number] = Field(kind, None)
+        else:
+            decode_one = own.get(number) or _DECODERS[kind]
+            fields[number] = Field(kind, decode_one(data))
     return fields
 
 
-class _Decoders(dict[int, Callable[[Iterator[int]], Any]]):
+class _ByKind(dict[int, Callable[[Iterator[int]], Any]]):
     def __missing__(self, kind: int) -> Any:
         raise ValueError(f"type {kind} of the compact protocol")
 
 
 # of a list, truth values take a byte each
-_DECODERS = _Decoders(
+_DECODERS = _ByKind(
     {
         **dict.fromkeys((TRUE, FALSE, I8), next),
         **dict.fromkeys((I16, I32, I64), _signed),
@@ -123,6 +154,45 @@ _DECODERS = _Decoders(
         DOUBLE: _double,
         BINARY: _binary,
         STRUCT: _struct,
+    }
+)
+
+
+# --- to pass over what nobody asks for --------------------------------------------------------------------------
+
+
+def _pass_varint(data: Iterator[int]) -> None:
+    while next(data) >= 0x80:
+        pass
+
+
+def _pass_bytes(data: Iterator[int], count: int) -> None:
+    next(itertools.islice(data, count, count), None)
+
+
+def _pass_list(data: Iterator[int]) -> None:
+    kind, count = _list_head(data)
+    pass_one = _PASSERS[kind]
+    for _ in range(count):
+        pass_one(data)
+
+
+def _pass_struct(data: Iterator[int]) -> None:
+    while head := next(data):
+        if head < 0x10:  # the number follows
+            _pass_varint(data)
+        if (kind := head & 0x0F) > FALSE:
+            _PASSERS[kind](data)
+
+
+_PASSERS = _ByKind(
+    {
+        **dict.fromkeys((TRUE, FALSE, I8), next),
+        **dict.fromkeys((I16, I32, I64), _pass_varint),
+        **dict.fromkeys((LIST, SET), _pass_list),
+        DOUBLE: lambda data: _pass_bytes(data, 8),
+        BINARY: lambda data: _pass_bytes(data, _varint(data)),
+        STRUCT: _pass_struct,
     }
 )
 
@@ -159,7 +229,10 @@ def _put_list(out: bytearray, value: List) -> None:
         put(out, item)
 
 
-def _put_struct(out: bytearray, fields: Struct) -> None:
+def _put_struct(out: bytearray, fields: Struct | bytes) -> None:
+    if isinstance(fields, bytes):  # left as it was
+        out += fields
+        return
     before = 0
     for number in sorted(fields):
         kind, value = fields[number]

@@ -176,14 +176,18 @@ class RunWriter:
         if shutil.disk_usage(self.root).free < sum(episode.nbytes for episode in episodes):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # rather than fill the last of it
         with contextlib.ExitStack() as drafts:
+
+            def draft(table: schemas.Table, write: Writing) -> Callable[[], None]:
+                return drafts.enter_context(self._draft(table, write, part))
+
             ready = []
             if new_patterns:
                 new = self._patterns_table(new_patterns, episodes[0])
-                ready.append(drafts.enter_context(self._draft(schemas.PATTERNS, writing(new), part)))
-            summaries = self._episodes_table(episodes, part)
+                ready.append(draft(schemas.PATTERNS, writing(new)))
+            # before the steps, whose writing lets go of them, and gives the cores work while this waits for the disk
+            summaries = draft(schemas.EPISODES, writing(self._episodes_table(episodes, part)))
             steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes))
-            ready.append(drafts.enter_context(self._draft(schemas.TABLES[0], steps, part)))
-            ready.append(drafts.enter_context(self._draft(schemas.EPISODES, writing(summaries), part)))
+            ready += [draft(schemas.TABLES[0], steps), summaries]
             if before:
                 before.result()
             for commit in ready:

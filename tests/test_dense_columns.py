@@ -94,6 +94,39 @@ def test_a_footer_is_decoded_and_encoded_without_a_change(cartpole, table):
         pq.read_metadata(path).write_metadata_file(footer)
         content = footer.getvalue()[4:-8]
         assert len(content) > 100 and thrift.encode(thrift.decode(content)) == content
+        left = thrift.decode(content, closed=(4, 1))
+        [*columns] = (column for group in left[4].value.items for column in group[1].value.items)
+        assert columns and all(thrift.encode(thrift.decode(column)) == column for column in columns)
+        assert thrift.encode(left) == content
+
+
+def test_a_struct_of_any_kinds_can_be_left_encoded():
+    """Among others, before which and after which everything is decoded."""
+    inner = {
+        1: thrift.Field(thrift.TRUE, None),
+        2: thrift.Field(thrift.I8, 200),
+        3: thrift.i32(-70_000),
+        4: thrift.i64(2**40),
+        5: thrift.Field(thrift.DOUBLE, bytes([0x80, 0] * 4)),
+        6: thrift.Field(thrift.BINARY, bytes(200)),
+        7: thrift.Field(thrift.LIST, thrift.List(thrift.TRUE, [1, 2, 1])),
+        8: thrift.Field(thrift.SET, thrift.List(thrift.DOUBLE, [bytes(8)] * 20)),
+        9: thrift.struct({300: thrift.Field(thrift.LIST, thrift.List(thrift.BINARY, [b"", b"\x00\xff"]))}),
+    }
+    whole = {1: thrift.i32(1), 2: thrift.structs([inner, {}, inner]), 3: thrift.i32(3)}
+    content = thrift.encode(whole)
+    assert thrift.decode(content) == whole
+    left = thrift.decode(content, closed=[2])
+    assert left[2].value.items == [thrift.encode(inner), thrift.encode({}), thrift.encode(inner)]
+    assert (left[1], left[3]) == (whole[1], whole[3]) and thrift.encode(left) == content
+
+
+@pytest.mark.parametrize("closed", [(), (1,)])
+def test_a_map_is_refused(closed):
+    content = thrift.encode({1: thrift.structs([{}])})
+    assert content[-2:] == bytes(2)
+    with pytest.raises(ValueError, match="type 11"):
+        thrift.decode(content[:-2] + bytes([0x1B, 0, 0, 0]), closed)
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 2**31 - 1, -1, -64, -65, -(2**63), 2**63 - 1])
