@@ -130,8 +130,13 @@ class Kinematics(NamedTuple):
 
 
 def common_root(model: mujoco.MjModel) -> int:
-    """The tree whose centre of mass is the common point."""
-    return int(model.body_rootid[model.dof_bodyid[0]])
+    """The tree whose centre of mass is the common point: that of a free body, if there is one.
+
+    A body that rests is held by forces around it whose torques cancel. About a point half a metre away, as the base of
+    an arm, what is left of them is rounded to 1e-12, where it should be zero.
+    """
+    free = model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
+    return int(model.body_rootid[model.dof_bodyid[free[0] if len(free) else 0]])
 
 
 def kinematics(model: mujoco.MjModel, tree: Tree, d: mjx.Data) -> Kinematics:

@@ -49,6 +49,15 @@ def test_arm_and_cube_are_apart_until_a_finger_touches(panda):
     assert between.any()
 
 
+def test_what_turns_the_cube_is_not_left_of_rounding(panda):
+    """Pressed down, a cube on four corners does not turn: their torques cancel, and leave nothing above 1e-12."""
+    up, turns = 11, [27, 28]  # of the axes: box.z; box.angvel_x and box.angvel_y
+    steps = panda.sql("select j_state from steps where method = 'implicit'").pl()
+    entries = np.abs(np.array(steps["j_state"].to_list()))[:, turns, up]
+    assert ((entries >= 1e-12) & (entries < 1e-10)).mean() < 0.005  # a third, about the base of the arm
+    assert 0.9 < (entries < 1e-12).mean() < 1
+
+
 def test_next_ctrl_is_the_clipped_sum(panda, system):
     """ctrl' = clip(ctrl + 0.04 u): its own rows of the Jacobians are 0 or 1, and 0 or 0.04."""
     low, high = system("PandaPickCube").mj_model.actuator_ctrlrange.T
