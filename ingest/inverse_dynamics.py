@@ -132,8 +132,8 @@ class Kinematics(NamedTuple):
 def common_root(model: mujoco.MjModel) -> int:
     """The tree whose centre of mass is the common point: that of a free body, if there is one.
 
-    A body that rests is held by forces around it whose torques cancel. About a point half a metre away, as the base of
-    an arm, what is left of them is rounded to 1e-12, where it should be zero.
+    A body that rests is held by forces around it whose torques cancel. About a point half a metre away, in an
+    arm beside it, rounding leaves 1e-12 of them, where it should be zero.
     """
     free = model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
     return int(model.body_rootid[model.dof_bodyid[free[0] if len(free) else 0]])

@@ -95,7 +95,7 @@ def test_a_footer_is_decoded_and_encoded_without_a_change(cartpole, table):
         content = footer.getvalue()[4:-8]
         assert len(content) > 100 and thrift.encode(thrift.decode(content)) == content
         left = thrift.decode(content, closed=(4, 1))
-        [*columns] = (column for group in left[4].value.items for column in group[1].value.items)
+        columns = [column for group in left[4].value.items for column in group[1].value.items]
         assert columns and all(thrift.encode(thrift.decode(column)) == column for column in columns)
         assert thrift.encode(left) == content
 

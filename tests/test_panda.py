@@ -54,7 +54,7 @@ def test_what_turns_the_cube_is_not_left_of_rounding(panda):
     up, turns = 11, [27, 28]  # of the axes: box.z; box.angvel_x and box.angvel_y
     steps = panda.sql("select j_state from steps where method = 'implicit'").pl()
     entries = np.abs(np.array(steps["j_state"].to_list()))[:, turns, up]
-    assert ((entries >= 1e-12) & (entries < 1e-10)).mean() < 0.005  # a third, about the base of the arm
+    assert ((entries >= 1e-12) & (entries < 1e-10)).mean() < 0.005  # a third, about the arm's centre of mass
     assert 0.9 < (entries < 1e-12).mean() < 1
 
 
