@@ -26,13 +26,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jacdb.ingest import environments, jacobians, oracle, pipeline, runtime
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import CtrlJacobian, PhysicsInput, PhysicsJacobian
-from jacdb.ingest.patterns import ZERO_THRESHOLD
-from jacdb.ingest.rollout import Batch, Rollout
-from jacdb.ingest.rows import StepRecord
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest import pipeline, run_plan, runtime
+from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments import registry
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.recording.chunk_rows import StepRecord
+from jacdb.ingest.recording.rollout import Batch, Rollout
+from jacdb.schemas import ZERO_THRESHOLD
 
 EPISODES, STEPS = 2, 50
 COMPARED = 12  # steps with a contact, and as many without
@@ -67,7 +69,7 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     pipeline.Rollout = Recorded  # type: ignore[misc]
 
     with tempfile.TemporaryDirectory() as root:
-        request = pipeline.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
+        request = run_plan.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
         result = pipeline.ingest(request, root)
     spent = {"compile_s": compiling[0], "steps_per_s": 1 / min(chunks)}
     if times:
@@ -77,7 +79,7 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
 
     zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in flat.jacobian[:2])
-    method = environments.find(name).method
+    method = registry.find(name).method
     converged = flat.residual <= RESIDUAL_TOLERANCE
     kept = flat.applies & (converged | (method == "unrolled"))
     return {
@@ -113,9 +115,9 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
     for row in range(len(chosen)):
         start = PhysicsInput(*(leaf[row] for leaf in some.physics_input))
         qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
-        there = oracle.replay(system, start)[1]
+        there = finite_differences.replay(system, start)[1]
         same_step.append(np.linalg.norm(there - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
-        fd = oracle.finite_difference(system, start)
+        fd = finite_differences.finite_difference(system, start)
         # where ctrl lies on its bound its two sides differ, and each method has its own convention
         bounds = system.mj_model.actuator_ctrlrange
         on_bound = (np.abs(start.ctrl[:, None] - bounds) < 1e-5).any(axis=1) | (start.ctrl < bounds[:, 0])
@@ -124,25 +126,27 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
         differences.append(fd._replace(by_ctrl=np.where(on_bound, physics.by_ctrl[row], fd.by_ctrl)))
 
     def composed(jacobian: PhysicsJacobian, ctrl: CtrlJacobian) -> np.ndarray:
-        both = jax.vmap(lambda j, ctrl: jacobians.compose(system, j, ctrl))(jacobian, ctrl)
+        both = jax.vmap(lambda j, ctrl: control_step.compose(system, j, ctrl))(jacobian, ctrl)
         return np.concatenate(both, axis=-1)
 
     ours = np.concatenate([some.jacobian.j_state, some.jacobian.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)
-    to_autodiff = oracle.relative(ours, autodiff)
-    to_fd = oracle.relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
+    to_autodiff = finite_differences.relative(ours, autodiff)
+    to_fd = finite_differences.relative(
+        ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl)
+    )
     same = np.array(same_step)
     # who is right where autodiff and we differ: MJX's own step, differenced
     differs = np.flatnonzero(to_autodiff >= AGREES)
     asked = jax.tree.map(lambda leaf: leaf[differs], some)
     disputed: list[dict[str, float]] = []
     if len(differs):
-        by_width = oracle.step_differences(system, asked.physics_input, (1e-6, 2e-7))
+        by_width = finite_differences.step_differences(system, asked.physics_input, (1e-6, 2e-7))
         wide, narrow = (composed(physics, asked.ctrl) for physics in by_width)
         errors = (
-            oracle.relative(ours[differs], wide),
-            oracle.relative(autodiff[differs], wide),
-            oracle.relative(narrow, wide),
+            finite_differences.relative(ours[differs], wide),
+            finite_differences.relative(autodiff[differs], wide),
+            finite_differences.relative(narrow, wide),
         )
         names = ("ours", "autodiff", "narrower_difference")  # the last is large where there is a kink: no derivative
         disputed = [dict(zip(names, map(float, row), strict=True)) for row in zip(*errors, strict=True)]
@@ -165,7 +169,7 @@ def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
     count = len(inputs.qpos)
     padded = jax.tree.map(lambda leaf: leaf[np.resize(np.arange(count), -(-count // BATCH) * BATCH)], inputs)
     batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]
-    call = runtime.compiled_quickly(jax.vmap(jacobians.physics_jacobian(system, "autodiff")), batches[0])
+    call = runtime.compiled_quickly(jax.vmap(control_step.physics_jacobian(system, "autodiff")), batches[0])
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *map(call, batches))
 
 
@@ -183,7 +187,7 @@ def main() -> None:
     if arguments.here:
         json.dump(measure(arguments.envs[0], arguments.times), sys.stdout)
         return
-    for name in arguments.envs or environments.catalogue():
+    for name in arguments.envs or registry.all_specs():
         command = [sys.executable, __file__, "--here", name, *(["--times"] if arguments.times else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

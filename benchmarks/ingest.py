@@ -29,11 +29,12 @@ import jax
 import numpy as np
 from jacobians import compiled, placed  # the script beside this one
 
-from jacdb.ingest import jacobians, pipeline
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import OnDevice, PhysicsInput
-from jacdb.ingest.rollout import Batch, Rollout
-from jacdb.ingest.rows import RowMaker
+from jacdb.ingest import pipeline, run_plan
+from jacdb.ingest.differentiation import control_step
+from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.recording.chunk_rows import RowMaker
+from jacdb.ingest.recording.rollout import Batch, Rollout
 from jacdb.progress import Event
 
 TURNS = 11
@@ -44,7 +45,7 @@ def spent() -> np.ndarray:
     return np.array([time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime])
 
 
-def whole(request: pipeline.Request) -> np.ndarray:
+def whole(request: run_plan.Request) -> np.ndarray:
     """Seconds per row, from the first chunk on, before which everything is compiled."""
     seen: list[np.ndarray] = []
 
@@ -105,14 +106,14 @@ class Kept:
 
 def measure(name: str, episodes: int, steps: int) -> dict:
     system = System.load(name)
-    request = pipeline.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
+    request = run_plan.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
     kept = Kept()
     kept.install()
     whole(request)  # compiles, and touches the memory that the turns will use
     kept.complete = True
     step_chunk, rows, inputs = kept.step_chunk, episodes * steps, kept.inputs[:steps]
     assert step_chunk
-    differentiate, _ = compiled(jacobians.physics_jacobian(system, system.spec.method), inputs[0], spread=True)
+    differentiate, _ = compiled(control_step.physics_jacobian(system, system.spec.method), inputs[0], spread=True)
     inputs = jax.device_put(inputs, placed(episodes))
 
     def engine() -> np.ndarray:

@@ -38,11 +38,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 from mujoco_playground._src import mjx_env
 
 from jacdb.errors import UsageError
-from jacdb.ingest import dynamics, environments, jacobians, oracle, runtime
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import PhysicsInput
-from jacdb.ingest.rows import AGAIN_BATCH, INSTEAD
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation.types import PhysicsInput
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments import registry, transition
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.recording.chunk_rows import AGAIN_BATCH, INSTEAD
 
 ENVIRONMENTS = (
     "BallInCup", "CartpoleBalance", "CheetahRun", "FingerSpin", "FingerTurnEasy", "ReacherHard", "SwimmerSwimmer6",
@@ -68,7 +70,7 @@ def visits(system: System) -> Callable[[int], PhysicsInput]:
             started.append(PhysicsInput(*(getattr(data, name) for name in PhysicsInput._fields))._replace(ctrl=ctrl))
             return playground_step(model, data, ctrl, n_substeps)
 
-        return dynamics.typed_like(dynamics.env_step(system.env, state, action, physics), state), started[0]
+        return transition.cast_like(transition.env_step(system.env, state, action, physics), state), started[0]
 
     def last_step(key) -> PhysicsInput:
         of_reset, of_actions = jax.random.split(key)
@@ -89,7 +91,7 @@ def visits(system: System) -> Callable[[int], PhysicsInput]:
 
 def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
     """What one writes without jacdb: qpos, qvel and ctrl in, qpos and qvel out."""
-    step = oracle.mjx_step(system)
+    step = finite_differences.mjx_step(system)
 
     def jacobian(start: PhysicsInput) -> tuple:
         def next_state(qpos, qvel, ctrl):
@@ -100,7 +102,7 @@ def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
     return jacobian
 
 
-def finite_differences(system: System, inputs: PhysicsInput) -> Callable[[], None]:
+def c_engine(system: System, inputs: PhysicsInput) -> Callable[[], None]:
     singles = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), inputs) for i in range(len(inputs.qpos))]
     threads = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(threads)
@@ -108,7 +110,7 @@ def finite_differences(system: System, inputs: PhysicsInput) -> Callable[[], Non
 
     def share(thread: int) -> None:
         for single in singles[thread::threads]:
-            oracle.finite_difference(system, single, data=scratch[thread])
+            finite_differences.finite_difference(system, single, data=scratch[thread])
 
     return lambda: list(pool.map(share, range(threads)))
 
@@ -172,8 +174,8 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
 def measure(name: str, batches: list[int] | None) -> dict:
     system = System.load(name)
     method = system.spec.method
-    own = jacobians.physics_jacobian(system, method)
-    functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": oracle.mjx_step(system)}
+    own = control_step.physics_jacobian(system, method)
+    functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": finite_differences.mjx_step(system)}
     compile_s = {}
     states = visits(system)
     starts: dict[int, PhysicsInput] = {}
@@ -189,12 +191,12 @@ def measure(name: str, batches: list[int] | None) -> dict:
         of_way = functools.partial(compile_for, way)
         ways[way] = {batch: of_way(batch) for batch in batches} if batches else seek(of_way)
     fewest, inputs = min(starts), starts[max(starts)]
-    ways["fd"] = {fewest: finite_differences(system, starts[fewest])}  # a thread takes one sample at a time
+    ways["fd"] = {fewest: c_engine(system, starts[fewest])}  # a thread takes one sample at a time
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
     if len(again):
-        instead = jacobians.physics_jacobian(system, INSTEAD[method][0])
+        instead = control_step.physics_jacobian(system, INSTEAD[method][0])
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)
         ways["again"] = {AGAIN_BATCH: compiled(instead, some)[0]}
 
@@ -237,7 +239,7 @@ def main() -> None:
         return
     try:
         for name in arguments.envs:
-            environments.find(name)
+            registry.find(name)
     except UsageError as error:
         parser.error(str(error))
     if min(arguments.batch or [1]) < 1:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import schemas
-from jacdb.loader import COLUMNS, Batches
+from jacdb.dataset.loader import COLUMNS, Batches
 from queries import repeat  # the script beside this one
 
 

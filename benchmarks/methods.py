@@ -15,10 +15,10 @@ import itertools
 import jax
 import numpy as np
 
-from jacdb.ingest import jacobians, oracle
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.oracle import relative
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation.finite_differences import relative
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments.loading import System
 
 ENVIRONMENTS = (
     "BallInCup", "CartpoleBalance", "CheetahRun", "ReacherHard", "FingerSpin", "FingerTurnEasy", "WalkerRun",
@@ -35,7 +35,7 @@ def quantiles(values: np.ndarray) -> str:
 
 def compare(name: str, episodes: int, steps: int) -> None:
     system = System.load(name)
-    step = jax.vmap(jacobians.control_step(system, "implicit"))
+    step = jax.vmap(control_step.control_step(system, "implicit"))
 
     def one(state, action):
         done = step(state, action)
@@ -48,12 +48,14 @@ def compare(name: str, episodes: int, steps: int) -> None:
     _, records = jax.jit(functools.partial(jax.lax.scan, one))(start, actions)
     physics, inputs = jax.tree.map(lambda leaf: np.concatenate(np.asarray(leaf)), records)
     autodiff = jax.jit(
-        lambda batches: jax.lax.map(jacobians.physics_jacobian(system, "autodiff"), batches, batch_size=64)
+        lambda batches: jax.lax.map(control_step.physics_jacobian(system, "autodiff"), batches, batch_size=64)
     )
     implicit, auto = physics.matrix, autodiff(inputs).matrix
     converged = physics.residual < RESIDUAL_TOLERANCE
     some = rng.choice(len(implicit), min(SAMPLE, len(implicit)), replace=False)
-    fd = np.stack([oracle.finite_difference(system, jax.tree.map(lambda x, i=i: x[i], inputs)).matrix for i in some])
+    fd = np.stack(
+        [finite_differences.finite_difference(system, jax.tree.map(lambda x, i=i: x[i], inputs)).matrix for i in some]
+    )
     print(f"\n{name}: {len(implicit)} steps, {converged.mean():.1%} converged; relative differences, median and 90%")
     print(f"  {'residual':<18}{'steps':>6}  {'implicit-autodiff':<18}{'implicit-fd':<18}autodiff-fd")
     for low, high in itertools.pairwise(RESIDUALS):

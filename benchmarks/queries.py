@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import queries, schemas
-from jacdb.ingest.parquet_file import parquet_options
-from jacdb.ingest.writer import ROW_GROUP_ROWS
-from jacdb.sandbox import fetch
+from jacdb.dataset.sandbox import fetch
+from jacdb.ingest.storage.parquet import parquet_options
+from jacdb.ingest.storage.run_writer import ROW_GROUP_ROWS
 
 PAPER = ("global_sparsity", "entry_zero_fraction", "sparsity_histogram", "sparsity_timeline", "zero_durations")
 TIMES = 3

@@ -25,9 +25,10 @@ import numpy as np
 from jacobians import CALLS, TURNS, compiled, naive_jacfwd, visits  # the script beside this one
 from mujoco import mjx
 
-from jacdb.ingest import environments, jacobians
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import PhysicsInput
+from jacdb.ingest.differentiation import control_step
+from jacdb.ingest.differentiation.types import PhysicsInput
+from jacdb.ingest.environments import registry
+from jacdb.ingest.environments.loading import System
 
 BATCHES = (8, 72, 264, 1032)
 DOFS, FEET, BATCH = (1, 4, 16, 32), (1, 4, 16, 32), 136
@@ -42,7 +43,7 @@ def model_of(body: str, joint: str) -> System:
     <actuator><motor joint="{joint}"/></actuator></mujoco>"""
     mj = mujoco.MjModel.from_xml_string(xml)
     env = SimpleNamespace(mj_model=mj, mjx_model=mjx.put_model(mj, impl="jax"), n_substeps=1)
-    return System(dataclasses.replace(environments.find("CheetahRun"), nq=mj.nq, nv=mj.nv, nu=mj.nu), env)
+    return System(dataclasses.replace(registry.find("CheetahRun"), nq=mj.nq, nv=mj.nv, nu=mj.nu), env)
 
 
 def chain(dofs: int) -> System:
@@ -82,7 +83,7 @@ def best(calls: dict[str, Callable[[], None]], batch: int) -> dict[str, float]:
 
 
 def both(system: System, inputs: PhysicsInput) -> dict[str, float]:
-    calls = {"engine": compiled(jacobians.physics_jacobian(system, "implicit"), inputs, spread=True)[0]}
+    calls = {"engine": compiled(control_step.physics_jacobian(system, "implicit"), inputs, spread=True)[0]}
     if system.spec.nv <= NAIVE_DOFS:
         calls["jacfwd"] = compiled(naive_jacfwd(system), inputs)[0]
     return best(calls, len(inputs.qpos))

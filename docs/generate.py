@@ -15,8 +15,8 @@ from typing import Any
 import typer
 
 from jacdb import queries, report, schemas
-from jacdb.ingest.environments import catalogue
-from jacdb.ingest.experts import BEST_RETURN, SUFFIX, Network
+from jacdb.ingest.environments.registry import all_specs
+from jacdb.ingest.policies.network import BEST_RETURN, SUFFIX, Network
 
 HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
@@ -83,7 +83,7 @@ def environments() -> str:
     """What `benchmarks/environments.py` measured of every environment."""
     kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/environments.json").read_text())
     rows, missing = [], []
-    for name in catalogue():
+    for name in all_specs():
         if name not in kept:
             missing.append(name)
         elif "failed" in kept[name]:
@@ -161,7 +161,7 @@ def experts() -> str:
     rows = []
     for path in sorted((HERE.parent / "datasets/policies").glob(f"*{SUFFIX}")):
         about = Network.load(path).about
-        env, best = about["env"], BEST_RETURN.get(catalogue()[about["env"]].suite)
+        env, best = about["env"], BEST_RETURN.get(all_specs()[about["env"]].suite)
         of_noise = [row for row in noise.get(env, {}).get("returns", []) if row["policy"] == "noise"]
         cells = [
             env,

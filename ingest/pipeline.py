@@ -2,87 +2,39 @@
 
 import dataclasses
 import datetime
-import functools
 import hashlib
-import importlib.metadata
 import json
-import math
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import mujoco
 import numpy as np
 import pyarrow as pa
 
-from jacdb import catalog, schemas
-from jacdb._version import __version__
+from jacdb import schemas
+from jacdb.dataset import catalog
+from jacdb.dataset.manifest import Run
 from jacdb.errors import FailureError, UsageError
-from jacdb.ingest import axes, environments, runtime
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.environments import EnvSpec
-from jacdb.ingest.experts import ExpertPolicy
-from jacdb.ingest.jacobians import METHODS, Method
-from jacdb.ingest.journal import Journal
-from jacdb.ingest.patterns import ZERO_THRESHOLD
-from jacdb.ingest.policies import NoisePolicy, Policy
-from jacdb.ingest.rollout import Rollout
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
-from jacdb.ingest.writer import RunWriter
-from jacdb.manifest import Run
+from jacdb.ingest import runtime
+from jacdb.ingest.compat import playground
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments import registry
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.environments.registry import EnvSpec
+from jacdb.ingest.policies.expert import ExpertPolicy
+from jacdb.ingest.provenance import model_hash, versions
+from jacdb.ingest.recording import axes
+from jacdb.ingest.recording.rollout import Rollout
+from jacdb.ingest.run_plan import MAX_ENVS, Request
+from jacdb.ingest.storage.journal import Journal
+from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.progress import Event
-
-NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
-# No power of two from 256 up (docs/jacobians.md), and shared evenly by many numbers of cores
-MAX_ENVS = 144
-MAX_COUNT = 10_000_000
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to ingest.
-
-    Attributes:
-        env: Playground's name of the environment.
-        policy: what chooses the actions.
-        episodes: how many.
-        steps: control steps after which an episode is cut; None for the environment's own length.
-        num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 144 at most.
-        seed: of resets and policy noise.
-        method: ``implicit``, ``unrolled``, ``autodiff`` or ``fd``; None for the environment's own.
-        dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
-        memory: GiB that the matrices of unfinished episodes may take on the host.
-    """
-
-    env: str
-    policy: Policy = field(default_factory=NoisePolicy)
-    episodes: int = 8
-    steps: int | None = None
-    num_envs: int | None = None
-    seed: int = 0
-    method: Method | None = None
-    dtype: str = "float32"
-    memory: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("episodes", "steps", "num_envs"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= MAX_COUNT:
-                raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"seed={self.seed}: give a whole number from 0 to 2^63 - 1")
-        if self.method not in (None, *METHODS):
-            raise UsageError(f"unknown method {self.method!r}: give {' or '.join(METHODS)}")
-        if self.dtype not in ("float32", "float64"):
-            raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
-        if not (math.isfinite(self.memory) and self.memory > 0):
-            raise UsageError(f"memory={self.memory}: give a positive number of GiB")
+from jacdb.schemas import ZERO_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -127,12 +79,12 @@ def ingest(
         UsageError: the request can't be right; nothing was written.
         FailureError: it was right and could not be carried out.
     """
-    request = dataclasses.replace(request, method=request.method or environments.find(request.env).method)
+    request = dataclasses.replace(request, method=request.method or registry.find(request.env).method)
     root = _usable_root(root)
     system = System.load(request.env, lambda doing: report(Event(doing)))
     if isinstance(request.policy, ExpertPolicy):
         request.policy.network.check_obs(jax.eval_shape(system.env.reset, jax.random.key(0)).obs)
-    steps = request.steps or int(system.env._config.episode_length)
+    steps = request.steps or playground.episode_length(system.env)
     num_envs = _envs_in_memory(request, system.spec, steps)
     model = model_hash(system)
     run_id = _run_id(request, steps, num_envs, model)
@@ -265,21 +217,6 @@ def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
         )
     fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
     return min(fitting, request.episodes)
-
-
-def model_hash(system: System) -> str:
-    """A hash of the compiled model: robots come from folders that anyone may have changed."""
-    buffer = np.empty(mujoco.mj_sizeModel(system.mj_model), np.uint8)
-    mujoco.mj_saveModel(system.mj_model, None, buffer)
-    return hashlib.blake2b(buffer.tobytes(), digest_size=16).hexdigest()
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of everything that may change a row's numbers."""
-    found = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
-    device = jax.devices()[0]
-    return {"jacdb": __version__, "python": platform.python_version(), **found, "device": device.device_kind}
 
 
 def _run_id(request: Request, steps: int, num_envs: int, model: str) -> str:

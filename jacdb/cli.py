@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from jacdb.catalog import Dataset
+    from jacdb.dataset.catalog import Dataset
 
 app = typer.Typer(
     name="jacdb",
@@ -63,7 +63,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
     """
     import polars as pl
 
-    from jacdb.ingest import environments
+    from jacdb.ingest.environments import registry
 
     rows = [
         {
@@ -77,7 +77,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
             "substeps": spec.n_substeps,
             "ctrl_is_state": spec.ctrl_is_state,
         }
-        for spec in environments.catalogue().values()
+        for spec in registry.all_specs().values()
     ]
     _print(pl.DataFrame(rows), form, out)
 
@@ -109,18 +109,19 @@ def ingest(
 
     Example: jacdb ingest --env PandaPickCube --episodes 4
     """
-    from jacdb.ingest import environments
+    from jacdb.ingest.environments import registry
 
-    spec = environments.find(env)  # before seconds of imports
+    spec = registry.find(env)  # before seconds of imports
     _require_simulator()
     from rich.console import Console
 
-    from jacdb.ingest import pipeline, policies
+    from jacdb.ingest import pipeline, run_plan
+    from jacdb.ingest.policies import resolve
     from jacdb.progress import Reporter
 
-    request = pipeline.Request(
+    request = run_plan.Request(
         env=env,
-        policy=policies.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic),
+        policy=resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic),
         episodes=episodes,
         steps=steps,
         num_envs=num_envs,
@@ -155,18 +156,18 @@ def train(
 
     Example: jacdb train --env CartpoleBalance --num-timesteps 2000000
     """
-    from jacdb.ingest import environments
+    from jacdb.ingest.environments import registry
 
-    environments.find(env)
+    registry.find(env)
     _require_simulator()
     from jacdb.ingest import runtime
 
     on_gpu = runtime.configure_training(device)
-    from jacdb.ingest import training
+    from jacdb.ingest.policies import training
 
     wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
 
-    def told(leg: training.Leg, total: int) -> None:
+    def told(leg: training.Segment, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)
         typer.echo(
             f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
@@ -187,7 +188,7 @@ def runs(data: Folder = Path("data"), form: Form = "table", out: Out = None) -> 
 
     Example: jacdb runs --data data
     """
-    from jacdb import runs as every
+    from jacdb.dataset import run_status as every
 
     _print(every.status(data), form, out)
 
@@ -207,7 +208,7 @@ def query(
 
     Example: jacdb query global_sparsity --where "not in_contact" --format json
     """
-    from jacdb import catalog
+    from jacdb.dataset import catalog
 
     with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
         _answer(dataset, dataset.view(name, env), form, out)
@@ -227,7 +228,7 @@ def sql(
 
     Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
     """
-    from jacdb import catalog
+    from jacdb.dataset import catalog
 
     with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
         _answer(dataset, dataset.sql(text), form, out)
@@ -249,7 +250,8 @@ def plot(
 
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
     """
-    from jacdb import catalog, figures, output
+    from jacdb import figures, output
+    from jacdb.dataset import catalog
 
     output.check_suffix(out, figures.FORMATS)
     with catalog.Dataset(data, where=where) as dataset:
@@ -268,8 +270,9 @@ def graph(
 
     Example: jacdb graph --env CheetahRun --out cheetah.graphml
     """
-    from jacdb import catalog, output
     from jacdb import graph as graphs
+    from jacdb import output
+    from jacdb.dataset import catalog
 
     output.check_suffix(out, graphs.FORMATS)
     with catalog.Dataset(data, where=where) as dataset:
@@ -289,8 +292,8 @@ def report(
 
     Example: jacdb report --out report
     """
-    from jacdb import catalog
     from jacdb import report as reports
+    from jacdb.dataset import catalog
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: give a folder")
@@ -345,8 +348,8 @@ def publish(
     """
     from rich.console import Console
 
-    from jacdb import publish as publishing
     from jacdb.progress import Reporter
+    from jacdb.publishing import publish as publishing
 
     if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
@@ -377,8 +380,8 @@ def pull(
     """
     from rich.console import Console
 
-    from jacdb import pull as pulling
     from jacdb.progress import Reporter
+    from jacdb.publishing import pull as pulling
 
     try:
         with Reporter(Console(stderr=True)).shown() as report:
@@ -403,7 +406,8 @@ def export(
 
     Example: jacdb export npz --env CheetahRun --out cheetah.npz
     """
-    from jacdb import catalog, exports
+    from jacdb import exports
+    from jacdb.dataset import catalog
 
     with catalog.Dataset(data, where=where) as dataset:
         typer.echo(exports.export(dataset, form, env, out))

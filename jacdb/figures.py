@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from jacdb.catalog import Dataset
+from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.location import quoted
 from jacdb.errors import UsageError
-from jacdb.location import quoted
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"

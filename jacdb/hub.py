@@ -13,7 +13,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 from tqdm import tqdm
 
-from jacdb import manifest
+from jacdb.dataset import manifest
 from jacdb.errors import FailureError, UsageError, first_line
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
@@ -21,7 +21,7 @@ _URL = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+?))
 
 
 @dataclass(frozen=True)
-class Stored:
+class HubFile:
     """A file of a repository: its size in bytes, its SHA-256 where the Hub keeps it (large files), its git hash."""
 
     size: int
@@ -50,7 +50,7 @@ class Snapshot:
 
     name: str
     commit: str
-    files: dict[str, Stored]
+    files: dict[str, HubFile]
 
     @classmethod
     def take(cls, name: str, revision: str | None = None) -> Self:
@@ -65,7 +65,7 @@ class Snapshot:
             commit = api.repo_info(name, repo_type="dataset", revision=revision).sha or ""
             tree = api.list_repo_tree(name, repo_type="dataset", revision=commit, recursive=True)
             files = {
-                entry.path: Stored(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+                entry.path: HubFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
                 for entry in tree
                 if isinstance(entry, RepoFile)
             }

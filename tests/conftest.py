@@ -13,9 +13,11 @@ import pytest
 
 from jacdb import cli
 from jacdb.errors import UsageError
-from jacdb.ingest import assets, runtime
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.pipeline import Request, ingest
+from jacdb.ingest import runtime
+from jacdb.ingest.environments.menagerie import provide
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.pipeline import ingest
+from jacdb.ingest.run_plan import Request
 
 runtime.configure()
 
@@ -51,7 +53,7 @@ def system() -> Callable[[str], System]:
 def menagerie() -> None:
     """For tests that need the Panda's model: from MENAGERIE_ROOT, the user's cache, or the network."""
     try:
-        assets.provide(["franka_emika_panda"])
+        provide(["franka_emika_panda"])
     except UsageError as error:
         pytest.skip(str(error))
 

@@ -8,9 +8,9 @@ import numpy as np
 from mujoco import mjx
 from mujoco_playground import MjxEnv
 
-from jacdb.ingest import environments
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import PhysicsInput
+from jacdb.ingest.differentiation.types import PhysicsInput
+from jacdb.ingest.environments import registry
+from jacdb.ingest.environments.loading import System
 
 # Contacts, a joint limit, a joint equality, and dry friction that holds and slips.
 EVERY_CONSTRAINT = """
@@ -76,7 +76,7 @@ class Machine(MjxEnv):
 
 def machine(xml: str) -> System:
     mj = mujoco.MjModel.from_xml_string(xml)
-    spec = dataclasses.replace(environments.find("CartpoleBalance"), nq=mj.nq, nv=mj.nv, nu=mj.nu)
+    spec = dataclasses.replace(registry.find("CartpoleBalance"), nq=mj.nq, nv=mj.nv, nu=mj.nu)
     return System(spec, Machine(mj))
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from jacdb.ingest.columns import batch
-from jacdb.ingest.episodes import ARRAYS, ROW, Episode, pieces
-from jacdb.ingest.patterns import ZERO_THRESHOLD, Sizes, ZeroBits, identify
-from jacdb.ingest.writer import PART_BYTES, RunWriter
-from jacdb.schemas import CONTACT, SWEEP
+from jacdb.ingest.storage.arrow import batch
+from jacdb.ingest.storage.episodes import ARRAYS, ROW, Episode, pieces
+from jacdb.ingest.storage.run_writer import PART_BYTES, RunWriter
+from jacdb.ingest.storage.zero_patterns import EntryStatistics, ZeroBits, identify
+from jacdb.schemas import CONTACT, SWEEP, ZERO_THRESHOLD
 
 
 def episode(
@@ -71,7 +71,7 @@ def episode(
         "method": np.full(steps, method),
         "finite": finite,
     } | (columns or {})
-    sizes = Sizes(counts.sum(), largest, (below(j_state), below(j_action)))
+    sizes = EntryStatistics(counts.sum(), largest, (below(j_state), below(j_action)))
     [piece] = pieces(batch(own, ROW), np.array([0]), *([own[name]] for name in ARRAYS))
     made.append(piece, identified.patterns, [sizes], is_over=True)
     return made

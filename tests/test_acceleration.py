@@ -5,17 +5,19 @@ import numpy as np
 from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
 from mujoco import mjx
 
-from jacdb.ingest import constraints, forward_dynamics, jacobians, oracle, runtime
-from jacdb.ingest.dynamics import System
-from jacdb.ingest.jacobians import OnDevice, PhysicsInput, PhysicsJacobian
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput, PhysicsJacobian
+from jacdb.ingest.dynamics import forward, observations
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments.loading import System
 
 
 def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:
     """The Jacobians by a method, and their relative errors."""
-    found = runtime.compiled_quickly(jax.vmap(jacobians.physics_jacobian(system, method)), inputs)(inputs)
-    [truth] = oracle.step_differences(system, inputs)
-    return found, oracle.relative(found.matrix, truth.matrix)
+    found = runtime.compiled_quickly(jax.vmap(control_step.physics_jacobian(system, method)), inputs)(inputs)
+    [truth] = finite_differences.step_differences(system, inputs)
+    return found, finite_differences.relative(found.matrix, truth.matrix)
 
 
 def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
@@ -36,9 +38,9 @@ def test_with_constraints_switched_off_bodies_pass_through_each_other():
     assert error.max() < 1e-7
     blank = mjx.make_data(system.mj_model, impl="jax")
 
-    def observed(start: PhysicsInput) -> tuple[jax.Array, constraints.Observation]:
-        forwarded = forward_dynamics.forward(system.mjx_model, blank.replace(**start._asdict()))
-        return forwarded._impl.contact.dist, constraints.observe(system.mjx_model, forwarded)
+    def observed(start: PhysicsInput) -> tuple[jax.Array, observations.Observation]:
+        forwarded = forward.forward(system.mjx_model, blank.replace(**start._asdict()))
+        return forwarded._impl.contact.dist, observations.observe(system.mjx_model, forwarded)
 
     distance, seen = jax.jit(jax.vmap(observed))(inputs)
     assert (distance < 0).all() and not seen.touching.any()

@@ -7,7 +7,7 @@ import pytest
 from mujoco_playground._src import mjx_env
 
 from jacdb.errors import UsageError
-from jacdb.ingest import assets
+from jacdb.ingest.environments import menagerie
 
 
 def git(folder: Path, *words: str) -> str:
@@ -37,7 +37,7 @@ def remote(tmp_path):
 def test_only_the_robots_needed_are_fetched_at_the_pinned_commit(remote, tmp_path):
     url, commit = remote
     told: list[str] = []
-    assets.fetch(url, commit, ["arm", "hand"], tmp_path / "cache", told.append)
+    menagerie.fetch(url, commit, ["arm", "hand"], tmp_path / "cache", told.append)
     found = sorted(str(p.relative_to(tmp_path / "cache")) for p in (tmp_path / "cache").rglob("*") if p.is_file())
     assert found == ["arm/assets/mesh.stl", "arm/robot.xml", "hand/assets/mesh.stl", "hand/robot.xml"]
     assert (tmp_path / "cache" / "arm" / "robot.xml").read_text() == "<mujoco model='arm'/>"
@@ -47,7 +47,7 @@ def test_only_the_robots_needed_are_fetched_at_the_pinned_commit(remote, tmp_pat
 def test_a_robot_that_is_not_there_is_said_so(remote, tmp_path):
     url, commit = remote
     with pytest.raises(UsageError, match=r"no cat at commit.*MENAGERIE_ROOT"):
-        assets.fetch(url, commit, ["cat"], tmp_path / "cache", lambda line: None)
+        menagerie.fetch(url, commit, ["cat"], tmp_path / "cache", lambda line: None)
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -59,11 +59,11 @@ def test_what_is_in_the_cache_is_not_fetched_again(monkeypatch, tmp_path):
     monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", before)
     root = tmp_path / "jacdb" / "menagerie" / mjx_env.MENAGERIE_COMMIT_SHA
     (root / "arm").mkdir(parents=True)
-    assets.provide(["arm"])
+    menagerie.provide(["arm"])
     assert str(mjx_env.MENAGERIE_PATH) == str(root)
 
 
 def test_a_checkout_without_the_robot_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("MENAGERIE_ROOT", str(tmp_path))
     with pytest.raises(UsageError, match=r"MENAGERIE_ROOT=.* has no arm"):
-        assets.provide(["arm"])
+        menagerie.provide(["arm"])

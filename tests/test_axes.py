@@ -1,6 +1,6 @@
 import pytest
 
-from jacdb.ingest import axes
+from jacdb.ingest.recording import axes
 
 
 def named(rows, space):

@@ -9,7 +9,7 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb.sandbox import fetch
+from jacdb.dataset.sandbox import fetch
 
 RNG = np.random.default_rng(2)
 D, A = 3, 2

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import jacdb
-from jacdb.ingest.constraints import geom_names, switch_names
-from jacdb.ingest.pipeline import Request, ingest
+from jacdb.ingest.pipeline import ingest
+from jacdb.ingest.recording.contact_columns import geom_names, switch_names
+from jacdb.ingest.run_plan import Request
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jacdb.ingest import dynamics, environments, jacobians
-from jacdb.ingest.jacobians import CtrlJacobian, PhysicsJacobian
+from jacdb.ingest.differentiation import control_step
+from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsJacobian
+from jacdb.ingest.environments import registry, transition
 
-KEEPS_STATE = [name for name, spec in environments.catalogue().items() if spec.memory]
+KEEPS_STATE = [name for name, spec in registry.all_specs().items() if spec.memory]
 
 
 @pytest.mark.parametrize("keeps_qpos", [True, False])
 @pytest.mark.parametrize("name", ["CheetahRun", "Go1Getup", "PandaPickCube", *KEEPS_STATE])
 def test_the_composed_jacobian_is_that_of_the_composed_maps(name, keeps_qpos, system):
-    spec = environments.catalogue()[name]
+    spec = registry.all_specs()[name]
     nv, nu, n = spec.nv, spec.nu, 2 * spec.nv
     d_mapped = nu + sum(memory.size for memory in spec.memory)
     draw = np.random.default_rng(0).normal
@@ -33,7 +34,7 @@ def test_the_composed_jacobian_is_that_of_the_composed_maps(name, keeps_qpos, sy
 
     ctrl = CtrlJacobian(by_qpos, by_carried, by_action, np.asarray(keeps_qpos))
     # of the environment, only the facts are asked for
-    composed = jacobians.compose(dataclasses.replace(system("CheetahRun"), spec=spec), physics, ctrl)
+    composed = control_step.compose(dataclasses.replace(system("CheetahRun"), spec=spec), physics, ctrl)
     expected = jax.jacobian(step, (0, 1))(jnp.zeros(spec.d_state), jnp.zeros(spec.d_action))
     for got, want in zip(composed, expected, strict=True):
         np.testing.assert_allclose(got, want, atol=1e-12)
@@ -54,9 +55,9 @@ def test_a_map_with_memory_has_the_derivative_of_its_finite_difference(name, sys
 
     def mapped(x):
         carried, action = jnp.split(x, [spec.d_carried])
-        return dynamics.ctrl_map(loaded, state)(jnp.zeros(spec.nv), carried, action)
+        return transition.ctrl_map(loaded, state)(jnp.zeros(spec.nv), carried, action)
 
-    x = jnp.concatenate([dynamics.carried(loaded, state), jnp.full(spec.d_action, 0.1)])
+    x = jnp.concatenate([transition.carried(loaded, state), jnp.full(spec.d_action, 0.1)])
     run = jax.jit(lambda x, directions: (jax.jacfwd(mapped)(x), jax.vmap(mapped)(directions)))
     eps = 1e-6
     derivative, sides = run(x, x + eps * jnp.concatenate([jnp.eye(len(x)), -jnp.eye(len(x))]))

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jacdb import schemas
-from jacdb.ingest import dense_columns, thrift
-from jacdb.ingest.columns import dense
-from jacdb.ingest.dense_columns import stretches
-from jacdb.ingest.parquet_file import RowGroup, writing, writing_steps
+from jacdb.ingest.storage import dense_lists, thrift_compact
+from jacdb.ingest.storage.arrow import dense
+from jacdb.ingest.storage.dense_lists import rechunk
+from jacdb.ingest.storage.parquet import RowGroup, writing, writing_steps
 
 GROUPS = (7, 12, 1)  # rows of the row groups
 
@@ -39,7 +39,7 @@ def files(folder, of_columns):
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
     own = {"step": pa.array(np.arange(rows), pa.int32()), "reward": pa.array(np.linspace(0, 1, rows))}
     given = own | {name: dense(values, kinds[name]) for name, values in of_columns.items()}
-    left = own | {name: dense_columns.in_their_place(rows, schema.field(name)) for name in of_columns}
+    left = own | {name: dense_lists.placeholder(rows, schema.field(name)) for name in of_columns}
     whole, without = (pa.table([columns[name] for name in schema.names], schema=schema) for columns in (given, left))
 
     def groups():
@@ -56,7 +56,7 @@ def files(folder, of_columns):
 @pytest.mark.parametrize("shapes", [((1, 1), (1, 1)), ((3, 3), (3, 2)), ((5, 5), (5, 9))])
 @pytest.mark.parametrize("page_bytes", [1, 200, 2**20])  # a page for each row, pages for some, one for all
 def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch, dtype, shapes, page_bytes):
-    monkeypatch.setattr(dense_columns, "PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(dense_lists, "PAGE_BYTES", page_bytes)
     by_arrow, ours, whole = files(tmp_path, arrays(sum(GROUPS), shapes, dtype))
     assert pq.read_table(ours).equals(whole)
     assert pl.read_parquet(ours).equals(pl.read_parquet(by_arrow))
@@ -93,50 +93,63 @@ def test_a_footer_is_decoded_and_encoded_without_a_change(cartpole, table):
         footer = io.BytesIO()
         pq.read_metadata(path).write_metadata_file(footer)
         content = footer.getvalue()[4:-8]
-        assert len(content) > 100 and thrift.encode(thrift.decode(content)) == content
-        left = thrift.decode(content, closed=(4, 1))
+        assert len(content) > 100 and thrift_compact.encode(thrift_compact.decode(content)) == content
+        left = thrift_compact.decode(content, closed=(4, 1))
         columns = [column for group in left[4].value.items for column in group[1].value.items]
-        assert columns and all(thrift.encode(thrift.decode(column)) == column for column in columns)
-        assert thrift.encode(left) == content
+        assert columns and all(thrift_compact.encode(thrift_compact.decode(column)) == column for column in columns)
+        assert thrift_compact.encode(left) == content
 
 
 def test_a_struct_of_any_kinds_can_be_left_encoded():
     """Among others, before which and after which everything is decoded."""
     inner = {
-        1: thrift.Field(thrift.TRUE, None),
-        2: thrift.Field(thrift.I8, 200),
-        3: thrift.i32(-70_000),
-        4: thrift.i64(2**40),
-        5: thrift.Field(thrift.DOUBLE, bytes([0x80, 0] * 4)),
-        6: thrift.Field(thrift.BINARY, bytes(200)),
-        7: thrift.Field(thrift.LIST, thrift.List(thrift.TRUE, [1, 2, 1])),
-        8: thrift.Field(thrift.SET, thrift.List(thrift.DOUBLE, [bytes(8)] * 20)),
-        9: thrift.struct({300: thrift.Field(thrift.LIST, thrift.List(thrift.BINARY, [b"", b"\x00\xff"]))}),
+        1: thrift_compact.Field(thrift_compact.TRUE, None),
+        2: thrift_compact.Field(thrift_compact.I8, 200),
+        3: thrift_compact.i32(-70_000),
+        4: thrift_compact.i64(2**40),
+        5: thrift_compact.Field(thrift_compact.DOUBLE, bytes([0x80, 0] * 4)),
+        6: thrift_compact.Field(thrift_compact.BINARY, bytes(200)),
+        7: thrift_compact.Field(thrift_compact.LIST, thrift_compact.List(thrift_compact.TRUE, [1, 2, 1])),
+        8: thrift_compact.Field(thrift_compact.SET, thrift_compact.List(thrift_compact.DOUBLE, [bytes(8)] * 20)),
+        9: thrift_compact.struct(
+            {
+                300: thrift_compact.Field(
+                    thrift_compact.LIST, thrift_compact.List(thrift_compact.BINARY, [b"", b"\x00\xff"])
+                )
+            }
+        ),
     }
-    whole = {1: thrift.i32(1), 2: thrift.structs([inner, {}, inner]), 3: thrift.i32(3)}
-    content = thrift.encode(whole)
-    assert thrift.decode(content) == whole
-    left = thrift.decode(content, closed=[2])
-    assert left[2].value.items == [thrift.encode(inner), thrift.encode({}), thrift.encode(inner)]
-    assert (left[1], left[3]) == (whole[1], whole[3]) and thrift.encode(left) == content
+    whole = {1: thrift_compact.i32(1), 2: thrift_compact.structs([inner, {}, inner]), 3: thrift_compact.i32(3)}
+    content = thrift_compact.encode(whole)
+    assert thrift_compact.decode(content) == whole
+    left = thrift_compact.decode(content, closed=[2])
+    assert left[2].value.items == [
+        thrift_compact.encode(inner),
+        thrift_compact.encode({}),
+        thrift_compact.encode(inner),
+    ]
+    assert (left[1], left[3]) == (whole[1], whole[3]) and thrift_compact.encode(left) == content
 
 
 @pytest.mark.parametrize("closed", [(), (1,)])
 def test_a_map_is_refused(closed):
-    content = thrift.encode({1: thrift.structs([{}])})
+    content = thrift_compact.encode({1: thrift_compact.structs([{}])})
     assert content[-2:] == bytes(2)
     with pytest.raises(ValueError, match="type 11"):
-        thrift.decode(content[:-2] + bytes([0x1B, 0, 0, 0]), closed)
+        thrift_compact.decode(content[:-2] + bytes([0x1B, 0, 0, 0]), closed)
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 2**31 - 1, -1, -64, -65, -(2**63), 2**63 - 1])
 def test_numbers_of_any_size_come_back(value):
-    fields = {1: thrift.i64(value), 200: thrift.i64(value)}  # a number too far from the one before for its head
-    assert thrift.decode(thrift.encode(fields)) == fields
+    fields = {
+        1: thrift_compact.i64(value),
+        200: thrift_compact.i64(value),
+    }  # a number too far from the one before for its head
+    assert thrift_compact.decode(thrift_compact.encode(fields)) == fields
 
 
 def test_stretches_keep_rows_and_their_order():
     pieces = np.split(np.arange(20), [3, 3, 11])
-    found = list(stretches(pieces, 6))
+    found = list(rechunk(pieces, 6))
     assert [sum(map(len, some)) for some in found] == [6, 6, 6, 2]
     assert np.array_equal(np.concatenate([piece for some in found for piece in some]), np.arange(20))

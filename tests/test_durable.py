@@ -2,12 +2,12 @@
 
 import hashlib
 
-from jacdb.ingest.durable import settling
+from jacdb.ingest.storage.durability import durable_file
 
 
 def test_the_checksum_is_that_of_the_file_whatever_was_settled_before(tmp_path):
     path = tmp_path / "part"
-    with settling(path) as settled, path.open("rb+", buffering=0) as file:
+    with durable_file(path) as settled, path.open("rb+", buffering=0) as file:
         for stretch in (b"PAR1", b"a" * 3_000_000, b"b"):
             file.write(stretch)
             settled.advance(file.tell())

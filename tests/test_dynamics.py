@@ -5,7 +5,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from jacdb.ingest import dynamics
+from jacdb.ingest.environments import tangent_space
 
 XML = """
 <mujoco><option timestep="0.01"/><worldbody>
@@ -38,7 +38,7 @@ def difference(model, after, before):
 
 
 def test_lift_is_the_derivative_of_integration(model, qpos):
-    lift = np.asarray(dynamics.tangent_lift(model, jnp.asarray(qpos)))
+    lift = np.asarray(tangent_space.tangent_lift(model, jnp.asarray(qpos)))
     for i, axis in enumerate(np.eye(model.nv)):
         moved = qpos.copy()
         mujoco.mj_integratePos(model, moved, axis, 1e-7)
@@ -46,8 +46,8 @@ def test_lift_is_the_derivative_of_integration(model, qpos):
 
 
 def test_project_undoes_lift(model, qpos):
-    lift = dynamics.tangent_lift(model, jnp.asarray(qpos))
-    project = dynamics.tangent_project(model, jnp.asarray(qpos))
+    lift = tangent_space.tangent_lift(model, jnp.asarray(qpos))
+    project = tangent_space.tangent_project(model, jnp.asarray(qpos))
     np.testing.assert_allclose(project @ lift, np.eye(model.nv), atol=1e-14)
 
 
@@ -63,7 +63,7 @@ def test_transport_is_the_derivative_of_the_next_position(model, qpos, speed):
         return moved
 
     still = np.zeros(model.nv)
-    by_q, by_v = (np.asarray(matrix) for matrix in dynamics.transport(model, jnp.asarray(qvel)))
+    by_q, by_v = (np.asarray(matrix) for matrix in tangent_space.transport(model, jnp.asarray(qvel)))
     for i, axis in enumerate(np.eye(model.nv)):
         along_q = difference(model, after(eps * axis, still), after(-eps * axis, still)) / (2 * eps)
         along_v = difference(model, after(still, eps * axis), after(still, -eps * axis)) / (2 * eps)

@@ -3,12 +3,13 @@ import os
 import jax
 import jax.numpy as jnp
 import pytest
-from mujoco_playground import registry
+from mujoco_playground import registry as playground_registry
 
 from jacdb.errors import UsageError
-from jacdb.ingest import dynamics, environments
+from jacdb.ingest.compat import playground
+from jacdb.ingest.environments import registry, transition
 
-CATALOGUE = environments.catalogue()
+CATALOGUE = registry.all_specs()
 # every environment without a robot, and of each robot one per kind of ctrl map
 KINDS = {(spec.robots or name, spec.action_map, spec.memory): name for name, spec in reversed(CATALOGUE.items())}
 CHOSEN = sorted(KINDS.values())
@@ -25,7 +26,7 @@ def loaded(request, system):
 @pytest.fixture
 def home(loaded):
     """A state in the model's first keyframe, if it has any, and ctrl in the middle of its range; no physics is run."""
-    with dynamics.physics_door(lambda model, data, ctrl, n_substeps: data):
+    with playground.intercept_physics(lambda model, data, ctrl, n_substeps: data):
         shapes = jax.eval_shape(loaded.env.reset, jax.random.key(0))
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     if "rng" in state.info:
@@ -40,7 +41,7 @@ def home(loaded):
 
 
 def test_the_table_has_every_environment_of_playground():
-    assert set(CATALOGUE) == set(registry.ALL_ENVS)
+    assert set(CATALOGUE) == set(playground_registry.ALL_ENVS)
 
 
 @pytest.mark.parametrize("loaded", CHOSEN, indirect=True)
@@ -56,7 +57,7 @@ def test_the_table_says_what_ctrl_depends_on(loaded, home):
 
     def ctrl(dq, before, action):
         state = home.replace(data=home.data.replace(ctrl=before))
-        return dynamics.ctrl_map(loaded, state)(dq, dynamics.carried(loaded, state), action)[: spec.nu]
+        return transition.ctrl_map(loaded, state)(dq, transition.carried(loaded, state), action)[: spec.nu]
 
     derivative = jax.jit(jax.jacfwd(ctrl, (0, 1, 2)))
     by_qpos, by_ctrl, by_action = derivative(jnp.zeros(spec.nv), home.data.ctrl, jnp.full(spec.d_action, 0.01))
@@ -69,6 +70,6 @@ def test_the_table_says_what_ctrl_depends_on(loaded, home):
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(UsageError, match=r"'cheetahrun'.*CheetahRun"):
-        environments.find("cheetahrun")
+        registry.find("cheetahrun")
     with pytest.raises(UsageError, match="jacdb envs"):
-        environments.find("?")
+        registry.find("?")

@@ -19,11 +19,14 @@ from brax.training.agents.ppo import networks as ppo_networks
 from safetensors.numpy import save_file
 
 from jacdb.errors import UsageError
-from jacdb.ingest import environments, experts, policies
-from jacdb.ingest.experts import ExpertPolicy, Network
-from jacdb.ingest.pipeline import Request, ingest
+from jacdb.ingest.environments import registry
+from jacdb.ingest.pipeline import ingest
+from jacdb.ingest.policies import resolve
+from jacdb.ingest.policies.expert import ExpertPolicy
+from jacdb.ingest.policies.network import Network
+from jacdb.ingest.run_plan import Request
 
-CARTPOLE = environments.find("CartpoleBalance")
+CARTPOLE = registry.find("CartpoleBalance")
 SIZES = (5, 8, 8, 2)  # Cartpole's observation has five numbers
 
 
@@ -65,7 +68,7 @@ def test_a_policy_for_other_observations_is_refused_before_work(network, tmp_pat
 
 def test_a_file_comes_back_as_it_was(network, tmp_path):
     network.save(tmp_path / "it.safetensors")
-    found = experts.find(str(tmp_path / "it.safetensors"), CARTPOLE, beta=1.0)
+    found = resolve.find(str(tmp_path / "it.safetensors"), CARTPOLE, beta=1.0)
     assert found.network.about == network.about and found.name == "it"
     for ours, theirs in zip(jax.tree.leaves(network.layers), jax.tree.leaves(found.network.layers), strict=True):
         assert np.array_equal(ours, theirs)
@@ -110,32 +113,32 @@ def test_a_broken_or_foreign_file_is_one_line(network, tmp_path):
         else:
             save_file(content, path, {"jacdb": json.dumps(network.about)})
         with pytest.raises(UsageError, match=r"it\.safetensors is no policy") as told:
-            experts.find(str(path), CARTPOLE)
+            resolve.find(str(path), CARTPOLE)
         assert "\n" not in str(told.value)
     network.save(path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(UsageError, match="is no policy"):
-        experts.find(str(path), CARTPOLE)
+        resolve.find(str(path), CARTPOLE)
     save_file({"mean": network.mean}, path)  # of another project
     with pytest.raises(UsageError, match="is no policy"):
-        experts.find(str(path), CARTPOLE)
+        resolve.find(str(path), CARTPOLE)
 
 
 def test_a_policy_is_for_one_environment(network, tmp_path):
     network.save(tmp_path / "it.safetensors")
     with pytest.raises(UsageError, match="a policy for CartpoleBalance, not for CheetahRun"):
-        policies.make(str(tmp_path / "it.safetensors"), environments.find("CheetahRun"))
+        resolve.make(str(tmp_path / "it.safetensors"), registry.find("CheetahRun"))
     with pytest.raises(UsageError, match="jacdb train --env AlohaHandOver"):
-        policies.make("expert", environments.find("AlohaHandOver"))
+        resolve.make("expert", registry.find("AlohaHandOver"))
     with pytest.raises(UsageError, match="deterministic"):
-        policies.make("noise", CARTPOLE, deterministic=True)
+        resolve.make("noise", CARTPOLE, deterministic=True)
     with pytest.raises(UsageError, match="unknown policy 'genius'"):
-        policies.make("genius", CARTPOLE)
+        resolve.make("genius", CARTPOLE)
 
 
 def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
     """Rolled out with Jacobians: it holds the pole up, as its file says that it does."""
-    expert = policies.make("expert", CARTPOLE)
+    expert = resolve.make("expert", CARTPOLE)
     ingest(Request("CartpoleBalance", expert, episodes=3, steps=200), tmp_path)
     rows = pl.read_parquet(tmp_path / "episodes/**/*.parquet", hive_partitioning=False)
     assert (rows["total_reward"] / rows["n_steps"] > 0.9).all() and rows["policy"].unique().to_list() == ["expert"]

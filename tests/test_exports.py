@@ -13,9 +13,10 @@ from conftest import call_jacdb
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import FailureError, UsageError, exports, steps
+from jacdb import FailureError, UsageError, exports
+from jacdb.ingest.storage import run_writer
+from jacdb.dataset import step_rows
 from jacdb.exports import lerobot
-from jacdb.ingest import writer
 
 RNG = np.random.default_rng(0)
 LENGTH, D = 12, 3
@@ -40,7 +41,7 @@ def make(root: Path, run_id: str, episodes: int, d_action: int = 2, ctrl_dt: flo
         }
         made.append(episode(number, j_state, j_action, state=states[:-1], columns=columns))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "ROW_GROUP_ROWS", 10)
+        patch.setattr(run_writer, "ROW_GROUP_ROWS", 10)
         dataset(root, "E", made, run_id, ctrl_dt=ctrl_dt)
 
 
@@ -201,7 +202,7 @@ def test_a_condition_cuts_episodes_where_it_leaves_steps_out(opened, tmp_path, f
 
 @pytest.mark.parametrize("form", exports.FORMATS)
 def test_what_fails_leaves_nothing_behind(opened, tmp_path, form, monkeypatch):
-    read, calls = steps.Rows.read, []
+    read, calls = step_rows.StepRows.read, []
 
     def failing(*arguments):
         calls.append(0)
@@ -209,7 +210,7 @@ def test_what_fails_leaves_nothing_behind(opened, tmp_path, form, monkeypatch):
             raise FailureError("disk")
         return read(*arguments)
 
-    monkeypatch.setattr(steps.Rows, "read", failing)
+    monkeypatch.setattr(step_rows.StepRows, "read", failing)
     with pytest.raises(FailureError):
         exports.export(opened, form, "E", tmp_path / ("E.npz" if form == "npz" else "E-v0"))
     assert not list(tmp_path.iterdir())

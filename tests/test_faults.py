@@ -16,20 +16,22 @@ import pytest
 from conftest import call_jacdb
 
 import jacdb
-from jacdb import FailureError, UsageError, manifest, queries
+from jacdb import FailureError, UsageError, queries
+from jacdb.dataset import manifest
 from jacdb.ingest import pipeline
-from jacdb.ingest.pipeline import Request, ingest
-from jacdb.ingest.writer import RunWriter
+from jacdb.ingest.pipeline import ingest
+from jacdb.ingest.run_plan import Request
+from jacdb.ingest.storage.run_writer import RunWriter
 
 SMALL_PART = 15_000  # bytes: a dozen parts
 REQUEST = Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
 DRIVER = f"""
 import functools
 from jacdb.ingest import pipeline, runtime
-from jacdb.ingest.writer import RunWriter
+from jacdb.ingest.storage.run_writer import RunWriter
 runtime.configure()
 pipeline.RunWriter = functools.partial(RunWriter, part_bytes={SMALL_PART})
-request = pipeline.Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
+request = run_plan.Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
 pipeline.ingest(request, {{root!r}}, report=lambda event: print(flush=True))
 """
 

@@ -7,7 +7,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, figures
-from jacdb.sandbox import fetch
+from jacdb.dataset.sandbox import fetch
 
 RNG = np.random.default_rng(3)
 FOOT = np.array([0, 1, 1, 0, 0, 1, 0, 1, 1, 1])

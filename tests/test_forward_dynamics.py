@@ -7,7 +7,7 @@ from machine import machine
 from mujoco import mjx
 from mujoco.mjx._src import collision_driver, constraint, smooth
 
-from jacdb.ingest import forward_dynamics
+from jacdb.ingest.dynamics import forward
 
 SLIDERS = """
 <mujoco>
@@ -25,7 +25,7 @@ def test_an_impedance_is_told_no_other_power_than_its_own(curve):
     model = machine(SLIDERS.format(curve)).mjx_model
     position = np.linspace(-0.2, 0.2, 9)
     for solref, solimp in zip(model.jnt_solref, model.jnt_solimp, strict=True):
-        told, theirs = (find(model, solref, solimp, position) for find in (forward_dynamics.impedance, constraint._kbi))
+        told, theirs = (find(model, solref, solimp, position) for find in (forward.impedance, constraint._kbi))
         assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-14, atol=0), told, theirs))
 
 
@@ -37,7 +37,7 @@ def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system)
         return collision_driver.collision(model, smooth.kinematics(model, data))
 
     data = collide(mjx.make_data(system("CheetahRun").mj_model, impl="jax"))
-    known = forward_dynamics._contact_constants(model, data)
+    known = forward._contact_constants(model, data)
     assert set(known) == {"includemargin", "solref", "solreffriction", "solimp"}  # the floor's friction is its own
     for name, values in known.items():
         assert (np.asarray(getattr(data._impl.contact, name)) == values).all()
@@ -64,7 +64,7 @@ def test_a_step_ends_where_mjx_ends_it(algorithm, jacobian):
     @jax.vmap
     def both(qpos, qvel):
         data = template.replace(qpos=qpos, qvel=qvel)
-        ours = forward_dynamics.integrate(model, forward_dynamics.forward(model, data))
+        ours = forward.integrate(model, forward.forward(model, data))
         return [(d.qpos, d.qvel) for d in (ours, mjx.step(model, data))]
 
     qpos, qvel = np.random.default_rng(0).normal(size=(2, 16, 2)) * 0.5

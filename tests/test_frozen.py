@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 
 import jacdb
-from jacdb import integrity, manifest, output, queries, schemas
+from jacdb import output, queries, schemas
+from jacdb.dataset import integrity, manifest
 
 FROZEN = ROOT / "tests" / "frozen"
 

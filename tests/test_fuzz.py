@@ -12,9 +12,10 @@ from conftest import ROOT
 from test_hub import contents
 
 import jacdb
-from jacdb import JacdbError, integrity, manifest, queries
-from jacdb.ingest.experts import Network
-from jacdb.manifest import Part
+from jacdb import JacdbError, queries
+from jacdb.dataset import integrity, manifest
+from jacdb.dataset.manifest import Part
+from jacdb.ingest.policies.network import Network
 
 FROZEN = ROOT / "tests" / "frozen" / "v1"
 POLICY = ROOT / "datasets" / "policies" / "CartpoleBalance.safetensors"

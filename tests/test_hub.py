@@ -17,9 +17,10 @@ from loopback import HUB, is_large
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import manifest, schemas
-from jacdb.manifest import Part, Run
-from jacdb.pull import pull
+from jacdb import schemas
+from jacdb.dataset import manifest
+from jacdb.dataset.manifest import Part, Run
+from jacdb.publishing.pull import pull
 
 SAMPLE = ROOT / "datasets" / "sample"
 ALICE = "hf_alice"

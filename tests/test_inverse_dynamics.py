@@ -8,7 +8,10 @@ import pytest
 from mujoco import mjx
 from mujoco.mjx._src import passive, smooth, support
 
-from jacdb.ingest import batch_last, dynamics, inverse_dynamics, runtime
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import rnea_derivatives
+from jacdb.ingest.environments import tangent_space
+from jacdb.ingest.linalg import batched
 
 MACHINE = """
 <mujoco>
@@ -75,7 +78,7 @@ def machine(request):
 
     @jax.vmap
     def expected(qpos, qvel, a):
-        lift, still = dynamics.tangent_lift(mj, qpos), jnp.zeros(mj.nv)
+        lift, still = tangent_space.tangent_lift(mj, qpos), jnp.zeros(mj.nv)
         by_q = jax.jacfwd(lambda dq: tau(qpos + lift @ dq, qvel, a))(still)
         inertial = jax.jacfwd(lambda dq: support.mul_m(model, results(qpos + lift @ dq, qvel), a))(still)
         return results(qpos, qvel), by_q, jax.jacfwd(lambda v: tau(qpos, v, a))(qvel), inertial
@@ -85,16 +88,16 @@ def machine(request):
     for sample in qpos:
         mujoco.mj_normalizeQuat(mj, sample)
     d, *derivatives = runtime.compiled_quickly(expected, qpos, qvel, a)(qpos, qvel, a)
-    return mj, batch_last.samples_last(d), jnp.asarray(a.T), derivatives
+    return mj, batched.samples_last(d), jnp.asarray(a.T), derivatives
 
 
 @both_machines
 def test_derivatives_are_those_of_mjx(machine):
     mj, d, a, (by_q, by_v, _) = machine
-    tree = inverse_dynamics.Tree.of(mj)
-    kin = inverse_dynamics.kinematics(mj, tree, d)
-    drag = inverse_dynamics.medium_drag(mj, kin, d)
-    found = batch_last.samples_first(inverse_dynamics.rigid_derivatives(tree, kin, a, mj.opt.gravity, drag))
+    tree = rnea_derivatives.Tree.of(mj)
+    kin = rnea_derivatives.kinematics(mj, tree, d)
+    drag = rnea_derivatives.medium_drag(mj, kin, d)
+    found = batched.samples_first(rnea_derivatives.rigid_derivatives(tree, kin, a, mj.opt.gravity, drag))
     np.testing.assert_allclose(found.by_q, by_q, atol=1e-9 * np.abs(by_q).max())
     np.testing.assert_allclose(found.by_v, by_v, atol=1e-9 * np.abs(by_v).max())
     mass = np.stack([np.asarray(found.by_a[i]) for i in range(SAMPLES)]) + np.diag(mj.dof_armature)
@@ -111,9 +114,9 @@ def test_derivatives_are_those_of_mjx(machine):
 def test_what_does_not_touch_has_exact_zeros(machine):
     """Two machines, and two limbs of one: no rounding stands where nothing is connected."""
     mj, d, a, _ = machine
-    tree = inverse_dynamics.Tree.of(mj)
-    kin = inverse_dynamics.kinematics(mj, tree, d)
-    found = inverse_dynamics.rigid_derivatives(tree, kin, a, mj.opt.gravity)
+    tree = rnea_derivatives.Tree.of(mj)
+    kin = rnea_derivatives.kinematics(mj, tree, d)
+    found = rnea_derivatives.rigid_derivatives(tree, kin, a, mj.opt.gravity)
     for matrix in found:
         assert (matrix[:14, 14:] == 0).all() and (matrix[14:, :14] == 0).all()
         assert (matrix[6:13, 13] == 0).all() and (matrix[13, 6:13] == 0).all()
@@ -122,9 +125,9 @@ def test_what_does_not_touch_has_exact_zeros(machine):
 @both_machines
 def test_derivative_of_the_mass_matrix_times_a_vector(machine):
     mj, d, a, (_, _, inertial) = machine
-    tree = inverse_dynamics.Tree.of(mj)
-    found = inverse_dynamics.mass_matrix_derivative(tree, inverse_dynamics.kinematics(mj, tree, d), a)
-    np.testing.assert_allclose(batch_last.samples_first(found), inertial, atol=1e-9 * np.abs(inertial).max())
+    tree = rnea_derivatives.Tree.of(mj)
+    found = rnea_derivatives.mass_matrix_derivative(tree, rnea_derivatives.kinematics(mj, tree, d), a)
+    np.testing.assert_allclose(batched.samples_first(found), inertial, atol=1e-9 * np.abs(inertial).max())
 
 
 def _bodies(*joints):
@@ -148,7 +151,7 @@ def _bodies(*joints):
 )
 def test_motions_left_out_are_zero_whatever_the_state(xml, motions):
     mj = mujoco.MjModel.from_xml_string(xml)
-    assert inverse_dynamics.Tree.of(mj).motions == motions
+    assert rnea_derivatives.Tree.of(mj).motions == motions
     data, rng = mujoco.MjData(mj), np.random.default_rng(0)
     for _ in range(10):
         data.qpos[:], data.mocap_quat[:] = rng.normal(size=mj.nq), rng.normal(size=(mj.nmocap, 4))

@@ -7,11 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from jacdb.ingest import constraints, jacobians, oracle, runtime
-from jacdb.ingest.jacobians import PhysicsInput
-from jacdb.ingest.oracle import relative
-from jacdb.ingest.patterns import ZERO_THRESHOLD
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation.finite_differences import relative
+from jacdb.ingest.differentiation.types import PhysicsInput
+from jacdb.ingest.dynamics import observations
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.recording import contact_columns
+from jacdb.schemas import ZERO_THRESHOLD
 
 EPISODES = 8
 STEPS = {"CheetahRun": 60, "FingerSpin": 60, "BallInCup": 100, "PandaPickCube": 40}
@@ -31,7 +34,7 @@ class Rolled(NamedTuple):
     autodiff: np.ndarray  # NaN where not in BY_AUTODIFF
     fd: np.ndarray
     residual: np.ndarray
-    observed: constraints.Observation
+    observed: observations.Observation
     moved: np.ndarray  # largest |C - MJX| of the next qpos and qvel
     smooth: np.ndarray  # (2 nv + nu,) per sample: columns at no kink, for there C takes one side and JAX the mean
     switches: list[str]
@@ -54,7 +57,7 @@ def rolled(system, request):
         if name == "PandaPickCube":
             request.getfixturevalue("menagerie")
         loaded = system(name)
-        step = jax.vmap(jacobians.control_step(loaded, "implicit"))
+        step = jax.vmap(control_step.control_step(loaded, "implicit"))
 
         def one(state, action):
             done = step(state, action)
@@ -71,18 +74,18 @@ def rolled(system, request):
         physics, inputs, observed, qpos, qvel = jax.tree.map(lambda leaf: leaf[some], flat)
 
         if name in BY_AUTODIFF:
-            differentiate = jax.vmap(jacobians.physics_jacobian(loaded, "autodiff"))
+            differentiate = jax.vmap(control_step.physics_jacobian(loaded, "autodiff"))
             autodiff = runtime.compiled_quickly(differentiate, inputs)(inputs).matrix
         else:
             autodiff = np.full_like(physics.matrix, np.nan)
         singles = [jax.tree.map(lambda leaf, i=i: leaf[i], inputs) for i in range(SAMPLES)]
-        fd = [oracle.finite_difference(loaded, single).matrix for single in singles]
-        replayed = [oracle.replay(loaded, single) for single in singles]
+        fd = [finite_differences.finite_difference(loaded, single).matrix for single in singles]
+        replayed = [finite_differences.replay(loaded, single) for single in singles]
         moved = [max(abs(q - qpos[i]).max(), abs(v - qvel[i]).max()) for i, (q, v) in enumerate(replayed)]
         return Rolled(
             inputs, physics.matrix, autodiff, np.stack(fd), physics.residual, observed, np.array(moved),
             smooth_columns(loaded.mj_model, inputs),
-            constraints.switch_names(loaded.mj_model),
+            contact_columns.switch_names(loaded.mj_model),
         )  # fmt: skip
 
     return roll
@@ -169,7 +172,7 @@ def test_a_step_whose_solver_stopped_early_says_so_and_unrolled_covers_it(rolled
     assert not (wrong & ball.converged).any()
     assert (wrong & ~ball.converged).any()
 
-    differentiate = jax.vmap(jacobians.physics_jacobian(system("BallInCup"), "unrolled"))
+    differentiate = jax.vmap(control_step.physics_jacobian(system("BallInCup"), "unrolled"))
     unrolled = runtime.compiled_quickly(differentiate, ball.inputs)(ball.inputs)
     assert np.all(unrolled.covered)
     assert relative(unrolled.matrix, ball.autodiff).max() < 1e-9

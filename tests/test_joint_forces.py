@@ -1,18 +1,18 @@
 import mujoco
 import numpy as np
 
-from jacdb.ingest.contact_forces import Colours
-from jacdb.ingest.joint_forces import Coupling, colour
+from jacdb.ingest.differentiation.coloring import ContactColoring, color_columns
+from jacdb.ingest.differentiation.joint_derivatives import Coupling
 
 
 def test_columns_of_one_colour_share_no_row():
     pattern = np.random.default_rng(0).random((12, 9)) < 0.25
-    colours = colour(pattern)
+    colours = color_columns(pattern)
     for number in range(colours.max() + 1):
         assert pattern[:, colours == number].sum(axis=1).max() <= 1
     assert colours.max() + 1 < 9
-    assert (colour(np.eye(5, dtype=bool)) == 0).all()
-    assert colour(np.ones((2, 4), dtype=bool)).tolist() == [0, 1, 2, 3]
+    assert (color_columns(np.eye(5, dtype=bool)) == 0).all()
+    assert color_columns(np.ones((2, 4), dtype=bool)).tolist() == [0, 1, 2, 3]
 
 
 def test_forces_of_one_joint_couple_nothing_and_tendons_couple_their_joints(system):
@@ -25,6 +25,6 @@ def test_forces_of_one_joint_couple_nothing_and_tendons_couple_their_joints(syst
 
 def test_geoms_that_can_meet_have_different_colours(system):
     model = system("CheetahRun").mj_model
-    colours = Colours.of(model).of_geom
+    colours = ContactColoring.of(model).of_geom
     floor = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
     assert (colours[floor] == 0).all() and (colours[~floor] > 0).all()

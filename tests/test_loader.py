@@ -20,8 +20,9 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import FailureError, UsageError, steps
-from jacdb.ingest import writer
+from jacdb import FailureError, UsageError
+from jacdb.ingest.storage import run_writer
+from jacdb.dataset import step_rows
 
 RNG = np.random.default_rng(0)
 NOT_FINITE = (1, 3)  # episode and step, in each run
@@ -44,7 +45,7 @@ def root(tmp_path_factory):
     """Two runs of an environment, one in float32; row groups of 20 rows, two episodes each."""
     root = tmp_path_factory.mktemp("loader")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "ROW_GROUP_ROWS", 20)
+        patch.setattr(run_writer, "ROW_GROUP_ROWS", 20)
         make(root, "run-a", 30, 10)
         make(root, "run-b", 20, 10, dtype=np.float32)
     return root
@@ -135,13 +136,13 @@ batches = jacdb.open({str(root)!r}).batches("E", **{told!r})
 print(hashlib.sha256(np.concatenate([b["state"][:, 0] for b in batches]).tobytes()).hexdigest())"""
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == hashlib.sha256(plain.tobytes()).hexdigest()
-    read = steps.Rows.read
+    read = step_rows.StepRows.read
 
     def late(*arguments):
         time.sleep(random.random() / 100)
         return read(*arguments)
 
-    monkeypatch.setattr(steps.Rows, "read", late)
+    monkeypatch.setattr(step_rows.StepRows, "read", late)
     assert np.array_equal(row_names(opened.batches("E", **told)), plain)
 
 
@@ -161,10 +162,10 @@ def test_splits_are_disjoint_whole_episodes_and_cover_all(opened, stored, shuffl
 
 
 def test_a_split_is_for_good():
-    share = [steps.in_validation("noise-seed0-54cd7acb26", number, 0.1) for number in range(10_000)]
+    share = [step_rows.in_validation("noise-seed0-54cd7acb26", number, 0.1) for number in range(10_000)]
     assert [number for number, one in enumerate(share[:40]) if one] == IN_VALIDATION
     assert 900 < sum(share) < 1100
-    larger = [steps.in_validation("noise-seed0-54cd7acb26", number, 0.2) for number in range(10_000)]
+    larger = [step_rows.in_validation("noise-seed0-54cd7acb26", number, 0.2) for number in range(10_000)]
     assert all(one <= other for one, other in zip(share, larger, strict=True))
 
 
@@ -299,7 +300,7 @@ def test_a_file_that_is_gone_is_named(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_dataset(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 50)
+    monkeypatch.setattr(run_writer, "ROW_GROUP_ROWS", 50)
     make(tmp_path, "run-a", 160, 50, d=20)
     with jacdb.open(tmp_path) as opened:
         batches = opened.batches("E", batch_size=32, shuffle=True, buffer_mib=1)

@@ -10,7 +10,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError, queries, schemas
-from jacdb.sandbox import fetch
+from jacdb.dataset.sandbox import fetch
 
 RNG = np.random.default_rng(1)
 

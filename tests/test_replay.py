@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jacdb import manifest, verification
+from jacdb import verification
+from jacdb.dataset import manifest
 from jacdb.verification import samples
-from jacdb.verification.rows import Sizes
+from jacdb.verification.rows import Dimensions
 
 SAMPLE = 6
-SIZES = Sizes(n_state=4, n_moving=4, d_state=4, d_action=1)
+SIZES = Dimensions(n_state=4, n_moving=4, d_state=4, d_action=1)
 
 
 @pytest.fixture

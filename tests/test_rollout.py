@@ -13,13 +13,15 @@ from mujoco_playground._src.wrapper import Wrapper
 import jacdb
 from jacdb import schemas
 from jacdb.errors import UsageError
-from jacdb.ingest import jacobians, runtime
-from jacdb.ingest import rows as rows_of_chunks
-from jacdb.ingest.episodes import ARRAYS, summaries
-from jacdb.ingest.pipeline import Request, ingest
-from jacdb.ingest.policies import NoisePolicy, ZeroPolicy
-from jacdb.ingest.rollout import CHUNK_BYTES, Rollout, chunk_steps
-from jacdb.ingest.solver import RESIDUAL_TOLERANCE
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import control_step
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.pipeline import ingest
+from jacdb.ingest.policies.noise import NoisePolicy, ZeroPolicy
+from jacdb.ingest.recording import chunk_rows as rows_of_chunks
+from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
+from jacdb.ingest.run_plan import Request
+from jacdb.ingest.storage.episodes import ARRAYS, summaries
 
 REQUEST = Request("CartpoleBalance", episodes=3, steps=40)
 
@@ -170,7 +172,7 @@ def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, inste
 
 
 def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
-    differentiation = jacobians.physics_jacobian
+    differentiation = control_step.physics_jacobian
 
     def partly(of, method):
         differentiate = differentiation(of, method)
@@ -181,7 +183,7 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
 
         return covering_some if method == "unrolled" else differentiate
 
-    monkeypatch.setattr(jacobians, "physics_jacobian", partly)
+    monkeypatch.setattr(control_step, "physics_jacobian", partly)
     for before, episode in zip(with_tolerance(system, np.inf), with_tolerance(system, -1.0), strict=True):
         [piece] = episode.pieces
         covered = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0

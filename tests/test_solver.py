@@ -6,7 +6,8 @@ from machine import EVERY_CONSTRAINT
 from mujoco import mjx
 from mujoco.mjx._src import forward as mjx_forward
 
-from jacdb.ingest import forward_dynamics, runtime
+from jacdb.ingest import runtime
+from jacdb.ingest.dynamics import forward
 
 
 @pytest.mark.parametrize(("iterations", "searches"), [(1, 4), (6, 8)])
@@ -19,7 +20,7 @@ def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches)
     def both(qpos, qvel, warm):
         data = template.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm)
         return [(d.qacc, d.qfrc_constraint, d._impl.efc_force) for d in (
-            forward_dynamics.forward(model, data), mjx_forward.forward(model, data)
+            forward.forward(model, data), mjx_forward.forward(model, data)
         )]  # fmt: skip
 
     rng, samples = np.random.default_rng(0), 40

@@ -11,8 +11,9 @@ import pytest
 from conftest import run_jacdb
 from synthetic import dataset, episode
 
-from jacdb import UsageError, integrity, manifest, schemas, verification
-from jacdb.manifest import Run
+from jacdb import UsageError, schemas, verification
+from jacdb.dataset import integrity, manifest
+from jacdb.dataset.manifest import Run
 from jacdb.verification.findings import LISTED
 
 RUN = Run("E", "run-a")

@@ -12,8 +12,10 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, schemas
-from jacdb.ingest import patterns, writer
-from jacdb.ingest.writer import RunWriter
+from jacdb.ingest.recording import zero_bits
+from jacdb.ingest.storage import zero_patterns
+from jacdb.ingest.storage import run_writer
+from jacdb.ingest.storage.run_writer import RunWriter
 
 RNG = np.random.default_rng(0)
 AWKWARD = np.array([[np.nan, np.inf, -np.inf], [5e-324, -0.0, 1e308], [1e-12, 9.9e-13, -1.0]])
@@ -72,9 +74,9 @@ def test_a_pattern_has_one_id_and_its_id_means_the_same_everywhere():
     zero[3:] = zero[:3]
 
     def identified(zero_state, zero_action):
-        bits = jax.vmap(patterns.zero_bits)(np.where(zero_state, 1e-13, -1.0), np.where(zero_action, 0.0, np.nan))
-        bits = patterns.ZeroBits(*map(np.asarray, bits))
-        found = patterns.identify(bits, 3, 2)
+        bits = jax.vmap(zero_bits.zero_bits)(np.where(zero_state, 1e-13, -1.0), np.where(zero_action, 0.0, np.nan))
+        bits = zero_patterns.ZeroBits(*map(np.asarray, bits))
+        found = zero_patterns.identify(bits, 3, 2)
         for counted, zeros in zip(found.n_zero, (zero_state, zero_action), strict=True):
             assert np.array_equal(counted, zeros.sum((1, 2)))
         return found.ids, found.patterns, bits
@@ -103,7 +105,7 @@ def test_parts_hold_whole_episodes_and_no_pattern_twice(tmp_path):
 
 
 def test_a_row_group_holds_whole_episodes_if_they_are_short_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "ROW_GROUP_ROWS", 50)
+    monkeypatch.setattr(run_writer, "ROW_GROUP_ROWS", 50)
     lengths = [20, 30, 10, 120, 7]
     dataset(tmp_path, "E", [episode(number, *matrices(length)) for number, length in enumerate(lengths)])
     [path] = tmp_path.glob("steps/*/*/part-*.parquet")

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jacdb.dataset.step_rows import Arrays
 from jacdb.errors import UsageError
 from jacdb.exports.trajectories import Source, Trajectory
-from jacdb.steps import Arrays
 
 CODEBASE_VERSION = "v3.0"
 CHUNK_FILES = 1_000  # files of a folder, at most

@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from jacdb.catalog import Dataset
+from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.location import quoted
+from jacdb.dataset.step_rows import Arrays, StepRows, n_rows, segments
 from jacdb.errors import UsageError
-from jacdb.location import quoted
-from jacdb.steps import Arrays, Rows, n_rows, stretches
 
 COLUMNS = ("episode", "step", "state", "action", "next_state", "reward", "done", "truncated", "j_state", "j_action",
            "pattern_id")  # fmt: skip
@@ -53,7 +53,7 @@ class Source:
     @classmethod
     def of(cls, dataset: Dataset, env: str) -> Self:
         """Raises UsageError where there is no such step."""
-        kept = stretches(dataset, env)
+        kept = segments(dataset, env)
         if kept.is_empty():
             raise UsageError(f"no finite step of {env} to export: ingest more, or give another condition")
         return cls(dataset, env, kept)
@@ -70,8 +70,8 @@ class Source:
     def runs(self) -> list[str]:
         return sorted(self.kept["run_id"].unique())
 
-    def rows(self, *columns: str) -> Rows:
-        return Rows(self.dataset, self.env, columns, self.kept)
+    def rows(self, *columns: str) -> StepRows:
+        return StepRows(self.dataset, self.env, columns, self.kept)
 
     def trajectories(self, *columns: str) -> Iterator[Trajectory]:
         """Them all, as they are stored; ``columns`` besides episode and step."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from jacdb import manifest, schemas
+from jacdb import schemas
+from jacdb.dataset import manifest
+from jacdb.dataset.location import Folder
+from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.run_status import LOG, PROGRESS
 from jacdb.errors import UsageError, known
-from jacdb.location import Folder
-from jacdb.manifest import Part, Run
 from jacdb.progress import Event
-from jacdb.runs import LOG, PROGRESS
 from jacdb.verification.findings import Check, Finding
 from jacdb.verification.runs import RunChecks
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jacdb import schemas
 from jacdb.verification.findings import Check
-from jacdb.verification.rows import Batch, Sizes
+from jacdb.verification.rows import Batch, Dimensions
 
 REWARD_ROUNDING = 1e-12  # of the sum of absolute rewards: sums of 10^4 terms in another order differ by less
 
@@ -80,7 +80,7 @@ class EpisodeChecks:
     joined: Check
     summaries: Check
     longest: int | None
-    sizes: Sizes
+    sizes: Dimensions
     seen: set[int] = field(default_factory=set, init=False)  # episodes of all parts
     _there: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
     _last: _Last | None = field(default=None, init=False)
@@ -285,7 +285,7 @@ def _sweep_differences(sums: Sums, summary: dict[str, Any], which: int, matrix: 
     return wrong
 
 
-def malformed(summary: dict[str, Any], sizes: Sizes) -> str | None:
+def malformed(summary: dict[str, Any], sizes: Dimensions) -> str | None:
     """What is wrong with the lists of a row of `episodes`; None if nothing."""
     shapes = {"largest_state": sizes.shape("j_state"), "largest_action": sizes.shape("j_action")}
     for name, shape in shapes.items():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jacdb.manifest import Part
+from jacdb.dataset.manifest import Part
 
 LISTED = 5  # findings of a check that are told in full; the rest is counted
 
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
         return f"{self.path}{row}: {self.wrong}"
 
 
-def told(text: str, *values: np.ndarray) -> Callable[[int], str]:
+def message(text: str, *values: np.ndarray) -> Callable[[int], str]:
     """What is wrong at a place of a batch: a text with the values there filled in."""
     return lambda place: text.format(*(value[place] for value in values))
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.verification.findings import Check, told
+from jacdb.verification.findings import Check, message
 
 BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # entries of matrices, and rows, at most, looked at together
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)  # what reading a corrupt file raises
@@ -29,7 +29,7 @@ CODED = ("env", "policy", "run_id", "method")  # few values: read as codes, what
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Dimensions:
     """Dimensions of a run's spaces: of stored states (of these, qpos and qvel), of the tangent space, of actions."""
 
     n_state: int
@@ -86,7 +86,7 @@ class RowChecks:
     zeros: Check
     contacts: Check
 
-    def __call__(self, path: str, batch: Batch, sizes: Sizes, patterns: Patterns, threshold: float) -> None:
+    def __call__(self, path: str, batch: Batch, sizes: Dimensions, patterns: Patterns, threshold: float) -> None:
         self._finite(path, batch)
         self._zeros(path, batch, sizes, patterns, threshold)
         self._contacts(path, batch)
@@ -96,10 +96,10 @@ class RowChecks:
         self.keys.checked += len(rows)
         for column, value in expected.items():
             other = pc.not_equal(batch.column(column), value).to_numpy(zero_copy_only=False)
-            wrong = told(f"{column} is {{!s:.80}}, folder or run say {value}", batch.column(column))
+            wrong = message(f"{column} is {{!s:.80}}, folder or run say {value}", batch.column(column))
             self.keys.fail_rows(path, rows, other, wrong)
         unknown = pc.invert(pc.is_in(batch.column("method").cast(pa.string()), pa.array(METHODS)))
-        wrong = told(f"method is {{!s:.80}}, there are {', '.join(METHODS)}", batch.column("method"))
+        wrong = message(f"method is {{!s:.80}}, there are {', '.join(METHODS)}", batch.column("method"))
         self.keys.fail_rows(path, rows, unknown.to_numpy(zero_copy_only=False), wrong)
 
     def _finite(self, path: str, batch: Batch) -> None:
@@ -108,14 +108,14 @@ class RowChecks:
             finite &= np.isfinite(batch.values[column]).all(axis=1)
         said = batch.scalars["finite"]
         self.finite.checked += len(said)
-        wrong = told("finite is {}, state, matrices and reward say {}", said, finite)
+        wrong = message("finite is {}, state, matrices and reward say {}", said, finite)
         self.finite.fail_rows(path, batch.rows, said != finite, wrong)
         for column in ("pattern_id", "n_zero_state", "n_zero_action"):
             there = ~np.ma.getmaskarray(batch.scalars[column])
-            wrong = told(f"that {column} is there is {{}}, that the row is finite {{}}", there, said)
+            wrong = message(f"that {column} is there is {{}}, that the row is finite {{}}", there, said)
             self.finite.fail_rows(path, batch.rows, there != said, wrong)
 
-    def _zeros(self, path: str, batch: Batch, sizes: Sizes, patterns: Patterns, threshold: float) -> None:
+    def _zeros(self, path: str, batch: Batch, sizes: Dimensions, patterns: Patterns, threshold: float) -> None:
         """Pattern bits against stored matrices.
 
         A zero was told in float64, before rounding: |j| < t. Rounding to nearest is monotone, so with s = round(|j|)
@@ -128,7 +128,7 @@ class RowChecks:
         place = np.minimum(np.searchsorted(patterns.ids, ids), max(0, len(patterns.ids) - 1))
         known = patterns.ids[place] == ids if len(patterns.ids) else np.zeros(len(ids), bool)
         self.zeros.checked += len(use)
-        self.zeros.fail_rows(path, batch.rows[use], ~known, told("pattern_id {} is not in the run's patterns", ids))
+        self.zeros.fail_rows(path, batch.rows[use], ~known, message("pattern_id {} is not in the run's patterns", ids))
         use, place = use[known], place[known]
         for matrix, packed in (("j_state", patterns.bits_state), ("j_action", patterns.bits_action)):
             stored = np.abs(batch.values[matrix][use])
@@ -144,17 +144,17 @@ class RowChecks:
             self.zeros.saw(path, batch.rows[use], np.where(zero, stored, 0).max(axis=1, initial=0))
             n_zero, column = zero.sum(axis=1), f"n_zero_{matrix.removeprefix('j_')}"
             said = np.ma.getdata(batch.scalars[column])[use]
-            wrong = told(f"{column} is {{}}, its pattern has {{}} zeros", said, n_zero)
+            wrong = message(f"{column} is {{}}, its pattern has {{}} zeros", said, n_zero)
             self.zeros.fail_rows(path, batch.rows[use], said != n_zero, wrong)
 
     def _contacts(self, path: str, batch: Batch) -> None:
         said, touching, counted = batch.scalars["n_contacts"], batch.scalars["in_contact"], batch.counted
         self.contacts.checked += len(said)
-        wrong = told("n_contacts is {} and in_contact {}; {} contacts are listed", said, touching, counted)
+        wrong = message("n_contacts is {} and in_contact {}; {} contacts are listed", said, touching, counted)
         self.contacts.fail_rows(path, batch.rows, (said != counted) | (touching != (counted > 0)), wrong)
 
 
-def batches(path: Path, sizes: Sizes) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, sizes: Dimensions) -> Iterator[pa.RecordBatch]:
     """A part of `steps`, all columns that are checked."""
     file = pq.ParquetFile(path, read_dictionary=list(CODED))
     columns = [*SCALARS, *VECTORS, CONTACTS]
@@ -164,7 +164,7 @@ def batches(path: Path, sizes: Sizes) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def swollen(path: Path, table: str, sizes: Sizes) -> str | None:
+def swollen(path: Path, table: str, sizes: Dimensions) -> str | None:
     """Whether a part's footer admits to more numbers than its rows can have: they are not to be unpacked."""
     expected = {name: sizes.n_entries(name) for name in VECTORS} if table == "steps" else {}
     groups = pq.read_metadata(path)
@@ -179,7 +179,7 @@ def swollen(path: Path, table: str, sizes: Sizes) -> str | None:
     return None
 
 
-def regular(batch: pa.RecordBatch, sizes: Sizes) -> tuple[np.ndarray, Callable[[int], str]]:
+def regular(batch: pa.RecordBatch, sizes: Dimensions) -> tuple[np.ndarray, Callable[[int], str]]:
     """Which rows have every value, and lists of the right lengths; and what is wrong with one that has not."""
     wrong: dict[int, str] = {}
     for column in (*SCALARS, *VECTORS, "contacts"):
@@ -197,7 +197,7 @@ def regular(batch: pa.RecordBatch, sizes: Sizes) -> tuple[np.ndarray, Callable[[
     return mask, lambda row: wrong[row]
 
 
-def read(batch: pa.RecordBatch, rows: np.ndarray, sizes: Sizes) -> Batch:
+def read(batch: pa.RecordBatch, rows: np.ndarray, sizes: Dimensions) -> Batch:
     """Rows whose shapes are right, as NumPy arrays."""
     scalars = {name: _numpy(batch.column(name)) for name in SCALARS if name not in CODED}
     scalars["method"] = np.asarray(batch.column("method").cast(pa.string()), dtype=object)

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb import integrity, manifest, schemas, simulator
+from jacdb import schemas, simulator
+from jacdb.dataset import integrity, manifest
+from jacdb.dataset.manifest import Part, Run
 from jacdb.errors import FailureError, first_line
-from jacdb.manifest import Part, Run
 from jacdb.progress import Event
 from jacdb.verification import rows
 from jacdb.verification.episodes import EpisodeChecks, malformed
-from jacdb.verification.findings import Check, told
-from jacdb.verification.rows import Patterns, RowChecks, Sizes
+from jacdb.verification.findings import Check, message
+from jacdb.verification.rows import Dimensions, Patterns, RowChecks
 
 FACTS = ("policy", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
          "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
@@ -122,7 +123,7 @@ class RunChecks:
         keys.checked += len(read)
         for name, value in (("env", self.run.env), ("run_id", self.run.run_id)):
             other = pc.not_equal(read[name], value).to_numpy()
-            wrong = told(f"{name} is {{!s:.80}}, its folder says {value}", read[name])
+            wrong = message(f"{name} is {{!s:.80}}, its folder says {value}", read[name])
             keys.fail_rows(path, np.arange(len(read)), other, wrong)
         return read
 
@@ -137,7 +138,7 @@ class RunChecks:
                 return {name: table[name][0].as_py() for name in FACTS}
         return None
 
-    def _sizes(self, paths: list[str], fact: dict[str, Any] | None) -> Sizes | None:
+    def _sizes(self, paths: list[str], fact: dict[str, Any] | None) -> Dimensions | None:
         """The run's dimensions: what `axes` and `runs` say, if they agree."""
         check, spaces = self._check("run", "facts"), {}
         for path in paths:
@@ -155,7 +156,7 @@ class RunChecks:
                         return None
         if not spaces:
             return None
-        sizes = Sizes(len(spaces["state"]), n_moving, len(spaces["tangent"]), len(spaces["action"]))
+        sizes = Dimensions(len(spaces["state"]), n_moving, len(spaces["tangent"]), len(spaces["action"]))
         if fact and (fact["d_state"], fact["d_action"]) != (sizes.d_state, sizes.d_action):
             wrong = (
                 f"d_state and d_action are {fact['d_state']} and {fact['d_action']}, `axes` has"
@@ -169,7 +170,7 @@ class RunChecks:
     def _runs_path(self) -> str:
         return f"{self.run.folder('runs')}/part-00000.parquet"
 
-    def _patterns(self, paths: list[str], sizes: Sizes) -> Patterns:
+    def _patterns(self, paths: list[str], sizes: Dimensions) -> Patterns:
         """The run's patterns; of one that is wrong steps are told that it is not there."""
         check = self._check("patterns", "patterns")
         kept: dict[int, tuple[bytes, bytes]] = {}
@@ -222,7 +223,7 @@ class RunChecks:
             self._compare(fact, of.counts, of_episodes.seen)
 
     def _summaries(
-        self, path: str, number: int, sizes: Sizes, fact: dict[str, Any] | None
+        self, path: str, number: int, sizes: Dimensions, fact: dict[str, Any] | None
     ) -> dict[int, dict[str, Any]]:
         """Rows of a part of `episodes`, by episode; those that can be held against their steps."""
         check, kept = self._check("summaries", "episodes"), {}
@@ -284,7 +285,7 @@ class RunChecks:
 
     # --- steps, taken again ---------------------------------------------------------------------------------
 
-    def _take_again(self, paths: list[str], sample: int, sizes: Sizes, fact: dict[str, Any] | None) -> None:
+    def _take_again(self, paths: list[str], sample: int, sizes: Dimensions, fact: dict[str, Any] | None) -> None:
         check = self._check("replay", "steps")
         if fact is None:
             check.note = "not replayed: without a row in runs there is no seed"
@@ -293,9 +294,9 @@ class RunChecks:
         elif name := simulator.missing():
             check.note = f"not replayed: the simulator is not installed ({name} is missing)"
         else:
-            from jacdb.ingest import replay_checks
+            from jacdb.ingest.replay import checks
 
-            replay_checks.take_again(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
+            checks.take_again(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
 
     def _compare(self, fact: dict[str, Any], counts: "_Counts", episodes: set[int]) -> None:
         """What the run's row says of its rows."""
@@ -332,7 +333,7 @@ class _Counts:
 class _Whole:
     """What all rows of a run are held against, and what they add up to."""
 
-    sizes: Sizes
+    sizes: Dimensions
     patterns: Patterns
     threshold: float
     expected: dict[str, str]  # columns that are one value throughout
@@ -343,7 +344,7 @@ def _by_number(paths: list[str]) -> dict[int, str]:
     return {part.number: path for path in paths if (part := Part.of(path))}
 
 
-def _pattern_wrong(said: dict[str, Any], bits: list[bytes], sizes: Sizes) -> str | None:
+def _pattern_wrong(said: dict[str, Any], bits: list[bytes], sizes: Dimensions) -> str | None:
     """What is wrong with a row of `patterns`; None if nothing."""
     if (said["d_state"], said["d_action"]) != (sizes.d_state, sizes.d_action):
         found = f"d_state and d_action are {said['d_state']} and {said['d_action']}"

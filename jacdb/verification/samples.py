@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb.verification import rows
-from jacdb.verification.rows import Sizes
+from jacdb.verification.rows import Dimensions
 
 SEED = 0
 
 
 @dataclass(frozen=True)
-class Beginning:
+class EpisodePrefix:
     """An episode from its reset to the last of its drawn steps.
 
     Attributes:
@@ -41,7 +41,7 @@ class Beginning:
     methods: list[str]
 
 
-def draw(root: Path, paths: list[str], count: int, sizes: Sizes) -> list[Beginning]:
+def draw(root: Path, paths: list[str], count: int, sizes: Dimensions) -> list[EpisodePrefix]:
     """Draw finite steps from the parts of a run, the same ones every time; their episodes' beginnings.
 
     Args:
@@ -65,14 +65,14 @@ def draw(root: Path, paths: list[str], count: int, sizes: Sizes) -> list[Beginni
     return beginnings
 
 
-def _read(file: Path, path: str, first: int, number: int, drawn: list[int], sizes: Sizes) -> Beginning:
+def _read(file: Path, path: str, first: int, number: int, drawn: list[int], sizes: Dimensions) -> EpisodePrefix:
     stretch = np.arange(first, first + drawn[-1] + 1)
     columns = ("state", "action", "next_state")
     told = pa.Table.from_batches(_rows(file, [*columns, "finite"], stretch))
     values = {name: _numbers(told[name], (sizes.shape(name))) for name in columns}
     matrices = pa.Table.from_batches(_rows(file, ["j_state", "j_action", "method"], first + np.array(drawn)))
     both = [_numbers(matrices[name], sizes.shape(name)) for name in ("j_state", "j_action")]
-    return Beginning(
+    return EpisodePrefix(
         path=path,
         first=first,
         number=number,

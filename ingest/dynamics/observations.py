@@ -1,0 +1,84 @@
+"""What holds and what gives way in a step: contacts, limits, dry friction, clipped actuators.
+
+These switch the dynamics, and so the zero pattern of the Jacobian (a taut string, an end stop, a foot on the
+ground). On the device :func:`observe` reads them off a physics step; on the host :class:`ConstraintColumns` turns a control
+step's observations into names. Reference: MuJoCo documentation, "Computation", "Constraint model".
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from mujoco import mjx
+
+from jacdb.ingest.compat.mjx import impl
+
+
+class Observation(NamedTuple):
+    """The constraints of one physics step, at the state that it starts from."""
+
+    geoms: Int[Array, "ncon 2"]
+    distance: Float[Array, " ncon"]  # m, negative inside
+    touching: Bool[Array, " ncon"]  # distance < margin - gap
+    normal_force: Float[Array, " ncon"]  # N
+    switches: Bool[Array, " n_switch"]  # in the order of switch_names
+
+
+def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
+    """Read the constraints off data that ``mjx.forward`` has been run on."""
+    mjx_impl = impl(forwarded)
+    contact = mjx_impl.contact
+    n_contact = contact.dist.shape[0] if mjx_impl.nefc and mjx_impl.ncon else 0  # constraints switched off: bodies pass
+    geoms = contact.geom[:n_contact] if n_contact else jnp.zeros((0, 2), int)
+    distance = contact.dist[:n_contact] if n_contact else jnp.zeros((0,))
+    touching = distance < contact.includemargin[:n_contact] if n_contact else jnp.zeros((0,), bool)
+    return Observation(
+        geoms=geoms,
+        distance=distance,
+        touching=touching,
+        normal_force=_normal_force(model, forwarded, n_contact),
+        switches=jnp.concatenate([_sticking(model, forwarded), _limited(forwarded), *_clipped(model, forwarded)]),
+    )
+
+
+def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
+    """Normal force per contact. On a friction pyramid it is the sum of its edges' forces (MuJoCo's
+    mju_decodePyramid); without friction, or on an elliptic cone, the first row's."""
+    if not n_contact:
+        return jnp.zeros((n_contact,))
+    dim = np.asarray(impl(data).contact.dim)
+    pyramidal = model.opt.cone == mjx.ConeType.PYRAMIDAL
+    rows = np.where((dim > 1) & pyramidal, 2 * (dim - 1), 1)
+    width = int(rows.max())
+    index = np.asarray(impl(data).contact.efc_address)[:, None] + np.minimum(np.arange(width), rows[:, None] - 1)
+    return jnp.sum(impl(data).efc_force[index] * (np.arange(width) < rows[:, None]), axis=1)
+
+
+def _sticking(model: mjx.Model, data: mjx.Data) -> Array:
+    """Dry friction that holds: its force is inside its bound and follows the velocity. Sliding, it is constant."""
+    rows = slice(impl(data).ne, impl(data).ne + impl(data).nf)
+    return jnp.abs(impl(data).efc_force[rows]) < impl(data).efc_frictionloss[rows]
+
+
+def _limited(data: mjx.Data) -> Array:
+    """Joint and tendon limits that are reached. MJX sets the position of an inactive limit to its margin."""
+    start = impl(data).ne + impl(data).nf
+    rows = slice(start, start + impl(data).nl)
+    return impl(data).efc_pos[rows] < impl(data).efc_margin[rows]
+
+
+def _clipped(model: mjx.Model, data: mjx.Data) -> list[Array]:
+    """Actuators whose ctrl or force, and joints whose actuator force, lie on their bound."""
+
+    def at_bound(value: Array, limited: np.ndarray, bounds: Array) -> Array:
+        which = np.flatnonzero(limited)
+        return (value[which] <= bounds[which, 0]) | (value[which] >= bounds[which, 1])
+
+    joint_limited = np.asarray(model.jnt_actfrclimited)[model.dof_jntid] if model.nv else np.zeros(0, bool)
+    joint_range = model.jnt_actfrcrange[model.dof_jntid]
+    return [
+        at_bound(data.ctrl, model.actuator_ctrllimited, model.actuator_ctrlrange),
+        at_bound(data.actuator_force, model.actuator_forcelimited, model.actuator_forcerange),
+        at_bound(data.qfrc_actuator, joint_limited, joint_range),
+    ]

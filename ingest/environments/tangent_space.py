@@ -1,0 +1,99 @@
+"""MuJoCo's tangent space: derivatives of positions in qvel's coordinates.
+
+Quaternions have four numbers and three degrees of freedom, so derivatives live in the space of qvel (MuJoCo
+documentation, "Computation", "Floating objects", and mjd_transitionFD).
+"""
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+from mujoco import mjx
+
+from jacdb.ingest.compat.mjx import quat_mul_axis
+
+# MuJoCo's joint types, as its arrays hold them
+FREE, BALL, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{k}")) for k in ("FREE", "BALL", "SLIDE", "HINGE"))
+
+
+def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
+    """(address in qpos, address in qvel) of every orientation."""
+    found = []
+    for kind, qadr, vadr in zip(model.jnt_type, model.jnt_qposadr, model.jnt_dofadr, strict=True):
+        if kind == FREE:
+            found.append((int(qadr) + 3, int(vadr) + 3))
+        elif kind == BALL:
+            found.append((int(qadr), int(vadr)))
+    return found
+
+
+def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses in qpos and in qvel of all coordinates that are no part of an orientation."""
+    quats = _quaternions(model)
+    q = np.setdiff1d(np.arange(model.nq), [a + i for a, _ in quats for i in range(4)]).astype(int)
+    v = np.setdiff1d(np.arange(model.nv), [a + i for _, a in quats for i in range(3)]).astype(int)
+    return q, v
+
+
+def _half_rotation(quat: Float[Array, " 4"]) -> Float[Array, "4 3"]:
+    """d quat / d omega at a rotation of zero, omega in the body's frame: quat * (0, omega / 2)."""
+    return 0.5 * jax.vmap(lambda axis: quat_mul_axis(quat, axis), out_axes=1)(jnp.eye(3))
+
+
+def tangent_lift(model: mujoco.MjModel, qpos: Float[Array, " nq"]) -> Float[Array, "nq nv"]:
+    """The matrix that turns a tangent of positions (in qvel's coordinates) into a change of qpos."""
+    q, v = _plain(model)
+    lift = jnp.zeros((model.nq, model.nv)).at[q, v].set(1.0)
+    for qadr, vadr in _quaternions(model):
+        lift = lift.at[qadr : qadr + 4, vadr : vadr + 3].set(_half_rotation(qpos[qadr : qadr + 4]))
+    return lift
+
+
+def tangent_project(model: mujoco.MjModel | mjx.Model, qpos: Float[Array, " nq"]) -> Float[Array, "nv nq"]:
+    """The inverse of :func:`tangent_lift` on changes that keep quaternions on the sphere."""
+    q, v = _plain(model)
+    project = jnp.zeros((model.nv, model.nq)).at[v, q].set(1.0)
+    for qadr, vadr in _quaternions(model):
+        quat = qpos[qadr : qadr + 4]
+        block = 4 * _half_rotation(quat).T / jnp.dot(quat, quat)
+        project = project.at[vadr : vadr + 3, qadr : qadr + 4].set(block)
+    return project
+
+
+def transport(
+    model: mujoco.MjModel, next_qvel: Float[Array, " nv"]
+) -> tuple[Float[Array, "nv nv"], Float[Array, "nv nv"]]:
+    """How q' = q (+) h v' moves with q and with v', in tangent space.
+
+    Coordinates without an orientation move as dq' = dq + h dv'. A quaternion turned by theta = h omega moves as
+    dq' = exp(-[theta]) dq + h J_r(theta) domega, J_r the right Jacobian of SO(3). The closed form is exact at
+    omega = 0, where differentiating MJX's own quat_integrate gives 0: it treats |omega| < 1e-8 as no rotation.
+
+    Returns:
+        (dq'/dq, dq'/dv'), the latter with the factor h, block diagonal.
+    """
+    h = model.opt.timestep
+    by_q, by_v = jnp.eye(model.nv), h * jnp.eye(model.nv)
+    for _, vadr in _quaternions(model):
+        rotation, right = _turn(h * next_qvel[vadr : vadr + 3])
+        block = (slice(vadr, vadr + 3), slice(vadr, vadr + 3))
+        by_q, by_v = by_q.at[block].set(rotation.T), by_v.at[block].set(h * right)
+    return by_q, by_v
+
+
+def _turn(theta: Float[Array, " 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:
+    """Rotation matrix of the rotation vector theta, and the right Jacobian of SO(3) there."""
+    sq = jnp.dot(theta, theta)
+    small = sq < 1e-8
+    safe = jnp.where(small, 1.0, sq)
+    angle = jnp.sqrt(safe)
+    # sin(a)/a, (1 - cos a)/a^2, (a - sin a)/a^3, by their series where the quotients lose digits
+    a = jnp.where(small, 1 - sq / 6, jnp.sin(angle) / angle)
+    b = jnp.where(small, 0.5 - sq / 24, (1 - jnp.cos(angle)) / safe)
+    c = jnp.where(small, 1 / 6 - sq / 120, (angle - jnp.sin(angle)) / (safe * angle))
+    x, y, z = theta
+    zero = jnp.zeros(())
+    cross = jnp.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
+    eye, square = jnp.eye(3), cross @ cross
+    return eye + a * cross + b * square, eye - b * cross + c * square

@@ -1,0 +1,1 @@
+"""Linear and spatial algebra, laid out for large batches of small robots. It knows no environment."""

@@ -1,0 +1,1 @@
+"""What chooses the actions: noise, trained networks, and the training of these."""

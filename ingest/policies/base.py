@@ -1,0 +1,30 @@
+"""What a policy is: one small interface."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Float
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """It draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
+
+    An episode's randomness depends on (seed, episode) alone: the rows of an episode are the same whatever is
+    rolled out beside it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def settings(self) -> dict[str, Any]:
+        """All that determines its actions, besides the seed."""
+        ...
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        """The episode's random numbers; on the host."""
+        ...
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        """The action, from the environment's observation; traced by JAX, float64."""
+        ...

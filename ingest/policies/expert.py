@@ -1,0 +1,57 @@
+"""The policy that acts as a trained network says."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import colorednoise
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jacdb.ingest.policies.network import Network
+from jacdb.ingest.policies.noise import check_beta
+
+
+@dataclass(frozen=True)
+class ExpertPolicy:
+    """A trained network that samples its actions, its white noise replaced by coloured noise.
+
+    Hollenstein, Martius and Piater 2024 ("Colored Noise in PPO") found beta = 0.5 best for PPO.
+
+    Attributes:
+        network: what was trained.
+        beta: exponent of the noise's power spectral density, 1 / f^beta: 0 white.
+        deterministic: no noise, the distribution's mean.
+        name: ``expert``, or the file's name.
+    """
+
+    network: Network = field(repr=False)
+    beta: float = 0.5
+    deterministic: bool = False
+    name: str = "expert"
+
+    def __post_init__(self) -> None:
+        check_beta(self.beta)
+
+    def settings(self) -> dict[str, Any]:
+        parts = [self.network.mean, self.network.std, *(part for layer in self.network.layers for part in layer)]
+        digest = hashlib.blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in parts), digest_size=8)
+        trained = {key: self.network.about.get(key) for key in ("status", "return", "num_timesteps")}
+        return {
+            "name": self.name,
+            "beta": self.beta,
+            "deterministic": self.deterministic,
+            "network": digest.hexdigest(),
+            **trained,
+        }
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        if self.deterministic:
+            return np.zeros((steps, d_action))
+        rng = np.random.default_rng([seed, episode])
+        return colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng).T[:steps]
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        loc, scale = self.network.distribution(obs)
+        return jnp.tanh(loc + scale * noise)

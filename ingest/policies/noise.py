@@ -1,0 +1,70 @@
+"""Policies that need no training: coloured noise, and no action at all."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import colorednoise
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jacdb.errors import UsageError
+
+
+def check_beta(beta: float) -> None:
+    """Refuse an exponent that no noise has.
+
+    Raises:
+        UsageError: it is negative, above 4, or no number.
+    """
+    if not (math.isfinite(beta) and 0 <= beta <= 4):
+        raise UsageError(f"noise exponent beta={beta}: give one from 0 (white) to 4")
+
+
+@dataclass(frozen=True)
+class NoisePolicy:
+    """Coloured Gaussian noise, clipped to [-1, 1], Playground's range of actions.
+
+    Attributes:
+        beta: exponent of the power spectral density, 1 / f^beta: 0 white, 0.5 between white and pink (what
+            Hollenstein, Martius and Piater 2024 found best for PPO), 1 pink, 2 Brownian.
+        scale: standard deviation before clipping.
+    """
+
+    beta: float = 0.5
+    scale: float = 1.0
+    name: str = "noise"
+
+    def __post_init__(self) -> None:
+        check_beta(self.beta)
+        if not (math.isfinite(self.scale) and self.scale >= 0):
+            raise UsageError(f"noise scale={self.scale}: give a finite number, 0 or more")
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        rng = np.random.default_rng([seed, episode])
+        # colorednoise needs two samples at least
+        drawn = colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng)
+        return np.clip(self.scale * drawn.T[:steps], -1.0, 1.0)
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        return noise
+
+
+@dataclass(frozen=True)
+class ZeroPolicy:
+    """No action at all: the dynamics left to themselves."""
+
+    name: str = "zero"
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
+        return np.zeros((steps, d_action))
+
+    def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
+        return jnp.zeros_like(noise)

@@ -1,0 +1,105 @@
+"""Names for every dimension of the three spaces: what an entry of a Jacobian is a derivative of, and by what."""
+
+from typing import Any
+
+import mujoco
+
+from jacdb.ingest.environments.loading import System
+from jacdb.ingest.environments.registry import EnvSpec
+from jacdb.ingest.environments.tangent_space import BALL, FREE, HINGE, SLIDE
+
+
+def describe(system: System) -> list[dict[str, Any]]:
+    """Rows of the `axes` table, without env and run.
+
+    Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities
+    in qvel's coordinates, then ctrl and the environment's memory where they are state. ``state`` is what is stored
+    to resume from: qpos, qvel, and the same ctrl and memory. ``action`` is u.
+    """
+    model, spec = system.mj_model, system.spec
+    carried = [*(_controls(model) if spec.ctrl_is_state else []), *_memory(spec)]
+    tangent = [*_positions(model, quaternions=False), *_velocities(model), *carried]
+    state = [*_positions(model, quaternions=True), *_velocities(model), *carried]
+    spaces = {"tangent": tangent, "state": state, "action": _actions(system)}
+    return [
+        {"space": space, "index": index, **axis} for space, axes in spaces.items() for index, axis in enumerate(axes)
+    ]
+
+
+def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: str) -> dict[str, Any]:
+    return {"name": name, "joint": joint, "body": body, "quantity": quantity, "unit": unit}
+
+
+def _joints(model: mujoco.MjModel) -> list[tuple[str, str, int]]:
+    """(name, body, type) of every joint; a nameless one (often the only free joint of a body) takes its body's."""
+    joints = []
+    for i in range(model.njnt):
+        joint = model.joint(i)
+        body = model.body(int(model.jnt_bodyid[i])).name
+        joints.append((joint.name or body or f"joint{i}", body, int(model.jnt_type[i])))
+    return joints
+
+
+def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]:
+    axes = []
+    for name, body, kind in _joints(model):
+        if kind == FREE:
+            axes += [_axis(f"{name}.{c}", name, body, "position", "m") for c in "xyz"]
+        if kind in (FREE, BALL):
+            parts, unit = (("quat", "wxyz"), "1") if quaternions else (("rot", "xyz"), "rad")
+            axes += [_axis(f"{name}.{parts[0]}_{c}", name, body, "orientation", unit) for c in parts[1]]
+        if kind == SLIDE:
+            axes.append(_axis(name, name, body, "position", "m"))
+        if kind == HINGE:
+            axes.append(_axis(name, name, body, "position", "rad"))
+    return axes
+
+
+def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    axes = []
+    for name, body, kind in _joints(model):
+        if kind == FREE:
+            axes += [_axis(f"{name}.vel_{c}", name, body, "velocity", "m/s") for c in "xyz"]
+        if kind in (FREE, BALL):
+            axes += [_axis(f"{name}.angvel_{c}", name, body, "angular velocity", "rad/s") for c in "xyz"]
+        if kind == SLIDE:
+            axes.append(_axis(f"{name}.vel", name, body, "velocity", "m/s"))
+        if kind == HINGE:
+            axes.append(_axis(f"{name}.vel", name, body, "angular velocity", "rad/s"))
+    return axes
+
+
+def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    """ctrl's unit is the actuator's: rad or m for a servo on a joint, else whatever its gain makes of it."""
+    joints = _joints(model)
+    axes = []
+    for i in range(model.nu):
+        name, body, kind = _actuated(model, joints, i)
+        servo = model.actuator_biastype[i] == int(mujoco.mjtBias.mjBIAS_AFFINE)
+        unit = {SLIDE: "m", HINGE: "rad"}.get(kind, "1") if servo else "1"
+        axes.append(_axis(f"{name}.ctrl", name, body, "ctrl", unit))
+    return axes
+
+
+def _memory(spec: EnvSpec) -> list[dict[str, Any]]:
+    return [
+        _axis(f"{entry}[{i}]", None, None, "memory", unit) for entry, size, unit in spec.memory for i in range(size)
+    ]
+
+
+def _actuated(model: mujoco.MjModel, joints: list, i: int) -> tuple[str, str | None, int]:
+    name = model.actuator(i).name or f"actuator{i}"
+    on_joint = model.actuator_trntype[i] == int(mujoco.mjtTrn.mjTRN_JOINT)
+    if not on_joint:
+        return name, None, -1
+    _, body, kind = joints[int(model.actuator_trnid[i, 0])]
+    return name, body, kind
+
+
+def _actions(system: System) -> list[dict[str, Any]]:
+    model, size = system.mj_model, system.spec.d_action
+    if size != model.nu:
+        return [_axis(f"action{i}", None, None, "action", "1") for i in range(size)]
+    joints = _joints(model)
+    named = [_actuated(model, joints, i) for i in range(model.nu)]
+    return [_axis(f"{name}.action", name, body, "action", "1") for name, body, _ in named]

@@ -1,0 +1,1 @@
+"""Stored steps taken again by the simulator, to check a dataset."""

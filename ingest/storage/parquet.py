@@ -1,0 +1,87 @@
+"""How a table becomes a Parquet file: compression, encodings, and arrays beside Arrow's columns."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
+
+from jacdb.ingest.storage.dense_lists import DenseColumns
+from jacdb.ingest.storage.durability import durable_file
+from jacdb.ingest.storage.episodes import ARRAYS
+
+type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
+
+
+class RowGroup(NamedTuple):
+    """A row group of `steps`."""
+
+    rows: pa.Table  # with nothing in the columns ARRAYS
+    arrays: dict[str, list[np.ndarray]]  # in pieces, (rows, x) or (rows, x, y) each
+
+
+def writing(table: pa.Table) -> Writing:
+    """What writes the table."""
+
+    def write(path: Path) -> str:
+        with durable_file(path) as settled:
+            with _parquet(path, table.schema) as (_, parquet):
+                parquet.write_table(table)
+            return settled.checksum()
+
+    return write
+
+
+def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
+    """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
+
+    def write(path: Path) -> str:
+        with durable_file(path) as settled:
+            with _parquet(path, schema) as (stream, parquet):
+                arrays = DenseColumns(stream, schema, ARRAYS)
+                for group in groups:
+                    parquet.write_table(group.rows)
+                    arrays.write(group.arrays)
+                    settled.advance(stream.tell())
+            arrays.finish(path)
+            return settled.checksum()
+
+    return write
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
+    """Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
+    with (
+        LocalFileSystem().open_output_stream(str(path)) as stream,
+        pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
+    ):
+        yield stream, parquet
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """zstd throughout; float leaves byte-stream-split and without a dictionary (mantissas do not repeat)."""
+    split, dictionary = [], []
+    for column in schema:
+        leaf, path = column.type, column.name
+        while pa.types.is_list(leaf):
+            leaf, path = leaf.value_type, f"{path}.list.element"
+        if pa.types.is_floating(leaf):
+            split.append(path)
+        elif not pa.types.is_struct(leaf):
+            dictionary.append(path)
+        else:
+            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": dictionary or False,
+        "use_byte_stream_split": split or False,
+        # Nobody looks for the rows whose matrices have an entry below some bound.
+        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
+        "write_page_index": True,
+        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
+    }

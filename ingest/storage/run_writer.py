@@ -1,0 +1,321 @@
+"""Parquet on disk: whole episodes, whole files, and a dataset that is readable at every moment.
+
+A part is written to a temporary name, synced, and renamed: it exists whole or not at all. One flush writes the
+parts of one number in the order patterns, steps, episodes, so that the presence of ``episodes/…/part-N`` says
+that everything of number N is there. The run's checksums (:mod:`jacdb.manifest`), then its row in ``runs``, come last.
+"""
+
+import concurrent.futures
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jacdb import schemas
+from jacdb.dataset import manifest, run_status
+from jacdb.errors import UsageError
+from jacdb.ingest.storage.dense_lists import placeholder, rechunk
+from jacdb.ingest.storage.durability import sync_folder
+from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
+from jacdb.ingest.storage.parquet import RowGroup, Writing, writing, writing_steps
+
+PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
+ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
+WRITERS = 2  # parts written at once: episodes of one length end together, and then all cores are idle
+
+
+@dataclass
+class RunWriter:
+    """Writes one run of one environment into a dataset.
+
+    Attributes:
+        root: the dataset's folder.
+        env, policy, run_id: constants of every row.
+        jacobian: type of the stored matrix entries.
+    """
+
+    root: Path
+    env: str
+    policy: str
+    run_id: str
+    jacobian: pa.DataType = field(default_factory=pa.float32)
+    part_bytes: int = PART_BYTES
+    _pending: list[Episode] = field(default_factory=list, init=False)
+    _pending_bytes: int = field(default=0, init=False)
+    _known_patterns: set[int] = field(default_factory=set, init=False)
+    _next_part: int = field(default=0, init=False)
+    _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS), init=False)
+    _at_work: list[Future[None]] = field(default_factory=list, init=False)  # parts being written, in order
+    _sums: dict[str, str] = field(default_factory=dict, init=False)  # checksums of the parts that this writer made
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run against any other process that would write it.
+
+        Raises:
+            UsageError: another does.
+        """
+        self._folder("axes").mkdir(parents=True, exist_ok=True)
+        try:
+            with run_status.lock(self.root, manifest.Run(self.env, self.run_id)):
+                yield
+        except filelock.Timeout:
+            raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
+
+    def resume(self) -> set[int]:
+        """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.
+
+        Returns:
+            The episodes that are already there, whole.
+        """
+        for table in ("axes", "runs"):
+            for draft in self._folder(table).glob("*.tmp"):
+                draft.unlink()
+        tables = ("steps", "patterns", "episodes")
+        numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
+        committed = numbers["steps"] & numbers["episodes"]
+        for table in tables:
+            for path in self._folder(table).glob("part-*"):
+                if not _is_part(path) or _part_number(path) not in committed:
+                    path.unlink()
+        self._next_part = max(committed, default=-1) + 1
+        self._known_patterns = set(self._column(schemas.PATTERNS, "pattern_id").to_pylist())
+        return set(self._column(schemas.EPISODES, "episode").to_pylist())
+
+    def has_begun(self) -> bool:
+        return bool(self._parts("axes"))
+
+    def is_finished(self) -> bool:
+        return bool(self._parts("runs"))
+
+    def counts(self, method: str) -> dict[str, int]:
+        """Rows, excluded rows, and rows by another method than the run's, that it has on disk."""
+        return {
+            "n_rows": pc.sum(self._column(schemas.EPISODES, "n_steps")).as_py() or 0,
+            "n_excluded": pc.sum(self._column(schemas.EPISODES, "n_excluded")).as_py() or 0,
+            "n_recomputed": pc.sum(pc.not_equal(self._column(schemas.steps(), "method"), method)).as_py() or 0,
+        }
+
+    def write_axes(self, axes: list[dict[str, Any]]) -> None:
+        rows = [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
+        self._write(schemas.AXES, rows)
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        """The run's row, and before it the checksums of all that the run has."""
+        rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
+        with self._draft(schemas.RUNS, writing(pa.Table.from_pylist(rows, schemas.RUNS.schema)), 0) as commit:
+            there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
+            own = self._name(self._folder("runs") / "part-00000.parquet")
+            # an earlier writer of the run took its sums with it
+            sums = {name: self._sums.get(name) or manifest.digest(self.root / name) for name in {*there, own}}
+            self._write_manifest(sums)
+            commit()
+
+    def add(self, *episodes: Episode) -> None:
+        """Take finished episodes; begin to write parts when enough have come together.
+
+        Parts are written in the background, and an episode's rows are let go of when they are. What can't be written
+        is raised by a later call.
+        """
+        self._pending += episodes
+        self._pending_bytes += sum(one.nbytes for one in episodes)  # once: a part may hold thousands of short ones
+        if self._pending_bytes >= self.part_bytes:
+            self.begin()
+
+    def flush(self) -> None:
+        """Write what is pending, and wait until all is on disk."""
+        self.begin()
+        self._await_parts(0)
+
+    def begin(self) -> None:
+        """Begin to write what is pending, in equal parts: the last of unequal ones would be written alone."""
+        self._pending.sort(key=lambda episode: episode.number)
+        parts = max(1, round(self._pending_bytes / self.part_bytes))
+        self._pending_bytes = 0
+        for some in np.array_split(np.arange(len(self._pending)), parts):
+            if some.size:
+                self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
+                episodes, self._pending = self._pending[: some.size], self._pending[some.size :]
+                self._begin_part(episodes)
+
+    def _begin_part(self, episodes: list[Episode]) -> None:
+        occurring = (item for episode in episodes for item in episode.patterns.items())
+        new = {pattern: bits for pattern, bits in occurring if pattern not in self._known_patterns}
+        before = self._at_work[-1] if self._at_work else None
+        self._at_work.append(self._writing.submit(self._write_part, self._next_part, episodes, new, before))
+        self._known_patterns |= new.keys()
+        self._next_part += 1
+
+    def _await_parts(self, allowed: int) -> None:
+        while len(self._at_work) > allowed:
+            if self._at_work[0].exception():
+                concurrent.futures.wait(self._at_work)  # none behind it comes to be; each takes its drafts away first
+            self._at_work[0].result()
+            del self._at_work[0]
+
+    def _write_part(
+        self,
+        part: int,
+        episodes: list[Episode],
+        new_patterns: dict[int, tuple[bytes, bytes]],
+        before: Future[None] | None,
+    ) -> None:
+        """Write drafts, then wait for the part before: parts come to be in order, or patterns might be missing."""
+        if shutil.disk_usage(self.root).free < sum(episode.nbytes for episode in episodes):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # rather than fill the last of it
+        with contextlib.ExitStack() as drafts:
+
+            def draft(table: schemas.Table, write: Writing) -> Callable[[], None]:
+                return drafts.enter_context(self._draft(table, write, part))
+
+            ready = []
+            if new_patterns:
+                new = self._patterns_table(new_patterns, episodes[0])
+                ready.append(draft(schemas.PATTERNS, writing(new)))
+            # before the steps, whose writing lets go of them, and gives the cores work while this waits for the disk
+            summaries = draft(schemas.EPISODES, writing(self._episodes_table(episodes, part)))
+            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes))
+            ready += [draft(schemas.TABLES[0], steps), summaries]
+            if before:
+                before.result()
+            for commit in ready:
+                commit()
+
+    # --- tables ---------------------------------------------------------------------------------------------
+
+    def _row_groups(self, episodes: list[Episode]) -> Iterator[RowGroup]:
+        """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
+        for some in _together(episodes):
+            rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
+            arrays = (rechunk([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in ARRAYS)
+            for number, of_group in enumerate(zip(*arrays, strict=True)):
+                group = rows.slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
+                yield RowGroup(group, dict(zip(ARRAYS, of_group, strict=True)))
+            for episode in some:
+                episode.pieces.clear()
+
+    def _steps(self, episodes: list[Episode]) -> pa.Table:
+        """Rows of whole episodes, but for their arrays."""
+        schema = schemas.steps(self.jacobian).schema
+        lengths = [episode.n_steps for episode in episodes]
+        n_rows = sum(lengths)
+        own = pa.concat_tables([episode.columns for episode in episodes]).combine_chunks()
+        columns = {
+            **{name: own[name] for name in own.column_names},
+            **{name: placeholder(n_rows, schema.field(name)) for name in ARRAYS},
+            "env": pa.repeat(self.env, n_rows),
+            "policy": pa.repeat(self.policy, n_rows),
+            "run_id": pa.repeat(self.run_id, n_rows),
+            "episode": pa.array(np.repeat([episode.number for episode in episodes], lengths), pa.int32()),
+            "step": pa.array(np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])),
+        }
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+    def _patterns_table(self, patterns: dict[int, tuple[bytes, bytes]], like: Episode) -> pa.Table:
+        d_state, d_action = like.jacobian_shape
+        rows = [
+            {
+                "env": self.env,
+                "run_id": self.run_id,
+                "pattern_id": pattern,
+                "d_state": d_state,
+                "d_action": d_action,
+                "zero_state": state_bits,
+                "zero_action": action_bits,
+            }
+            for pattern, (state_bits, action_bits) in patterns.items()
+        ]
+        return pa.Table.from_pylist(rows, schemas.PATTERNS.schema)
+
+    def _episodes_table(self, episodes: list[Episode], part: int) -> pa.Table:
+        constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": part}
+        own = summaries(episodes)
+        columns = {
+            **{name: own[name] for name in own.column_names},
+            **{name: [value] * len(episodes) for name, value in constant.items()},
+        }
+        return pa.table(columns, schemas.EPISODES.schema)
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def _folder(self, table: str) -> Path:
+        return self.root / manifest.Run(self.env, self.run_id).folder(table)
+
+    def _parts(self, table: str) -> list[Path]:
+        return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
+
+    def _column(self, table: schemas.Table, column: str) -> pa.ChunkedArray:
+        none = table.schema.empty_table().select([column])
+        parts = [pq.ParquetFile(path).read(columns=[column]) for path in self._parts(table.name)]
+        return pa.concat_tables([none, *parts]).column(column)
+
+    def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
+        with self._draft(table, writing(pa.Table.from_pylist(rows, table.schema)), 0) as commit:
+            commit()
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _write_manifest(self, sums: dict[str, str]) -> None:
+        final = self.root / manifest.Run(self.env, self.run_id).manifest
+        draft = final.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with draft.open("w", encoding="ascii") as stream:
+                stream.write(manifest.encode(sums))
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(final)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
+        """A part on disk under a temporary name; the function that gives it its own."""
+        folder = self._folder(table.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        final = folder / f"part-{part:05d}.parquet"
+        draft = final.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._sums[self._name(final)] = write(draft)
+
+            def commit() -> None:
+                draft.replace(final)
+                sync_folder(folder)
+
+            yield commit
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:
+    """Whole episodes while they fit, so that who reads an episode reads one row group."""
+    group: list[Episode] = []
+    rows = 0
+    for episode in episodes:
+        if group and rows + episode.n_steps > ROW_GROUP_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(episode)
+        rows += episode.n_steps
+    yield group
+
+
+def _is_part(path: Path) -> bool:
+    return re.fullmatch(r"part-\d{5}\.parquet", path.name) is not None
+
+
+def _part_number(path: Path) -> int:
+    return int(path.stem.removeprefix("part-"))

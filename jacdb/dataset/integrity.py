@@ -1,0 +1,111 @@
+"""Whether a dataset's files are what they say: checksums, schema, and no file that would swamp its reader."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb import schemas
+from jacdb.dataset import manifest
+from jacdb.dataset.manifest import Part, Run
+from jacdb.errors import FailureError, first_line
+
+MAX_GROUP_ROWS = 1_000_000  # a writer's row groups have 5,000 at most; what a reader holds of a file is one
+MAX_GROUP_BYTES = 2**31  # decompressed
+
+
+class Finding(NamedTuple):
+    """A file, and what is wrong with it."""
+
+    path: str
+    wrong: str
+
+
+def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lambda path: None) -> Iterator[Finding]:
+    """Compare the files of finished runs with their manifests, and with the tables' schemas.
+
+    Args:
+        root: the dataset's folder.
+        report: called with each file before it is read.
+    """
+    for run in runs:
+        try:
+            sums = manifest.read(root, run)
+        except FailureError as error:
+            yield Finding(run.manifest, str(error))
+            continue
+        there = {path for table in schemas.TABLES for path in _parts(root, run.folder(table.name))}
+        for path in sorted(there - sums.keys()):
+            yield Finding(path, "the run's checksums do not name it")
+        for path, expected in sorted(sums.items()):
+            report(path)
+            if wrong := check_file(root / path, path, expected):
+                yield Finding(path, wrong)
+
+
+def check_file(file: Path, path: str, sha256: str) -> str | None:
+    """What is wrong with a part: it is missing, its bytes are others than they were, or it is no part; None if nothing.
+
+    Args:
+        file: where it lies.
+        path: its path in a dataset, which says what it has to hold.
+        sha256: its checksum.
+    """
+    part = Part.of(path)
+    if part is None:
+        return "a dataset has no such file"
+    if not file.is_file():
+        return "it is missing"
+    if (found := manifest.digest(file)) != sha256:
+        return f"its SHA-256 is {found}, the run's checksums say {sha256}: it has changed"
+    with file.open("rb") as stream:
+        return check_footer(stream, part)
+
+
+def check_footer(stream: BinaryIO, part: Part) -> str | None:
+    """What is wrong with a part, as far as its footer says; None if nothing."""
+    try:
+        parquet = pq.ParquetFile(stream)
+        found, groups = parquet.schema_arrow, parquet.metadata
+    except (OSError, pa.ArrowException, ValueError) as error:
+        return f"it is no Parquet file: {first_line(error)}"
+    version = (found.metadata or {}).get(schemas.VERSION_KEY, b"").decode(errors="replace")
+    if not version.isdigit():
+        return "jacdb did not write it: it carries no schema version"
+    if int(version) > schemas.SCHEMA_VERSION:
+        return f"it is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}"
+    if not any(_same(found, schema) for schema in _schemas(part.table)):
+        return f"its columns are not those of {part.table}: {_difference(found, _schemas(part.table)[0])}"
+    for index in range(groups.num_row_groups):
+        group = groups.row_group(index)
+        if group.num_rows > MAX_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
+            return (
+                f"row group {index} has {group.num_rows:,} rows and {group.total_byte_size:,} bytes when it is"
+                f" unpacked; jacdb writes none above {MAX_GROUP_ROWS:,} rows or {MAX_GROUP_BYTES:,} bytes"
+            )
+    return None
+
+
+def _schemas(table: str) -> list[pa.Schema]:
+    if table == "steps":
+        return [schemas.steps(kind).schema for kind in (pa.float32(), pa.float64())]
+    return [one.schema for one in schemas.TABLES if one.name == table]
+
+
+def _same(found: pa.Schema, schema: pa.Schema) -> bool:
+    return found.names == schema.names and found.types == schema.types
+
+
+def _difference(found: pa.Schema, schema: pa.Schema) -> str:
+    for column in schema:
+        if column.name not in found.names:
+            return f"{column.name} is missing"
+        if found.field(column.name).type != column.type:
+            return f"{column.name} is {found.field(column.name).type}, not {column.type}"
+    return f"{', '.join(sorted(set(found.names) - set(schema.names))) or 'their order'} is unknown"[:200]
+
+
+def _parts(root: Path, folder: str) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in (root / folder).glob("part-*.parquet")]

@@ -1,0 +1,113 @@
+"""A dataset on the Hub, read in place: small tables whole, steps and episodes by the bytes that a query needs."""
+
+import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import duckdb
+import pyarrow as pa
+from huggingface_hub import HfFileSystem, snapshot_download
+from huggingface_hub.hf_file_system import HfFileSystemFile
+
+from jacdb import hub, schemas
+from jacdb.dataset import manifest
+from jacdb.dataset.location import HUB, Folder, quoted
+from jacdb.errors import UsageError
+
+SMALL = ("axes", "patterns", "runs")  # kept in the Hub's cache; a statistic needs no more than these and few columns
+READ_AHEAD = 4 * 2**10  # bytes: the ids of a row group take no more
+THREADS = 16  # each waits for the network most of the time
+
+
+class RemoteFolder(Folder):
+    """A dataset in a repository on the Hub, at the commit that its revision was when it was opened."""
+
+    def __init__(self, url: str) -> None:
+        """
+        Args:
+            url: ``hf://datasets/OWNER/NAME[@REVISION]``.
+
+        Raises:
+            UsageError: there is no such repository or revision, or no dataset in it.
+            FailureError: the Hub can't be reached.
+        """
+        name, revision = hub.parse_url(url)
+        self._snapshot = hub.Snapshot.take(name, revision)
+        self.name = url
+        self._at = f"datasets/{name}@{self._snapshot.commit}"
+        if not self.parts("axes"):
+            raise UsageError(f"no dataset in {url}: publish one there with `jacdb publish {name}`")
+        with hub.explained(name, revision):
+            small = snapshot_download(
+                name,
+                repo_type="dataset",
+                revision=self._snapshot.commit,
+                allow_patterns=[f"{table}/{schemas.PARTS}" for table in SMALL],
+                tqdm_class=hub.Silent,
+            )
+        self.path = Path(small)
+        self._files = _PinnedFileSystem(self._at, self._snapshot)
+
+    def parts(self, table: str) -> list[str]:
+        known = ((path, manifest.Part.of(path)) for path in self._snapshot.files)
+        return sorted(path for path, part in known if part and part.table == table)
+
+    def open(self, part: str) -> pa.NativeFile | BinaryIO:
+        return self._files.open(f"{self._at}/{part}", "rb")
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.register_filesystem(self._files)
+        connection.execute(f"set threads = {THREADS}")
+        connection.execute("set parquet_metadata_cache = true")
+        super().attach(connection)
+
+    def scan(self, table: str) -> str:
+        if table in SMALL:
+            return super().scan(table)
+        pattern = quoted(f"{HUB}{self._at}/{table}/{schemas.PARTS}")
+        return f"read_parquet({pattern}, {self._options(table)})"
+
+    def _readable(self) -> list[str]:
+        # the files of a snapshot are links into the repository's folder in the Hub's cache
+        return [*super()._readable(), str(self.path.parents[1].resolve()), f"{HUB}{self._at}"]
+
+
+class _PinnedFileSystem(HfFileSystem):
+    """The Hub's file system over one commit: nothing is asked twice, and little more is read than was asked for."""
+
+    cachable = False
+
+    def __init__(self, at: str, snapshot: hub.Snapshot) -> None:
+        super().__init__()
+        self._sizes = {f"{at}/{path}": stored.size for path, stored in snapshot.files.items()}
+
+    def glob(self, path: str, maxdepth: int | None = None, **_: Any) -> list[str]:
+        pattern = self._strip_protocol(path)
+        depth = pattern.count("/")  # PurePath.match looks at the end of a path only
+        return sorted(name for name in self._sizes if name.count("/") == depth and PurePosixPath(name).match(pattern))
+
+    def info(self, path: str, *_: Any, **__: Any) -> dict[str, Any]:
+        name = self._strip_protocol(path)
+        if name not in self._sizes:
+            raise FileNotFoundError(name)
+        return {"name": name, "size": self._sizes[name], "type": "file"}
+
+    def exists(self, path: str, **_: Any) -> bool:
+        return self._strip_protocol(path) in self._sizes
+
+    isfile = exists
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def modified(self, path: str, **_: Any) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(0, datetime.UTC)  # a commit never changes
+
+    def _open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> HfFileSystemFile:
+        return _File(self, path, mode=mode, block_size=READ_AHEAD, cache_type="readahead")
+
+
+class _File(HfFileSystemFile):
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        with hub.explained(self.path):
+            return super()._fetch_range(start, end)

@@ -1,0 +1,86 @@
+"""Which runs a dataset has, finished or not, and how far those are that an ingest is at work on."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import filelock
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jacdb.dataset import manifest
+from jacdb.dataset.location import Folder
+from jacdb.dataset.manifest import Part, Run
+from jacdb.errors import FailureError, first_line
+
+# In a run's folder in `runs`: how far it is, while it is not finished; and what happened
+PROGRESS, LOG = "progress.json", "ingest.log"
+
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "env": pl.String,
+    "run_id": pl.String,
+    "status": pl.String,  # finished, at work, or stopped
+    "steps": pl.Int64,  # on disk
+    "doing": pl.String,
+    "done": pl.Int64,
+    "total": pl.Int64,
+    "per_second": pl.Float64,
+    "updated": pl.Datetime("us", "UTC"),
+}
+
+
+def lock(root: Path, run: Run) -> filelock.BaseFileLock:
+    """The lock that whoever writes a run holds; the system lets go of it when the process ends, however it ends."""
+    return filelock.FileLock(root / run.folder("axes") / ".lock", timeout=0)
+
+
+def status(root: Path | str) -> pl.DataFrame:
+    """A row per run: whether it is finished, an ingest is at work on it, or it stopped, and how far it is.
+
+    Raises:
+        UsageError: there is no dataset.
+        FailureError: a file of it can't be read.
+    """
+    folder = Folder(root)
+    finished = {*manifest.finished(folder.path)}
+    begun = {part.run for part in map(Part.of, folder.parts("axes")) if part}
+    rows = [_row(folder, run, run in finished) for run in sorted(begun)]
+    return pl.DataFrame(rows, COLUMNS)
+
+
+def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, "steps": _steps(folder, run)}
+    if finished:
+        return row | {"status": "finished"}
+    row["status"] = "at work" if _is_held(folder.path, run) else "stopped"
+    try:
+        noted = json.loads((folder.path / run.folder("runs") / PROGRESS).read_text())
+        row |= {name: noted[name] for name in ("doing", "done", "total")}
+        row["updated"] = datetime.datetime.fromtimestamp(noted["updated"], datetime.UTC)
+        elapsed = noted["updated"] - noted["started"]
+        row["per_second"] = noted["done"] / elapsed if elapsed > 0 else None
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # none is there, or it is no journal's
+    return row
+
+
+def _steps(folder: Folder, run: Run) -> int:
+    parts = (folder.path / run.folder("episodes")).glob("part-*.parquet")
+    try:
+        columns = [pq.read_table(part, columns=["n_steps"], partitioning=None).column(0) for part in parts]
+    except (OSError, pa.ArrowException) as error:
+        raise FailureError(f"{folder.name} can't be read: {first_line(error)}") from error
+    return sum(pc.sum(column).as_py() or 0 for column in columns)
+
+
+def _is_held(root: Path, run: Run) -> bool:
+    if not (root / run.folder("axes") / ".lock").exists():
+        return False
+    try:
+        with lock(root, run):
+            return False
+    except filelock.Timeout:
+        return True

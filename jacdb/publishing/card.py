@@ -1,0 +1,90 @@
+"""The dataset card: what a repository on the Hub says of the data in it, made from the data.
+
+Deterministic: the same data makes the same card, so that publishing it again changes nothing.
+"""
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jinja2
+
+from jacdb import figures, report, schemas
+from jacdb.dataset.catalog import Dataset
+
+LICENSE = "apache-2.0"
+PICTURE = "figures/heatmap.png"
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+         (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
+
+
+class Config(NamedTuple):
+    """A name under which `datasets` loads some of the files."""
+
+    name: str
+    path: str
+
+
+def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
+    """The card, Markdown below YAML.
+
+    Args:
+        dataset: what is published.
+        name: OWNER/NAME, for the lines that load it.
+        policies: paths of the trained policies that are published along with it.
+    """
+    envs = dataset.environments
+    facts = {env: _facts(dataset, env) for env in envs}
+    runs = dataset.runs().sort("env", "run_id").to_dicts()
+    rows = sum(run["n_rows"] for run in runs)
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["number"] = "{:,}".format
+    template = environment.from_string(files("jacdb.publishing").joinpath("card.md.j2").read_text())
+    return template.render(
+        name=name,
+        license=LICENSE,
+        size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
+        configs=configs(envs),
+        env=pictured(dataset),
+        facts=facts,
+        runs=runs,
+        rows=rows,
+        versions=_versions(runs),
+        columns=schemas.steps().describe(),
+        picture=PICTURE,
+        parts=schemas.PARTS,
+        schema_version=schemas.SCHEMA_VERSION,
+        policies=sorted(policies),
+    )
+
+
+def configs(envs: list[str]) -> list[Config]:
+    """One config per environment, whose matrices are of one size, and one for each of the small tables."""
+    steps = [Config(env, f"steps/env={env}/run=*/part-*.parquet") for env in envs]
+    small = [table.name for table in schemas.TABLES if table.name != "steps"]
+    return steps + [Config(table, f"{table}/env=*/run=*/part-*.parquet") for table in small]
+
+
+def pictured(dataset: Dataset) -> str:
+    """The environment of the picture and the examples: the one with the largest matrices."""
+    sizes = dataset.sql("select env from runs order by d_state desc, env limit 1").fetchall()
+    return str(sizes[0][0])
+
+
+def picture(dataset: Dataset) -> bytes:
+    """The card's picture, as PNG: in which share of the steps each entry is zero."""
+    return figures.png(figures.heatmap(dataset, pictured(dataset)))
+
+
+def _facts(dataset: Dataset, env: str) -> dict[str, Any]:
+    [table1] = dataset.global_sparsity(env).to_dicts()
+    bins = dataset.sparsity_histogram(env).select("jacobian", "mean_sparsity").unique()
+    mean = dict(bins.iter_rows())
+    return {**table1, "verdict": report.verdict(env, table1), "mean": mean}
+
+
+def _versions(runs: list[dict[str, Any]]) -> list[str]:
+    """What made the rows: every combination of versions that occurs."""
+    found = {json.dumps(json.loads(run["versions"]), sort_keys=True) for run in runs}
+    return [", ".join(f"{name} {version}" for name, version in json.loads(text).items()) for text in sorted(found)]

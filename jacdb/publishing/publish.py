@@ -1,0 +1,186 @@
+"""A dataset on its way to the Hugging Face Hub: checked, with its card, and only what has changed."""
+
+import importlib.resources
+import itertools
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, errors
+
+from jacdb import hub
+from jacdb.dataset import integrity
+from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.location import Finished
+from jacdb.dataset.manifest import Part, Run
+from jacdb.errors import FailureError, UsageError
+from jacdb.progress import Event
+from jacdb.publishing import card
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to be in a repository.
+
+    Attributes:
+        name: OWNER/NAME.
+        files: where each file lies, by its path in the repository; card and picture excepted.
+        sums: the SHA-256 of those that were checked.
+        card: the text of README.md.
+        picture: the card's picture, PNG.
+        left_out: runs that are not finished.
+    """
+
+    name: str
+    files: dict[str, Path]
+    sums: dict[str, str]
+    card: str
+    picture: bytes
+    left_out: list[Run]
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, by path."""
+        made = {"README.md": len(self.card.encode()), card.PICTURE: len(self.picture)}
+        return made | {path: file.stat().st_size for path, file in self.files.items()}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of it: where it is, its commit, and how many files and bytes were new."""
+
+    url: str
+    commit: str
+    n_files: int
+    n_bytes: int
+
+    def describe(self, tag: str | None) -> str:
+        """One line for people."""
+        tagged = f", tagged {tag}" if tag else ""
+        at = f"{self.url} at {self.commit}{tagged}"
+        return f"{at}: {self.n_files:,} files, {self.n_bytes:,} bytes" if self.n_files else f"{at}: nothing had changed"
+
+
+def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambda event: None) -> Publication:
+    """Check the finished runs of a dataset, and write its card; asks nothing of the Hub.
+
+    Args:
+        root: the dataset's folder.
+        name: OWNER/NAME of the repository.
+        report: called with progress.
+
+    Raises:
+        UsageError: there is no dataset, no finished run, or the name can't be a repository's.
+        FailureError: a file is not what its run's checksums say.
+    """
+    hub.check_name(name)
+    if str(root).startswith("hf:"):
+        raise UsageError(f"--data {root} is on the Hub already: give a folder")
+    finished = Finished(root)
+    files = {run.manifest: finished.path / run.manifest for run in finished.runs}
+    files |= {path: finished.path / path for path in finished.sums}
+    checked = itertools.count()
+    for path, wrong in integrity.check_runs(
+        finished.path, finished.runs, lambda path: report(Event("checking", next(checked), len(files), "files"))
+    ):
+        raise FailureError(f"{path}: {wrong}; nothing was published")
+    report(Event("writing the card"))
+    with Dataset(finished) as dataset:
+        policies = _policies(dataset.environments)
+        text, picture = card.write(dataset, name, policies), card.picture(dataset)
+    files |= policies
+    return Publication(name, files, finished.sums, text, picture, finished.unfinished)
+
+
+def _policies(envs: list[str]) -> dict[str, Path]:
+    """The experts that come with jacdb for these environments, by their paths in the repository."""
+    folder = Path(str(importlib.resources.files("jacdb.experts")))
+    paths = {path: folder / Path(path).name for path in map(hub.policy_path, envs)}
+    return {path: file for path, file in paths.items() if file.is_file()}
+
+
+def publish(publication: Publication, *, private: bool = False, tag: str | None = None) -> Published:
+    """Make a repository hold a publication, in a commit on main; none where it holds it already.
+
+    Large files that an earlier, interrupted call sent are not sent again. Nothing that is in the repository is lost:
+    one with runs that the publication lacks is refused.
+
+    Args:
+        private: make a new repository private.
+        tag: a name for the commit, that no other has.
+
+    Raises:
+        UsageError: the repository is public, or has such a tag, or more runs; no token, or none that may write.
+        FailureError: the Hub can't be reached, or fails.
+    """
+    name, api = publication.name, HfApi()
+    with hub.explained(name):
+        _make(api, name, private)
+        snapshot = hub.Snapshot.take(name)
+        _refuse_more_runs(publication, snapshot)
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = _stage(publication, snapshot, Path(folder))
+            stale = _stale(publication, snapshot)
+            tagged = {ref.name: ref.target_commit for ref in api.list_repo_refs(name, repo_type="dataset").tags}
+            if tag in tagged and (fresh or stale or tagged[tag] != snapshot.commit):
+                raise UsageError(f"{name} has a tag {tag} already, on other data: give the next version")
+            commit = snapshot.commit
+            if fresh or stale:
+                info = api.upload_folder(
+                    repo_id=name,
+                    repo_type="dataset",
+                    folder_path=folder,
+                    commit_message=f"jacdb: {len(fresh)} files of {len(publication.files) + 2}",
+                    delete_patterns=stale or None,
+                )
+                commit = info.oid
+        if tag and tag not in tagged:
+            api.create_tag(name, tag=tag, revision=commit, repo_type="dataset")
+    return Published(f"{constants.ENDPOINT}/datasets/{name}", commit, len(fresh), sum(fresh.values()))
+
+
+def _make(api: HfApi, name: str, private: bool) -> None:
+    """The repository, if there is none."""
+    try:
+        info = api.repo_info(name, repo_type="dataset")
+    except errors.RepositoryNotFoundError:
+        api.create_repo(name, repo_type="dataset", private=private, exist_ok=True)
+        return
+    if private and not info.private:
+        raise UsageError(f"{name} is there already, and public: --private is for a new one; change it on the Hub")
+
+
+def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
+    ours = {part.run for part in map(Part.of, publication.files) if part}
+    more = {part.run for part in map(Part.of, snapshot.files) if part} - ours
+    if more:
+        first = min(more)
+        raise UsageError(
+            f"{snapshot.name} holds {len(more)} runs that this folder lacks ({first.run_id} of {first.env}, …), and its"
+            f" card would not name them: `jacdb pull {snapshot.name}` into it first, or delete them on the Hub"
+        )
+
+
+def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> dict[str, int]:
+    """Fill a folder with what the repository does not hold yet: links to the files, the card; bytes by path."""
+    places = dict(publication.files)
+    for path, content in (("README.md", publication.card.encode()), (card.PICTURE, publication.picture)):
+        places[path] = folder / path
+        places[path].parent.mkdir(exist_ok=True)
+        places[path].write_bytes(content)
+    fresh = {}
+    for path, file in places.items():
+        stored = snapshot.files.get(path)
+        if stored and stored.holds(file, publication.sums.get(path)):
+            (folder / path).unlink(missing_ok=True)
+            continue
+        fresh[path] = file.stat().st_size
+        if path in publication.files:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).symlink_to(file)
+    return fresh
+
+
+def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:
+    """Parts in the repository that a run once had, and has no more."""
+    return [path for path in snapshot.files if Part.of(path) and path not in publication.files]

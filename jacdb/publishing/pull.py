@@ -1,0 +1,229 @@
+"""A dataset from the Hugging Face Hub into a folder: the environments asked for, checked, and data only.
+
+What a stranger published is not trusted: files have the paths that jacdb gives them and no other, the bytes that
+their run's checksums name, the columns that their table has, and a size that can be read. Everything is fetched beside
+the dataset first, and takes its place run by run when it has been checked: the dataset is readable throughout.
+"""
+
+import concurrent.futures
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+from huggingface_hub import hf_hub_download
+
+from jacdb import hub
+from jacdb.dataset import integrity, manifest, run_status
+from jacdb.dataset.catalog import check_version
+from jacdb.dataset.manifest import Run
+from jacdb.errors import FailureError, UsageError, known
+from jacdb.progress import Event
+
+STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
+WORKERS = 8  # files fetched at once
+MAX_MANIFEST = 2**26  # bytes
+ORDER = ("axes", "patterns", "steps", "episodes", "runs")  # a run's row comes last, as when it is written
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was fetched: from which commit, how many runs and bytes; and how many runs were there before."""
+
+    name: str
+    commit: str
+    n_runs: int
+    n_bytes: int
+    n_there: int
+
+    def describe(self, root: Path | str) -> str:
+        """One line for people."""
+        there = f", {self.n_there} were there" if self.n_there else ""
+        runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
+        return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}"
+
+
+def pull(
+    name: str,
+    root: Path | str,
+    *,
+    envs: list[str] | None = None,
+    revision: str | None = None,
+    report: Callable[[Event], None] = lambda progress: None,
+) -> Pulled:
+    """Fetch finished runs from a dataset repository into a folder.
+
+    An interrupted pull goes on from the bytes that it has. What is in the folder already is not fetched again.
+
+    Args:
+        name: OWNER/NAME.
+        root: the dataset's folder; made when there is none.
+        envs: environments to fetch; None for all.
+        revision: branch, tag or commit; None for main. All is fetched from the one commit that it is now.
+        report: called with progress.
+
+    Raises:
+        UsageError: no such repository, revision or environment, or none for this token; or the folder has a run of the
+            same name that holds something else.
+        FailureError: the Hub can't be reached; what it gave is no dataset, or not what its checksums say; or the disk
+            is too small.
+    """
+    hub.check_name(name)
+    root = Path(root)
+    if root.exists():
+        if not root.is_dir():
+            raise UsageError(f"--data {root} is a file: give a folder")
+        check_version(root)
+    report(Event("asking the Hub"))
+    snapshot = hub.Snapshot.take(name, revision)
+    wanted = _wanted(snapshot, envs)
+    with _staging(root, snapshot.commit) as staging:
+        fetch = _Fetch(snapshot, staging, report)
+        sums = {run: fetch.manifest(run) for run in wanted}
+        missing = {run: _missing(root, run, sums[run]) for run in wanted}
+        fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
+        if (free := shutil.disk_usage(root).free) < fetch.total:
+            raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
+        for run, paths in missing.items():
+            fetch.parts({path: sums[run][path] for path in paths})
+            _move(staging, root, run, paths)
+    n_fetched = sum(bool(paths) for paths in missing.values())
+    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched)
+
+
+@contextmanager
+def _staging(root: Path, commit: str) -> Iterator[Path]:
+    """A folder for what is on its way; what an interrupted pull of the same commit left there is taken up.
+
+    Raises:
+        UsageError: another pull into the same dataset is at work.
+    """
+    folder = root / STAGING
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            for other in folder.iterdir():
+                if other.is_dir() and other.name != commit:
+                    shutil.rmtree(other)
+            (folder / commit).mkdir(exist_ok=True)
+            yield folder / commit
+            shutil.rmtree(folder)
+    except filelock.Timeout:
+        raise UsageError(f"another pull into {root} is at work: let it finish") from None
+
+
+def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
+    found = sorted(run for run in map(Run.of_manifest, snapshot.files) if run)
+    if not found:
+        raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
+    there = {run.env for run in found}
+    for env in envs or []:
+        if env not in there:
+            raise UsageError(f"{snapshot.name} has no {env!r}: {known(env, there)}")
+    return [run for run in found if not envs or run.env in envs]
+
+
+@dataclass
+class _Fetch:
+    """Fetches files of a snapshot into a folder, and trusts none before it was checked."""
+
+    snapshot: hub.Snapshot
+    folder: Path
+    report: Callable[[Event], None]
+    total: int = 0
+    _got: dict[str, int] = field(default_factory=dict)  # bytes by path
+    _stopped: bool = False
+
+    def manifest(self, run: Run) -> dict[str, str]:
+        """A run's checksums; the Hub has every file that they name, of the same checksum."""
+        stored = self.snapshot.files[run.manifest]
+        if stored.size > MAX_MANIFEST:
+            raise FailureError(f"{run.manifest} has {stored.size:,} bytes: that is no manifest")
+        text = self._download(run.manifest, hub.Silent).read_bytes().decode("ascii", "replace")
+        sums = manifest.decode(text, run)
+        for path, sha256 in sums.items():
+            there = self.snapshot.files.get(path)
+            if there is None or there.sha256 not in (None, sha256):
+                wrong = "is missing" if there is None else "is not what the run's checksums say"
+                raise FailureError(f"{self.snapshot.name}: {path} {wrong}; ask its owner to publish it again")
+        return sums
+
+    def parts(self, sums: dict[str, str]) -> None:
+        """Fetch and check parts, several at once."""
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            try:
+                list(pool.map(self._part, sums, sums.values()))
+            except BaseException:
+                self._stopped = True
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _part(self, path: str, sha256: str) -> None:
+        file = self._download(path, self._meter(path))
+        if wrong := integrity.check_file(file, path, sha256):
+            file.unlink()
+            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept")
+
+    def _download(self, path: str, meter: type[hub.Silent]) -> Path:
+        with hub.explained(self.snapshot.name, self.snapshot.commit):
+            file = hf_hub_download(
+                self.snapshot.name,
+                path,
+                repo_type="dataset",
+                revision=self.snapshot.commit,
+                local_dir=self.folder,
+                tqdm_class=meter,
+            )
+        return Path(file)
+
+    def _meter(self, path: str) -> type[hub.Silent]:
+        """What counts the bytes of a download, and ends it when another has failed."""
+        fetch, env = self, path.split("/")[1].removeprefix("env=")
+
+        class Meter(hub.Silent):
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                self.count = int(options.get("initial") or 0)
+
+            def update(self, n: float | None = 1) -> None:
+                if fetch._stopped:
+                    raise FailureError("stopped")
+                self.count += int(n or 0)
+                fetch._got[path] = max(fetch._got.get(path, 0), self.count)  # Xet shows a file twice, here and there
+                fetch.report(Event(f"fetching {env}", sum(fetch._got.values()), fetch.total, "bytes"))
+
+        return Meter
+
+
+def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
+    """The parts of a run that are not in a folder yet.
+
+    Raises:
+        UsageError: the folder has a run of this name that holds something else.
+    """
+    found = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
+    here = {path.relative_to(root).as_posix() for path in found}
+    for path in here:
+        if path not in sums or manifest.digest(root / path) != sums[path]:
+            raise UsageError(
+                f"{root} has a run {run.run_id} of {run.env} that is another than the one on the Hub ({path} differs):"
+                " pull into another --data"
+            )
+    return [path for path in sums if path not in here]
+
+
+def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
+    """Give a run's checked files their places, the row in `runs` last."""
+    (root / run.folder("axes")).mkdir(parents=True, exist_ok=True)
+    try:
+        with run_status.lock(root, run):
+            for path in sorted(paths, key=lambda path: ORDER.index(path.split("/")[0])):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                if path.startswith("runs/"):
+                    (staging / run.manifest).replace(root / run.manifest)
+                (staging / path).replace(root / path)
+    except filelock.Timeout:
+        raise UsageError(f"an ingest is at work on run {run.run_id} of {run.env}: let it finish") from None
