@@ -93,7 +93,7 @@ def solve_with_trace(model: mjx.Model, d: mjx.Data) -> tuple[mjx.Data, NewtonTra
     problem, settings = _problem(model, d)
 
     def of_batch(problems: _Problem) -> tuple[tuple[Array, Array, Array], NewtonTrace]:
-        point, iterations = _Newton(batched.samples_last(problems), settings).solve_and_tell()
+        point, iterations = _Newton(batched.samples_last(problems), settings).solve_with_trace()
         return batched.samples_first((point.solution, iterations))
 
     solution, iterations = batched.over_batches(of_batch)(problem)
