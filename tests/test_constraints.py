@@ -6,7 +6,7 @@ import pytest
 
 import jacdb
 from jacdb.ingest.pipeline import ingest
-from jacdb.ingest.recording.contact_columns import geom_names, switch_names
+from jacdb.ingest.recording.constraint_columns import geom_names, switch_names
 from jacdb.ingest.run_plan import Request
 
 

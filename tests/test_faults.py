@@ -27,7 +27,7 @@ SMALL_PART = 15_000  # bytes: a dozen parts
 REQUEST = Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
 DRIVER = f"""
 import functools
-from jacdb.ingest import pipeline, runtime
+from jacdb.ingest import pipeline, run_plan, runtime
 from jacdb.ingest.storage.run_writer import RunWriter
 runtime.configure()
 pipeline.RunWriter = functools.partial(RunWriter, part_bytes={SMALL_PART})

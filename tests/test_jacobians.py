@@ -13,7 +13,7 @@ from jacdb.ingest.differentiation.finite_differences import relative
 from jacdb.ingest.differentiation.types import PhysicsInput
 from jacdb.ingest.dynamics import observations
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
-from jacdb.ingest.recording import contact_columns
+from jacdb.ingest.recording import constraint_columns
 from jacdb.schemas import ZERO_THRESHOLD
 
 EPISODES = 8
@@ -85,7 +85,7 @@ def rolled(system, request):
         return Rolled(
             inputs, physics.matrix, autodiff, np.stack(fd), physics.residual, observed, np.array(moved),
             smooth_columns(loaded.mj_model, inputs),
-            contact_columns.switch_names(loaded.mj_model),
+            constraint_columns.switch_names(loaded.mj_model),
         )  # fmt: skip
 
     return roll

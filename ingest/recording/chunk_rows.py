@@ -22,7 +22,7 @@ from jacdb.ingest.differentiation.types import CtrlJacobian, OnDevice, PhysicsIn
 from jacdb.ingest.dynamics import observations
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.registry import Method
-from jacdb.ingest.recording import contact_columns, zero_bits
+from jacdb.ingest.recording import constraint_columns, zero_bits
 from jacdb.ingest.recording.zero_bits import no_statistics, with_step
 from jacdb.ingest.storage import arrow, zero_patterns
 from jacdb.ingest.storage.episodes import ROW, Piece, pieces
@@ -175,8 +175,8 @@ class RowMaker:
     _compiled: dict[OnDevice, Callable] = field(default_factory=dict, init=False, repr=False)
 
     @functools.cached_property
-    def _recorder(self) -> contact_columns.ConstraintColumns:
-        return contact_columns.ConstraintColumns(self.system.mj_model)
+    def _recorder(self) -> constraint_columns.ConstraintColumns:
+        return constraint_columns.ConstraintColumns(self.system.mj_model)
 
     def take(self, record: ChunkRecord) -> list[DeviceShard]:
         """Wait for a chunk, and begin to differentiate again what has to be."""

@@ -1,13 +1,15 @@
-"""What holds and what gives way in a step: contacts, limits, dry friction, clipped actuators.
+"""Turn observed constraints into columns of `steps`: in_contact, n_contacts, contacts and active.
 
-These switch the dynamics, and so the zero pattern of the Jacobian (a taut string, an end stop, a foot on the
-ground). On the device :func:`observe` reads them off a physics step; on the host :class:`ConstraintColumns` turns a control
-step's observations into names. Reference: MuJoCo documentation, "Computation", "Constraint model".
+Contacts, limits, dry friction and clipped actuators switch the dynamics, and so the zero pattern of the Jacobian (a
+taut string, an end stop, a foot on the ground). The device observes them by number
+(:mod:`jacdb.ingest.dynamics.observations`); here, on the host, they get the names that people read. Reference: MuJoCo
+documentation, "Computation", "Constraint model".
 """
 
 import mujoco
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool, Float, Int
 from mujoco.mjx import DisableBit
 
 from jacdb.ingest.dynamics.observations import Observation
@@ -17,20 +19,23 @@ from jacdb.schemas import CONTACT
 
 
 def switch_names(model: mujoco.MjModel) -> list[str]:
-    """The names of ``Observation.switches``: ``kind:name``, in MJX's order of constraint rows."""
+    """Return the names of ``Observation.switches``, ``kind:name``, in their order: MJX's order of constraint rows.
+
+    An object without a name is called by its kind and number, as in ``joint_limit:joint3``.
+    """
 
     def name(kind: str, category: str, index: int) -> str:
         return f"{kind}:{getattr(model, category)(index).name or f'{category}{index}'}"
 
-    def flag(bit: DisableBit) -> bool:
+    def enabled(bit: DisableBit) -> bool:
         return not model.opt.disableflags & (bit | DisableBit.CONSTRAINT)
 
     names: list[str] = []
-    if flag(DisableBit.FRICTIONLOSS):
+    if enabled(DisableBit.FRICTIONLOSS):
         dofs = np.flatnonzero(model.dof_frictionloss > 0)
         names += [name("friction_holds", "joint", int(model.dof_jntid[dof])) for dof in dofs]
         names += [name("friction_holds", "tendon", int(i)) for i in np.flatnonzero(model.tendon_frictionloss > 0)]
-    if flag(DisableBit.LIMIT):
+    if enabled(DisableBit.LIMIT):
         limited = model.jnt_limited.astype(bool)
         hinges = np.isin(model.jnt_type, (SLIDE, HINGE))
         balls = model.jnt_type == BALL
@@ -45,7 +50,7 @@ def switch_names(model: mujoco.MjModel) -> list[str]:
 
 
 def geom_names(model: mujoco.MjModel) -> list[str]:
-    """A name for every geom; one without a name is called after its body (``left_finger/geom3``)."""
+    """Return a name for every geom. One without a name is called after its body (``left_finger/geom3``)."""
     return [
         model.geom(i).name or f"{model.body(int(model.geom_bodyid[i])).name or 'world'}/geom{i}"
         for i in range(model.ngeom)
@@ -53,7 +58,7 @@ def geom_names(model: mujoco.MjModel) -> list[str]:
 
 
 class ConstraintColumns:
-    """Turns observations of control steps, on the host, into the columns in_contact, contacts and active."""
+    """Makes the constraint columns of one model's steps, on the host."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._geoms = pa.array(geom_names(model), pa.string())
@@ -61,7 +66,7 @@ class ConstraintColumns:
         self._n_geom = model.ngeom
 
     def columns(self, observed: Observation) -> dict[str, np.ndarray | pa.Array]:
-        """Columns of the `steps` table.
+        """Return in_contact, n_contacts, contacts and active, by name.
 
         Args:
             observed: NumPy arrays with leading axes (rows, substeps).
@@ -75,7 +80,12 @@ class ConstraintColumns:
         }
 
     def _contacts(self, observed: Observation) -> tuple[pa.Array, np.ndarray]:
-        """Contact points of all substeps, gathered by pair of geoms: which slot MJX puts a point in may change."""
+        """Return the contacts of every row, and how many each row has.
+
+        A contact is a pair of geoms that touched in any substep: the points of a pair are not told apart, for MJX may
+        keep a point in another place at every substep. Its force is the sum over points, averaged over substeps (N);
+        its distance is the smallest (m).
+        """
         n_rows, n_substeps = observed.touching.shape[:2]
         point = np.flatnonzero(observed.touching)
         row = point // max(1, observed.touching[0].size)
@@ -84,8 +94,8 @@ class ConstraintColumns:
         order = np.argsort(pair, kind="stable")  # in order already, or nearly
         pair, point = pair[order], point[order]
         starts = np.flatnonzero(np.diff(pair, prepend=-1))
-        force = _by_group(np.add, np.ravel(observed.normal_force)[point], starts) / n_substeps
-        distance = _by_group(np.minimum, np.ravel(observed.distance)[point], starts)
+        force = _reduce_groups(np.add, np.ravel(observed.normal_force)[point], starts) / n_substeps
+        distance = _reduce_groups(np.minimum, np.ravel(observed.distance)[point], starts)
 
         rest, second = np.divmod(pair[starts], self._n_geom)
         rows, first = np.divmod(rest, self._n_geom)
@@ -94,12 +104,15 @@ class ConstraintColumns:
         entries = pa.StructArray.from_arrays([pa.array(value) for value in values], fields=list(CONTACT))
         return lists(counts, entries), counts
 
-    def _active(self, active: np.ndarray) -> pa.Array:
-        """(rows, switches) bool to lists of names."""
+    def _active(self, active: Bool[np.ndarray, "rows switches"]) -> pa.Array:
+        """Return the names of every row's active switches."""
         which = np.flatnonzero(active) % max(1, active.shape[1])
         return lists(np.count_nonzero(active, axis=1), self._switches.take(pa.array(which)))
 
 
-def _by_group(of: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """One value of each group; groups follow one another."""
-    return of.reduceat(values, starts) if len(starts) else np.zeros(0)
+def _reduce_groups(
+    reduction: np.ufunc, values: Float[np.ndarray, " values"], starts: Int[np.ndarray, " groups"]
+) -> Float[np.ndarray, " groups"]:
+    """Reduce each group of consecutive values to one; ``starts`` are the first of each."""
+    reduced: np.ndarray = reduction.reduceat(values, starts) if len(starts) else np.zeros(0)
+    return reduced
