@@ -14,8 +14,8 @@ import pytest
 from jacdb import cli
 from jacdb.errors import UsageError
 from jacdb.ingest import runtime
-from jacdb.ingest.environments.menagerie import provide
 from jacdb.ingest.environments.loading import System
+from jacdb.ingest.environments.menagerie import provide
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.run_plan import Request
 

@@ -14,9 +14,9 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError, exports
-from jacdb.ingest.storage import run_writer
 from jacdb.dataset import step_rows
 from jacdb.exports import lerobot
+from jacdb.ingest.storage import run_writer
 
 RNG = np.random.default_rng(0)
 LENGTH, D = 12, 3

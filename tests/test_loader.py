@@ -21,8 +21,8 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError
-from jacdb.ingest.storage import run_writer
 from jacdb.dataset import step_rows
+from jacdb.ingest.storage import run_writer
 
 RNG = np.random.default_rng(0)
 NOT_FINITE = (1, 3)  # episode and step, in each run

@@ -13,8 +13,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import UsageError, schemas
 from jacdb.ingest.recording import zero_bits
-from jacdb.ingest.storage import zero_patterns
-from jacdb.ingest.storage import run_writer
+from jacdb.ingest.storage import run_writer, zero_patterns
 from jacdb.ingest.storage.run_writer import RunWriter
 
 RNG = np.random.default_rng(0)

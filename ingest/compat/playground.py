@@ -1,4 +1,4 @@
-"""Playground behind its public names, and what Playground 0.2 and MJX need besides, to run and be differentiated in float64 on JAX 0.12.
+"""Playground behind public names, and repairs of Playground 0.2 and MJX for float64 and derivatives on JAX 0.12.
 
 Each replaces one name in one module, and leaves all values as they are, up to rounding.
 """

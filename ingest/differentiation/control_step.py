@@ -10,8 +10,10 @@ the root of the *inverse* dynamics, which has no solver in it::
     r(q, v, u; a) = M a + bias - passive - actuator - applied - J^T f(J a - aref) = 0
 
 so da = -(dr/da)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem. What r is made of is differentiated by
-what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.differentiation.rnea_derivatives`), contacts by the motions
-of one body against the other (:mod:`~jacdb.ingest.differentiation.contact_derivatives`), springs, actuators, limits and dry friction
+what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.differentiation.rnea_derivatives`), contacts by
+the motions
+of one body against the other (:mod:`~jacdb.ingest.differentiation.contact_derivatives`), springs, actuators, limits
+and dry friction
 joint by joint (:mod:`~jacdb.ingest.differentiation.joint_derivatives`). Batches are laid out for long vector operations
 (:mod:`~jacdb.ingest.linalg.batched`). An integrator that damps implicitly, (M - hB) a' = M a, adds one linear equation,
 differentiated the same way. Reference: MuJoCo documentation, "Computation", "Inverse dynamics" and "Numerical

@@ -1,6 +1,7 @@
 """Independent oracles: MuJoCo's C engine and MJX's own step, differentiated by finite differences.
 
-The C engine shares no line of code with MJX or with :mod:`jacdb.ingest.differentiation.control_step`. It cannot see sparsity (its
+The C engine shares no line of code with MJX or with :mod:`jacdb.ingest.differentiation.control_step`. It cannot see
+sparsity (its
 rounding noise is near 1e-10), but it knows what the derivative is. Where its step is not MJX's (their solvers stop
 elsewhere, their collisions differ), MJX's step itself is the one to ask.
 """

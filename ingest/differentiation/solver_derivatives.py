@@ -1,6 +1,7 @@
 """Derivatives of the acceleration that the constraint solver finds, by position, velocity and ctrl.
 
-The balance r(q, v, u; a) and what it is made of: see :mod:`jacdb.ingest.differentiation.control_step`. Two functions of one batch:
+The balance r(q, v, u; a) and what it is made of: see :mod:`jacdb.ingest.differentiation.control_step`. Two functions
+of one batch:
 
 ``of_solution`` takes a to solve r = 0.
 

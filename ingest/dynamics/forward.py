@@ -1,6 +1,7 @@
 """MuJoCo's forward dynamics as MJX computes it, what is known beforehand said beforehand.
 
-The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The other stages are MJX's; but MJX reads the
+The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The other stages are MJX's; but MJX reads
+the
 parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them;
 and it calls a library for each sample's mass matrix. So the values are the same to rounding, and sooner there
 (docs/jacobians.md). Reference: MuJoCo documentation, "Computation", "Forward dynamics" and "Constraint model",

@@ -1,7 +1,8 @@
 """What holds and what gives way in a step: contacts, limits, dry friction, clipped actuators.
 
 These switch the dynamics, and so the zero pattern of the Jacobian (a taut string, an end stop, a foot on the
-ground). On the device :func:`observe` reads them off a physics step; on the host :class:`ConstraintColumns` turns a control
+ground). On the device :func:`observe` reads them off a physics step; on the host :class:`ConstraintColumns` turns a
+control
 step's observations into names. Reference: MuJoCo documentation, "Computation", "Constraint model".
 """
 

@@ -2,7 +2,8 @@
 
 No environment's step is written again here. Every Playground environment turns its action into ctrl and hands
 that to ``mjx_env.step``, the one door to the physics. While JAX traces an environment's own ``step``, that door
-is replaced (:func:`~jacdb.ingest.compat.playground.intercept_physics`), so that the physics runs substep by substep under our eyes; rewards,
+is replaced (:func:`~jacdb.ingest.compat.playground.intercept_physics`), so that the physics runs substep by substep
+under our eyes; rewards,
 terminations and the map from action to ctrl stay the environment's.
 """
 

@@ -116,7 +116,7 @@ def cholesky(matrix: Float[Array, "m m n"]) -> list[Float[Array, "_ n"]]:
         column = matrix[j:, j]
         for k, before in enumerate(columns):
             column = column - before[j - k :] * before[j - k]
-        # materialized, or XLA fuses a column with all before it and computes those anew: time and code grow without bound
+        # materialized, or XLA fuses a column with all before it and computes those anew: they grow without bound
         columns.append(materialize(column * jnp.reciprocal(jnp.sqrt(column[0]))))
     return columns
 

@@ -66,7 +66,7 @@ class ChunkRecord(NamedTuple):
     """What the device hands to the host of a chunk."""
 
     steps: Any  # a StepRecord, its leaves (steps, slots, …)
-    sizes: Any  # of every slot's episode up to the chunk's end: EntryStatistics, over the steps that the run's method does for
+    sizes: Any  # EntryStatistics of every slot's episode up to the chunk's end, over steps where the method is valid
 
 
 def to_storage(j_state: Array, j_action: Array, dtype: type) -> StoredJacobian:

@@ -181,7 +181,9 @@ class Rollout:
     def _chunk(self, batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
         """Step every slot as many times as there is noise; rows after an episode's end are not alive."""
         # finite differences are the host's; the device still says what to differentiate, and the ctrl map's part
-        step_and_differentiate = control_step.control_step(self.system, "implicit" if self.method == "fd" else self.method)
+        step_and_differentiate = control_step.control_step(
+            self.system, "implicit" if self.method == "fd" else self.method
+        )
 
         def one(carry: tuple, drawn: Array) -> tuple[tuple, StepRecord]:
             state, taken, alive, sizes = carry

@@ -157,7 +157,7 @@ class _Buffer:
         self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
 
     def put(self, piece: Arrays, start: int) -> int:
-        """StepRows to where they belong, and where the next ones do. In order: rows are copied faster than scattered."""
+        """Put rows where they belong; return where the next do. In order: rows are copied faster than scattered."""
         for name, values in piece.items():
             end = start + len(values)
             self._flat[name][start:end] = values.reshape(len(values), -1)
