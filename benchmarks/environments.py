@@ -113,7 +113,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
     physics = _autodiff(system, some.physics_input)
     same_step, differences = [], []
     for row in range(len(chosen)):
-        start = PhysicsInput(*(leaf[row] for leaf in some.physics_input))
+        start = some.physics_input.sample(row)
         qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
         there = finite_differences.replay(system, start)[1]
         same_step.append(np.linalg.norm(there - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))

@@ -67,7 +67,7 @@ def visits(system: System) -> Callable[[int], PhysicsInput]:
         started: list[PhysicsInput] = []
 
         def physics(model, data, ctrl, n_substeps):
-            started.append(PhysicsInput(*(getattr(data, name) for name in PhysicsInput._fields))._replace(ctrl=ctrl))
+            started.append(PhysicsInput.read(data)._replace(ctrl=ctrl))
             return playground_step(model, data, ctrl, n_substeps)
 
         return transition.cast_like(transition.env_step(system.env, state, action, physics), state), started[0]
@@ -194,7 +194,7 @@ def measure(name: str, batches: list[int] | None) -> dict:
     ways["fd"] = {fewest: c_engine(system, starts[fewest])}  # a thread takes one sample at a time
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
-    again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.covered))
+    again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.valid))
     if len(again):
         instead = control_step.physics_jacobian(system, INSTEAD[method][0])
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)

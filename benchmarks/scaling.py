@@ -65,7 +65,7 @@ def feet(count: int) -> System:
 
 def start(system: System, batch: int) -> PhysicsInput:
     data, rng = mujoco.MjData(system.mj_model), np.random.default_rng(0)
-    one = PhysicsInput(*(getattr(data, name).copy() for name in PhysicsInput._fields))
+    one = jax.tree.map(np.copy, PhysicsInput.read(data))
     many = jax.tree.map(lambda leaf: np.tile(leaf, (batch, *[1] * leaf.ndim)), one)
     return many._replace(qvel=0.1 * rng.normal(size=many.qvel.shape))
 

@@ -88,7 +88,7 @@ def states(system: System, count: int, spread: np.ndarray | float) -> PhysicsInp
     def state() -> PhysicsInput:
         qpos = mj.qpos0 + spread * rng.normal(size=mj.nq)
         mujoco.mj_normalizeQuat(mj, qpos)
-        rest = PhysicsInput(*(getattr(data, name).copy() for name in PhysicsInput._fields))
+        rest = jax.tree.map(np.copy, PhysicsInput.read(data))
         return rest._replace(qpos=qpos, qvel=rng.normal(size=mj.nv), qacc_warmstart=10 * rng.normal(size=mj.nv))
 
     return jax.tree.map(lambda *parts: np.stack(parts), *(state() for _ in range(count)))

@@ -24,10 +24,10 @@ def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
     """And of what the integrator makes of it: implicit damping goes on from the forces, which are not M a here."""
     system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5, integrator="implicitfast"))
     found, error = compared(system, states(system, 24, 0.2), "unrolled")
-    stopped, covered = np.asarray(found.residual) > RESIDUAL_TOLERANCE, np.asarray(found.covered)
-    assert stopped.sum() > 6 and covered[stopped].mean() > 0.7
+    stopped, valid = np.asarray(found.residual) > RESIDUAL_TOLERANCE, np.asarray(found.valid)
+    assert stopped.sum() > 6 and valid[stopped].mean() > 0.7
     # the rest has a kink (a row about to act or to let go) within the finite difference
-    assert np.quantile(error[covered & stopped], 0.7) < 1e-6
+    assert np.quantile(error[valid & stopped], 0.7) < 1e-6
 
 
 def test_with_constraints_switched_off_bodies_pass_through_each_other():

@@ -178,8 +178,8 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
         differentiate = differentiation(of, method)
 
         def covering_some(start):
-            found, covered = differentiate(start), jnp.floor(1e6 * start.qpos[0]) % 2 == 0
-            return found._replace(by_state=jnp.where(covered, found.by_state, jnp.nan), covered=covered)
+            found, valid = differentiate(start), jnp.floor(1e6 * start.qpos[0]) % 2 == 0
+            return found._replace(by_state=jnp.where(valid, found.by_state, jnp.nan), valid=valid)
 
         return covering_some if method == "unrolled" else differentiate
 

@@ -61,7 +61,7 @@ def control_step(system: System, method: OnDevice) -> Callable[[State, Array], C
         ran: list[tuple[PhysicsInput, PhysicsRun]] = []
 
         def physics(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
-            start = PhysicsInput(*(getattr(data, name) for name in PhysicsInput._fields))._replace(ctrl=ctrl)
+            start = PhysicsInput.read(data)._replace(ctrl=ctrl)
             run = differentiate(system, model, data.replace(ctrl=ctrl), n_substeps)
             ran.append((start, run))
             return run[0]

@@ -295,7 +295,7 @@ class RowMaker:
             jacobian = to_storage(*exact, self.dtype)
             none = no_statistics((exact[0].shape, exact[1].shape), self.dtype)
             sizes = with_step(none, jacobian[:2], exact, jacobian.finite)
-            return jacobian, sizes, jnp.asarray(physics.covered)
+            return jacobian, sizes, jnp.asarray(physics.valid)
 
         self._compiled[method] = jax.jit(jax.vmap(again))
         return self._compiled[method]

@@ -193,7 +193,7 @@ class Rollout:
             finite = jnp.isfinite(vector).all() & jnp.isfinite(next_vector).all() & jnp.isfinite(step.state.reward)
             exact = control_step.compose(self.system, step.physics, step.ctrl)
             jacobian = to_storage(*exact, self.dtype)
-            applies = step.physics.covered
+            applies = step.physics.valid
             if self.method == "implicit":
                 applies &= ~(step.physics.residual > self.tolerance)
             counts = alive & finite & jacobian.finite & applies & (self.method != "fd")

@@ -118,11 +118,11 @@ class Replay:
                     deviation = _deviation(found[slot], one.next_state[step])
                     why: str | None = ""
                     if not deviation <= SAME_STEP:
-                        start = _of_slot(taken.physics_input, slot)
+                        start = taken.physics_input.sample(slot)
                         why = self._explanation(_repeated(before, slot), one, step, start, deviation)
                     yield StepReplay(one, step, deviation, why)
                     if step in one.drawn:
-                        start = _of_slot(taken.physics_input, slot)
+                        start = taken.physics_input.sample(slot)
                         yield self._look(one, step, _repeated(before, slot), start, why is not None)
             before = taken.state
 
@@ -165,7 +165,12 @@ class Replay:
         d_state, d_action = self.system.spec.d_state, self.system.spec.d_action
         axes = np.eye(d_state + d_action)
         offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
-        vectors = np.stack([self._moved(one.state[step], offset[:d_state]) for offset in offsets])
+        vectors = np.stack(
+            [
+                finite_differences.displaced(self.system.mj_model, one.state[step], offset[:d_state])
+                for offset in offsets
+            ]
+        )
         actions = one.action[step] + offsets[:, d_state:]
         ends, c_ends = [], []
         for first in range(0, len(offsets), SLOTS):
@@ -173,25 +178,14 @@ class Replay:
             taken = self._step(before, vectors[own], actions[own])
             some = np.asarray(taken.vector)[: len(offsets) - first]
             starts = jax.tree.map(np.asarray, taken.physics_input)
-            moving = [self._in_c(_of_slot(starts, slot)) for slot in range(len(some))]
+            moving = [self._in_c(starts.sample(slot)) for slot in range(len(some))]
             ends.append(some)
             c_ends.append(np.concatenate([np.stack(moving), some[:, len(moving[0]) :]], axis=1))
         return self._quotient(np.concatenate(ends), width), self._quotient(np.concatenate(c_ends), width)
 
-    def _moved(self, vector: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """A stored state moved along a tangent."""
-        nq, nv = self.system.spec.nq, self.system.spec.nv
-        qpos = vector[:nq].copy()
-        mujoco.mj_integratePos(self.system.mj_model, qpos, offset[:nv], 1.0)
-        return np.concatenate([qpos, vector[nq:] + offset[nv:]])
-
     def _quotient(self, ends: np.ndarray, width: float) -> "Quotient":
-        nq, nv = self.system.spec.nq, self.system.spec.nv
         ahead, behind = np.split(ends[:-1], 2)
-        rates = np.zeros((len(ahead), nv))
-        for rate, after, before in zip(rates, ahead, behind, strict=True):
-            mujoco.mj_differentiatePos(self.system.mj_model, rate, 2 * width, before[:nq], after[:nq])
-        matrix = np.concatenate([rates, (ahead - behind)[:, nq:] / (2 * width)], axis=1).T
+        matrix = finite_differences.centred_quotient(self.system.mj_model, ahead, behind, width)
         return Quotient(matrix, np.linalg.norm(ahead + behind - 2 * ends[-1], axis=1) / width)
 
     def _stored(self, states: State) -> Array:
@@ -205,7 +199,7 @@ class Replay:
 
         def physics(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
             start = data.replace(ctrl=ctrl)
-            seen.append(PhysicsInput(*(getattr(start, name) for name in PhysicsInput._fields)))
+            seen.append(PhysicsInput.read(start))
 
             def one(now: mjx.Data, _: None) -> tuple[mjx.Data, None]:
                 return transition.cast_like(mjx.step(model, now), now), None
@@ -245,10 +239,6 @@ def _error(stored: np.ndarray, wide: Quotient, narrow: Quotient, one_sided: bool
 
 def _deviation(found: np.ndarray, stored: np.ndarray) -> float:
     return float(np.linalg.norm(found - stored) / max(1.0, float(np.linalg.norm(stored))))
-
-
-def _of_slot(inputs: PhysicsInput, slot: int) -> PhysicsInput:
-    return jax.tree.map(lambda leaf: np.asarray(leaf[slot]), inputs)
 
 
 @jax.jit
