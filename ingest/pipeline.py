@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb import schemas
-from jacdb.dataset import catalog
 from jacdb.dataset.manifest import Run
+from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import playground
@@ -198,7 +198,7 @@ def _usable_root(root: Path | str) -> Path:
     if not os.access(standing, os.W_OK | os.X_OK):
         raise UsageError(f"--data {root}: {standing} may not be written to; give another folder")
     if root.is_dir():
-        catalog.check_version(root)
+        check_version(root)
     return root
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jacdb import queries, schemas
 from jacdb.dataset import sandbox
 from jacdb.dataset.location import Folder, locate, quoted
+from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, first_line, known
 
 if TYPE_CHECKING:
@@ -229,26 +228,3 @@ for _view in queries.VIEWS:
 def open_dataset(root: Path | str) -> Dataset:
     """Open a dataset; ``jacdb.open``."""
     return Dataset(root)
-
-
-def check_version(root: Path) -> None:
-    """Refuse a dataset that a later jacdb wrote, whose tables may mean something else.
-
-    Raises:
-        UsageError: it is newer than this jacdb reads, or is none.
-        FailureError: it can't be read.
-    """
-    # One small file a run, the first that a run writes.
-    for path in root.glob(f"axes/{schemas.PARTS}"):
-        try:
-            metadata = pq.read_schema(path).metadata or {}
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            raise FailureError(f"{path} can't be read: {first_line(error)}") from error
-        version = metadata.get(schemas.VERSION_KEY, b"").decode(errors="replace")
-        if not version.isdigit():
-            raise UsageError(f"{path} was not written by jacdb: it carries no schema version")
-        if int(version) > schemas.SCHEMA_VERSION:
-            raise UsageError(
-                f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
-                " upgrade with `pip install -U jacdb`"
-            )

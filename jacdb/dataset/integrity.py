@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 
 MAX_GROUP_ROWS = 1_000_000  # a writer's row groups have 5,000 at most; what a reader holds of a file is one
@@ -71,10 +72,10 @@ def check_footer(stream: BinaryIO, part: Part) -> str | None:
         found, groups = parquet.schema_arrow, parquet.metadata
     except (OSError, pa.ArrowException, ValueError) as error:
         return f"it is no Parquet file: {first_line(error)}"
-    version = (found.metadata or {}).get(schemas.VERSION_KEY, b"").decode(errors="replace")
-    if not version.isdigit():
+    version = stored_version(found)
+    if version is None:
         return "jacdb did not write it: it carries no schema version"
-    if int(version) > schemas.SCHEMA_VERSION:
+    if version > schemas.SCHEMA_VERSION:
         return f"it is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}"
     if not any(_same(found, schema) for schema in _schemas(part.table)):
         return f"its columns are not those of {part.table}: {_difference(found, _schemas(part.table)[0])}"

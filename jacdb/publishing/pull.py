@@ -18,8 +18,8 @@ from huggingface_hub import hf_hub_download
 
 from jacdb import hub
 from jacdb.dataset import integrity, manifest, run_status
-from jacdb.dataset.catalog import check_version
 from jacdb.dataset.manifest import Run
+from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, known
 from jacdb.progress import Event
 

@@ -1,0 +1,41 @@
+"""The schema version that a dataset's files carry, and the refusal of one that is newer than this jacdb reads."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb import schemas
+from jacdb.errors import FailureError, UsageError, first_line
+
+
+def stored_version(schema: pa.Schema) -> int | None:
+    """Return the schema version that a Parquet file carries; None if it carries none, so jacdb did not write it."""
+    version = (schema.metadata or {}).get(schemas.VERSION_KEY, b"").decode(errors="replace")
+    return int(version) if version.isdigit() else None
+
+
+def check_version(root: Path) -> None:
+    """Refuse a dataset that a later jacdb wrote: its tables may mean something else.
+
+    Args:
+        root: the dataset's folder; one without files passes.
+
+    Raises:
+        UsageError: the dataset is newer than this jacdb reads, or jacdb did not write it.
+        FailureError: a file can't be read.
+    """
+    # `axes` has one small file per run, and it is the first that a run writes.
+    for path in root.glob(f"axes/{schemas.PARTS}"):
+        try:
+            schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise FailureError(f"{path} can't be read: {first_line(error)}") from error
+        version = stored_version(schema)
+        if version is None:
+            raise UsageError(f"{path} was not written by jacdb: it carries no schema version")
+        if version > schemas.SCHEMA_VERSION:
+            raise UsageError(
+                f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
+                " upgrade with `pip install -U jacdb`"
+            )
