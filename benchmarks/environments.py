@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from jacdb.ingest import pipeline, run_plan, runtime
 from jacdb.ingest.differentiation import control_step, finite_differences
@@ -32,8 +33,11 @@ from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsInput, Physi
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments import registry
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.recording.chunk_rows import StepRecord
-from jacdb.ingest.recording.rollout import Batch, Rollout
+from jacdb.ingest.recording.chunk_program import Batch, StepChunk
+from jacdb.ingest.recording.programs import Programs
+from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.recording.step_records import ChunkRecord, StepRecord
+from jacdb.progress import Event
 from jacdb.schemas import ZERO_THRESHOLD
 
 EPISODES, STEPS = 2, 50
@@ -48,40 +52,40 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     compiling: list[float] = []  # this process's time alone, whatever else the machine does
     chunks: list[float] = []
 
-    @dataclasses.dataclass
-    class Recorded(Rollout):
-        tolerance: float = np.inf  # none is recomputed: jacdb's own Jacobians are what is looked at
+    class Recorded(Programs):
+        """Programs that time their compilation and every chunk, and keep the records."""
 
-        def _compile(self, chunk: int, batch: Batch) -> Callable:
+        def step_chunk(self, chunk: int, batch: Batch) -> StepChunk:
             started = time.process_time()
-            step_chunk = super()._compile(chunk, batch)
+            step_chunk = super().step_chunk(chunk, batch)
             compiling.append(time.process_time() - started)
 
-            def timed(*arguments: Any) -> Any:
+            def timed(batch: Batch, noise: Array | np.ndarray) -> tuple[Batch, ChunkRecord]:
                 started = time.process_time()
-                taken = jax.block_until_ready(step_chunk(*arguments))
+                stepped = jax.block_until_ready(step_chunk(batch, noise))
                 chunks.append((time.process_time() - started) / (chunk * EPISODES))
-                records.append(jax.tree.map(np.asarray, taken[1].steps))
-                return taken
+                records.append(jax.tree.map(np.asarray, stepped[1].steps))
+                return stepped
 
             return timed
 
-    pipeline.Rollout = Recorded  # type: ignore[misc]
+    def programs(settings: RolloutSettings, report: Callable[[Event], None]) -> Programs:
+        # no step is recomputed: the method's own Jacobians are what is compared
+        return Recorded(dataclasses.replace(settings, tolerance=np.inf), report)
 
     with tempfile.TemporaryDirectory() as root:
         request = run_plan.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
-        result = pipeline.ingest(request, root)
+        result = pipeline.ingest(request, root, programs=programs)
     spent = {"compile_s": compiling[0], "steps_per_s": 1 / min(chunks)}
     if times:
         return spent
-    alive = [record.alive for record in records]
-    rows = [jax.tree.map(lambda leaf, a=a: leaf[a], record) for a, record in zip(alive, records, strict=True)]
+    rows = [jax.tree.map(lambda leaf, record=record: leaf[record.in_episode], record) for record in records]
     flat = jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
 
     zero_state, zero_action = (np.abs(j) < ZERO_THRESHOLD for j in flat.jacobian[:2])
     method = registry.find(name).method
     converged = flat.residual <= RESIDUAL_TOLERANCE
-    kept = flat.applies & (converged | (method == "unrolled"))
+    kept = flat.valid & (converged | (method == "unrolled"))
     return {
         "env": name,
         "method": method,

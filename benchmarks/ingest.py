@@ -23,18 +23,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from jacobians import compiled, placed  # the script beside this one
+from jaxtyping import Array
 
 from jacdb.ingest import pipeline, run_plan
 from jacdb.ingest.differentiation import control_step
-from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput
+from jacdb.ingest.differentiation.types import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.recording.chunk_rows import RowMaker
-from jacdb.ingest.recording.rollout import Batch, Rollout
+from jacdb.ingest.recording.chunk_program import Batch, StepChunk
+from jacdb.ingest.recording.programs import Programs
+from jacdb.ingest.recording.recomputation import Recompute, Recomputed
+from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.recording.step_records import ChunkRecord
 from jacdb.progress import Event
 
 TURNS = 11
@@ -45,7 +48,7 @@ def spent() -> np.ndarray:
     return np.array([time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime])
 
 
-def whole(request: run_plan.Request) -> np.ndarray:
+def whole(request: run_plan.Request, programs: pipeline.MakePrograms) -> np.ndarray:
     """Seconds per row, from the first chunk on, before which everything is compiled."""
     seen: list[np.ndarray] = []
 
@@ -54,22 +57,64 @@ def whole(request: run_plan.Request) -> np.ndarray:
             seen.append(spent())
 
     with tempfile.TemporaryDirectory() as root:
-        result = pipeline.ingest(request, root, report=report)
+        result = pipeline.ingest(request, root, report=report, programs=programs)
         ended = spent()
     return (ended - seen[0]) / result.n_rows
 
 
 @dataclass
-class Kept:
-    """What is compiled once for all ingests, and what the first ingest called it with."""
+class Calls:
+    """What the first ingest called its programs with.
 
-    step_chunk: Callable | None = None
-    again: dict[str, Callable] = field(default_factory=dict)
+    Attributes:
+        start: the batch of the first chunk.
+        noises: of every chunk.
+        inputs: of every step, (slots, …).
+        recomputed: the program and the arguments of every recomputation.
+    """
+
     start: Batch | None = None
-    noises: list[np.ndarray] = field(default_factory=list)
-    inputs: list[PhysicsInput] = field(default_factory=list)  # of every step, (slots, …)
-    computed_again: list[tuple[Callable, tuple]] = field(default_factory=list)
-    complete: bool = False
+    noises: list[Array | np.ndarray] = field(default_factory=list)
+    inputs: list[PhysicsInput] = field(default_factory=list)
+    recomputed: list[tuple[Recompute, PhysicsInput, CtrlJacobian]] = field(default_factory=list)
+
+
+class KeptPrograms(Programs):
+    """Programs that are compiled once for all ingests, and record what the first ingest calls them with."""
+
+    def __init__(self, settings: RolloutSettings) -> None:
+        super().__init__(settings)
+        self.calls = Calls()
+        self.recording = True
+
+    def close(self) -> None:
+        """Keep what is compiled: the next ingest uses it again."""
+
+    def step_chunk(self, chunk: int, batch: Batch) -> StepChunk:
+        compiled = super().step_chunk(chunk, batch)
+        if not self.recording:
+            return compiled
+
+        def recorded(batch: Batch, noise: Array | np.ndarray) -> tuple[Batch, ChunkRecord]:
+            after, record = compiled(batch, noise)
+            inputs = jax.tree.map(np.array, record.steps.physics_input)
+            self.calls.start = self.calls.start or batch
+            self.calls.noises.append(noise)
+            self.calls.inputs += [jax.tree.map(lambda leaf, k=k: leaf[k], inputs) for k in range(chunk)]
+            return after, record
+
+        return recorded
+
+    def recompute(self, method: OnDevice) -> Recompute:
+        compiled = super().recompute(method)
+        if not self.recording:
+            return compiled
+
+        def recorded(start: PhysicsInput, ctrl: CtrlJacobian) -> Recomputed:
+            self.calls.recomputed.append((compiled, start, ctrl))
+            return compiled(start, ctrl)
+
+        return recorded
 
     def install(self) -> None:
         compile_chunk, differentiate_again = Rollout._compile, RowMaker._differentiate_again
@@ -107,26 +152,36 @@ class Kept:
 def measure(name: str, episodes: int, steps: int) -> dict:
     system = System.load(name)
     request = run_plan.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
-    kept = Kept()
-    kept.install()
-    whole(request)  # compiles, and touches the memory that the turns will use
-    kept.complete = True
-    step_chunk, rows, inputs = kept.step_chunk, episodes * steps, kept.inputs[:steps]
-    assert step_chunk
+    kept: list[KeptPrograms] = []
+
+    def programs(settings: RolloutSettings, report: Callable[[Event], None]) -> Programs:
+        if not kept:
+            kept.append(KeptPrograms(settings))
+        kept[0].report = report
+        return kept[0]
+
+    whole(request, programs)  # compiles, and touches the memory that the turns will use
+    kept[0].recording = False
+    calls, rows = kept[0].calls, episodes * steps
+    inputs, start = calls.inputs[:steps], calls.start
+    if start is None:
+        raise RuntimeError(f"{name}: the first ingest took no step")
+    chunk = len(calls.noises[0])
+    step_chunk = kept[0].step_chunk(chunk, start)
     differentiate, _ = compiled(control_step.physics_jacobian(system, system.spec.method), inputs[0], spread=True)
     inputs = jax.device_put(inputs, placed(episodes))
 
     def engine() -> np.ndarray:
         started = spent()
-        again = [differentiate_again(*some) for differentiate_again, some in kept.computed_again]
+        again = [recompute(*arguments) for recompute, *arguments in calls.recomputed]
         for of_step in inputs:
             differentiate(of_step)
         jax.block_until_ready(again)
         return (spent() - started) / rows
 
     def chunks() -> np.ndarray:
-        batch, before, started = kept.start, None, spent()
-        for noise in kept.noises:
+        batch, before, started = start, None, spent()
+        for noise in calls.noises:
             batch, record = step_chunk(batch, noise)
             jax.block_until_ready(before)  # not this chunk: cores share no chunk's end, as in ingest
             before = record
@@ -136,7 +191,7 @@ def measure(name: str, episodes: int, steps: int) -> dict:
     engine(), chunks()
     turns = []
     for _ in range(TURNS):
-        before, ingest, after = engine(), whole(request), engine()
+        before, ingest, after = engine(), whole(request, programs), engine()
         turns.append({"engine": (before + after) / 2, "chunks": chunks(), "ingest": ingest})
     best = {way: 1e6 * np.min([turn[way] for turn in turns], axis=0) for way in turns[0]}
     ratio = {way: np.median([turn["ingest"] / turn[way] for turn in turns], axis=0) for way in best}

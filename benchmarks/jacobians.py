@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from mujoco_playground._src import mjx_env
+from mujoco_playground import step as playground_step
 
 from jacdb.errors import UsageError
 from jacdb.ingest import runtime
@@ -44,7 +44,7 @@ from jacdb.ingest.differentiation.types import PhysicsInput
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments import registry, transition
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.recording.chunk_rows import AGAIN_BATCH, INSTEAD
+from jacdb.ingest.recording.recomputation import FALLBACK_METHODS, RECOMPUTE_BATCH
 
 ENVIRONMENTS = (
     "BallInCup", "CartpoleBalance", "CheetahRun", "FingerSpin", "FingerTurnEasy", "ReacherHard", "SwimmerSwimmer6",
@@ -61,7 +61,6 @@ WARM_UP = 30  # control steps of random actions, the last of which are taken
 
 def visits(system: System) -> Callable[[int], PhysicsInput]:
     """So many states as a random policy meets them; compiled once, for SIDE_BY_SIDE of them."""
-    playground_step = mjx_env.step
 
     def step(state, action):
         started: list[PhysicsInput] = []
@@ -196,9 +195,9 @@ def measure(name: str, batches: list[int] | None) -> dict:
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.valid))
     if len(again):
-        instead = control_step.physics_jacobian(system, INSTEAD[method][0])
-        some = jax.tree.map(lambda leaf: leaf[np.resize(again, AGAIN_BATCH)], inputs)
-        ways["again"] = {AGAIN_BATCH: compiled(instead, some)[0]}
+        instead = control_step.physics_jacobian(system, FALLBACK_METHODS[method][0])
+        some = jax.tree.map(lambda leaf: leaf[np.resize(again, RECOMPUTE_BATCH)], inputs)
+        ways["again"] = {RECOMPUTE_BATCH: compiled(instead, some)[0]}
 
     best = dict.fromkeys(ways, (np.inf, 0))
     turns, started = 0, time.perf_counter()

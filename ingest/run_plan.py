@@ -1,12 +1,26 @@
-"""What a run is to contain: as asked for, and as resolved."""
+"""What a run is to contain: as asked for (:class:`Request`), and as resolved (:class:`RunPlan`)."""
 
+import hashlib
+import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Self
 
+import jax
+import numpy as np
+
+from jacdb import schemas
 from jacdb.errors import UsageError
+from jacdb.ingest.compat import playground
+from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.registry import METHODS, Method
 from jacdb.ingest.policies.base import Policy
+from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
+from jacdb.ingest.provenance import model_hash, versions
+from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.schemas import ZERO_THRESHOLD
 
 # No power of two from 256 up (docs/jacobians.md), and shared evenly by many numbers of cores
 MAX_ENVS = 144
@@ -52,3 +66,125 @@ class Request:
             raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
         if not (math.isfinite(self.memory) and self.memory > 0):
             raise UsageError(f"memory={self.memory}: give a positive number of GiB")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A request with everything decided that it left open: what determines a run's rows, and its name.
+
+    Attributes:
+        request: as asked for.
+        rollout: what determines the rows of each episode.
+        model_hash: of MuJoCo's compiled model.
+        run_id: a name made of everything that determines the rows, so that equal runs have equal names.
+    """
+
+    request: Request
+    rollout: RolloutSettings
+    model_hash: str
+    run_id: str
+
+    @classmethod
+    def resolve(cls, request: Request, report: Callable[[str], None] = lambda doing: None) -> Self:
+        """Load the environment, and decide what the request left open.
+
+        Args:
+            report: called with what is being fetched.
+
+        Raises:
+            UsageError: the request does not fit the environment, or the memory that it allows.
+        """
+        system = System.load(request.env, report)
+        if isinstance(request.policy, ExpertPolicy):
+            request.policy.network.check_obs(jax.eval_shape(system.env.reset, jax.random.key(0)).obs)
+        steps = request.steps or playground.episode_length(system.env)
+        rollout = RolloutSettings(
+            system=system,
+            policy=request.policy,
+            method=request.method or system.spec.method,
+            seed=request.seed,
+            steps=steps,
+            num_envs=_envs_in_memory(request, step_bytes(system, request.dtype), steps),
+            dtype=np.dtype(request.dtype).type,
+        )
+        model = model_hash(system)
+        return cls(request, rollout, model, _run_id(request, rollout, model))
+
+    def matrix_bytes(self, rows: int) -> int:
+        """Return what the matrices of so many rows take: nearly all that a run takes."""
+        return rows * step_bytes(self.rollout.system, self.request.dtype)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the run's log says of it."""
+        return {
+            **self.request.policy.settings(),
+            "episodes": self.request.episodes,
+            "steps": self.rollout.steps,
+            "num_envs": self.rollout.num_envs,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of the run's row in `runs` that are known beforehand."""
+        system = self.rollout.system
+        return {
+            "policy_config": json.dumps(self.request.policy.settings(), sort_keys=True),
+            "seed": self.request.seed,
+            "episodes": self.request.episodes,
+            "steps": self.rollout.steps,
+            "num_envs": self.rollout.num_envs,
+            "method": self.rollout.method,
+            "dtype": self.request.dtype,
+            "zero_threshold": ZERO_THRESHOLD,
+            "residual_tolerance": self.rollout.tolerance,
+            "d_state": system.spec.d_state,
+            "d_action": system.spec.d_action,
+            "ctrl_dt": float(system.env.dt),
+            "sim_dt": float(system.env.sim_dt),
+            "held": list(system.spec.held),
+            "model": self.model_hash,
+            "versions": json.dumps(versions(), sort_keys=True),
+            "schema_version": schemas.SCHEMA_VERSION,
+        }
+
+
+def step_bytes(system: System, dtype: str) -> int:
+    """Return what the matrices of one step take."""
+    return system.spec.d_state * (system.spec.d_state + system.spec.d_action) * np.dtype(dtype).itemsize
+
+
+def _envs_in_memory(request: Request, step_bytes: int, steps: int) -> int:
+    """Return how many episodes to step side by side: what was asked for, or what fits.
+
+    Raises:
+        UsageError: what was asked for, or a single episode, does not fit.
+    """
+    episode = steps * step_bytes / 2**30  # GiB
+    asked = min(request.num_envs or 1, request.episodes)
+    if asked * episode > request.memory:
+        raise UsageError(
+            f"{asked} episodes of {steps:,} steps side by side take {asked * episode:.3g} GiB, --memory allows"
+            f" {request.memory:g}: give fewer --num-envs or --steps, or more --memory"
+        )
+    fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
+    return min(fitting, request.episodes)
+
+
+def _run_id(request: Request, rollout: RolloutSettings, model: str) -> str:
+    """Return the run's name. Its JSON may not change by a byte, or runs on disk would no longer be found."""
+    determining = {
+        "env": request.env,
+        "policy": request.policy.settings(),
+        "episodes": request.episodes,
+        "steps": rollout.steps,
+        "num_envs": rollout.num_envs,
+        "seed": request.seed,
+        "method": rollout.method,
+        "dtype": request.dtype,
+        "threshold": ZERO_THRESHOLD,
+        "tolerance": rollout.tolerance,
+        "schema": schemas.SCHEMA_VERSION,
+        "model": model,
+        "versions": versions(),
+    }
+    digest = hashlib.blake2b(json.dumps(determining, sort_keys=True).encode(), digest_size=5).hexdigest()
+    return f"{request.policy.name}-seed{request.seed}-{digest}"

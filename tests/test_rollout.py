@@ -8,7 +8,7 @@ import weakref
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mujoco_playground._src.wrapper import Wrapper
+from mujoco_playground import wrapper
 
 import jacdb
 from jacdb import schemas
@@ -18,8 +18,10 @@ from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.policies.noise import NoisePolicy, ZeroPolicy
-from jacdb.ingest.recording import chunk_rows as rows_of_chunks
+from jacdb.ingest.recording import recomputation
+from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
+from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.run_plan import Request
 from jacdb.ingest.storage.episodes import ARRAYS, summaries
 
@@ -60,13 +62,20 @@ def test_a_row_starts_where_the_row_before_ended(cartpole):
     assert len({tuple(start) for start in state[:, 0]}) == 3
 
 
+def rolled_out(system, numbers, *, method="implicit", num_envs=2, **settings):
+    """These episodes under noise, in the order in which they end."""
+    settings = RolloutSettings(system, NoisePolicy(), method, seed=0, num_envs=num_envs, **settings)
+    with Rollout(Programs(settings), numbers) as rollout:
+        return list(itertools.chain(*rollout.run()))
+
+
 def column(episode, name):
     if name in ARRAYS:
         return np.concatenate([getattr(piece, name) for piece in episode.pieces])
     return np.array(episode.columns[name].to_pylist())
 
 
-class EndsEarly(Wrapper):
+class EndsEarly(wrapper.Wrapper):
     """CartpoleBalance that ends when the cart is a finger's breadth from the middle."""
 
     def step(self, state, action):
@@ -76,8 +85,7 @@ class EndsEarly(Wrapper):
 
 def test_an_episode_that_ends_early_makes_room_for_the_next(system):
     loaded = dataclasses.replace(system("CartpoleBalance"), env=EndsEarly(system("CartpoleBalance").env))
-    ending = Rollout(loaded, NoisePolicy(), "implicit", 0, range(7), 100, num_envs=2)
-    episodes = {episode.number: episode for over in ending.run() for episode in over}
+    episodes = {episode.number: episode for episode in rolled_out(loaded, range(7), steps=100)}
     assert sorted(episodes) == [*range(7)]
     lengths = set()
     for episode in episodes.values():
@@ -129,18 +137,15 @@ def test_finite_differences_agree(tmp_path):
 @pytest.mark.parametrize("method", ["implicit", "fd"])
 def test_a_device_without_an_episode_left_does_no_harm(system, method):
     """Half of the slots have none: on two cores or more these are whole devices'."""
-    run = Rollout(system("CartpoleBalance"), NoisePolicy(), method, 0, range(8), 10, num_envs=16)
-    lengths = {episode.number: episode.n_steps for over in run.run() for episode in over}
+    episodes = rolled_out(system("CartpoleBalance"), range(8), method=method, num_envs=16, steps=10)
+    lengths = {episode.number: episode.n_steps for episode in episodes}
     assert lengths == dict.fromkeys(range(8), 10)
 
 
 def with_tolerance(system, tolerance):
     """Two episodes, the steps above the tolerance computed again."""
-    run = Rollout(
-        system("CartpoleBalance"), NoisePolicy(), "implicit", 0, [0, 1], 20, num_envs=2, tolerance=tolerance,
-        dtype=np.float64,
-    )  # fmt: skip
-    return sorted(itertools.chain(*run.run()), key=lambda episode: episode.number)
+    episodes = rolled_out(system("CartpoleBalance"), [0, 1], steps=20, tolerance=tolerance, dtype=np.float64)
+    return sorted(episodes, key=lambda episode: episode.number)
 
 
 def check_sizes(episode):
@@ -155,7 +160,7 @@ def check_sizes(episode):
 @pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     """All of them, and half of them: the others stay as they were."""
-    monkeypatch.setattr(rows_of_chunks, "INSTEAD", {"implicit": (instead,)})
+    monkeypatch.setattr(recomputation, "FALLBACK_METHODS", {"implicit": (instead,)})
     first = with_tolerance(system, RESIDUAL_TOLERANCE)
     middle = np.median([column(episode, "residual") for episode in first])
     for tolerance in (-1.0, middle):
@@ -186,7 +191,7 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
     monkeypatch.setattr(control_step, "physics_jacobian", partly)
     for before, episode in zip(with_tolerance(system, np.inf), with_tolerance(system, -1.0), strict=True):
         [piece] = episode.pieces
-        covered = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0
+        valid = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0
         assert covered.any() and not covered.all() and column(episode, "finite").all()
         assert np.array_equal(column(episode, "method"), np.where(covered, "unrolled", "autodiff"))
         np.testing.assert_allclose(piece.j_state, before.pieces[0].j_state, atol=1e-12)

@@ -1,1 +1,1 @@
-"""Episodes rolled out on the device, and their steps turned into rows on the host."""
+"""Roll out episodes on the device, and turn their steps into rows on the host."""

@@ -87,7 +87,7 @@ def _memory(spec: EnvSpec) -> list[dict[str, Any]]:
     ]
 
 
-def _actuated(model: mujoco.MjModel, joints: list, i: int) -> tuple[str, str | None, int]:
+def _actuated(model: mujoco.MjModel, joints: list[tuple[str, str, int]], i: int) -> tuple[str, str | None, int]:
     name = model.actuator(i).name or f"actuator{i}"
     on_joint = model.actuator_trntype[i] == int(mujoco.mjtTrn.mjTRN_JOINT)
     if not on_joint:

@@ -1,4 +1,4 @@
-"""Where the zero threshold is applied: which entries of a step's Jacobians are zero, and how large entries are.
+"""Apply the zero threshold: say which entries of a step's Jacobians are zero, and how large entries are.
 
 On the device, in float64, before matrices are rounded for storage.
 """
@@ -6,6 +6,7 @@ On the device, in float64, before matrices are rounded for storage.
 import itertools
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jacdb.ingest.linalg.batched import sum_terms
@@ -14,7 +15,7 @@ from jacdb.schemas import SWEEP, ZERO_THRESHOLD
 
 
 def zero_bits(j_state: Float[Array, "x x"], j_action: Float[Array, "x a"]) -> ZeroBits:
-    """Which entries are zero. On the device, before matrices are rounded: their float64 need not leave it."""
+    """Return which entries are zero. On the device, before matrices are rounded: their float64 need not leave it."""
     return ZeroBits(*(jnp.packbits(jnp.abs(j) < ZERO_THRESHOLD) for j in (j_state, j_action)))
 
 
@@ -22,7 +23,7 @@ def no_statistics(shapes: tuple[tuple[int, ...], tuple[int, ...]], dtype: type) 
     """Return the statistics of no step yet.
 
     Args:
-        shapes: the matrices', with leading axes.
+        shapes: of j_state and j_action, with leading axes.
         dtype: of the matrices as stored.
     """
     leading = shapes[0][:-2]
@@ -33,16 +34,16 @@ def no_statistics(shapes: tuple[tuple[int, ...], tuple[int, ...]], dtype: type) 
 
 def with_step(
     statistics: EntryStatistics,
-    stored: tuple[Array, Array],
+    stored: tuple[Array | np.ndarray, Array | np.ndarray],
     exact: tuple[Array, Array],
-    counts: Bool[Array, ""],
+    counts: Bool[Array | np.ndarray, ""],
 ) -> EntryStatistics:
-    """Return the statistics with one step more, if it counts.
+    """Return the statistics with one step added to them, if it counts.
 
     Args:
-        stored: its matrices, rounded.
-        exact: the same before.
-        counts: whether it does.
+        stored: its matrices as stored, rounded.
+        exact: its matrices before rounding.
+        counts: whether the step counts.
     """
     largest = (
         jnp.maximum(so_far, jnp.where(counts, jnp.abs(j), 0))
@@ -53,7 +54,7 @@ def with_step(
 
 
 def _below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
-    """How many entries are below each threshold of the sweep, in absolute value.
+    """Return how many entries are below each threshold of the sweep, in absolute value.
 
     Several counts go into one integer: a pass over the matrix for each threshold took 1.6 times as long.
     """
@@ -61,7 +62,8 @@ def _below(j: Float[Array, "x y"]) -> Int[Array, "thresholds"]:
     bits = j.size.bit_length()
     together = 63 // bits
     counts = []
-    for some in itertools.batched(SWEEP, together):
-        packed = sum_terms((size < threshold).astype(jnp.int64) << (bits * k) for k, threshold in enumerate(some)).sum()
-        counts += [packed >> (bits * k) & (2**bits - 1) for k in range(len(some))]
+    for thresholds in itertools.batched(SWEEP, together):
+        terms = ((size < threshold).astype(jnp.int64) << (bits * k) for k, threshold in enumerate(thresholds))
+        packed = sum_terms(terms).sum()
+        counts += [packed >> (bits * k) & (2**bits - 1) for k in range(len(thresholds))]
     return jnp.stack(counts).astype(jnp.int32)

@@ -1,0 +1,62 @@
+"""Which slot of the batch steps which episode."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.storage.episodes import Episode
+
+
+class Slots:
+    """Gives waiting episodes to free slots, and to each of their steps its noise.
+
+    Attributes:
+        episodes: the episode that each occupied slot steps.
+
+    Args:
+        settings: of the rollout.
+        chunk: steps from one visit of the host to the next.
+        numbers: the episodes wanted, in order.
+    """
+
+    def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int]) -> None:
+        self.episodes: dict[int, Episode] = {}
+        self._settings, self._chunk = settings, chunk
+        self._waiting = deque(numbers)
+        count, d_action = settings.num_envs, settings.system.spec.d_action
+        self._n_steps = np.zeros(count, int)  # of each slot's episode; right where it did not end before its time
+        self._noise = np.zeros((count, settings.steps + chunk, d_action))  # none after an episode's end
+
+    def fill(self) -> list[int]:
+        """Give the next episodes to free slots, and return these slots."""
+        free = [slot for slot in range(len(self._n_steps)) if slot not in self.episodes][: len(self._waiting)]
+        for slot in free:
+            number = self._waiting.popleft()
+            self.episodes[slot] = Episode(number)
+            self._noise[slot, : self._settings.steps] = self._draw(number)
+            self._n_steps[slot] = 0
+        return free
+
+    def noise(self) -> Float[np.ndarray, "chunk slots d_action"]:
+        """Return the noise of the next chunk."""
+        window = np.minimum(self._n_steps, self._settings.steps) + np.arange(self._chunk)[:, None]
+        drawn: np.ndarray = self._noise[np.arange(len(self._n_steps)), window]
+        return drawn
+
+    def advance(self) -> Bool[np.ndarray, " slots"]:
+        """Count a chunk's steps, and return the slots whose episode has as many as it can have."""
+        self._n_steps += self._chunk
+        over: np.ndarray = self._n_steps >= self._settings.steps
+        return over
+
+    def free(self, slots: Iterable[int]) -> None:
+        """Make room in these slots, where they are not free already."""
+        for slot in slots:
+            self.episodes.pop(slot, None)
+
+    def _draw(self, number: int) -> Float[np.ndarray, "steps d_action"]:
+        settings = self._settings
+        return settings.policy.noise(settings.seed, number, settings.steps, settings.system.spec.d_action)
