@@ -192,8 +192,8 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
     for before, episode in zip(with_tolerance(system, np.inf), with_tolerance(system, -1.0), strict=True):
         [piece] = episode.pieces
         valid = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0
-        assert covered.any() and not covered.all() and column(episode, "finite").all()
-        assert np.array_equal(column(episode, "method"), np.where(covered, "unrolled", "autodiff"))
+        assert valid.any() and not valid.all() and column(episode, "finite").all()
+        assert np.array_equal(column(episode, "method"), np.where(valid, "unrolled", "autodiff"))
         np.testing.assert_allclose(piece.j_state, before.pieces[0].j_state, atol=1e-12)
         check_sizes(episode)
 
