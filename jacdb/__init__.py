@@ -12,8 +12,8 @@ from jacdb._version import __version__
 from jacdb.errors import FailureError, JacdbError, UsageError
 
 if TYPE_CHECKING:
-    from jacdb.dataset.catalog import Dataset
-    from jacdb.dataset.catalog import open_dataset as open
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.dataset.dataset import open_dataset as open
 
 __all__ = ["Dataset", "FailureError", "JacdbError", "UsageError", "__version__", "open"]
 
@@ -21,7 +21,7 @@ __all__ = ["Dataset", "FailureError", "JacdbError", "UsageError", "__version__",
 def __getattr__(name: str) -> object:
     # DuckDB, polars and Arrow are loaded when a dataset is opened, and not to print `jacdb --help`.
     if name in ("open", "Dataset"):
-        from jacdb.dataset import catalog
+        from jacdb.dataset import dataset
 
-        return {"open": catalog.open_dataset, "Dataset": catalog.Dataset}[name]
+        return {"open": dataset.open_dataset, "Dataset": dataset.Dataset}[name]
     raise AttributeError(f"module 'jacdb' has no attribute {name!r}")

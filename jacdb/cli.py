@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from jacdb.dataset.catalog import Dataset
+    from jacdb.dataset.dataset import Dataset
 
 app = typer.Typer(
     name="jacdb",
@@ -208,9 +208,9 @@ def query(
 
     Example: jacdb query global_sparsity --where "not in_contact" --format json
     """
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
-    with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+    with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
         _answer(dataset, dataset.view(name, env), form, out)
 
 
@@ -228,9 +228,9 @@ def sql(
 
     Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
     """
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
-    with catalog.Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+    with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
         _answer(dataset, dataset.sql(text), form, out)
 
 
@@ -251,10 +251,10 @@ def plot(
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
     """
     from jacdb import figures, output
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
     output.check_suffix(out, figures.FORMATS)
-    with catalog.Dataset(data, where=where) as dataset:
+    with Dataset(data, where=where) as dataset:
         figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
 
@@ -272,10 +272,10 @@ def graph(
     """
     from jacdb import graph as graphs
     from jacdb import output
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
     output.check_suffix(out, graphs.FORMATS)
-    with catalog.Dataset(data, where=where) as dataset:
+    with Dataset(data, where=where) as dataset:
         found = graphs.causal_graph(dataset, env)
     graphs.save(found, out)
     typer.echo(f"{found.number_of_edges()} dependencies among {found.number_of_nodes()} axes of {env}: {out}")
@@ -293,11 +293,11 @@ def report(
     Example: jacdb report --out report
     """
     from jacdb import report as reports
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: give a folder")
-    with catalog.Dataset(data) as dataset:
+    with Dataset(data) as dataset:
         found = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
     typer.echo(f"{reports.summary(found)}: {out / 'index.html'}")
 
@@ -407,9 +407,9 @@ def export(
     Example: jacdb export npz --env CheetahRun --out cheetah.npz
     """
     from jacdb import exports
-    from jacdb.dataset import catalog
+    from jacdb.dataset.dataset import Dataset
 
-    with catalog.Dataset(data, where=where) as dataset:
+    with Dataset(data, where=where) as dataset:
         typer.echo(exports.export(dataset, form, env, out))
 
 

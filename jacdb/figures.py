@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from jacdb.dataset.catalog import Dataset
-from jacdb.dataset.location import quoted
+from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
@@ -269,17 +269,17 @@ def _embedded(dataset: Dataset, env: str) -> pl.DataFrame:
     dataset.view("steps", env)  # refuses an unknown environment
     chosen = f"""with chosen as (
         select run_id, episode, row_number() over (order by run_id, episode) as number
-        from episodes where env = {quoted(env)} order by all limit {EMBEDDED_EPISODES}
+        from episodes where env = {literal(env)} order by all limit {EMBEDDED_EPISODES}
     ), taken as (
         select steps.*, row_number() over (order by number, step) as place, count(*) over () as total
         from (select run_id, episode, step, state, action, next_state, pattern_id, n_zero_state, n_zero_action
-              from steps where env = {quoted(env)} and finite and method <> 'fd') as steps
+              from steps where env = {literal(env)} and finite and method <> 'fd') as steps
         inner join chosen using (run_id, episode)
     )
     select taken.run_id, episode, step, state, action, next_state, zero_state, zero_action,
         (taken.n_zero_state + taken.n_zero_action) / (d_state * (d_state + d_action)) as sparsity
     from taken inner join patterns using (run_id, pattern_id)
-    where patterns.env = {quoted(env)} and place % greatest(1, total // {EMBEDDED_STEPS}) = 0
+    where patterns.env = {literal(env)} and place % greatest(1, total // {EMBEDDED_STEPS}) = 0
     order by place"""
     return dataset.fetch(dataset.sql(chosen))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import networkx as nx
 
 from jacdb import output
-from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 
 FORMATS = (".graphml", ".json")

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 
 from jacdb import figures
 from jacdb._version import __version__
-from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 
 # Table 1 of Pandaram et al., Dynamic Sparsity (arXiv 2511.08086)

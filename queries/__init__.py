@@ -1,7 +1,7 @@
 """The SQL: one view per file. A file opens with its grain, its question and its columns.
 
 ``steps``, ``patterns``, ``episodes``, ``axes`` and ``runs`` are the tables as people see them, each over a view
-``stored_<table>`` that :mod:`jacdb.catalog` lays over the Parquet files. All else builds on these five.
+``stored_<table>`` that :mod:`jacdb.dataset.views` lays over the Parquet files. All else builds on these five.
 """
 
 import functools

@@ -117,9 +117,8 @@ def test_a_consumer_needs_no_simulator(cartpole):
     script = f"""{NO_SIMULATOR}
 import jacdb
 from jacdb import queries
-from jacdb.sandbox import fetch
 with jacdb.open({str(cartpole)!r}) as dataset:
-    lengths = {{name: len(fetch(dataset.view(name))) for name in queries.VIEWS}}
+    lengths = {{name: len(dataset.fetch(dataset.view(name))) for name in queries.VIEWS}}
     # nothing switches in so short a time, and there is one method
     empty = {{"zero_durations", "pattern_switches", "method_comparison"}}
     assert {{name for name, rows in lengths.items() if not rows}} == empty

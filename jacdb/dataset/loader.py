@@ -9,16 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jacdb.dataset.step_rows import SPLITS, Arrays, Group, StepRows, check_columns, n_rows, of_split, segments
+from jacdb.dataset.views import Views
 from jacdb.errors import UsageError
-
-if TYPE_CHECKING:
-    from jacdb.dataset.catalog import Dataset
 
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
 FRAMEWORKS = ("numpy", "jax", "torch")
@@ -51,7 +49,7 @@ class Batches:
         n_rows: how many rows a pass gives (before ``drop_last``).
     """
 
-    dataset: "Dataset"
+    dataset: Views
     env: str
     columns: Sequence[str] = COLUMNS
     batch_size: int = 256

@@ -11,9 +11,11 @@ from huggingface_hub.hf_file_system import HfFileSystemFile
 
 from jacdb import hub, schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.location import HUB, Folder, quoted
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
+SCHEME = "hf://"
 SMALL = ("axes", "patterns", "runs")  # kept in the Hub's cache; a statistic needs no more than these and few columns
 READ_AHEAD = 4 * 2**10  # bytes: the ids of a row group take no more
 THREADS = 16  # each waits for the network most of the time
@@ -64,12 +66,12 @@ class RemoteFolder(Folder):
     def scan(self, table: str) -> str:
         if table in SMALL:
             return super().scan(table)
-        pattern = quoted(f"{HUB}{self._at}/{table}/{schemas.PARTS}")
+        pattern = literal(f"{SCHEME}{self._at}/{table}/{schemas.PARTS}")
         return f"read_parquet({pattern}, {self._options(table)})"
 
     def _readable(self) -> list[str]:
         # the files of a snapshot are links into the repository's folder in the Hub's cache
-        return [*super()._readable(), str(self.path.parents[1].resolve()), f"{HUB}{self._at}"]
+        return [*super()._readable(), str(self.path.parents[1].resolve()), f"{SCHEME}{self._at}"]
 
 
 class _PinnedFileSystem(HfFileSystem):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb.dataset import manifest
-from jacdb.dataset.location import Folder
+from jacdb.dataset.folder import Folder
 from jacdb.dataset.manifest import Part, Run
 from jacdb.errors import FailureError, first_line
 

@@ -9,7 +9,8 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from jacdb.dataset.location import Folder
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.sql_text import identifier
 from jacdb.errors import FailureError, UsageError, first_line
 
 BATCH_ROWS = 100_000  # rows of an answer that are taken at once
@@ -67,7 +68,7 @@ def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.
     try:
         bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
         if bits:
-            casts = ", ".join(f"{_identifier(name)}::varchar as {_identifier(name)}" for name in bits)
+            casts = ", ".join(f"{identifier(name)}::varchar as {identifier(name)}" for name in bits)
             relation = relation.project(f"* replace ({casts})")
         reader = relation.to_arrow_reader(BATCH_ROWS)
         for batch in reader:
@@ -104,7 +105,3 @@ def within(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iter
         raise
     finally:
         timer.cancel()
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.catalog import Dataset
-from jacdb.dataset.location import Folder, quoted
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.sql_text import literal
+from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, known
 
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
@@ -69,7 +70,7 @@ def parts(location: Folder, env: str) -> list[Part]:
     ]
 
 
-def segments(dataset: Dataset, env: str) -> pl.DataFrame:
+def segments(dataset: Views, env: str) -> pl.DataFrame:
     """What is left of each episode when only finite steps that meet the dataset's condition count, in order.
 
     Returns:
@@ -83,7 +84,7 @@ def segments(dataset: Dataset, env: str) -> pl.DataFrame:
     return dataset.fetch(
         dataset.sql(f"""
             with kept as not materialized (
-                select run_id, episode, step from steps where env = {quoted(env)} and finite
+                select run_id, episode, step from steps where env = {literal(env)} and finite
             ), episodes as (
                 select run_id, episode, min(step) as first, max(step) as last, count(*) as steps
                 from kept group by all
@@ -142,7 +143,7 @@ class StepRows:
             environment stores it.
     """
 
-    dataset: Dataset
+    dataset: Views
     env: str
     columns: tuple[str, ...]
     kept: pl.DataFrame

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.exports import lerobot, minari, npz
 from jacdb.exports.trajectories import Source

@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from jacdb.dataset.catalog import Dataset
-from jacdb.dataset.location import quoted
+from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.sql_text import literal
 from jacdb.dataset.step_rows import Arrays, StepRows, n_rows, segments
 from jacdb.errors import UsageError
 
@@ -92,12 +92,12 @@ class Source:
 
     def axes(self, space: str, field: str = "name") -> list[str]:
         """The names, or the units, of a space's dimensions, in order."""
-        query = f"select {field} from axes where env = {quoted(self.env)} and space = {quoted(space)} order by index"
+        query = f"select {field} from axes where env = {literal(self.env)} and space = {literal(space)} order by index"
         return self.dataset.fetch(self.dataset.sql(query))[field].to_list()
 
     @property
     def policies(self) -> list[str]:
-        query = f"select distinct policy from steps where env = {quoted(self.env)} and finite order by policy"
+        query = f"select distinct policy from steps where env = {literal(self.env)} and finite order by policy"
         return self.dataset.fetch(self.dataset.sql(query))["policy"].to_list()
 
     def ctrl_dt(self) -> dict[str, float]:
@@ -106,12 +106,12 @@ class Source:
         Raises:
             UsageError: a run is not finished, and has no row there.
         """
-        found = self.dataset.fetch(self.dataset.sql(f"select run_id, ctrl_dt from runs where env = {quoted(self.env)}"))
-        of = dict(found.iter_rows())
+        query = f"select run_id, ctrl_dt from runs where env = {literal(self.env)}"
+        of_finished = dict(self.dataset.fetch(self.dataset.sql(query)).iter_rows())
         for run_id in self.runs:
-            if run_id not in of:
+            if run_id not in of_finished:
                 raise UsageError(f"run {run_id} is not finished: repeat its `jacdb ingest` command first")
-        return {run_id: of[run_id] for run_id in self.runs}
+        return {run_id: of_finished[run_id] for run_id in self.runs}
 
 
 def _joined(pieces: list[Arrays], after: tuple[str, int, int] | None) -> Trajectory:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from jacdb import figures, report, schemas
-from jacdb.dataset.catalog import Dataset
+from jacdb.dataset.dataset import Dataset
 
 LICENSE = "apache-2.0"
 PICTURE = "figures/heatmap.png"

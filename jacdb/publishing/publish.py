@@ -11,8 +11,8 @@ from huggingface_hub import HfApi, constants, errors
 
 from jacdb import hub
 from jacdb.dataset import integrity
-from jacdb.dataset.catalog import Dataset
-from jacdb.dataset.location import Finished
+from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.manifest import Part, Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
@@ -76,7 +76,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     hub.check_name(name)
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
-    finished = Finished(root)
+    finished = FinishedRuns(root)
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for path in finished.sums}
     checked = itertools.count()

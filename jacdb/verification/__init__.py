@@ -9,7 +9,7 @@ import polars as pl
 
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.location import Folder
+from jacdb.dataset.folder import Folder
 from jacdb.dataset.manifest import Part, Run
 from jacdb.dataset.run_status import LOG, PROGRESS
 from jacdb.errors import UsageError, known

@@ -1,0 +1,155 @@
+"""The SQL views of an open dataset: DuckDB over its Parquet files. Needs no simulator."""
+
+import math
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import polars as pl
+
+from jacdb import queries, schemas
+from jacdb.dataset import sandbox
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.location import locate
+from jacdb.dataset.schema_version import check_version
+from jacdb.dataset.sql_text import literal
+from jacdb.errors import FailureError, UsageError, first_line, known
+
+# A condition on steps does not filter these views.
+_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
+
+
+class Views:
+    """The views of a dataset, open for reading by SQL.
+
+    Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. A query can only read: it writes nothing,
+    attaches nothing, and opens no file outside the dataset's folder. :class:`jacdb.Dataset` adds methods for people.
+    """
+
+    def __init__(
+        self,
+        root: Path | str | Folder,
+        *,
+        where: str | None = None,
+        memory: float | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Open the dataset in a folder, or on the Hugging Face Hub.
+
+        Args:
+            root: the folder, or ``hf://datasets/OWNER/NAME``; append ``@REVISION`` for a branch, tag or commit.
+            where: a condition on steps, in SQL. Every statistic then counts only the steps that meet it.
+            memory: the most GiB that a query may take, and that its answer may take. By default a query may take 80 %
+                of the machine's memory, and its answer half of it.
+            timeout: seconds after which ``fetch`` stops a query; None for no limit.
+
+        Raises:
+            UsageError: there is no dataset, its schema version is newer than this jacdb reads, the condition is not
+                valid, or a limit is not above 0.
+            FailureError: a file can't be read.
+        """
+        for name, limit in (("memory", memory), ("timeout", timeout)):
+            if limit is not None and not 0 < limit < math.inf:
+                raise UsageError(f"{name}={limit:g}: give a number above 0")
+        self.location = locate(root)
+        self._where, self._memory, self._timeout = where, memory, timeout
+        check_version(self.location.path)
+        self._connection = sandbox.connect(self.location, memory)
+        self._register()
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Return the answer to one SELECT, as a DuckDB relation.
+
+        Raises:
+            UsageError: the text is not a single SELECT, names something unknown, or reaches outside the dataset.
+            FailureError: the query fails while it runs.
+        """
+        select = sandbox.one_select(self._connection, query)
+        try:
+            # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
+            return self._connection.sql(f"from (\n{select}\n)")
+        except duckdb.PermissionException as error:
+            raise UsageError(f"not allowed: {first_line(error)}; a query can read only this dataset") from error
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+            raise UsageError(f"SQL: {first_line(error)}") from error
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise FailureError(f"SQL: {first_line(error)}") from error
+
+    def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
+        """Return a named view, of all environments or of one.
+
+        Raises:
+            UsageError: there is no such view (the error lists them), or the dataset has no such environment.
+        """
+        if name not in queries.VIEWS:
+            raise UsageError(f"no view {name!r}: there are {', '.join(queries.VIEWS)}")
+        if self._where is not None and name in _NOT_OF_STEPS:
+            raise UsageError(self._refusal(name))
+        if env is None:
+            return self.sql(f"from {name}")
+        if env not in self.environments:
+            raise UsageError(f"no steps of {env!r} here: {known(env, self.environments)}")
+        return self.sql(f"from {name} where env = {literal(env)}")
+
+    def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+        """Run a relation within the dataset's limits of memory and time; return a polars frame.
+
+        Args:
+            relation: what ``sql`` or ``view`` returned.
+
+        Raises:
+            FailureError: the query fails while it runs, or reaches a limit.
+        """
+        with sandbox.within(self._connection, self._timeout):
+            return sandbox.fetch(relation, self._memory)
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments that have steps, sorted."""
+        return sorted({part.split("/")[1].removeprefix("env=") for part in self.location.parts("steps")})
+
+    def where(self, condition: str) -> Self:
+        """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
+        both = condition if self._where is None else f"({self._where}) and ({condition})"
+        return type(self)(self.location, where=both, memory=self._memory, timeout=self._timeout)
+
+    def close(self) -> None:
+        """Close the connection; relations that came from it can't be read any more."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<jacdb.{type(self).__name__} {self.location.name!r}: {', '.join(self.environments)}>"
+
+    def _refusal(self, name: str) -> str:
+        return f"a condition on steps ({self._where}) does not apply to {name}"
+
+    def _register(self) -> None:
+        create = self._connection.execute
+        try:
+            for table in schemas.TABLES:
+                if self.location.parts(table.name):
+                    create(f"create view stored_{table.name} as select * from {self.location.scan(table.name)}")
+                else:  # a dataset can be read before its first part is written
+                    self._connection.register(f"stored_{table.name}", table.schema.empty_table())
+            for name in queries.VIEWS:
+                create(f"create view {name} as {queries.sql(name)}")
+        except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
+            raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
+        if self._where is not None:
+            try:
+                duckdb.SQLExpression(self._where)  # refuses anything but one expression
+                create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
+                self.sql("from steps limit 0")
+                # A query that names threshold_sweep must fail: its numbers would silently count all steps.
+                refusal = literal(self._refusal("threshold_sweep"))
+                whole = queries.sql("threshold_sweep")
+                create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
+            except (duckdb.Error, UsageError) as error:
+                raise UsageError(f"condition {self._where!r}: {first_line(error)}") from error
+        create("set lock_configuration = true")
