@@ -103,7 +103,8 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
 
 
 def _touching(flat: StepRecord) -> np.ndarray:
-    return flat.observed.touching.reshape(len(flat.done), -1).any(axis=1)
+    touching: np.ndarray = np.asarray(flat.observed.touching).reshape(len(flat.done), -1).any(axis=1)
+    return touching
 
 
 def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
 
     def composed(jacobian: PhysicsJacobian, ctrl: CtrlJacobian) -> np.ndarray:
         both = jax.vmap(lambda j, ctrl: control_step.compose(system, j, ctrl))(jacobian, ctrl)
-        return np.concatenate(both, axis=-1)
+        return np.concatenate([np.asarray(matrix) for matrix in both], axis=-1)
 
     ours = np.concatenate([some.jacobian.j_state, some.jacobian.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
@@ -116,38 +117,6 @@ class KeptPrograms(Programs):
 
         return recorded
 
-    def install(self) -> None:
-        compile_chunk, differentiate_again = Rollout._compile, RowMaker._differentiate_again
-
-        def chunk_of(rollout: Rollout, chunk: int, batch: Batch) -> Callable:
-            if self.step_chunk:
-                return self.step_chunk
-            compiled = self.step_chunk = compile_chunk(rollout, chunk, batch)
-
-            def first(batch: Batch, noise: np.ndarray) -> tuple:
-                after, record = compiled(batch, noise)
-                inputs = jax.tree.map(np.array, record.steps.physics_input)
-                self.start = self.start or batch
-                self.noises.append(noise)
-                self.inputs += [jax.tree.map(lambda leaf, k=k: leaf[k], inputs) for k in range(chunk)]
-                return after, record
-
-            return first
-
-        def again_by(rows: RowMaker, method: OnDevice) -> Callable:
-            compiled = self.again[method] = self.again.get(method) or differentiate_again(rows, method)
-            if self.complete:
-                return compiled
-
-            def first(*arguments: Any) -> Any:
-                self.computed_again.append((compiled, arguments))
-                return compiled(*arguments)
-
-            return first
-
-        Rollout._compile = chunk_of  # type: ignore[method-assign]
-        RowMaker._differentiate_again = again_by  # type: ignore[method-assign]
-
 
 def measure(name: str, episodes: int, steps: int) -> dict:
     system = System.load(name)
@@ -168,12 +137,13 @@ def measure(name: str, episodes: int, steps: int) -> dict:
         raise RuntimeError(f"{name}: the first ingest took no step")
     chunk = len(calls.noises[0])
     step_chunk = kept[0].step_chunk(chunk, start)
-    differentiate, _ = compiled(control_step.physics_jacobian(system, system.spec.method), inputs[0], spread=True)
+    method = cast(OnDevice, system.spec.method)  # no environment's own is fd
+    differentiate, _ = compiled(control_step.physics_jacobian(system, method), inputs[0], spread=True)
     inputs = jax.device_put(inputs, placed(episodes))
 
     def engine() -> np.ndarray:
         started = spent()
-        again = [recompute(*arguments) for recompute, *arguments in calls.recomputed]
+        again = [recompute(start, ctrl) for recompute, start, ctrl in calls.recomputed]
         for of_step in inputs:
             differentiate(of_step)
         jax.block_until_ready(again)

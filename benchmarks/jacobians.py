@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ from mujoco_playground import step as playground_step
 from jacdb.errors import UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import control_step, finite_differences
-from jacdb.ingest.differentiation.types import PhysicsInput
+from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments import registry, transition
 from jacdb.ingest.environments.loading import System
@@ -111,7 +112,11 @@ def c_engine(system: System, inputs: PhysicsInput) -> Callable[[], None]:
         for single in singles[thread::threads]:
             finite_differences.finite_difference(system, single, data=scratch[thread])
 
-    return lambda: list(pool.map(share, range(threads)))
+    def call() -> None:
+        for _ in pool.map(share, range(threads)):
+            pass
+
+    return call
 
 
 def placed(batch: int) -> NamedSharding:
@@ -172,7 +177,7 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
 
 def measure(name: str, batches: list[int] | None) -> dict:
     system = System.load(name)
-    method = system.spec.method
+    method = cast(OnDevice, system.spec.method)  # no environment's own is fd
     own = control_step.physics_jacobian(system, method)
     functions = {"own": own, "jacfwd": naive_jacfwd(system), "step": finite_differences.mjx_step(system)}
     compile_s = {}

@@ -1,1 +1,1 @@
-"""Stored steps taken again by the simulator, to check a dataset."""
+"""Replay stored steps in the simulator, to verify a dataset."""

@@ -1,4 +1,4 @@
-"""The checks of a run's steps that need the simulator: steps and Jacobians, held against what it does now."""
+"""Check a run against the simulator: replay its steps, and compare its Jacobians with difference quotients."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from jacdb.dataset.manifest import Run
 from jacdb.errors import JacdbError
 from jacdb.ingest import provenance
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.replay import replay
+from jacdb.ingest.replay.replay import SAME_IN_C, JacobianCheck, Replayer, Reset, StepReplay
 from jacdb.progress import Event
 from jacdb.verification import rows, samples
 from jacdb.verification.findings import Check
@@ -23,118 +23,133 @@ SAME_RESET = 1e-9  # relative
 SAME_JACOBIAN = 1e-5  # relative: difference quotients are no better where forces are stiff
 
 
-def take_again(
+def replay_run(
     root: Path,
     run: Run,
     paths: list[str],
     count: int,
-    sizes: Dimensions,
+    dimensions: Dimensions,
     fact: dict[str, Any],
     check: Callable[[str, str], Check],
     report: Callable[[Event], None],
 ) -> None:
-    """Replay some steps of a run whose rows are whole and in order.
+    """Replay some steps of a run whose rows are whole and in order. It is what verification takes as a replayer.
 
     Args:
         root: the dataset's folder.
         paths: the run's parts of `steps`.
-        count: how many steps to look at closely.
+        count: how many steps to check the Jacobians of.
         fact: the run's row in `runs`.
         check: gives the run's check of a name, that counts something.
         report: called with progress.
     """
-    replayed = check("replay", "steps")
+    replay_check = check("replay", "steps")
     try:
         report(Event(f"compiling {run.env}, to take steps again"))
         system = System.load(run.env)
-        if (system.spec.d_state, system.spec.d_action) != (sizes.d_state, sizes.d_action):
-            replayed.note = f"not replayed: {run.env} has other dimensions here"
+        if (system.spec.d_state, system.spec.d_action) != (dimensions.d_state, dimensions.d_action):
+            replay_check.note = f"not replayed: {run.env} has other dimensions here"
             return
-        beginnings = samples.draw(root, paths, count, sizes)
-        again = replay.Replay(system, fact["seed"])
+        prefixes = samples.draw(root, paths, count, dimensions)
+        replayer = Replayer(system, fact["seed"])
     except (JacdbError, *rows.UNREADABLE) as error:
-        replayed.note = f"not replayed: {str(error).splitlines()[0]}"
+        replay_check.note = f"not replayed: {str(error).splitlines()[0]}"
         return
-    others = _other(system, fact)
-    reset, in_c, jacobians = check("reset", "episodes"), check("C engine", "steps"), check("jacobians", "steps")
-    found = _Findings(others)
-    total, done = sum(len(one.state) for one in beginnings), 0
-    for item in again(beginnings):
-        one = item.beginning
-        match item:
-            case replay.Reset():
-                reset.checked += 1
-                reset.saw(one.path, [one.first], np.array([item.deviation]))
-                if not item.deviation <= SAME_RESET:
-                    wrong = f"state is {item.deviation:.1e} (relative) from where seed {fact['seed']} begins episode"
-                    found.fail(reset, one.path, f"{wrong} {one.number}", one.first)
-            case replay.StepReplay():
+    checks = _ReplayChecks(check, fact["seed"], _other_simulator(system, fact))
+    total, done = sum(len(prefix.state) for prefix in prefixes), 0
+    for comparison in replayer.replay(prefixes):
+        match comparison:
+            case Reset():
+                checks.count_reset(comparison)
+            case StepReplay():
+                checks.count_step(comparison)
                 done += 1
-                replayed.checked += 1
-                row = one.first + item.step
-                replayed.saw(one.path, [row], np.array([item.deviation]))
-                if item.explained is None:
-                    wrong = f"next_state is {item.deviation:.1e} (relative) from where the environment's step leads"
-                    found.fail(replayed, one.path, wrong, row)
-                elif item.explained:
-                    found.explained[item.explained] += 1
                 report(Event(f"taking steps of {run.env} again", done, total))
-            case replay.JacobianCheck():
-                row = one.first + item.step
-                in_c.checked += 1
-                in_c.saw(one.path, [row], np.array([item.c_deviation]))
-                if not item.c_deviation <= replay.SAME_IN_C:
-                    if item.confirmed:
-                        found.departs += 1
-                    else:
-                        wrong = f"next_state is {item.c_deviation:.1e} (relative) from where MuJoCo's C engine leads"
-                        found.fail(in_c, one.path, f"{wrong}, and not where MJX does", row)
-                jacobians.checked += 1
-                jacobians.saw(one.path, [row], np.array([item.error]))
-                found.jumps += item.jumps
-                if not item.error <= SAME_JACOBIAN:
-                    wrong = f"j_state and j_action are {item.error:.1e} (relative) from the step's difference quotients"
-                    found.fail(jacobians, one.path, wrong, row)
-    reset.note, replayed.note, in_c.note, jacobians.note = found.notes()
+            case JacobianCheck():
+                checks.count_jacobian(comparison)
+    checks.write_notes()
 
 
-class _Findings:
-    """What is a failure, and what is noted alone: of another simulator's data nothing is said to be wrong."""
+class _ReplayChecks:
+    """Counts comparisons in the checks reset, replay, C engine and jacobians of a run.
 
-    def __init__(self, others: str) -> None:
-        self.explained: Counter[str] = Counter()
-        self.departs = self.jumps = 0
-        self._others = others
-        self._noted: Counter[str] = Counter()
+    Deviations of data that another simulator made are noted; they are not failures.
 
-    def fail(self, check: Check, path: str, wrong: str, row: int) -> None:
-        if self._others:
+    Args:
+        check: gives the run's check of a name, that counts something.
+        seed: of the run.
+        other_simulator: how the simulator that made the run differs from this one; empty if it does not.
+    """
+
+    def __init__(self, check: Callable[[str, str], Check], seed: int, other_simulator: str) -> None:
+        self._reset, self._replay = check("reset", "episodes"), check("replay", "steps")
+        self._c_engine, self._jacobians = check("C engine", "steps"), check("jacobians", "steps")
+        self._seed, self._other_simulator = seed, other_simulator
+        self._explained: Counter[str] = Counter()
+        self._noted: Counter[str] = Counter()  # deviations, by check
+        self._n_mjx_elsewhere = self._n_jumps = 0
+
+    def count_reset(self, reset: Reset) -> None:
+        prefix = reset.prefix
+        self._reset.checked += 1
+        self._reset.saw(prefix.path, [prefix.first], np.array([reset.deviation]))
+        if not reset.deviation <= SAME_RESET:
+            wrong = f"state is {reset.deviation:.1e} (relative) from where seed {self._seed} begins episode"
+            self._fail(self._reset, prefix.path, f"{wrong} {prefix.number}", prefix.first)
+
+    def count_step(self, replay: StepReplay) -> None:
+        path, row = replay.prefix.path, replay.prefix.first + replay.step
+        self._replay.checked += 1
+        self._replay.saw(path, [row], np.array([replay.deviation]))
+        if replay.explanation is None:
+            wrong = f"next_state is {replay.deviation:.1e} (relative) from where the environment's step leads"
+            self._fail(self._replay, path, wrong, row)
+        elif replay.explanation:
+            self._explained[replay.explanation] += 1
+
+    def count_jacobian(self, compared: JacobianCheck) -> None:
+        path, row = compared.prefix.path, compared.prefix.first + compared.step
+        self._c_engine.checked += 1
+        self._c_engine.saw(path, [row], np.array([compared.c_deviation]))
+        if not compared.c_deviation <= SAME_IN_C:
+            if compared.confirmed:
+                self._n_mjx_elsewhere += 1
+            else:
+                wrong = f"next_state is {compared.c_deviation:.1e} (relative) from where MuJoCo's C engine leads"
+                self._fail(self._c_engine, path, f"{wrong}, and not where MJX does", row)
+        self._jacobians.checked += 1
+        self._jacobians.saw(path, [row], np.array([compared.error]))
+        self._n_jumps += compared.n_jumps
+        if not compared.error <= SAME_JACOBIAN:
+            wrong = f"j_state and j_action are {compared.error:.1e} (relative) from the step's difference quotients"
+            self._fail(self._jacobians, path, wrong, row)
+
+    def write_notes(self) -> None:
+        """Write into each check what else there is to know."""
+        explained = ", ".join(f"{count:,} deviate: {why}" for why, count in sorted(self._explained.items()))
+        elsewhere = f"{self._n_mjx_elsewhere} where MJX itself is elsewhere" if self._n_mjx_elsewhere else ""
+        jumps = f"{self._n_jumps} columns left out, along which there is no derivative" if self._n_jumps else ""
+        notes = ((self._reset, ""), (self._replay, explained), (self._c_engine, elsewhere), (self._jacobians, jumps))
+        for check, note in notes:
+            noted = self._noted[check.name]
+            of_other = f"{noted:,} deviate, of data {self._other_simulator}" if noted else ""
+            check.note = "; ".join(filter(None, [note, of_other]))
+
+    def _fail(self, check: Check, path: str, wrong: str, row: int) -> None:
+        if self._other_simulator:
             self._noted[check.name] += 1
         else:
             check.fail(path, wrong, row)
 
-    def notes(self) -> list[str]:
-        """Of the checks reset, replay, C engine and jacobians."""
-        own = {
-            "reset": "",
-            "replay": ", ".join(f"{count:,} deviate: {why}" for why, count in sorted(self.explained.items())),
-            "C engine": f"{self.departs} where MJX itself is elsewhere" if self.departs else "",
-            "jacobians": f"{self.jumps} columns left out, along which there is no derivative" if self.jumps else "",
-        }
-        for name, note in own.items():
-            if self._noted[name]:
-                own[name] = f"{note}; " * bool(note) + f"{self._noted[name]:,} deviate, of data {self._others}"
-        return list(own.values())
 
-
-def _other(system: System, fact: dict[str, Any]) -> str:
-    """How the simulator that made a run differs from this one; empty if it does not."""
+def _other_simulator(system: System, fact: dict[str, Any]) -> str:
+    """Return how the simulator that made a run differs from this one; empty if it does not."""
     try:
-        made = dict(json.loads(fact["versions"]))
+        made_with = dict(json.loads(fact["versions"]))
     except (ValueError, TypeError):
         return "of unknown versions"
     here = provenance.versions()
-    apart = [f"{name} {str(made.get(name))[:20]}" for name in DECIDING if made.get(name) != here[name]]
+    differing = [f"{name} {str(made_with.get(name))[:20]}" for name in DECIDING if made_with.get(name) != here[name]]
     if fact["model"] != provenance.model_hash(system):
-        apart.append("another model")
-    return f"made with {', '.join(apart)}" if apart else ""
+        differing.append("another model")
+    return f"made with {', '.join(differing)}" if differing else ""

@@ -296,7 +296,7 @@ class RunChecks:
         else:
             from jacdb.ingest.replay import checks
 
-            checks.take_again(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
+            checks.replay_run(self.root, self.run, paths, sample, sizes, fact, self._check, self.report)
 
     def _compare(self, fact: dict[str, Any], counts: "_Counts", episodes: set[int]) -> None:
         """What the run's row says of its rows."""
