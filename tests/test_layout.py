@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold: who touches private names, how long things are, what docstrings open with."""
+"""House rules that a machine can hold: private names in one place, short files, docstrings that open plainly."""
 
 import ast
 import re

@@ -1,0 +1,68 @@
+"""What is installed is what stands in the checkout: every module and every data file, under the links' names."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+# Folders at the top of the repository, and the package that each is when installed
+PACKAGES = {
+    "jacdb": "jacdb",
+    "ingest": "jacdb/ingest",
+    "queries": "jacdb/queries",
+    "schemas": "jacdb/schemas",
+    "datasets/policies": "jacdb/experts",
+}
+DATA = {".py", ".sql", ".csv", ".j2", ".safetensors", ".typed"}
+
+
+def built(folder: Path, command: str, checkout: Path) -> Path:
+    """The one file that the build backend leaves in a folder."""
+    call = f"from setuptools import build_meta; build_meta.{command}({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", call], cwd=checkout, check=True, capture_output=True)
+    [made] = folder.iterdir()
+    return made
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A clone with this working tree's files: a build leaves folders behind."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
+    )
+    wanted = [
+        name for name in listed.stdout.decode().splitlines() if not name.startswith(("tests/", "datasets/sample"))
+    ]
+    archive = subprocess.run(["tar", "-c", "--", *[n for n in wanted if (ROOT / n).exists()]], cwd=ROOT,
+                             check=True, capture_output=True).stdout  # fmt: skip
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
+    return folder
+
+
+def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(checkout, tmp_path):
+    expected = {
+        f"{package}/{path.relative_to(checkout / folder).as_posix()}"
+        for folder, package in PACKAGES.items()
+        for path in (checkout / folder).rglob("*")
+        if path.is_file() and path.suffix in DATA
+    }
+    assert names(built(tmp_path, "build_wheel", checkout)) == expected
+
+
+def test_a_wheel_of_the_source_archive_is_the_same(checkout, tmp_path):
+    for name in ("wheel", "sdist", "from_sdist", "unpacked"):
+        (tmp_path / name).mkdir()
+    archive = built(tmp_path / "sdist", "build_sdist", checkout)
+    subprocess.run(["tar", "-xzf", str(archive), "-C", str(tmp_path / "unpacked"), "--strip-components=1"], check=True)
+    of_checkout = names(built(tmp_path / "wheel", "build_wheel", checkout))
+    of_archive = names(built(tmp_path / "from_sdist", "build_wheel", tmp_path / "unpacked"))
+    assert of_archive == of_checkout
