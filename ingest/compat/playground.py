@@ -26,6 +26,11 @@ from mujoco_playground._src.manipulation.franka_emika_panda import panda_kinemat
 from mujoco_playground._src.manipulation.franka_emika_panda_robotiq import push_cube
 from mujoco_playground._src.manipulation.leap_hand import reorient
 
+WRITTEN_AGAINST = {"playground": "0.2.0"}
+# Modules that call jnp.clip(a_max=…), a name that JAX 0.12 no longer has
+CALLS_CLIP_BY_A_MAX = (reorient, push_cube)
+# Modules that name float32 where others take JAX's default, and so round joint angles and ctrl, derivatives included
+NAMES_FLOAT32 = (panda_kinematics, rotate_z)
 MENAGERIE_COMMIT: str = mjx_env.MENAGERIE_COMMIT_SHA  # that Playground's environments are made for
 
 type Physics = Callable[[mjx.Model, mjx.Data, Array, int], mjx.Data]
@@ -49,30 +54,36 @@ def episode_length(env: MjxEnv) -> int:
 
 @functools.cache
 def install(tangent_project: Project) -> None:
-    """Put them in place, once."""
-    for module in (reorient, push_cube):
+    """Put all repairs in place, once for the process.
+
+    Args:
+        tangent_project: :func:`jacdb.ingest.environments.tangent_space.tangent_project`.
+    """
+    for module in CALLS_CLIP_BY_A_MAX:
         module.jp = _overlay(jnp, clip=_clip)
-    # These name float32 where others take JAX's default, and so round joint angles and ctrl, derivatives included.
-    for module in (panda_kinematics, rotate_z):
+    for module in NAMES_FLOAT32:
         module.jp = _overlay(jnp, float32=jnp.float64)
     smooth.tendon = _moment_as_derivative(smooth.tendon, tangent_project)
 
 
 def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
-    """A module that has these names, and all others from ``module``."""
+    """Return a module that has these names, and all others from ``module``."""
     overlay = types.ModuleType(module.__name__)
     overlay.__dict__.update(names, __getattr__=functools.partial(getattr, module))
     return overlay
 
 
 def _clip(x: ArrayLike, *bounds: ArrayLike, a_max: ArrayLike | None = None) -> Array:
-    """``jnp.clip``, with the name of its upper bound that JAX 0.12 no longer knows."""
+    """Clip as ``jnp.clip`` does, and know the upper bound by its former name, too."""
     return jnp.clip(x, *bounds) if a_max is None else jnp.clip(x, max=a_max)
 
 
 def _moment_as_derivative(tendon: Callable[..., mjx.Data], tangent_project: Project) -> Callable[..., mjx.Data]:
-    """Some tendons of AeroCubeRotateZAxis touch a cylinder without wrapping it: an arc of length 0, by a square root
-    of which MJX's length has the derivative NaN. MJX's tendon Jacobian is that derivative, and finite."""
+    """Return MJX's tendon stage, whose lengths are differentiated by MJX's own tendon Jacobian.
+
+    Some tendons of AeroCubeRotateZAxis touch a cylinder without wrapping it. Their arc has length 0, and MJX takes a
+    square root of it, whose derivative is NaN. The tendon Jacobian is the same derivative, and finite.
+    """
 
     @functools.wraps(tendon)
     def computed(model: mjx.Model, data: mjx.Data) -> mjx.Data:
@@ -88,7 +99,7 @@ def _moment_as_derivative(tendon: Callable[..., mjx.Data], tangent_project: Proj
 
 @contextlib.contextmanager
 def intercept_physics(physics: Physics) -> Iterator[None]:
-    """Within, environments call ``physics(model, data, ctrl, n_substeps)`` for their physics.
+    """Hand the physics of environments to ``physics(model, data, ctrl, n_substeps)`` within the context.
 
     For use while tracing, by one thread.
     """

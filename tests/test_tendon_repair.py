@@ -6,7 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 from mujoco import mjx
-from mujoco.mjx._src import smooth
+
+from jacdb.ingest.compat.mjx import com_pos, kinematics, tendon
 
 
 @pytest.mark.skipif(not os.environ.get("MENAGERIE_ROOT"), reason="needs robot models: set MENAGERIE_ROOT")
@@ -17,8 +18,8 @@ def test_a_tendon_that_only_touches_has_the_derivative_of_the_c_engine(system):
     fingers, eps = np.arange(16), 1e-6
 
     def length(q):
-        data = smooth.kinematics(loaded.mjx_model, template.replace(qpos=jnp.asarray(home).at[fingers].set(q)))
-        return smooth.tendon(loaded.mjx_model, smooth.com_pos(loaded.mjx_model, data)).ten_length
+        data = kinematics(loaded.mjx_model, template.replace(qpos=jnp.asarray(home).at[fingers].set(q)))
+        return tendon(loaded.mjx_model, com_pos(loaded.mjx_model, data)).ten_length
 
     def c_length(q):
         data.qpos[:], data.qpos[fingers] = home, q
