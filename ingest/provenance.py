@@ -16,7 +16,7 @@ NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "nump
 
 
 def model_hash(system: System) -> str:
-    """A hash of the compiled model: robots come from folders that anyone may have changed."""
+    """Return a hash of the compiled model: robots come from folders that anyone may have changed."""
     buffer = np.empty(mujoco.mj_sizeModel(system.mj_model), np.uint8)
     mujoco.mj_saveModel(system.mj_model, None, buffer)
     return hashlib.blake2b(buffer.tobytes(), digest_size=16).hexdigest()
@@ -24,7 +24,7 @@ def model_hash(system: System) -> str:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of everything that may change a row's numbers."""
+    """Return the versions of everything that may change a row's numbers."""
     found = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
     device = jax.devices()[0]
     return {"jacdb": __version__, "python": platform.python_version(), **found, "device": device.device_kind}

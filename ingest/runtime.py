@@ -23,7 +23,7 @@ _left_behind = False  # whether something came to be while the collector rested,
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for jacdb (XDG_CACHE_HOME, else ~/.cache)."""
+    """Return the user's cache folder for jacdb (XDG_CACHE_HOME, else ~/.cache)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jacdb"
 
 
@@ -38,7 +38,7 @@ def configure() -> None:
 
 
 def configure_training(device: str | None) -> bool:
-    """The same for training, in float32 and on the device asked for; says whether that is a GPU.
+    """Configure JAX for training, in float32 and on the device asked for; return whether that is a GPU.
 
     Raises:
         UsageError: there is no such device.
@@ -82,7 +82,7 @@ def _keep_memory() -> None:
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Python's cycle collector at rest: it walks through JAX's traces again and again, millions of objects that stay.
+    """Rest Python's cycle collector: it walks through JAX's traces again and again, millions of objects that stay.
 
     One walk takes 0.7 s, and an ingest of 5 s had two; tracing before it, seven. Traces leave cycles (CheetahRun's of
     20,000 objects), steps and files none, however many follow. Compiled code hangs on those cycles: 2,000 mappings of
@@ -105,12 +105,12 @@ def without_collector() -> Iterator[None]:
 
 
 def mesh(slots: int) -> Mesh:
-    """As many devices as share a batch of so many slots evenly."""
+    """Return a mesh of as many devices as share a batch of so many slots evenly."""
     devices = jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if slots % n == 0 and (n == 1 or slots // n >= SLOTS_PER_DEVICE))
     return Mesh(devices[:count], ("slots",), axis_types=(AxisType.Auto,))
 
 
 def compiled_quickly(function: Callable, *like: Any) -> Callable:
-    """Compiled for arguments like these to be compiled quickly, rather than to run quickly."""
+    """Compile a function for arguments like these, quickly rather than to run quickly."""
     return jax.jit(function).lower(*like).compile(compiler_options={"xla_backend_optimization_level": 0})

@@ -28,7 +28,7 @@ class HubFile:
     git: str
 
     def holds(self, file: Path, sha256: str | None = None) -> bool:
-        """Whether it has the bytes of a local file, whose checksum may be known."""
+        """Return whether it has the bytes of a local file, whose checksum may be known."""
         if file.stat().st_size != self.size:
             return False
         if self.sha256:
@@ -56,7 +56,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, name: str, revision: str | None = None) -> Self:
-        """What a dataset repository holds at a branch, tag or commit; by default, now.
+        """Take a snapshot of a dataset repository at a branch, tag or commit; by default, of now.
 
         Raises:
             UsageError: no such repository or revision, or none for this token.
@@ -75,12 +75,12 @@ class Snapshot:
 
 
 def policy_path(env: str) -> str:
-    """Where a repository has the policy for an environment."""
+    """Return the path at which a repository has the policy for an environment."""
     return f"{POLICIES}/{env}.safetensors"
 
 
 def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
-    """A trained policy out of a dataset repository (``policies/ENV.safetensors``), fetched into the Hub's cache.
+    """Fetch a trained policy (``policies/ENV.safetensors``) out of a dataset repository into the Hub's cache.
 
     Raises:
         UsageError: there is no such repository, revision or policy, or the file is larger than a policy can be.
@@ -98,7 +98,7 @@ def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
 
 
 class Silent(tqdm):
-    """What huggingface_hub reports its progress to, where nothing is to be drawn."""
+    """A progress bar for huggingface_hub that draws nothing."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         options.pop("name", None)
@@ -106,7 +106,7 @@ class Silent(tqdm):
 
 
 def check_name(name: str) -> str:
-    """OWNER/NAME, if it can be a repository's.
+    """Return OWNER/NAME as it is, if a repository can have that name.
 
     Raises:
         UsageError: it can't.
@@ -122,7 +122,7 @@ def check_name(name: str) -> str:
 
 
 def parse_url(url: str) -> tuple[str, str | None]:
-    """OWNER/NAME and revision of ``hf://datasets/OWNER/NAME[@REVISION]``.
+    """Return OWNER/NAME and revision of ``hf://datasets/OWNER/NAME[@REVISION]``.
 
     Raises:
         UsageError: it is not of that form.

@@ -7,7 +7,7 @@ NEEDED = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "brax
 
 
 def missing() -> str | None:
-    """The first package of it that is not there; None if all are."""
+    """Return the first package of the simulator that is not installed; None if all are."""
     for name in NEEDED:
         try:
             found = importlib.util.find_spec(name)

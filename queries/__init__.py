@@ -32,12 +32,12 @@ VIEWS = TABLES + STATISTICS
 
 @functools.cache
 def sql(name: str) -> str:
-    """The text of a view."""
+    """Return the text of a view."""
     return importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text()
 
 
 def header(name: str) -> dict[str, str]:
-    """What a view's opening comment says, up to its first empty line: ``grain``, ``question``, ``columns``."""
+    """Return what a view's opening comment says, up to its first empty line: ``grain``, ``question``, ``columns``."""
     parts: dict[str, str] = {}
     key = ""
     for line in sql(name).splitlines():

@@ -37,7 +37,7 @@ class Table:
     schema: pa.Schema
 
     def describe(self) -> list[tuple[str, str, str]]:
-        """(column, type, description) of every column."""
+        """Return (column, type, description) of every column."""
         return [(f.name, str(f.type), f.metadata[b"description"].decode()) for f in self.schema]
 
 
@@ -55,7 +55,7 @@ _EPISODE = ("episode", pa.int32(), "episode within the run, from 0")
 
 
 def steps(jacobian: pa.DataType | None = None) -> Table:
-    """The `steps` table; ``jacobian`` is the type of a matrix entry (float32 unless the run kept float64)."""
+    """Return the `steps` table; ``jacobian`` is the type of a matrix entry (float32 unless the run kept float64)."""
     matrix = pa.list_(pa.list_(jacobian or pa.float32()))
     return _table(
         "steps",
@@ -203,7 +203,7 @@ TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
 
 
 def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:
-    """The id of a zero pattern: 63 bits of a hash, so that an id needs no register and means the same in every run.
+    """Return the id of a zero pattern: 63 bits of a hash, so that it needs no register and means the same in every run.
 
     Args:
         d_state, d_action: the matrices are d_state x d_state and d_state x d_action.

@@ -13,7 +13,7 @@ WRITTEN_AGAINST = {"brax": "0.14.2"}
 
 @contextlib.contextmanager
 def jax_as_brax_knows_it() -> Iterator[None]:
-    """Brax 0.14 calls a function that JAX 0.12 no longer has: a tree, once for each device."""
+    """Give JAX the function that Brax 0.14 calls and JAX 0.12 no longer has: a tree, once for each device."""
 
     def replicated(x: Any, devices: Sequence[Any]) -> Any:
         spread = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))

@@ -40,7 +40,7 @@ spring_damper, gravcomp = passive._spring_damper, passive._gravcomp
 
 
 def tendon(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """MJX's tendon stage as it is now: :mod:`jacdb.ingest.compat.playground` replaces its derivative."""
+    """Run MJX's tendon stage as it is now: :mod:`jacdb.ingest.compat.playground` replaces its derivative."""
     return smooth.tendon(model, data)
 
 
@@ -96,7 +96,7 @@ def patched(
     factor_mass: Callable[..., mjx.Data],
     solve_mass: Callable[..., Any],
 ) -> Iterator[None]:
-    """Within, MJX's stages call these instead of its own. For use while tracing, by one thread."""
+    """Let MJX's stages call these instead of its own, within the context. For use while tracing, by one thread."""
     before = collision_driver.collision, constraint._kbi, smooth.factor_m, smooth.solve_m
     collision_driver.collision, constraint._kbi = collision, impedance
     smooth.factor_m, smooth.solve_m = factor_mass, solve_mass

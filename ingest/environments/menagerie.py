@@ -39,7 +39,7 @@ def provide(robots: Iterable[str], report: Callable[[str], None] = lambda doing:
 
 
 def found_in() -> str:
-    """The folder that Playground reads robots from."""
+    """Return the folder that Playground reads robots from."""
     return playground.robots_folder()
 
 
@@ -53,7 +53,7 @@ def _checked(root: Path, robots: list[str]) -> Path:
 
 
 def _fetched(robots: list[str], report: Callable[[str], None]) -> Path:
-    """The cache's copy of the pinned commit, with these robots in it."""
+    """Return the cache's copy of the pinned commit, after fetching the robots that it lacks."""
     commit = playground.MENAGERIE_COMMIT
     root = cache_folder() / "menagerie" / commit
     missing = [robot for robot in robots if not (root / robot).is_dir()]

@@ -30,7 +30,7 @@ class Memory(NamedTuple):
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """What jacdb knows of an environment before it is loaded.
+    """The facts of one environment, known before it is loaded.
 
     Attributes:
         name: Playground's name of the environment.
@@ -82,7 +82,7 @@ class EnvSpec:
 
 @functools.cache
 def all_specs() -> dict[str, EnvSpec]:
-    """Every environment of Playground 0.2 by name, in the order of suite and name."""
+    """Return every environment of Playground 0.2 by name, in the order of suite and name."""
     text = importlib.resources.files(__package__).joinpath("environments.csv").read_text()
     return {row["name"]: _spec(row) for row in csv.DictReader(text.splitlines())}
 
@@ -103,7 +103,7 @@ def _spec(row: dict[str, str]) -> EnvSpec:
 
 
 def find(name: str) -> EnvSpec:
-    """The facts of one environment.
+    """Return the facts of one environment.
 
     Raises:
         UsageError: Playground has no environment of that name (the nearest names are given).

@@ -18,7 +18,7 @@ FREE, BALL, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{k}")) for k in
 
 
 def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
-    """(address in qpos, address in qvel) of every orientation."""
+    """Return (address in qpos, address in qvel) of every orientation."""
     found = []
     for kind, qadr, vadr in zip(model.jnt_type, model.jnt_qposadr, model.jnt_dofadr, strict=True):
         if kind == FREE:
@@ -29,7 +29,7 @@ def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
 
 
 def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Addresses in qpos and in qvel of all coordinates that are no part of an orientation."""
+    """Return the addresses in qpos and in qvel of all coordinates that are no part of an orientation."""
     quats = _quaternions(model)
     q = np.setdiff1d(np.arange(model.nq), [a + i for a, _ in quats for i in range(4)]).astype(int)
     v = np.setdiff1d(np.arange(model.nv), [a + i for _, a in quats for i in range(3)]).astype(int)
@@ -37,12 +37,12 @@ def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _half_rotation(quat: Float[Array, " 4"]) -> Float[Array, "4 3"]:
-    """d quat / d omega at a rotation of zero, omega in the body's frame: quat * (0, omega / 2)."""
+    """Return d quat / d omega at a rotation of zero, omega in the body's frame: quat * (0, omega / 2)."""
     return 0.5 * jax.vmap(lambda axis: quat_mul_axis(quat, axis), out_axes=1)(jnp.eye(3))
 
 
 def tangent_lift(model: mujoco.MjModel, qpos: Float[Array, " nq"]) -> Float[Array, "nq nv"]:
-    """The matrix that turns a tangent of positions (in qvel's coordinates) into a change of qpos."""
+    """Return the matrix that turns a tangent of positions (in qvel's coordinates) into a change of qpos."""
     q, v = _plain(model)
     lift = jnp.zeros((model.nq, model.nv)).at[q, v].set(1.0)
     for qadr, vadr in _quaternions(model):
@@ -51,7 +51,7 @@ def tangent_lift(model: mujoco.MjModel, qpos: Float[Array, " nq"]) -> Float[Arra
 
 
 def tangent_project(model: mujoco.MjModel | mjx.Model, qpos: Float[Array, " nq"]) -> Float[Array, "nv nq"]:
-    """The inverse of :func:`tangent_lift` on changes that keep quaternions on the sphere."""
+    """Return the inverse of :func:`tangent_lift` on changes that keep quaternions on the sphere."""
     q, v = _plain(model)
     project = jnp.zeros((model.nv, model.nq)).at[v, q].set(1.0)
     for qadr, vadr in _quaternions(model):
@@ -64,7 +64,7 @@ def tangent_project(model: mujoco.MjModel | mjx.Model, qpos: Float[Array, " nq"]
 def transport(
     model: mujoco.MjModel, next_qvel: Float[Array, " nv"]
 ) -> tuple[Float[Array, "nv nv"], Float[Array, "nv nv"]]:
-    """How q' = q (+) h v' moves with q and with v', in tangent space.
+    """Return how q' = q (+) h v' moves with q and with v', in tangent space.
 
     Coordinates without an orientation move as dq' = dq + h dv'. A quaternion turned by theta = h omega moves as
     dq' = exp(-[theta]) dq + h J_r(theta) domega, J_r the right Jacobian of SO(3). The closed form is exact at
@@ -83,7 +83,7 @@ def transport(
 
 
 def _turn(theta: Float[Array, " 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:
-    """Rotation matrix of the rotation vector theta, and the right Jacobian of SO(3) there."""
+    """Return the rotation matrix of the rotation vector theta, and the right Jacobian of SO(3) there."""
     sq = jnp.dot(theta, theta)
     small = sq < 1e-8
     safe = jnp.where(small, 1.0, sq)

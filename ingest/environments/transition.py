@@ -21,7 +21,7 @@ from jacdb.ingest.environments.tangent_space import tangent_lift
 
 
 def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physics: Physics) -> State:
-    """The environment's own step with the given physics. ``state`` is not changed."""
+    """Take the environment's own step with the given physics. ``state`` is not changed."""
     # Some steps write into the state's dictionaries; they get dictionaries of their own.
     own = jax.tree.map(lambda leaf: leaf, state)
     with intercept_physics(physics):
@@ -29,23 +29,23 @@ def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physi
 
 
 def cast_like[Tree](new: Tree, old: Tree) -> Tree:
-    """``new`` in the types of ``old``, for a scan's carry: in float64 MJX does not keep them all."""
+    """Return ``new`` in the types of ``old``, for a scan's carry: in float64 MJX does not keep them all."""
     return jax.tree.map(lambda value, like: value.astype(like.dtype), new, old)
 
 
 def memory(system: System, state: State) -> Float[Array, " d_memory"]:
-    """What the environment's own bookkeeping holds of the state (:class:`registry.Memory`)."""
+    """Return the part of the state that the environment's own bookkeeping holds (:class:`registry.Memory`)."""
     return jnp.concatenate([jnp.zeros(0), *(state.info[m.entry][: m.size] for m in system.spec.memory)])
 
 
 def carried(system: System, state: State) -> Float[Array, " d_carried"]:
-    """The state beyond positions and velocities: ctrl where it is state, then memory."""
+    """Return the state beyond positions and velocities: ctrl where it is state, then memory."""
     own = memory(system, state)
     return jnp.concatenate([state.data.ctrl, own]) if system.spec.ctrl_is_state else own
 
 
 def _carrying(system: System, state: State, values: Float[Array, " d_carried"]) -> State:
-    """The state with these values carried; the inverse of :func:`carried`."""
+    """Return the state with these values carried; the inverse of :func:`carried`."""
     data, info = state.data, dict(state.info)
     if system.spec.ctrl_is_state:
         data, values = data.replace(ctrl=values[: system.spec.nu]), values[system.spec.nu :]
@@ -55,8 +55,11 @@ def _carrying(system: System, state: State, values: Float[Array, " d_carried"]) 
 
 
 def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " d_mapped"]]:
-    """The environment's own map: a function of (dq, carried, action), dq in tangent space, that gives the ctrl
-    handed to the physics and, after it, the next memory."""
+    """Return the environment's own map from action to ctrl, as a function of (dq, carried, action).
+
+    dq is in tangent space. The function gives the ctrl that the environment hands to the physics and, after it, the
+    next memory.
+    """
 
     def mapped(dq: Float[Array, " nv"], values: Float[Array, " d_carried"], action: Array) -> Float[Array, " d_mapped"]:
         qpos = state.data.qpos + tangent_lift(system.mj_model, state.data.qpos) @ dq
@@ -74,19 +77,19 @@ def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " d_map
 
 
 def state_vector(system: System, state: State) -> Float[Array, " n"]:
-    """What is stored of a state: qpos, qvel, and what is carried."""
+    """Return the vector that is stored of a state: qpos, qvel, and what is carried."""
     return jnp.concatenate([state.data.qpos, state.data.qvel, carried(system, state)])
 
 
 def restored(system: System, state: State, vector: Float[Array, " n"]) -> State:
-    """The state with these numbers in it, the rest as it is; the inverse of :func:`state_vector`."""
+    """Return the state with these numbers in it, the rest as it is; the inverse of :func:`state_vector`."""
     nq, nv = system.spec.nq, system.spec.nv
     data = state.data.replace(qpos=vector[:nq], qvel=vector[nq : nq + nv])
     return _carrying(system, state.replace(data=data), vector[nq + nv :])
 
 
 def episode_start(system: System, seed: int) -> Callable[[Array], State]:
-    """The function of an episode's number that gives its first state: it depends on seed and number alone."""
+    """Return the function of an episode's number that gives its first state: it depends on seed and number alone."""
     root = jax.random.key(seed)
 
     def start(number: Array) -> State:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 @runtime_checkable
 class Policy(Protocol):
-    """It draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
+    """A policy: it draws its randomness for a whole episode beforehand, and maps observations to actions on the device.
 
     An episode's randomness depends on (seed, episode) alone: the rows of an episode are the same whatever is
     rolled out beside it.
@@ -18,13 +18,13 @@ class Policy(Protocol):
     def name(self) -> str: ...
 
     def settings(self) -> dict[str, Any]:
-        """All that determines its actions, besides the seed."""
+        """Return all that determines its actions, besides the seed."""
         ...
 
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
-        """The episode's random numbers; on the host."""
+        """Draw the episode's random numbers, on the host."""
         ...
 
     def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
-        """The action, from the environment's observation; traced by JAX, float64."""
+        """Return the action for an observation of the environment; traced by JAX, float64."""
         ...

@@ -4,13 +4,12 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import colorednoise
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jacdb.ingest.policies.network import Network
-from jacdb.ingest.policies.noise import check_beta
+from jacdb.ingest.policies.noise import check_beta, coloured_noise
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class ExpertPolicy:
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
         if self.deterministic:
             return np.zeros((steps, d_action))
-        rng = np.random.default_rng([seed, episode])
-        return colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng).T[:steps]
+        return coloured_noise(self.beta, seed, episode, steps, d_action)
 
     def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
         loc, scale = self.network.distribution(obs)

@@ -26,14 +26,14 @@ BEST_RETURN = {"dm_control": 1000.0}  # what an episode can give; no bound is kn
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:
-    """A safetensors file, whole or not at all."""
+    """Write a safetensors file, whole or not at all."""
     draft = path.with_name(path.name + ".tmp")
     save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, draft, about)
     draft.replace(path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and header of a safetensors file; raises whatever a broken one makes of its reader."""
+    """Return tensors and header of a safetensors file; raise whatever a broken one makes of its reader."""
     with safetensors.safe_open(path, "numpy") as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
         return tensors, opened.metadata() or {}
@@ -59,7 +59,7 @@ class Network:
         return self.layers[-1][1].size // 2
 
     def distribution(self, obs: Any) -> tuple[Float[Array, " d_action"], Float[Array, " d_action"]]:
-        """Mean and standard deviation of the action before tanh."""
+        """Return mean and standard deviation of the action before tanh."""
         seen = obs[self.about["obs_key"]] if isinstance(obs, dict) else obs
         hidden = (jnp.asarray(seen, float) - self.mean) / self.std
         for kernel, bias in self.layers[:-1]:
@@ -69,7 +69,7 @@ class Network:
         return loc, jax.nn.softplus(scale) + MIN_STD
 
     def check_obs(self, obs: Any) -> None:
-        """That it acts on what an environment shows.
+        """Check that the network acts on what an environment shows.
 
         Args:
             obs: an observation, or a dict of several, or their shapes.
@@ -122,7 +122,7 @@ class Network:
         return network
 
     def _check(self) -> None:
-        """That sizes fit each other and numbers are numbers."""
+        """Check that sizes fit each other and numbers are numbers."""
         if not isinstance(self.about["env"], str) or not isinstance(self.about["obs_key"], str):
             raise ValueError("env and obs_key must be text")
         width = self.mean.size

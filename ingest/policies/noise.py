@@ -22,6 +22,19 @@ def check_beta(beta: float) -> None:
         raise UsageError(f"noise exponent beta={beta}: give one from 0 (white) to 4")
 
 
+def coloured_noise(
+    beta: float, seed: int, episode: int, steps: int, d_action: int
+) -> Float[np.ndarray, "steps d_action"]:
+    """Draw an episode's coloured Gaussian noise: mean 0, deviation 1, power spectral density 1 / f^beta.
+
+    Source: Timmer & Koenig, "On generating power law noise", 1995, by the package colorednoise.
+    """
+    rng = np.random.default_rng([seed, episode])
+    # colorednoise needs two samples at least
+    drawn = colorednoise.powerlaw_psd_gaussian(beta, (d_action, max(steps, 2)), random_state=rng)
+    return drawn.T[:steps]
+
+
 @dataclass(frozen=True)
 class NoisePolicy:
     """Coloured Gaussian noise, clipped to [-1, 1], Playground's range of actions.
@@ -45,10 +58,7 @@ class NoisePolicy:
         return asdict(self)
 
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
-        rng = np.random.default_rng([seed, episode])
-        # colorednoise needs two samples at least
-        drawn = colorednoise.powerlaw_psd_gaussian(self.beta, (d_action, max(steps, 2)), random_state=rng)
-        return np.clip(self.scale * drawn.T[:steps], -1.0, 1.0)
+        return np.clip(self.scale * coloured_noise(self.beta, seed, episode, steps, d_action), -1.0, 1.0)
 
     def act(self, obs: Any, noise: Float[Array, " d_action"]) -> Float[Array, " d_action"]:
         return noise

@@ -17,7 +17,7 @@ HUB = "hf://"
 
 
 def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, deterministic: bool = False) -> Policy:
-    """The policy of that name for an environment.
+    """Return the policy of that name for an environment.
 
     Args:
         name: ``noise``, ``zero``, ``expert``, the path of a policy file, or a dataset on the Hub that has policies.
@@ -40,7 +40,7 @@ def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, det
 
 
 def find(name: str, spec: EnvSpec, **options: Any) -> ExpertPolicy:
-    """The policy for an environment.
+    """Return the trained policy for an environment.
 
     Args:
         name: ``expert``, the one that comes with jacdb, or else is in the dataset on the Hub that JACDB_HUB names; or a
@@ -82,6 +82,6 @@ def _on_hub(url: str, spec: EnvSpec) -> Path:
 
 
 def available() -> list[str]:
-    """The environments whose experts come with jacdb."""
+    """Return the environments whose experts come with jacdb."""
     folder = importlib.resources.files("jacdb.experts")
     return sorted(entry.name.removesuffix(SUFFIX) for entry in folder.iterdir() if entry.name.endswith(SUFFIX))

@@ -44,7 +44,7 @@ VERSIONS = ("jax", "mujoco", "mujoco-mjx", "playground", "brax", "numpy")
 
 
 class Segment(NamedTuple):
-    """What a leg of training reached: steps so far, return and its deviation over episodes, seconds so far."""
+    """The result of one leg of training: steps so far, return and its deviation over episodes, seconds so far."""
 
     steps: int
     mean: float
@@ -134,7 +134,7 @@ def train(training: Training, out: Path, report: Callable[[Segment, int], None] 
 
 
 def _leg(env: Any, settings: dict[str, Any], training: Training, number: int, params: Any) -> tuple[Any, int, dict]:
-    """One leg: networks and statistics after it, its steps, and its evaluation."""
+    """Train one leg; return networks and statistics after it, its steps, and its evaluation."""
     options = dict(settings)
     factory = functools.partial(ppo_networks.make_ppo_networks, **options.pop("network_factory"))
     per_step = options["batch_size"] * options["unroll_length"] * options["num_minibatches"] * options["action_repeat"]
@@ -169,7 +169,7 @@ def _keep(path: Path, determining: str, params: Any, legs: list[Segment]) -> Non
 
 
 def _resume(path: Path, determining: str, env: Any) -> tuple[Any, list[Segment]]:
-    """Networks and statistics as a leg left them.
+    """Read networks and statistics as a leg left them.
 
     Raises:
         UsageError: the checkpoint is broken, or another training's.

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def batch(columns: Mapping[str, np.ndarray | pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    """These columns in the schema's order and types. Arrays of two and three dimensions become nested lists."""
+    """Return these columns in the schema's order and types. Arrays of two and three dimensions become nested lists."""
     return pa.record_batch([_column(columns[field.name], field.type) for field in schema], schema=schema)
 
 
@@ -16,7 +16,7 @@ def _column(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """An array as nested lists: a dimension after the first is a level of them."""
+    """Return an array as nested lists: a dimension after the first is a level of them."""
     if not pa.types.is_list(kind):
         return pa.array(values, kind)
     rows, width = values.shape[:2]
@@ -26,6 +26,6 @@ def dense(values: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 
 def lists(counts: np.ndarray, values: pa.Array) -> pa.Array:
-    """The values as lists of these lengths."""
+    """Return the values as lists of these lengths."""
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)

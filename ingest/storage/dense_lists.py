@@ -42,7 +42,7 @@ class _Chunk(NamedTuple):
 
 
 class DenseColumns:
-    """The columns of vectors and matrices of one file that Arrow writes.
+    """Writes the columns of vectors and matrices of one file whose other columns Arrow writes.
 
     For every row group: Arrow writes a table with :func:`in_their_place`, then :meth:`write` is called. When Arrow has
     closed the file, :meth:`finish`.
@@ -62,7 +62,7 @@ class DenseColumns:
         self._groups: list[list[_Chunk]] = []
 
     def write(self, arrays: Mapping[str, list[np.ndarray]]) -> None:
-        """The columns of a row group, in pieces, (rows, x) or (rows, x, y) each."""
+        """Write the columns of a row group, given in pieces, (rows, x) or (rows, x, y) each."""
         self._groups.append([self._chunk(self._fields[name], pieces) for name, pieces in arrays.items()])
 
     def _chunk(self, field: pa.Field, pieces: list[np.ndarray]) -> _Chunk:
@@ -126,7 +126,7 @@ class DenseColumns:
 
 
 def rechunk(pieces: list[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]:
-    """The same rows in lists of so many; the last may have fewer."""
+    """Yield the same rows in lists of so many; the last may have fewer."""
     some: list[np.ndarray] = []
     room = rows
     for piece in pieces:
@@ -141,12 +141,12 @@ def rechunk(pieces: list[np.ndarray], rows: int) -> Iterator[list[np.ndarray]]:
 
 
 def placeholder(rows: int, field: pa.Field) -> pa.Array:
-    """A column for Arrow, in place of one of arrays."""
+    """Return a column of empty lists, which Arrow writes in the place of one of arrays."""
     return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], field.type.value_type))
 
 
 def _page(pieces: list[np.ndarray], levels: np.ndarray, entry: np.dtype) -> np.ndarray:
-    """A page's bytes: after the levels every entry's first byte, then every entry's second byte, …"""
+    """Return a page's bytes: after the levels every entry's first byte, then every entry's second byte, …"""
     entries = sum(piece.size for piece in pieces)
     page = np.empty(len(levels) + entries * entry.itemsize, np.uint8)
     page[: len(levels)] = levels
@@ -166,7 +166,7 @@ def _page(pieces: list[np.ndarray], levels: np.ndarray, entry: np.dtype) -> np.n
 
 @functools.lru_cache(maxsize=16)
 def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
-    """Repetition and definition levels of a page, bytes.
+    """Return the bytes of a page's repetition and definition levels.
 
     Repetition levels are one bit-packed run, of a bit each, or two; definition levels one run of the same value.
     """
@@ -184,12 +184,12 @@ def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
 
 
 def _n_leaves(kind: pa.DataType) -> int:
-    """Columns of a Parquet file that a column of this type is."""
+    """Return how many columns of a Parquet file a column of this type takes."""
     return sum(_n_leaves(kind.field(i).type) for i in range(kind.num_fields)) or 1
 
 
 def _leaf(field: pa.Field) -> tuple[np.dtype, int]:
-    """Type and definition level of an entry: a step for each list, and for each thing that might be null."""
+    """Return type and definition level of an entry: a step for each list, and for each thing that might be null."""
     deepest, kind = int(field.nullable), field.type
     while pa.types.is_list(kind):
         deepest, kind = deepest + 1 + kind.value_field.nullable, kind.value_type

@@ -12,7 +12,7 @@ _BLOCK = 2**20
 
 
 class DurableFile:
-    """The beginning of a growing file, on the disk, summed up, and out of the page cache.
+    """A growing file whose beginning is on the disk already, summed up, and out of the page cache.
 
     A thread of its own does it, so that little is left to do at the file's end. Pages that the system need not keep
     serve for what is written next. Where memory is lent to the system page by page, as to a virtual machine, each new
@@ -25,7 +25,7 @@ class DurableFile:
         self._at_work: Future[None] | None = None
 
     def advance(self, size: int) -> None:
-        """So much of the file will not change any more. Left for the next time if the thread is still busy.
+        """Note that so much of the file will not change any more. Left for the next time if the thread is still busy.
 
         Raises:
             OSError: an earlier stretch did not get to the disk.
@@ -34,7 +34,7 @@ class DurableFile:
             self._begin(size)
 
     def checksum(self) -> str:
-        """The file's SHA-256, once all of it is on the disk.
+        """Return the file's SHA-256, once all of it is on the disk.
 
         Raises:
             OSError: it did not get there.
@@ -61,7 +61,7 @@ class DurableFile:
 
 @contextlib.contextmanager
 def durable_file(path: Path) -> Iterator[DurableFile]:
-    """For a new file, which somebody else opens and writes."""
+    """Open a new file for :class:`DurableFile`; somebody else opens and writes it."""
     with path.open("wb+", buffering=0) as file, ThreadPoolExecutor(1) as thread:
         yield DurableFile(file, thread)
 

@@ -21,7 +21,7 @@ SUMMARY = pa.schema([column for column in schemas.EPISODES.schema if column.name
 
 
 class Totals(NamedTuple):
-    """Of some rows, one after the other."""
+    """Sums over some rows, one after the other."""
 
     reward: float
     contacts: int  # rows in which any two geoms touch
@@ -29,7 +29,7 @@ class Totals(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some rows, one after the other: what they have of their own (columns ``ROW``), and their arrays, as stored."""
+    """Consecutive rows: what they have of their own (columns ``ROW``), and their arrays, as stored."""
 
     columns: pa.RecordBatch
     totals: Totals
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 
 
 def pieces(rows: pa.RecordBatch, starts: np.ndarray, *arrays: Iterable[np.ndarray]) -> list[Piece]:
-    """Rows of several episodes, a piece for each.
+    """Cut rows of several episodes into a piece for each.
 
     Args:
         rows: columns ``ROW``.
@@ -79,7 +79,7 @@ class Episode:
     _sizes: list[EntryStatistics] = field(default_factory=list, repr=False)
 
     def append(self, piece: Piece, patterns: Patterns, sizes: Sequence[EntryStatistics], *, is_over: bool) -> None:
-        """Rows that go on with it.
+        """Append rows that continue the episode.
 
         Args:
             piece: the rows.
@@ -95,12 +95,12 @@ class Episode:
 
     @property
     def columns(self) -> pa.Table:
-        """What all rows have of their own."""
+        """The columns that all rows have of their own."""
         return pa.Table.from_batches([piece.columns for piece in self.pieces])
 
     @property
     def nbytes(self) -> int:
-        """Of its matrices: nearly all that it takes."""
+        """Bytes of its matrices: nearly all that it takes."""
         return sum(piece.j_state.nbytes + piece.j_action.nbytes for piece in self.pieces)
 
     @property
@@ -111,17 +111,17 @@ class Episode:
 
     @property
     def totals(self) -> Totals:
-        """Of all rows."""
+        """Sums over all rows."""
         return Totals(*map(sum, zip(*(piece.totals for piece in self.pieces), strict=True)))
 
     @property
     def sizes(self) -> EntryStatistics:
-        """Of the entries of all rows, once it is over."""
+        """Statistics of the entries of all rows, once the episode is over."""
         return EntryStatistics.joined(self._sizes)
 
 
 def summaries(episodes: Sequence[Episode]) -> pa.Table:
-    """What `episodes` says of each: the columns ``SUMMARY``."""
+    """Return what the table `episodes` says of each: the columns ``SUMMARY``."""
     last = [episode.pieces[-1].columns for episode in episodes]
     totals, sizes = [episode.totals for episode in episodes], [episode.sizes for episode in episodes]
     no_step = pa.array([not one.steps for one in sizes])

@@ -25,7 +25,7 @@ class RowGroup(NamedTuple):
 
 
 def writing(table: pa.Table) -> Writing:
-    """What writes the table."""
+    """Return the function that writes a table."""
 
     def write(path: Path) -> str:
         with durable_file(path) as settled:
@@ -37,7 +37,7 @@ def writing(table: pa.Table) -> Writing:
 
 
 def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
-    """What writes `steps`, by row groups: these are copies, and a copy of a whole part takes memory not at hand."""
+    """Return the function that writes `steps`, by row groups: a copy of a whole part takes memory not at hand."""
 
     def write(path: Path) -> str:
         with durable_file(path) as settled:
@@ -55,7 +55,7 @@ def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
 
 @contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
-    """Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
+    """Open Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
     with (
         LocalFileSystem().open_output_stream(str(path)) as stream,
         pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
@@ -64,7 +64,7 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """zstd throughout; float leaves byte-stream-split and without a dictionary (mantissas do not repeat)."""
+    """Return Arrow's options: zstd throughout; floats split by byte, without a dictionary: mantissas do not repeat."""
     split, dictionary = [], []
     for column in schema:
         leaf, path = column.type, column.name

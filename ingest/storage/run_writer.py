@@ -102,7 +102,7 @@ class RunWriter:
         return bool(self._parts("runs"))
 
     def counts(self, method: str) -> dict[str, int]:
-        """Rows, excluded rows, and rows by another method than the run's, that it has on disk."""
+        """Count the rows, excluded rows, and rows by another method than the run's, that are on disk."""
         return {
             "n_rows": pc.sum(self._column(schemas.EPISODES, "n_steps")).as_py() or 0,
             "n_excluded": pc.sum(self._column(schemas.EPISODES, "n_excluded")).as_py() or 0,
@@ -114,7 +114,7 @@ class RunWriter:
         self._write(schemas.AXES, rows)
 
     def write_run(self, run: dict[str, Any]) -> None:
-        """The run's row, and before it the checksums of all that the run has."""
+        """Write the run's row, and before it the checksums of all that the run has."""
         rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
         with self._draft(schemas.RUNS, writing(pa.Table.from_pylist(rows, schemas.RUNS.schema)), 0) as commit:
             there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
@@ -197,7 +197,7 @@ class RunWriter:
     # --- tables ---------------------------------------------------------------------------------------------
 
     def _row_groups(self, episodes: list[Episode]) -> Iterator[RowGroup]:
-        """The rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
+        """Yield the rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
         for some in _together(episodes):
             rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
             arrays = (rechunk([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in ARRAYS)
@@ -208,7 +208,7 @@ class RunWriter:
                 episode.pieces.clear()
 
     def _steps(self, episodes: list[Episode]) -> pa.Table:
-        """Rows of whole episodes, but for their arrays."""
+        """Return the rows of whole episodes, but for their arrays."""
         schema = schemas.steps(self.jacobian).schema
         lengths = [episode.n_steps for episode in episodes]
         n_rows = sum(lengths)
@@ -283,7 +283,7 @@ class RunWriter:
 
     @contextmanager
     def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
-        """A part on disk under a temporary name; the function that gives it its own."""
+        """Write a part under a temporary name; yield the function that gives it its own."""
         folder = self._folder(table.name)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
@@ -301,7 +301,7 @@ class RunWriter:
 
 
 def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:
-    """Whole episodes while they fit, so that who reads an episode reads one row group."""
+    """Yield whole episodes while they fit, so that a reader of one episode reads one row group."""
     group: list[Episode] = []
     rows = 0
     for episode in episodes:

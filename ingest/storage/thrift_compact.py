@@ -21,7 +21,7 @@ class Field(NamedTuple):
 
 
 class List(NamedTuple):
-    """The elements of a list, and their type."""
+    """A list: its elements, and their type."""
 
     kind: int
     items: list[Any]
@@ -43,12 +43,12 @@ def struct(fields: Struct) -> Field:
 
 
 def structs(items: Sequence[Struct | bytes]) -> Field:
-    """A list of structs, decoded or not."""
+    """Return a list of structs, decoded or not."""
     return Field(LIST, List(STRUCT, list(items)))
 
 
 def decode(data: bytes, closed: Sequence[int] = ()) -> Struct:
-    """The struct that the data begin with.
+    """Decode the struct that the data begin with.
 
     Args:
         data: encoded.
@@ -79,7 +79,7 @@ def encode(fields: Struct) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """An unsigned number."""
+    """Encode an unsigned number."""
     out = bytearray()
     _put_varint(out, value)
     return bytes(out)
@@ -119,14 +119,14 @@ def _list(data: Iterator[int], decode_one: Callable[[Iterator[int]], Any] | None
 
 
 def _list_head(data: Iterator[int]) -> tuple[int, int]:
-    """The kind of its elements, and how many there are."""
+    """Decode the head of a list: the kind of its elements, and how many there are."""
     head = next(data)
     count = head >> 4
     return head & 0x0F, count if count < 15 else _varint(data)
 
 
 def _struct(data: Iterator[int], own: Mapping[int, Callable[[Iterator[int]], Any]] = MappingProxyType({})) -> Struct:
-    """``own``: by numbers of fields, how to decode them, if not as their kind is."""
+    """Decode a struct; ``own`` says by numbers of fields how to decode them, if not as their kind is."""
     fields: Struct = {}
     number = 0
     while head := next(data):

@@ -23,7 +23,7 @@ class ZeroBits(NamedTuple):
 
 
 class EntryStatistics(NamedTuple):
-    """How large entries are over the steps that count, of j_state and j_action: what a sweep over thresholds needs.
+    """How large the entries of j_state and j_action are over the steps that count: what a sweep over thresholds needs.
 
     Leaves may have leading axes, of slots or of steps.
 
@@ -38,12 +38,12 @@ class EntryStatistics(NamedTuple):
     below: tuple[Any, ...]
 
     def at(self, index: Any) -> "EntryStatistics":
-        """Of one, or of some, along the first axis."""
+        """Return the statistics of one, or of some, along the first axis."""
         largest, below = (tuple(leaf[index] for leaf in leaves) for leaves in (self.largest, self.below))
         return EntryStatistics(self.steps[index], largest, below)
 
     def total(self) -> "EntryStatistics":
-        """Of all along the first axis, on the host."""
+        """Return the statistics of all along the first axis together, on the host."""
         largest = tuple(leaf.max(axis=0) for leaf in self.largest)
         below = tuple(leaf.sum(axis=0, dtype=np.int64) for leaf in self.below)
         return EntryStatistics(self.steps.sum(), largest, below)
@@ -58,7 +58,7 @@ class EntryStatistics(NamedTuple):
 
 
 class IdentifiedPatterns(NamedTuple):
-    """The patterns of many rows.
+    """The zero patterns of many rows.
 
     Attributes:
         ids: of every row (:func:`jacdb.schemas.pattern_id`).
@@ -73,7 +73,7 @@ class IdentifiedPatterns(NamedTuple):
     which: Int[np.ndarray, "rows"]
 
     def by_stretch(self, stretch: Int[np.ndarray, "rows"], counts: Bool[np.ndarray, "rows"]) -> list[Patterns]:
-        """The patterns of each stretch of rows.
+        """Return the patterns of each span of rows.
 
         Args:
             stretch: of every row, from 0, each one with a row.
@@ -90,7 +90,7 @@ class IdentifiedPatterns(NamedTuple):
 
 
 def identify(bits: ZeroBits, d_state: int, d_action: int) -> IdentifiedPatterns:
-    """What is said of a pattern is worked out once, however many rows have it.
+    """Name the zero patterns of many rows; each distinct one is worked out once, however many rows have it.
 
     Args:
         bits: of many rows, NumPy arrays.
