@@ -1,5 +1,6 @@
-"""Makes rows: environments rolled out, differentiated, and written. The only part that needs a simulator.
+"""Roll out environments, differentiate every step, and write the rows: the only part that needs a simulator.
 
->>> from jacdb.ingest.pipeline import Request, ingest
+>>> from jacdb.ingest.pipeline import ingest
+>>> from jacdb.ingest.run_plan import Request
 >>> ingest(Request("CheetahRun", episodes=4), "data")
 """

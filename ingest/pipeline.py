@@ -86,7 +86,7 @@ def ingest(
         missing = [number for number in range(request.episodes) if number not in there]
         _check_space(root, plan, len(missing) * plan.rollout.steps)
         with Journal(root / Run(request.env, plan.run_id).folder("runs"), plan.settings()) as journal:
-            writer.write_axes(axes.describe(plan.rollout.system))
+            writer.write_axes(axes.axis_rows(plan.rollout.system))
             if missing:
                 _roll_out(programs(plan.rollout, _both(journal, report)), missing, writer)
             result = _result(plan, writer, clock)

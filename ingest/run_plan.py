@@ -22,19 +22,19 @@ from jacdb.ingest.provenance import model_hash, versions
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.schemas import ZERO_THRESHOLD
 
-# No power of two from 256 up (docs/jacobians.md), and shared evenly by many numbers of cores
+# Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/jacobians.md)
 MAX_ENVS = 144
 MAX_COUNT = 10_000_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to ingest.
+    """What to ingest, as a person asks for it.
 
     Attributes:
         env: Playground's name of the environment.
-        policy: what chooses the actions.
-        episodes: how many.
+        policy: chooses the actions.
+        episodes: how many to roll out.
         steps: control steps after which an episode is cut; None for the environment's own length.
         num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 144 at most.
         seed: of resets and policy noise.

@@ -1,3 +1,5 @@
+"""Every axis of the three spaces has a name of its own, and its unit."""
+
 import pytest
 
 from jacdb.ingest.recording import axes
@@ -10,7 +12,7 @@ def named(rows, space):
 @pytest.mark.parametrize("name", ["CheetahRun", "PandaPickCube", "BallInCup"])
 def test_axes_count_what_the_matrices_count_and_no_name_twice(name, system, menagerie):
     loaded = system(name)
-    rows, model, spec = axes.describe(loaded), loaded.mj_model, loaded.spec
+    rows, model, spec = axes.axis_rows(loaded), loaded.mj_model, loaded.spec
     ctrl = model.nu if spec.ctrl_is_state else 0
     sizes = {"tangent": spec.d_state, "state": model.nq + model.nv + ctrl, "action": spec.d_action}
     for space, size in sizes.items():
@@ -20,7 +22,7 @@ def test_axes_count_what_the_matrices_count_and_no_name_twice(name, system, mena
 
 
 def test_the_pandas_axes_are_named_for_people(system, menagerie):
-    rows = axes.describe(system("PandaPickCube"))
+    rows = axes.axis_rows(system("PandaPickCube"))
     tangent, state = named(rows, "tangent"), named(rows, "state")
     assert tangent[0] == "joint1" and tangent[9:15] == [
         "box.x", "box.y", "box.z", "box.rot_x", "box.rot_y", "box.rot_z",
@@ -33,5 +35,5 @@ def test_the_pandas_axes_are_named_for_people(system, menagerie):
 
 
 def test_slide_and_hinge_have_their_units(system):
-    units = {row["name"]: row["unit"] for row in axes.describe(system("CheetahRun")) if row["space"] == "tangent"}
+    units = {row["name"]: row["unit"] for row in axes.axis_rows(system("CheetahRun")) if row["space"] == "tangent"}
     assert (units["rootx"], units["rootx.vel"], units["rooty"]) == ("m", "m/s", "rad")

@@ -1,6 +1,6 @@
-"""Names for every dimension of the three spaces: what an entry of a Jacobian is a derivative of, and by what."""
+"""Name every axis of states, tangents and actions: what an entry of a Jacobian is a derivative of, and by what."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 
@@ -9,12 +9,20 @@ from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.environments.tangent_space import BALL, FREE, HINGE, SLIDE
 
 
-def describe(system: System) -> list[dict[str, Any]]:
-    """Rows of the `axes` table, without env and run.
+class _Joint(NamedTuple):
+    """A joint, with the name of its body. One without a name (often the free joint of a body) takes its body's."""
 
-    Spaces: ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and velocities
-    in qvel's coordinates, then ctrl and the environment's memory where they are state. ``state`` is what is stored
-    to resume from: qpos, qvel, and the same ctrl and memory. ``action`` is u.
+    name: str
+    body: str
+    type: int
+
+
+def axis_rows(system: System) -> list[dict[str, Any]]:
+    """Return the rows of `axes` for an environment, without the columns env and run_id.
+
+    There are three spaces. ``tangent`` is x of x' = F(x, u), the rows and columns of the Jacobians: positions and
+    velocities in qvel's coordinates, then ctrl and the environment's memory where they are state. ``state`` is
+    everything stored to resume from: qpos, qvel, and the same ctrl and memory. ``action`` is u.
     """
     model, spec = system.mj_model, system.spec
     carried = [*(_controls(model) if spec.ctrl_is_state else []), *_memory(spec)]
@@ -30,17 +38,16 @@ def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: s
     return {"name": name, "joint": joint, "body": body, "quantity": quantity, "unit": unit}
 
 
-def _joints(model: mujoco.MjModel) -> list[tuple[str, str, int]]:
-    """(name, body, type) of every joint; a nameless one (often the only free joint of a body) takes its body's."""
+def _joints(model: mujoco.MjModel) -> list[_Joint]:
     joints = []
     for i in range(model.njnt):
-        joint = model.joint(i)
         body = model.body(int(model.jnt_bodyid[i])).name
-        joints.append((joint.name or body or f"joint{i}", body, int(model.jnt_type[i])))
+        joints.append(_Joint(model.joint(i).name or body or f"joint{i}", body, int(model.jnt_type[i])))
     return joints
 
 
 def _positions(model: mujoco.MjModel, quaternions: bool) -> list[dict[str, Any]]:
+    """Return the axes of qpos or, without quaternions, of its tangents."""
     axes = []
     for name, body, kind in _joints(model):
         if kind == FREE:
@@ -70,7 +77,7 @@ def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
 
 
 def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
-    """ctrl's unit is the actuator's: rad or m for a servo on a joint, else whatever its gain makes of it."""
+    """Return the axes of ctrl. Its unit is rad or m for a servo on a joint, else whatever the gain makes of it."""
     joints = _joints(model)
     axes = []
     for i in range(model.nu):
@@ -87,13 +94,13 @@ def _memory(spec: EnvSpec) -> list[dict[str, Any]]:
     ]
 
 
-def _actuated(model: mujoco.MjModel, joints: list[tuple[str, str, int]], i: int) -> tuple[str, str | None, int]:
+def _actuated(model: mujoco.MjModel, joints: list[_Joint], i: int) -> tuple[str, str | None, int]:
+    """Return the name of an actuator, and the body and type of its joint: None and -1 where it drives none."""
     name = model.actuator(i).name or f"actuator{i}"
-    on_joint = model.actuator_trntype[i] == int(mujoco.mjtTrn.mjTRN_JOINT)
-    if not on_joint:
+    if model.actuator_trntype[i] != int(mujoco.mjtTrn.mjTRN_JOINT):
         return name, None, -1
-    _, body, kind = joints[int(model.actuator_trnid[i, 0])]
-    return name, body, kind
+    joint = joints[int(model.actuator_trnid[i, 0])]
+    return name, joint.body, joint.type
 
 
 def _actions(system: System) -> list[dict[str, Any]]:
