@@ -5,12 +5,12 @@ from jacdb.ingest.differentiation.coloring import ContactColoring, color_columns
 from jacdb.ingest.differentiation.joint_derivatives import Coupling
 
 
-def test_columns_of_one_colour_share_no_row():
+def test_columns_of_one_color_share_no_row():
     pattern = np.random.default_rng(0).random((12, 9)) < 0.25
-    colours = color_columns(pattern)
-    for number in range(colours.max() + 1):
-        assert pattern[:, colours == number].sum(axis=1).max() <= 1
-    assert colours.max() + 1 < 9
+    colors = color_columns(pattern)
+    for number in range(colors.max() + 1):
+        assert pattern[:, colors == number].sum(axis=1).max() <= 1
+    assert colors.max() + 1 < 9
     assert (color_columns(np.eye(5, dtype=bool)) == 0).all()
     assert color_columns(np.ones((2, 4), dtype=bool)).tolist() == [0, 1, 2, 3]
 
@@ -23,8 +23,8 @@ def test_forces_of_one_joint_couple_nothing_and_tendons_couple_their_joints(syst
     assert Coupling.of(system("BallInCup").mj_model, kicked=False).needs_poses  # a spatial tendon
 
 
-def test_geoms_that_can_meet_have_different_colours(system):
+def test_geoms_that_can_meet_have_different_colors(system):
     model = system("CheetahRun").mj_model
-    colours = ContactColoring.of(model).of_geom
+    colors = ContactColoring.of(model).geom_color
     floor = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
-    assert (colours[floor] == 0).all() and (colours[~floor] > 0).all()
+    assert (colors[floor] == 0).all() and (colors[~floor] > 0).all()

@@ -1,7 +1,7 @@
-"""Where contacts are, and how that changes as one body moves against the other.
+"""Locates contacts, and differentiates their location by the motion of one body against the other.
 
-Motions are few: six directions, in a plane three, whatever the number of joints. Only they are differentiated through
-MJX's collision functions (see :mod:`jacdb.ingest.differentiation.contact_derivatives`).
+There are few such motions: six directions, in a plane three, whatever the number of joints. Only they are
+differentiated through MJX's collision functions (see :mod:`jacdb.ingest.differentiation.contact_derivatives`).
 """
 
 from typing import NamedTuple
@@ -21,72 +21,119 @@ from jacdb.ingest.linalg.spatial import Vector
 
 
 class Geometry(NamedTuple):
-    """Where contacts are (contacts first, then samples)."""
+    """Where contacts are: (contacts, n). As a derivative, with a leading axis of motions."""
 
     distance: Array
     point: Vector  # from the common point
     frame: tuple[Vector, Vector, Vector]  # normal, from geom 1 to geom 2, and two tangents
 
+    @classmethod
+    def of(cls, distance: Array, point: Vector, frame: Array) -> "Geometry":
+        """Put a geometry together; ``frame`` is (…, 3 rows, 3, n)."""
+        normal, *tangents = (Vector(*(frame[..., row, k, :] for k in range(3))) for row in range(3))
+        return cls(distance, point, (normal, tangents[0], tangents[1]))
+
+
+class GeometryRates(NamedTuple):
+    """The derivatives of MJX's contacts by each motion (m of them) of geom 2, geom 1 held; and the tangents' turn."""
+
+    distance: Float[Array, "m ncon *n"]
+    point: Float[Array, "m ncon 3 *n"]
+    frame: Float[Array, "m ncon 3 3 *n"]
+    turn: Float[Array, "3 ncon *n"]  # about the normal, by each of three rotations of both geoms as one
+
 
 def geometry_derivative(
-    model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, colours: ContactColoring
-) -> tuple[Float[Array, "m ncon"], Float[Array, "m ncon 3"], Float[Array, "m ncon 3 3"], Float[Array, "3 ncon"]]:
-    """d (distance, point, frame) by each motion of geom 2, geom 1 held; and the frame's turn. One sample.
+    model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, coloring: ContactColoring
+) -> GeometryRates:
+    """Differentiate the contacts of one sample by each motion that joints can make, ``tree.motions``.
 
-    Motions are those that joints can make, ``tree.motions``. Moved as one, two geoms keep their contact, but not its
-    tangents: MJX takes these from the world's axes (``make_frame``) and not from the geoms'. The turn is theirs
-    about the normal, by each of three rotations.
+    Two geoms moved as one keep their contact, but not its tangents: MJX takes these from the world's axes
+    (``make_frame``) and not from the geoms'.
     """
     origin = d.subtree_com[rnea_derivatives.common_root(mj_model)]
-    colour = jnp.asarray(colours.of_geom)
+    color = jnp.asarray(coloring.geom_color)
 
     def collide(xpos: Array, xmat: Array) -> tuple[Array, Array, Array]:
-        found = impl(collision(model, d.replace(geom_xpos=xpos, geom_xmat=xmat))).contact
-        return found.dist, found.pos, found.frame
-
-    def turn(spin: Float[Array, " 3"]) -> Float[Array, " ncon"]:
-        def of_contact(frame: Float[Array, "3 3"]) -> Array:
-            rate = jax.jvp(make_frame, (frame[0],), (jnp.cross(spin, frame[0]),))[1]
-            return frame[2] @ (rate[1] - jnp.cross(spin, frame[1]))
-
-        return jax.vmap(of_contact)(impl(d).contact.frame)
+        contact = impl(collision(model, d.replace(geom_xpos=xpos, geom_xmat=xmat))).contact
+        return contact.dist, contact.pos, contact.frame
 
     turns = jnp.zeros((3, impl(d).contact.dist.shape[0]))
     spins = np.array([motion for motion in tree.motions if motion < 3], int)
-    if colours.first_moves and len(spins):
-        turns = turns.at[spins].set(jax.vmap(turn)(jnp.eye(3)[spins]))
+    if coloring.first_moves and len(spins):
+        frames = impl(d).contact.frame
+        turns = turns.at[spins].set(jax.vmap(lambda spin: _tangents_turn(frames, spin))(jnp.eye(3)[spins]))
 
     def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
         spin, shift = motion[:3], motion[3:]
-        xpos = (jnp.cross(spin, d.geom_xpos - origin) + shift) * colour[:, None]
-        turned = jnp.cross(spin, d.geom_xmat, axisb=1, axisc=1) * colour[:, None, None]
-        both = jax.jvp(collide, (d.geom_xpos, d.geom_xmat), (xpos, turned))[1]
+        xpos = (jnp.cross(spin, d.geom_xpos - origin) + shift) * color[:, None]
+        turned = jnp.cross(spin, d.geom_xmat, axisb=1, axisc=1) * color[:, None, None]
+        by_color = jax.jvp(collide, (d.geom_xpos, d.geom_xmat), (xpos, turned))[1]
         contact = impl(d).contact
-        first, second = colour[contact.geom[:, 0]], colour[contact.geom[:, 1]]
+        color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
         turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
-        if colours.first_moves:
+        if coloring.first_moves:
             turned_frame = turned_frame + (spin @ turns)[:, None, None] * _quarter_turn(contact.frame)
-        together = (jnp.zeros_like(contact.dist), jnp.cross(spin, contact.pos - origin) + shift, turned_frame)
+        moved_as_one = (jnp.zeros_like(contact.dist), jnp.cross(spin, contact.pos - origin) + shift, turned_frame)
 
-        def apart(moved: Array, as_one: Array) -> Array:
-            shape = (-1, *[1] * (moved.ndim - 1))
-            return (moved - first.reshape(shape) * as_one) / (second - first).reshape(shape)
+        def by_second_geom(rate: Array, rate_as_one: Array) -> Array:
+            shape = (-1, *[1] * (rate.ndim - 1))
+            return (rate - color1.reshape(shape) * rate_as_one) / (color2 - color1).reshape(shape)
 
-        return jax.tree.map(apart, both, together)
+        return jax.tree.map(by_second_geom, by_color, moved_as_one)
 
-    return *jax.vmap(along)(jnp.eye(6)[np.array(tree.motions)]), turns
+    return GeometryRates(*jax.vmap(along)(jnp.eye(6)[np.array(tree.motions)]), turns)
+
+
+def _tangents_turn(frames: Float[Array, "ncon 3 3"], spin: Float[Array, " 3"]) -> Float[Array, " ncon"]:
+    """Return how fast contacts' tangents turn about the normal, against geoms that both turn by ``spin``."""
+
+    def of_contact(frame: Float[Array, "3 3"]) -> Array:
+        rate = jax.jvp(make_frame, (frame[0],), (jnp.cross(spin, frame[0]),))[1]
+        return frame[2] @ (rate[1] - jnp.cross(spin, frame[1]))
+
+    return jax.vmap(of_contact)(frames)
 
 
 def _quarter_turn(frame: Float[Array, "ncon 3 3"]) -> Float[Array, "ncon 3 3"]:
-    """The rate of contact frames that turn about their normals."""
+    """Return the rate of contact frames that turn about their normals."""
     return jnp.stack([jnp.zeros_like(frame[:, 0]), frame[:, 2], -frame[:, 1]], axis=1)
 
 
+def rates_against_body_2(
+    tree: Tree,
+    origin: Float[Array, "1 3 n"],
+    point: Float[Array, "ncon 3 n"],
+    frame: Float[Array, "ncon 3 3 n"],
+    rates: GeometryRates,
+) -> Geometry:
+    """Return what each motion of body 2 does to contacts, beyond carrying them along with body 2.
+
+    The difference is taken here, before anything large is made of it, so that what is 0 is exactly 0.
+
+    Args:
+        origin: the common point, in the world's coordinates as ``point``.
+        rates: samples last.
+    """
+    arm = point - origin
+    carried_point, carried_frame = [], []  # by each motion
+    for motion in tree.motions:
+        unit = jnp.eye(3)[motion % 3]
+        if motion < 3:
+            carried_point.append(jnp.cross(unit, arm, axisb=1, axisc=1))
+            carried_frame.append(jnp.cross(unit, frame, axisb=2, axisc=2))
+        else:
+            carried_point.append(jnp.broadcast_to(unit[:, None], arm.shape))
+            carried_frame.append(jnp.zeros_like(frame))
+    d_point, d_frame = rates.point - jnp.stack(carried_point), rates.frame - jnp.stack(carried_frame)
+    return Geometry.of(rates.distance, Vector(*(d_point[:, :, k] for k in range(3))), d_frame)
+
+
 def static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "ncon 2"] | None:
-    """The geoms of each contact slot; None where MJX picks the nearest pairs or the deepest points as it runs."""
+    """Return the geoms of each contact slot; None where MJX picks the nearest pairs or deepest points as it runs."""
     by_dim: dict[int, list[tuple[int, int]]] = {}
     for key, geoms in geom_groups(model).items():
         points = contact_points(key)
         by_dim.setdefault(key.condim, []).extend(pair[:2] for pair in geoms for _ in range(points))
-    geoms = [pair for dim in sorted(by_dim) for pair in by_dim[dim]]
-    return np.array(geoms) if len(geoms) == n_contacts else None
+    pairs = [pair for dim in sorted(by_dim) for pair in by_dim[dim]]
+    return np.array(pairs) if len(pairs) == n_contacts else None

@@ -1,6 +1,7 @@
-"""Exact Jacobians of one control step, in float64.
+"""Differentiates one control step of an environment: exact Jacobians, in float64.
 
-Three ways, of one quantity (a fourth, ``fd``, is the oracle's: :mod:`jacdb.ingest.differentiation.finite_differences`):
+There are three methods for one quantity (a fourth, ``fd``, is the oracle's:
+:mod:`jacdb.ingest.differentiation.finite_differences`):
 
 ``autodiff`` is ``jax.jacfwd`` through every substep, solver iterations and line search included, as in the paper.
 
@@ -9,28 +10,26 @@ the root of the *inverse* dynamics, which has no solver in it::
 
     r(q, v, u; a) = M a + bias - passive - actuator - applied - J^T f(J a - aref) = 0
 
-so da = -(dr/da)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem. What r is made of is differentiated by
-what it depends on: rigid bodies in closed form (:mod:`~jacdb.ingest.differentiation.rnea_derivatives`), contacts by
-the motions
-of one body against the other (:mod:`~jacdb.ingest.differentiation.contact_derivatives`), springs, actuators, limits
-and dry friction
-joint by joint (:mod:`~jacdb.ingest.differentiation.joint_derivatives`). Batches are laid out for long vector operations
-(:mod:`~jacdb.ingest.linalg.batched`). An integrator that damps implicitly, (M - hB) a' = M a, adds one linear equation,
-differentiated the same way. Reference: MuJoCo documentation, "Computation", "Inverse dynamics" and "Numerical
-integration".
+so da = -(dr/da)^-1 (dr/dq, dr/dv, dr/du) by the implicit function theorem. The parts of r are differentiated by
+what they depend on: rigid bodies in closed form (:mod:`~jacdb.ingest.differentiation.rnea_derivatives`), contacts by
+the motions of one body against the other (:mod:`~jacdb.ingest.differentiation.contact_derivatives`), springs,
+actuators, limits and dry friction joint by joint (:mod:`~jacdb.ingest.differentiation.joint_derivatives`). Batches are
+laid out for long vector operations (:mod:`~jacdb.ingest.linalg.batched`). An integrator that damps implicitly,
+(M - hB) a' = M a, adds one linear equation, differentiated the same way. Reference: MuJoCo documentation,
+"Computation", "Inverse dynamics" and "Numerical integration".
 
 The implicit derivative is that of the solved problem. Where MJX stops before it has solved it, r is not 0 and the
 derivatives differ; ``residual`` says by how much r misses.
 
 ``unrolled`` is the derivative of what the solver computed all the same, solved or not: iteration by iteration, in
-closed form (:mod:`~jacdb.ingest.differentiation.solver_derivatives`). Steps that ``implicit`` misses are left to it.
+closed form (:mod:`~jacdb.ingest.differentiation.solver_derivatives`). It takes over the steps that ``implicit`` misses.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 from mujoco_playground import State
 
@@ -51,23 +50,26 @@ from jacdb.ingest.linalg import batched
 
 
 def control_step(system: System, method: OnDevice) -> Callable[[State, Array], ControlStep]:
-    """The environment's step together with its Jacobian, for one (unbatched) state and action.
+    """Return the environment's step together with its Jacobian, as a function of one (unbatched) state and action.
 
-    The returned function is traceable; ``vmap`` and ``jit`` it.
+    The function is traceable; ``vmap`` and ``jit`` it.
+
+    Args:
+        method: how the physics is differentiated; see the module's docstring.
     """
     differentiate = _differentiation(method)
 
     def step(state: State, action: Float[Array, " d_action"]) -> ControlStep:
-        ran: list[tuple[PhysicsInput, PhysicsRun]] = []
+        runs: list[tuple[PhysicsInput, PhysicsRun]] = []  # one: environments call the physics once
 
         def physics(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
             start = PhysicsInput.read(data)._replace(ctrl=ctrl)
             run = differentiate(system, model, data.replace(ctrl=ctrl), n_substeps)
-            ran.append((start, run))
+            runs.append((start, run))
             return run[0]
 
         next_state = transition.env_step(system.env, state, action, physics)
-        [(start, (_, jacobian, observed))] = ran
+        [(start, (_, jacobian, observed))] = runs
         ctrl = _ctrl_jacobian(system, state, action, jnp.all(start.qpos == state.data.qpos))
         return ControlStep(next_state, start, jacobian, ctrl, observed)
 
@@ -75,7 +77,10 @@ def control_step(system: System, method: OnDevice) -> Callable[[State, Array], C
 
 
 def physics_jacobian(system: System, method: OnDevice) -> Callable[[PhysicsInput], PhysicsJacobian]:
-    """The physics of a control step alone, from recorded input: for steps to be differentiated again."""
+    """Return the derivative of a control step's physics alone, as a function of one step's recorded input.
+
+    Recorded steps are differentiated again by it.
+    """
     differentiate = _differentiation(method)
     template = mjx.make_data(system.mj_model, impl="jax")
 
@@ -87,13 +92,14 @@ def physics_jacobian(system: System, method: OnDevice) -> Callable[[PhysicsInput
 
 
 def _differentiation(method: OnDevice) -> Callable[[System, mjx.Model, mjx.Data, int], PhysicsRun]:
+    """Return the function that runs the physics of a control step and differentiates it."""
     return {"implicit": _implicit, "unrolled": _unrolled, "autodiff": _autodiff}[method]
 
 
 def compose(
     system: System, physics: PhysicsJacobian, ctrl: CtrlJacobian
 ) -> tuple[Float[Array, "d_state d_state"], Float[Array, "d_state d_action"]]:
-    """The Jacobians of the whole step: the physics' after the ctrl map's, by the chain rule.
+    """Return the Jacobians of the whole step: the physics' after the ctrl map's, by the chain rule.
 
     Returns:
         (J_s, J_a): rows are next-state axes, columns present state and action axes, in the order of the `axes`
@@ -105,7 +111,7 @@ def compose(
     if spec.action_map == "qpos":
         by_state = by_state.at[:, : spec.nv].add(by_ctrl @ ctrl.by_qpos[: spec.nu])
     if spec.d_carried:
-        next_carried = slice(0 if spec.ctrl_is_state else spec.nu, None)  # of the map's rows
+        next_carried = slice(0 if spec.ctrl_is_state else spec.nu, None)  # rows of the map
         passed = jnp.pad(ctrl.by_carried[next_carried], ((0, 0), (2 * spec.nv, 0)))
         by_state = jnp.concatenate([by_state, by_ctrl @ ctrl.by_carried[: spec.nu]], axis=1)
         by_state = jnp.concatenate([by_state, passed])
@@ -114,7 +120,7 @@ def compose(
 
 
 def _ctrl_jacobian(system: System, state: State, action: Array, keeps_qpos: Array) -> CtrlJacobian:
-    """Differentiate the environment's map from action to ctrl; only by what the map is said to read."""
+    """Differentiate the environment's map from action to ctrl, by the arguments that the registry says it reads."""
     spec, mapped = system.spec, transition.ctrl_map(system, state)
     at = (jnp.zeros(spec.nv), transition.carried(system, state), action)
     by_action = jax.jacfwd(mapped, 2)(*at)
@@ -127,14 +133,15 @@ def _ctrl_jacobian(system: System, state: State, action: Array, keeps_qpos: Arra
 
 
 def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
+    """Run the physics, and differentiate all of it by ``jax.jacfwd``."""
     nv, mj = model.nv, system.mj_model
     lift = tangent_space.tangent_lift(mj, data.qpos)
 
-    def flow(x: Float[Array, " d_all"]) -> tuple[Array, tuple]:
+    def flow(x: Float[Array, " d_inputs"]) -> tuple[Array, tuple[mjx.Data, Array, observations.Observation]]:
         dq, dv, du = jnp.split(x, [nv, 2 * nv])
         start = data.replace(qpos=data.qpos + lift @ dq, qvel=data.qvel + dv, ctrl=data.ctrl + du)
 
-        def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
+        def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, observations.Observation]]:
             forwarded = mjx.forward(model, now)
             after = _through_rotations(system, forwarded, forward.mjx_integrate(model, forwarded))
             return transition.cast_like(after, now), (
@@ -142,7 +149,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
                 observations.observe(model, forwarded),
             )
 
-        end, (residuals, observed) = jax.lax.scan(one, start, None, n_substeps)
+        end, (residuals, observed) = jax.lax.scan(substep, start, None, n_substeps)
         at = jax.lax.stop_gradient(end.qpos)
         moved = tangent_space.tangent_project(mj, at) @ (end.qpos - at)
         return jnp.concatenate([moved, end.qvel]), (end, residuals, observed)
@@ -153,7 +160,7 @@ def _autodiff(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
 
 
 def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx.Data:
-    """``after``, its positions differentiated by :func:`tangent_space.transport` and not through quat_integrate.
+    """Return ``after``, its positions differentiated by :func:`tangent_space.transport` and not by quat_integrate.
 
     The value is untouched: what is added is zero, and has the right tangent.
     """
@@ -169,70 +176,90 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
-    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).of_solution)
+    """Run the physics, and differentiate each substep's acceleration by the implicit function theorem."""
+    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).implicit)
 
-    def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
+    def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, Array, Array, observations.Observation]]:
         forwarded = forward.forward(model, now)
         after = forward.integrate(model, forwarded)
-        by_all = differentiate(forwarded, (after.qvel - forwarded.qvel) / model.opt.timestep)
-        seen = (by_all, after.qvel, solver_residual(model, forwarded), observations.observe(model, forwarded))
-        return transition.cast_like(after, now), seen
+        d_qacc_integrator = differentiate(forwarded, (after.qvel - forwarded.qvel) / model.opt.timestep)
+        residual, observed = solver_residual(model, forwarded), observations.observe(model, forwarded)
+        return transition.cast_like(after, now), (d_qacc_integrator, after.qvel, residual, observed)
 
-    end, (by_all, qvel, residuals, observed) = jax.lax.scan(one, data, None, n_substeps)
-    return end, _jacobian(model, _chain(system)(by_all, None, qvel), residuals), observed
+    end, (d_qaccs_integrator, qvel, residuals, observed) = jax.lax.scan(substep, data, None, n_substeps)
+    return end, _jacobian(model, _chain(system)(d_qaccs_integrator, None, qvel), residuals), observed
 
 
 def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
+    """Run the physics, and differentiate the solver's iterations in each substep.
+
+    Without constraints there are none, and ``implicit`` is exact. MJX's other solvers are left to ``autodiff``.
+    """
     if not impl(data).efc_J.size:
         return _implicit(system, model, data, n_substeps)
     if not newton.supports(model):
         return _autodiff(system, model, data, n_substeps)
-    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).of_iterations)
+    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).unrolled)
 
-    def one(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple]:
-        forwarded, iterations = forward.forward_with_trace(model, now)
+    def substep(
+        now: mjx.Data, _: None
+    ) -> tuple[mjx.Data, tuple[Array, Array, Array, Array, observations.Observation, Array]]:
+        forwarded, trace = forward.forward_with_trace(model, now)
         after = forward.integrate(model, forwarded)
-        lag = (after.qvel - forwarded.qvel) / model.opt.timestep
-        da, d_lag = differentiate(forwarded, lag, iterations)
-        seen = (d_lag, da, after.qvel, solver_residual(model, forwarded), observations.observe(model, forwarded))
-        return transition.cast_like(after, now), (*seen, iterations.steps.known.all())
+        qacc_integrator = (after.qvel - forwarded.qvel) / model.opt.timestep
+        d_qacc, d_qacc_integrator = differentiate(forwarded, qacc_integrator, trace)
+        residual, observed = solver_residual(model, forwarded), observations.observe(model, forwarded)
+        seen = (d_qacc_integrator, d_qacc, after.qvel, residual, observed)
+        return transition.cast_like(after, now), (*seen, trace.steps.alpha_is_newton.all())
 
-    end, (d_lags, das, qvel, residuals, observed, known) = jax.lax.scan(one, data, None, n_substeps)
-    return end, _jacobian(model, _chain(system)(d_lags, das, qvel), residuals, known.all()), observed
+    end, (d_qaccs_integrator, d_qaccs, qvel, residuals, observed, valid) = jax.lax.scan(substep, data, None, n_substeps)
+    jacobian = _chain(system)(d_qaccs_integrator, d_qaccs, qvel)
+    return end, _jacobian(model, jacobian, residuals, valid.all()), observed
 
 
-def _jacobian(model: mjx.Model, jacobian: Array, residuals: Array, covered: Array | bool = True) -> PhysicsJacobian:
+def _jacobian(
+    model: mjx.Model,
+    jacobian: Float[Array, "d_physics d_inputs"],
+    residuals: Float[Array, " substeps"],
+    valid: Bool[Array, ""] | bool = True,
+) -> PhysicsJacobian:
+    """Split a Jacobian's columns into those of state and those of ctrl."""
     by_state, by_ctrl = jacobian[:, : 2 * model.nv], jacobian[:, 2 * model.nv :]
-    return PhysicsJacobian(by_state, by_ctrl, jnp.max(residuals), jnp.asarray(covered))
+    return PhysicsJacobian(by_state, by_ctrl, jnp.max(residuals), jnp.asarray(valid))
 
 
 def _chain(system: System) -> Callable[[Array, Array | None, Array], Array]:
-    """The function of (da', da, v') of all substeps that gives d(q', v') of them together.
+    """Return the function that chains the derivatives of substeps: of all (da', da, v'), d(q', v') of the step.
 
-    da' is by (dq, v, ctrl); where da is given, also by the acceleration that the solver starts from: the substep's
-    before, and the control step's first is held.
+    da is the solver's acceleration and da' the integrator's, both by (dq, v, ctrl). Where da is given, both are also by
+    the acceleration that the solver starts from. That is the acceleration of the substep before; the first substep's
+    start is held.
     """
     mj, nv, nu = system.mj_model, system.mj_model.nv, system.mj_model.nu
     h, columns = float(mj.opt.timestep), 2 * nv + nu
 
-    def of_batch(d_lags: Array, d_accelerations: Array | None, qvels: Array) -> Array:
-        d_lag, d_acceleration, by_q, by_v = batched.samples_last(
-            (d_lags, d_accelerations, *jax.vmap(jax.vmap(lambda qvel: tangent_space.transport(mj, qvel)))(qvels))
+    def chain_batch(
+        d_qaccs_integrator: Float[Array, "n substeps nv inputs"],
+        d_qaccs: Float[Array, "n substeps nv inputs"] | None,
+        qvels: Float[Array, "n substeps nv"],
+    ) -> Float[Array, "n d_physics d_inputs"]:
+        d_qacc_integrator, d_qacc, by_q, by_v = batched.samples_last(
+            (d_qaccs_integrator, d_qaccs, *jax.vmap(jax.vmap(lambda qvel: tangent_space.transport(mj, qvel)))(qvels))
         )
         start = jnp.eye(2 * nv, columns)[..., None]
         dq, dv = start[:nv], start[nv:]
         d_ctrl = jnp.eye(nu, columns, k=2 * nv)[..., None]
-        d_warm: list[Array] = []  # by what the control step starts from, of the acceleration of the substep before
-        for substep in range(d_lag.shape[0]):
+        d_warm: list[Array] = []  # of the acceleration of the substep before, by the control step's inputs
+        for substep in range(d_qacc_integrator.shape[0]):
             if substep == 0:
-                dv = dv + h * d_lag[0][:, :columns]
-                if d_acceleration is not None:
-                    d_warm = [d_acceleration[0][:, :columns]]
+                dv = dv + h * d_qacc_integrator[0][:, :columns]
+                if d_qacc is not None:
+                    d_warm = [d_qacc[0][:, :columns]]
             else:
                 inputs = jnp.concatenate([dq, dv, d_ctrl + jnp.zeros_like(dq[:1]), *d_warm])
-                dv = dv + h * batched.matmul(d_lag[substep], inputs)
-                if d_acceleration is not None:
-                    d_warm = [batched.matmul(d_acceleration[substep], inputs)]
+                dv = dv + h * batched.matmul(d_qacc_integrator[substep], inputs)
+                if d_qacc is not None:
+                    d_warm = [batched.matmul(d_qacc[substep], inputs)]
             if mj.nq == mj.nv:
                 dq = dq + h * dv
             else:
@@ -240,11 +267,11 @@ def _chain(system: System) -> Callable[[Array, Array | None, Array], Array]:
             dq, dv, d_warm = batched.materialize((dq, dv, d_warm))
         return batched.samples_first(jnp.concatenate([dq, dv]))
 
-    return batched.over_batches(of_batch)
+    return batched.over_batches(chain_batch)
 
 
 def solver_residual(model: mjx.Model, forwarded: mjx.Data) -> Float[Array, ""]:
-    """How far the constraint solver stopped from the solution (:func:`jacdb.ingest.dynamics.newton.residual`)."""
+    """Return how far from the solution the constraint solver stopped, as :func:`newton.residual` measures it."""
     d = forwarded
     imbalance = mul_mass_matrix(model, d, d.qacc) - d.qfrc_smooth - d.qfrc_constraint
     return newton.residual(imbalance, d.qfrc_smooth, d.qfrc_constraint)

@@ -1,9 +1,9 @@
 """Derivatives of rigid-body inverse dynamics in closed form, for many samples at once.
 
-tau = ID(q, v, a) is what joints must give for bodies to accelerate by a. Its derivatives need no automatic
-differentiation: to move joint j turns everything below it rigidly by its motion axis S_j, so a body's force turns
-with it, and changes besides only by what the bodies above j do. Sums over subtrees then give all of d tau / dq and
-d tau / dv from one pass over the bodies.
+tau = ID(q, v, a) are the joint forces that make bodies accelerate by a (Featherstone's recursive Newton-Euler
+algorithm). Its derivatives need no automatic differentiation. Moving joint j turns everything below it rigidly by the
+joint's motion axis S_j. A body's force turns with it, and changes otherwise only because of how the bodies above j
+move. Sums over subtrees then give all of d tau / dq and d tau / dv from one pass over the bodies.
 
 With V and A a body's velocity and acceleration, I its inertia, all about one point and along the world's axes, and
 P_j, PA_j the velocity and acceleration above joint j::
@@ -14,9 +14,16 @@ P_j, PA_j the velocity and acceleration above joint j::
     dF/dq_j = S_j x* F + I z_j + B w_j        dF/dv_j = B S_j + I (w_j + Q_j x S_j)
 
 where Q_j is the velocity below the joint, and B X = I (X x V) + X x* (I V) + V x* (I X) depends on X's rotation
-alone. Compare Carpentier & Mansard, "Analytical Derivatives of Rigid Body Dynamics Algorithms", RSS 2018.
+alone. With F, I and B summed over the bodies that joint j moves, and y_j = w_j + Q_j x S_j, row i and column j of the
+derivatives by q and by v are::
 
-Arrays have the samples of the batch as their last axis, so that every operation is one long vector operation.
+    (I S_i) . z_j + (B^T S_i) . w_j           (I S_i) . y_j + (B^T S_i) . S_j       i at or below j
+    S_i . dF/dq_j                             S_i . dF/dv_j                         i above j
+
+Compare Carpentier & Mansard, "Analytical Derivatives of Rigid Body Dynamics Algorithms", RSS 2018.
+
+Arrays have the samples of the batch as their last axis, so that every operation is one long vector operation. In the
+shapes below n is the number of samples.
 """
 
 from collections.abc import Sequence
@@ -27,71 +34,73 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 
 from jacdb.ingest.environments.tangent_space import FREE, HINGE, SLIDE
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize
-from jacdb.ingest.linalg.spatial import SYMMETRIC_ENTRIES, Inertia, Known, Spatial, Symmetric, Vector, outer
+from jacdb.ingest.linalg.spatial import SYMMETRIC_ENTRIES, Force, Inertia, Known, Motion, Symmetric, Vector, outer
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Who moves whom, as masks of 0 and 1 (rows first).
+    """The kinematic tree: which dofs move which bodies and which other dofs, as masks (rows first).
 
     Attributes:
-        carried: (nbody, nv), the dof moves the body.
-        below: (nv, nbody), the body is the dof's or below it.
-        moved: (nv, nv), the row's axis is moved by the column: it comes later in the chain, or is the column, or
-            turns with it in one ball.
-        above: (nv, nv), the column comes before the row in the chain, and is not moved by it.
-        joint: (nv, nv), the same ball, the same three translations, or the same dof.
-        motions: which of six components dofs' motions have; the others are 0 whatever the state.
+        supports: (nbody, nv), 1 where the column's dof moves the row's body (Featherstone's support).
+        subtree: (nv, nbody), 1 where the row's dof moves the column's body: the transpose.
+        ancestor: (nv, nv), 1 where the column's dof comes before the row's in the chain, and is not moved by it.
+        same_joint: (nv, nv), 1 where both are of one ball, of the same three translations, or the same dof.
+        ancestor_or_same: (nv, nv), where the column's dof moves the row's axis: either of the last two.
+        motions: the components (0 to 2 rotations, 3 to 5 translations) that dofs' motions have; the others are 0
+            whatever the state.
     """
 
-    carried: np.ndarray
-    below: np.ndarray
-    moved: np.ndarray
-    above: np.ndarray
-    joint: np.ndarray
+    supports: Float[np.ndarray, "nbody nv"]
+    subtree: Float[np.ndarray, "nv nbody"]
+    ancestor: Float[np.ndarray, "nv nv"]
+    same_joint: Float[np.ndarray, "nv nv"]
+    ancestor_or_same: Bool[np.ndarray, "nv nv"]
     motions: tuple[int, ...]
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "Tree":
-        nv, body = model.nv, model.dof_bodyid
-        ancestors = np.eye(model.nbody, dtype=bool)
-        for b in range(1, model.nbody):
-            ancestors[b] |= ancestors[model.body_parentid[b]]
-        carried = ancestors[:, body]
-        # dofs of one joint that turn, or shift, as one
-        group = np.array([_group(model, dof) for dof in range(nv)]).reshape(nv, 2)
-        joint = (group[:, None] == group[None]).all(axis=-1)
-        chain = carried[body]  # (nv, nv): the column is in the row's chain, its own body included
-        earlier = (group[:, None, 0] > group[None, :, 0]) | (
-            (group[:, None, 0] == group[None, :, 0]) & (group[:, None, 1] > group[None, :, 1])
+        """Read the tree off a model."""
+        nv, dof_body = model.nv, model.dof_bodyid
+        body_ancestors = np.eye(model.nbody, dtype=bool)
+        for body in range(1, model.nbody):
+            body_ancestors[body] |= body_ancestors[model.body_parentid[body]]
+        supports = body_ancestors[:, dof_body]
+        part = np.array([_joint_part(model, dof) for dof in range(nv)]).reshape(nv, 2)
+        same_joint = (part[:, None] == part[None]).all(axis=-1)
+        chain = supports[dof_body]  # (nv, nv): the column is in the row's chain, its own body included
+        earlier = (part[:, None, 0] > part[None, :, 0]) | (
+            (part[:, None, 0] == part[None, :, 0]) & (part[:, None, 1] > part[None, :, 1])
         )
-        above = chain & earlier
-        moved = above | joint
+        ancestor = chain & earlier
         return cls(
-            carried=carried.astype(float),
-            below=carried.T.astype(float),
-            moved=moved,
-            above=above.astype(float),
-            joint=joint.astype(float),
+            supports=supports.astype(float),
+            subtree=supports.T.astype(float),
+            ancestor=ancestor.astype(float),
+            same_joint=same_joint.astype(float),
+            ancestor_or_same=ancestor | same_joint,
             motions=_motions(model),
         )
 
 
-def _group(model: mujoco.MjModel, dof: int) -> tuple[int, int]:
-    """(joint, part): the translations of a free joint come before its rotation."""
+def _joint_part(model: mujoco.MjModel, dof: int) -> tuple[int, int]:
+    """Return (joint, part) of a dof: dofs of one part turn, or shift, as one.
+
+    A free joint has two parts; its translations come before its rotation.
+    """
     jnt = int(model.dof_jntid[dof])
     part = int(model.jnt_type[jnt] == FREE and dof - model.jnt_dofadr[jnt] >= 3)
     return jnt, part
 
 
 def _motions(model: mujoco.MjModel) -> tuple[int, ...]:
-    """Rotations 0 to 2 about the world's axes, translations 3 to 5.
+    """Return the components that dofs' motions have: rotations 0 to 2 about the world's axes, translations 3 to 5.
 
     Where nothing turns, slides keep their directions. Where all turns are about one of the world's axes, they stay so,
     and shift what is turned in the plane across it. A mocap body may turn the axes of joints that it carries anyhow.
@@ -101,8 +110,8 @@ def _motions(model: mujoco.MjModel) -> tuple[int, ...]:
         return tuple(range(6))
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    along = np.abs(data.xaxis) > 1e-14  # beyond rounding
-    turns, slides = (along[model.jnt_type == kind].any(axis=0) for kind in (HINGE, SLIDE))
+    has_component = np.abs(data.xaxis) > 1e-14  # beyond rounding
+    turns, slides = (has_component[model.jnt_type == kind].any(axis=0) for kind in (HINGE, SLIDE))
     if turns.sum() > 1:
         return tuple(range(6))
     shifts = slides | (turns.any() & ~turns)
@@ -110,27 +119,27 @@ def _motions(model: mujoco.MjModel) -> tuple[int, ...]:
 
 
 class Drag(NamedTuple):
-    """Forces of a medium on bodies, and how they change with the bodies' velocity about the common point."""
+    """The forces of a medium on bodies, and their derivatives by the bodies' velocity about the common point."""
 
-    force: Spatial  # (nbody, n)
+    force: Force  # (nbody, n)
     by_velocity: tuple[tuple[Known, ...], ...]  # six by six, (nbody, n) each
 
 
 class Kinematics(NamedTuple):
-    """Bodies and dofs about the common point (dofs or bodies first, then samples)."""
+    """How bodies and dofs move about the common point: (dofs or bodies, n)."""
 
     origin: Vector  # (n,): the common point
-    qvel: Array  # (nv, n)
-    axis: Spatial  # (nv, n): S
-    axis_rate: Spatial  # (nv, n): w
-    inertia: Inertia  # (nbody, n)
-    velocity: Spatial  # (nbody, n): V
-    velocity_above: Spatial  # (nv, n): P
-    velocity_below: Spatial  # (nv, n): Q
+    qvel: Float[Array, "nv n"]
+    axis: Motion  # (nv, n): S
+    axis_rate: Motion  # (nv, n): w
+    inertia: Inertia  # (nbody, n): I
+    velocity: Motion  # (nbody, n): V
+    velocity_above: Motion  # (nv, n): P
+    velocity_below: Motion  # (nv, n): Q
 
 
 def common_root(model: mujoco.MjModel) -> int:
-    """The tree whose centre of mass is the common point: that of a free body, if there is one.
+    """Return the root body of the tree whose centre of mass is the common point: a free body's, if there is one.
 
     A body that rests is held by forces around it whose torques cancel. About a point half a metre away, in an
     arm beside it, rounding leaves 1e-12 of them, where it should be zero.
@@ -140,66 +149,81 @@ def common_root(model: mujoco.MjModel) -> int:
 
 
 def kinematics(model: mujoco.MjModel, tree: Tree, d: mjx.Data) -> Kinematics:
-    """Read bodies and axes off ``d`` (samples last), moved to a common point."""
+    """Read bodies and axes off ``d`` (forward dynamics' results, samples last), and move them to a common point."""
     roots = model.body_rootid[model.dof_bodyid]
     origin = Vector(*d.subtree_com[common_root(model)])
-    axis = Spatial.of([d.cdof[:, k] if k in tree.motions else None for k in range(6)])
+    axis = Motion.of([d.cdof[:, k] if k in tree.motions else None for k in range(6)])
     if (roots != roots[0]).any():  # MuJoCo has each tree about its own centre of mass
         shift = Vector(*(origin[k] - d.subtree_com[roots, k] for k in range(3)))
-        axis = Spatial(axis.ang, axis.lin + axis.ang.cross(shift))
+        axis = Motion(axis.ang, axis.lin + axis.ang.cross(shift))
     moving = axis * d.qvel
-    above = tree_sum(tree.above, moving)
-    found = Kinematics(
+    above = tree_sum(tree.ancestor, moving)
+    result = Kinematics(
         origin=origin,
         qvel=d.qvel,
         axis=axis,
         axis_rate=above.cross(axis),
         inertia=_inertia(model, d, origin),
-        velocity=tree_sum(tree.carried, moving),
+        velocity=tree_sum(tree.supports, moving),
         velocity_above=above,
-        velocity_below=above + tree_sum(tree.joint, moving),
+        velocity_below=above + tree_sum(tree.same_joint, moving),
     )
-    return materialize(found)
+    return materialize(result)
 
 
 def _inertia(model: mujoco.MjModel, d: mjx.Data, origin: Vector) -> Inertia:
-    """Of every body: its own, turned, and its mass at its distance."""
+    """Return every body's inertia: the one about its centre of mass, turned, and its mass at its distance."""
     mass = jnp.asarray(model.body_mass)[:, None]
     arm = Vector(*(d.xipos[:, k] - origin[k] for k in range(3)))
-    own = [jnp.asarray(model.body_inertia[:, k])[:, None] for k in range(3)]
+    principal = [jnp.asarray(model.body_inertia[:, k])[:, None] for k in range(3)]
 
     def entry(i: int, j: int) -> Array:
-        turned = sum(d.ximat[:, i, k] * own[k] * d.ximat[:, j, k] for k in range(3))
+        turned = sum(d.ximat[:, i, k] * principal[k] * d.ximat[:, j, k] for k in range(3))
         return turned - mass * arm[i] * arm[j] + (mass * arm.dot(arm) if i == j else 0.0)
 
     return Inertia(mass + jnp.zeros_like(arm.x), arm * mass, Symmetric(*(entry(i, j) for i, j in SYMMETRIC_ENTRIES)))
 
 
+class _Box(NamedTuple):
+    """Every body's box of equal inertia, by which MuJoCo reckons its drag: (nbody,) each."""
+
+    diameter: Float[np.ndarray, " nbody"]
+    face: list[Float[np.ndarray, " nbody"]]  # area across each axis
+    blade: list[Float[np.ndarray, " nbody"]]  # what resists a turn about each axis
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> "_Box":
+        mass = np.maximum(model.body_mass, 1e-12)
+        sides = 6.0 * np.clip(model.body_inertia @ (np.ones((3, 3)) - 2 * np.eye(3)), 1e-12, None)
+        box = np.sqrt(sides / mass[:, None]) * (model.body_mass > 0)[:, None]
+        others = ((1, 2), (0, 2), (0, 1))
+        face = [box[:, i] * box[:, j] for i, j in others]
+        blade = [box[:, k] * (box[:, i] ** 4 + box[:, j] ** 4) for k, (i, j) in enumerate(others)]
+        return cls(box.mean(axis=1), face, blade)
+
+
 def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
-    """Viscosity and drag of a medium at rest, on each body's box of equal inertia, as MJX has them.
+    """Return the viscosity and drag of a medium at rest, on each body's box of equal inertia, as MJX has them.
 
     Reference: MuJoCo documentation, "Computation", "Passive forces", inertia-based model.
+
+    Raises:
+        NotImplementedError: the medium moves (wind).
     """
     if np.any(model.opt.wind):
         raise NotImplementedError("a medium that moves (wind)")
-    mass = np.maximum(model.body_mass, 1e-12)
-    sides = 6.0 * np.clip(model.body_inertia @ (np.ones((3, 3)) - 2 * np.eye(3)), 1e-12, None)
-    box = np.sqrt(sides / mass[:, None]) * (model.body_mass > 0)[:, None]
-    diameter, others = box.mean(axis=1), ((1, 2), (0, 2), (0, 1))
-    face = [box[:, i] * box[:, j] for i, j in others]
-    blade = [box[:, k] * (box[:, i] ** 4 + box[:, j] ** 4) for k, (i, j) in enumerate(others)]
-    viscosity, density = model.opt.viscosity, model.opt.density
+    box, viscosity, density = _Box.of(model), model.opt.viscosity, model.opt.density
 
     arm = Vector(*(d.xipos[:, k] - kin.origin[k] for k in range(3)))
     spin = kin.velocity.ang
     speed = kin.velocity.lin + spin.cross(arm)
-    frame = [Vector(*(d.ximat[:, i, k] for i in range(3))) for k in range(3)]  # axes of the box
+    box_axes = [Vector(*(d.ximat[:, i, k] for i in range(3))) for k in range(3)]
     torque, force = Vector(None, None, None), Vector(None, None, None)
     by_spin, by_speed = [], []
-    for k, axis in enumerate(frame):
+    for k, axis in enumerate(box_axes):
         turn, slide = axis.dot(spin), axis.dot(speed)
-        turn_viscous, slide_viscous = np.pi * diameter**3 * viscosity, 3.0 * np.pi * diameter * viscosity
-        turn_drag, slide_drag = density * blade[k] / 64.0, 0.5 * density * face[k]
+        turn_viscous, slide_viscous = np.pi * box.diameter**3 * viscosity, 3.0 * np.pi * box.diameter * viscosity
+        turn_drag, slide_drag = density * box.blade[k] / 64.0, 0.5 * density * box.face[k]
         turn_slow = turn_viscous[:, None] + turn_drag[:, None] * jnp.abs(turn)
         slide_slow = slide_viscous[:, None] + slide_drag[:, None] * jnp.abs(slide)
         torque, force = torque - axis * (turn_slow * turn), force - axis * (slide_slow * slide)
@@ -208,20 +232,20 @@ def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
 
     def in_world(diagonal: list[Array]) -> Symmetric:
         return Symmetric(
-            *(sum(g * a[i] * a[j] for g, a in zip(diagonal, frame, strict=True)) for i, j in SYMMETRIC_ENTRIES)
+            *(sum(g * a[i] * a[j] for g, a in zip(diagonal, box_axes, strict=True)) for i, j in SYMMETRIC_ENTRIES)
         )
 
     spin_matrix, speed_matrix = in_world(by_spin), in_world(by_speed)
     columns = []
     for k in range(6):
-        motion = Spatial.of([1.0 if i == k else None for i in range(6)])
+        motion = Motion.of([1.0 if i == k else None for i in range(6)])
         push = speed_matrix.times(motion.lin + motion.ang.cross(arm))
-        columns.append(Spatial(spin_matrix.times(motion.ang) + arm.cross(push), push).components)
-    return Drag(Spatial(torque + arm.cross(force), force), tuple(zip(*columns, strict=True)))
+        columns.append(Force(spin_matrix.times(motion.ang) + arm.cross(push), push).components)
+    return Drag(Force(torque + arm.cross(force), force), tuple(zip(*columns, strict=True)))
 
 
 class RigidDerivatives(NamedTuple):
-    """Of tau = ID(q, v, a), rows first."""
+    """The derivatives of tau = ID(q, v, a), rows first."""
 
     by_q: Float[Array, "nv nv n"]
     by_v: Float[Array, "nv nv n"]
@@ -229,76 +253,85 @@ class RigidDerivatives(NamedTuple):
 
 
 def rigid_derivatives(
-    tree: Tree, kin: Kinematics, acceleration: Float[Array, "nv n"], gravity: np.ndarray, drag: Drag | None = None
+    tree: Tree,
+    kin: Kinematics,
+    acceleration: Float[Array, "nv n"],
+    gravity: Float[np.ndarray, " 3"],
+    drag: Drag | None = None,
 ) -> RigidDerivatives:
-    """Differentiate inverse dynamics. Motor inertias (armature) are left out: they depend on neither q nor v.
+    """Differentiate inverse dynamics.
+
+    Motor inertias (armature) are left out: their force depends on neither q nor v.
 
     Args:
-        gravity: (3,) m/s^2, zeros where it is switched off.
+        gravity: m/s^2, zeros where it is switched off.
         drag: forces of a medium, if there is one.
     """
     axis, rate = kin.axis, kin.axis_rate
-    free_fall = Spatial.of([None, None, None, *(-float(g) if g else None for g in gravity)])
+    free_fall = Motion.of([None, None, None, *(-float(g) if g else None for g in gravity)])
     accelerating = axis * acceleration + rate * kin.qvel
-    body_acceleration = tree_sum(tree.carried, accelerating) + free_fall
-    acceleration_above = tree_sum(tree.above, accelerating) + free_fall
+    body_acceleration = tree_sum(tree.supports, accelerating) + free_fall
+    acceleration_above = tree_sum(tree.ancestor, accelerating) + free_fall
 
     momentum = kin.inertia.times(kin.velocity)
     force = kin.inertia.times(body_acceleration) + kin.velocity.cross_force(momentum)
     if drag:
         force = force - drag.force
-    inertia, coriolis, force = tree_sum(tree.below, (kin.inertia, _coriolis(kin, momentum, drag), force))
+    inertia, coriolis, force = tree_sum(tree.subtree, (kin.inertia, _coriolis(kin, momentum, drag), force))
 
     z = acceleration_above.cross(axis) + kin.velocity_above.cross(rate)
     y = rate + kin.velocity_below.cross(axis)
-    lever, swing = inertia.times(axis), coriolis.transposed(axis)
-    z_force = inertia.times(z) + coriolis.times(rate) + axis.cross_force(force)
-    y_force = inertia.times(y) + coriolis.times(axis)
-    z, y, lever, swing, z_force, y_force = materialize((z, y, lever, swing, z_force, y_force))
+    i_s, bt_s = inertia.times(axis), coriolis.transposed(axis)  # I S and B^T S
+    df_dq = inertia.times(z) + coriolis.times(rate) + axis.cross_force(force)
+    df_dv = inertia.times(y) + coriolis.times(axis)
+    z, y, i_s, bt_s, df_dq, df_dv = materialize((z, y, i_s, bt_s, df_dq, df_dv))
     return RigidDerivatives(
-        by_q=_by_sides(tree, outer(lever, z) + outer(swing, rate), outer(axis, z_force)),
-        by_v=_by_sides(tree, outer(lever, y) + outer(swing, axis), outer(axis, y_force)),
-        by_a=_by_sides(tree, outer(lever, axis), outer(axis, lever)),
+        by_q=_by_sides(tree, outer(i_s, z) + outer(bt_s, rate), outer(axis, df_dq)),
+        by_v=_by_sides(tree, outer(i_s, y) + outer(bt_s, axis), outer(axis, df_dv)),
+        by_a=_by_sides(tree, outer(i_s, axis), outer(axis, i_s)),
     )
 
 
 def mass_matrix_derivative(tree: Tree, kin: Kinematics, vector: Float[Array, "nv n"]) -> Float[Array, "nv nv n"]:
-    """d (M(q) x) / dq at constant x: inverse dynamics at rest, without gravity."""
+    """Return d (M(q) x) / dq at constant x: that of inverse dynamics at rest, without gravity."""
     axis, moving = kin.axis, kin.axis * vector
-    force = kin.inertia.times(tree_sum(tree.carried, moving))
-    inertia, force = tree_sum(tree.below, (kin.inertia, force))
-    z = tree_sum(tree.above, moving).cross(axis)
-    z_force = inertia.times(z) + axis.cross_force(force)
-    lever, z, z_force = materialize((inertia.times(axis), z, z_force))
-    return _by_sides(tree, outer(lever, z), outer(axis, z_force))
+    force = kin.inertia.times(tree_sum(tree.supports, moving))
+    inertia, force = tree_sum(tree.subtree, (kin.inertia, force))
+    z = tree_sum(tree.ancestor, moving).cross(axis)
+    df_dq = inertia.times(z) + axis.cross_force(force)
+    i_s, z, df_dq = materialize((inertia.times(axis), z, df_dq))
+    return _by_sides(tree, outer(i_s, z), outer(axis, df_dq))
 
 
 class _Coriolis(NamedTuple):
-    """B, a motion to a force. Without drag it takes rotations alone."""
+    """The matrix B, from motions to forces. Without drag it depends on their rotation alone."""
 
     symmetric: Symmetric
-    momentum: Spatial
+    momentum: Force
     drag: tuple[tuple[Known, ...], ...] | None
 
-    def times(self, motion: Spatial) -> Spatial:
+    def times(self, motion: Motion) -> Force:
+        """Return B X."""
         turn = motion.ang
-        force = Spatial(self.symmetric.times(turn) + turn.cross(self.momentum.ang), turn.cross(self.momentum.lin) * 2.0)
+        force = Force(self.symmetric.times(turn) + turn.cross(self.momentum.ang), turn.cross(self.momentum.lin) * 2.0)
         return force - _matvec(self.drag, motion) if self.drag else force
 
-    def transposed(self, motion: Spatial) -> "Vector | Spatial":
+    def transposed(self, motion: Motion) -> "Vector | Force":
+        """Return B^T X; a torque alone where there is no drag."""
         turn = self.symmetric.times(motion.ang) + self.momentum.ang.cross(motion.ang)
         turn = turn + self.momentum.lin.cross(motion.lin) * 2.0
         if not self.drag:
             return turn
         back = _matvec(tuple(zip(*self.drag, strict=True)), motion)
-        return Spatial(turn - back.ang, -back.lin)
+        return Force(turn - back.ang, -back.lin)
 
 
-def _matvec(matrix: Sequence[Sequence[Known]], motion: Spatial) -> Spatial:
-    return Spatial.of([spatial.products(row, motion.components) for row in matrix])
+def _matvec(matrix: Sequence[Sequence[Known]], motion: Motion) -> Force:
+    return Force.of([spatial.products(row, motion.components) for row in matrix])
 
 
-def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Coriolis:
+def _coriolis(kin: Kinematics, momentum: Force, drag: Drag | None) -> _Coriolis:
+    """Return every body's B, given its momentum I V."""
     spin, speed, moment = kin.velocity.ang, kin.velocity.lin, kin.inertia.moment
     turned = kin.inertia.rotational.crossed(spin)  # [spin] I
     along = moment.dot(speed) * 2.0
@@ -314,13 +347,21 @@ def _coriolis(kin: Kinematics, momentum: Spatial, drag: Drag | None) -> _Corioli
 
 
 def tree_sum[T](mask: Float[np.ndarray, "rows columns"], values: T) -> T:
-    """For every row, the sum over the mask's columns of each array. One matrix product for all."""
+    """Return, for every row of the mask, the sum over its columns of each array in ``values``.
+
+    One matrix product serves all arrays.
+    """
     parts, structure = jax.tree.flatten(values)
-    total = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(parts, axis=1))
-    return jax.tree.unflatten(structure, [total[:, k] for k in range(len(parts))])
+    sums = jnp.einsum("rc,ckn->rkn", mask, jnp.stack(parts, axis=1))
+    return jax.tree.unflatten(structure, [sums[:, k] for k in range(len(parts))])
 
 
-def _by_sides(tree: Tree, moved: Array, carrying: Array) -> Array:
-    """Put together what holds for rows at or below the column's joint, and for rows above it."""
-    at_or_below, above = jnp.asarray(tree.moved)[..., None], jnp.asarray(tree.above.T > 0)[..., None]
-    return jnp.where(at_or_below, moved, jnp.where(above, carrying, 0.0))
+def _by_sides(
+    tree: Tree, at_or_below: Float[Array, "nv nv n"], above: Float[Array, "nv nv n"]
+) -> Float[Array, "nv nv n"]:
+    """Join what holds for rows at or below the column's joint with what holds for rows above it."""
+    is_at_or_below, is_above = (
+        jnp.asarray(tree.ancestor_or_same)[..., None],
+        jnp.asarray(tree.ancestor.T > 0)[..., None],
+    )
+    return jnp.where(is_at_or_below, at_or_below, jnp.where(is_above, above, 0.0))

@@ -1,17 +1,17 @@
 """Derivatives of the acceleration that the constraint solver finds, by position, velocity and ctrl.
 
-The balance r(q, v, u; a) and what it is made of: see :mod:`jacdb.ingest.differentiation.control_step`. Two functions
-of one batch:
+The balance r(q, v, u; a) and its parts are described in :mod:`jacdb.ingest.differentiation.control_step`. There are two
+derivatives of one batch:
 
-``of_solution`` takes a to solve r = 0.
+:meth:`AccelerationJacobian.implicit` is exact where a solves r = 0.
 
-``of_iterations`` takes a as Newton's method left it, after few iterations maybe. With the constraint rows as they act
-at iterate a_k, r is linear in a; a whole Newton step would solve it, so da* = -(dr/da)^-1 dr/dx at a* = a_k + s. The
-iterate itself goes part of the way,
+:meth:`AccelerationJacobian.unrolled` takes a as Newton's method left it, after few iterations maybe. With the
+constraint rows as they act at iterate a_k, r is linear in a. A whole Newton step would solve it, so
+da* = -(dr/da)^-1 dr/dx at a* = a_k + s. The iterate itself goes part of the way,
 
     da_k+1 = da_k + alpha (da* - da_k) + dalpha s,      s . r(a_k+1) = 0 gives dalpha,
 
-where r's rows act as they do at the trial point from which the line search made its last Newton step. An exact
+where r's rows act as they do at the trial point from which the line search made its last Newton step. This is the exact
 derivative of what MJX computes, without differentiating a factorisation or a line search.
 """
 
@@ -28,180 +28,222 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, contact_geometry, joint_derivatives, rnea_derivatives
 from jacdb.ingest.differentiation.coloring import ContactColoring
-from jacdb.ingest.differentiation.contact_derivatives import Contacts
-from jacdb.ingest.differentiation.joint_derivatives import Coupling
+from jacdb.ingest.differentiation.contact_derivatives import ContactGroup
+from jacdb.ingest.differentiation.contact_geometry import GeometryRates
+from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
-from jacdb.ingest.dynamics.newton import ActiveSet, NewtonStep, NewtonTrace
+from jacdb.ingest.dynamics.constraint_problem import ActiveSet
+from jacdb.ingest.dynamics.newton import NewtonStep, NewtonTrace
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.linalg import batched
 
 
-class Linear(NamedTuple):
-    """The balance's derivatives at some acceleration, samples last."""
+class LinearizedDynamics(NamedTuple):
+    """The derivatives of the balance r at some acceleration, samples last. Inputs are (dq, v, ctrl): 2 nv + nu."""
 
-    by_inputs: Float[Array, "nv inputs n"]  # dq, v, ctrl: 2 nv + nu
+    by_inputs: Float[Array, "nv inputs n"]
     by_a: Float[Array, "nv nv n"]
     mass: Float[Array, "nv nv n"]
-    lag: Float[Array, "nv inputs n"] | None  # of the second equation, where the integrator damps implicitly
+    damping_by_inputs: Float[Array, "nv inputs n"] | None  # of h B a', where the integrator damps implicitly
 
 
-class _Place(NamedTuple):
-    """What does not depend on the acceleration, samples last but for ``samples``."""
+class LinearizationPoint(NamedTuple):
+    """The states at which the balance is linearized: everything that does not depend on the acceleration."""
 
-    samples: mjx.Data
+    samples: mjx.Data  # samples first; in the rest they are last
     kinematics: Kinematics
     drag: Drag | None
-    contacts: list[Contacts]
+    contacts: list[ContactGroup]
 
 
 @dataclass(frozen=True)
 class AccelerationJacobian:
-    """An environment's balance of forces."""
+    """Differentiates the accelerations of an environment's batch. One is made for each model."""
 
     mj_model: mujoco.MjModel
     model: mjx.Model
     tree: Tree
-    colours: ContactColoring
+    coloring: ContactColoring
     coupling: Coupling
     damps_implicitly: bool
 
     @classmethod
     def of(cls, system: System, model: mjx.Model) -> "AccelerationJacobian":
+        """Read off the environment what is the same for all states."""
         mj = system.mj_model
         coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
         damps = joint_derivatives.damps_implicitly(model)
         return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps)
 
-    def of_solution(self, samples: mjx.Data, lags: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
-        """da' by (dq, v, ctrl), where forward dynamics solved for a.
+    def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
+        """Differentiate the integrator's acceleration a' by (dq, v, ctrl), where forward dynamics solved for a.
 
         Args:
             samples: forward dynamics' results.
-            lags: a', the acceleration with which the integrator goes on: a itself, or damped implicitly.
+            qaccs_integrator: a', the acceleration with which the integrator goes on: a itself, or damped implicitly.
         """
-        place = self._place(samples)
-        rows = jax.vmap(ActiveSet.of)(samples)
-        linear = self._linear(place, samples.qacc, rows, lags)
+        point = self._linearization_point(samples)
+        active_sets = jax.vmap(ActiveSet.of)(samples)
+        linear = self._linearize(point, samples.qacc, active_sets, qaccs_integrator)
         by_inputs = -batched.cho_solve(batched.cholesky(linear.by_a), linear.by_inputs)
-        return batched.samples_first(self._damped(place, linear, by_inputs, samples.qacc, lags))
+        return batched.samples_first(self._integrated(point, linear, by_inputs, samples.qacc, qaccs_integrator))
 
-    def of_iterations(
-        self, samples: mjx.Data, lags: Float[Array, "n nv"], iterations: NewtonTrace
+    def unrolled(
+        self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"], traces: NewtonTrace
     ) -> tuple[Float[Array, "n nv all_inputs"], Float[Array, "n nv all_inputs"]]:
-        """da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu. Arguments as :meth:`of_solution`."""
-        place = self._place(samples)
-        warm, steps = batched.samples_last(iterations)
-        nv, n = place.kinematics.qvel.shape
-        start = self._linear(place, samples.qacc_smooth, None)
-        by_inputs = -batched.cho_solve(batched.cholesky(start.by_a), start.by_inputs)
+        """Differentiate a and a' as the solver's iterations left them.
+
+        Args:
+            samples: forward dynamics' results.
+            qaccs_integrator: a', the acceleration with which the integrator goes on.
+            traces: the solver's iterations.
+
+        Returns:
+            da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu.
+        """
+        point = self._linearization_point(samples)
+        from_warm_start, steps = batched.samples_last(traces)
+        nv, n = point.kinematics.qvel.shape
+        smooth = self._linearize(point, samples.qacc_smooth, None)
+        by_inputs = -batched.cho_solve(batched.cholesky(smooth.by_a), smooth.by_inputs)
         by_warm_start = jnp.broadcast_to(jnp.eye(nv)[..., None], (nv, nv, n))
-        first = jnp.concatenate([jnp.where(warm, 0.0, by_inputs), jnp.where(warm, by_warm_start, 0.0)], axis=1)
+        start = jnp.concatenate(
+            [jnp.where(from_warm_start, 0.0, by_inputs), jnp.where(from_warm_start, by_warm_start, 0.0)], axis=1
+        )
 
-        def linear_at(point: tuple[Array, ActiveSet]) -> Linear:
-            qaccs, rows = batched.samples_first(point)
-            return self._linear(place, qaccs, rows)
+        def step(da: Array, taken: NewtonStep) -> tuple[Array, None]:
+            return self._step_derivative(point, da, taken, by_warm_start), None
 
-        def one(da: Array, step: NewtonStep) -> tuple[Array, None]:
-            # A step that begins at the solution goes nowhere, or anywhere in rounding; after any change it is a
-            # whole Newton step. (Here jacfwd through the solver is wrong: docs/jacobians.md.)
-            search, alpha = step.search, jnp.where(step.solved, 1.0, step.alpha)
-            points = (
-                jnp.stack([step.acceleration + search, step.acceleration + alpha * search]),
-                jax.tree.map(lambda *ends: jnp.stack(ends), step.rows, step.end_rows),
-            )
-            # one after the other in a loop: compiled once
-            linear = jax.lax.map(linear_at, points)
-            whole, end = (jax.tree.map(lambda leaf, i=i: leaf[i], linear) for i in range(2))
-            solved = -batched.cho_solve(batched.cholesky(whole.by_a), whole.by_inputs)
-            ds = jnp.concatenate([solved, jnp.zeros_like(by_warm_start)], axis=1) - da
-            moved = da + alpha * ds
-            stiff = batched.matvec(end.by_a, search)
-            slope = (
-                batched.matvec_transposed(ds, step.end_gradient)
-                + batched.matvec_transposed(moved, stiff)
-                + jnp.pad(batched.matvec_transposed(end.by_inputs, search), ((0, nv), (0, 0)))
-            )
-            # a step whose rows act alike all along ends at a*, whatever x: dalpha is 0, and not rounding
-            turns = step.rows_changed & (alpha != 0) & ~step.solved
-            d_alpha = jnp.where(turns, -slope / jnp.where(turns, batched.pairwise_sum(search * stiff), 1.0), 0.0)
-            return moved + search[:, None] * d_alpha[None], None
-
-        da, _ = jax.lax.scan(one, first, steps)
+        da, _ = jax.lax.scan(step, start, steps)
         if not self.damps_implicitly:
             return batched.samples_first((da, da))
-        left = self._linear(place, samples.qacc, jax.vmap(ActiveSet.of)(samples), lags)
-        dr = batched.matmul(left.by_a, da) + jnp.pad(left.by_inputs, ((0, 0), (0, nv), (0, 0)))
-        return batched.samples_first((da, self._damped(place, left, da, samples.qacc, lags, dr)))
+        end = self._linearize(point, samples.qacc, jax.vmap(ActiveSet.of)(samples), qaccs_integrator)
+        dr = batched.matmul(end.by_a, da) + jnp.pad(end.by_inputs, ((0, 0), (0, nv), (0, 0)))
+        return batched.samples_first((da, self._integrated(point, end, da, samples.qacc, qaccs_integrator, dr)))
 
-    def _place(self, samples: mjx.Data) -> _Place:
+    def _step_derivative(
+        self,
+        point: LinearizationPoint,
+        da: Float[Array, "nv all_inputs n"],
+        step: NewtonStep,
+        by_warm_start: Float[Array, "nv nv n"],
+    ) -> Float[Array, "nv all_inputs n"]:
+        """Return da_k+1 of da_k (the module's docstring)."""
+
+        def linearize_at(end: tuple[Array, ActiveSet]) -> LinearizedDynamics:
+            qaccs, active_sets = batched.samples_first(end)
+            return self._linearize(point, qaccs, active_sets)
+
+        # A step that begins at the solution goes nowhere, or anywhere in rounding; after any change it is a
+        # whole Newton step. (Here jacfwd through the solver is wrong: docs/jacobians.md.)
+        search, alpha = step.search, jnp.where(step.solved, 1.0, step.alpha)
+        ends = (
+            jnp.stack([step.acceleration + search, step.acceleration + alpha * search]),
+            jax.tree.map(lambda *both: jnp.stack(both), step.active_set, step.end_active_set),
+        )
+        # one after the other in a loop: compiled once
+        linear = jax.lax.map(linearize_at, ends)
+        whole, end = (jax.tree.map(lambda leaf, i=i: leaf[i], linear) for i in range(2))
+        solved = -batched.cho_solve(batched.cholesky(whole.by_a), whole.by_inputs)
+        ds = jnp.concatenate([solved, jnp.zeros_like(by_warm_start)], axis=1) - da
+        moved = da + alpha * ds
+        stiff = batched.matvec(end.by_a, search)
+        slope = (
+            batched.matvec_transposed(ds, step.end_gradient)
+            + batched.matvec_transposed(moved, stiff)
+            + jnp.pad(batched.matvec_transposed(end.by_inputs, search), ((0, len(search)), (0, 0)))
+        )
+        # a step whose rows act alike all along ends at a*, whatever x: dalpha is 0, and not rounding
+        turns = step.active_set_changed & (alpha != 0) & ~step.solved
+        d_alpha = jnp.where(turns, -slope / jnp.where(turns, batched.pairwise_sum(search * stiff), 1.0), 0.0)
+        return moved + search[:, None] * d_alpha[None]
+
+    def _linearization_point(self, samples: mjx.Data) -> LinearizationPoint:
+        """Read the states off forward dynamics' results (samples first)."""
         mj, model, tree, d = self.mj_model, self.model, self.tree, batched.samples_last(samples)
 
-        def rates(sample: mjx.Data) -> tuple[Array, Array, Array, Array]:
-            return contact_geometry.geometry_derivative(model, mj, tree, sample, self.colours)
+        def geometry_rates(sample: mjx.Data) -> GeometryRates:
+            return contact_geometry.geometry_derivative(model, mj, tree, sample, self.coloring)
 
         kin = rnea_derivatives.kinematics(mj, tree, d)
         contacts = []
         if impl(samples).ncon and impl(samples).nefc:  # with constraints switched off MJX still collides
-            geometry_rates = batched.samples_last(jax.vmap(rates)(samples))
-            contacts = contact_derivatives.contacts(model, mj, tree, kin, d, geometry_rates)
+            rates = batched.samples_last(jax.vmap(geometry_rates)(samples))
+            contacts = contact_derivatives.contact_groups(model, mj, tree, kin, d, rates)
         drag = rnea_derivatives.medium_drag(mj, kin, d) if impl(model.opt).has_fluid_params else None
-        return _Place(samples, kin, drag, contacts)
+        return LinearizationPoint(samples, kin, drag, contacts)
 
-    def _linear(self, place: _Place, qaccs: Array, rows: ActiveSet | None, lags: Array | None = None) -> Linear:
-        """At accelerations, with rows that act so (samples first).
+    def _linearize(
+        self,
+        point: LinearizationPoint,
+        qaccs: Float[Array, "n nv"],
+        active_sets: ActiveSet | None,
+        qaccs_integrator: Float[Array, "n nv"] | None = None,
+    ) -> LinearizedDynamics:
+        """Linearize the balance at accelerations (samples first).
 
         Args:
-            rows: None for a balance without constraints.
-            lags: a', for the second equation too, if the integrator has one.
+            active_sets: how the constraint rows act. None: a balance without constraints.
+            qaccs_integrator: a', for the derivative of h B a' too, if the integrator damps implicitly.
         """
-        lags = lags if self.damps_implicitly else None
+        qaccs_integrator = qaccs_integrator if self.damps_implicitly else None
 
-        def of_sample(
-            d: mjx.Data, qacc: Array, rows: ActiveSet | None, lag: Array | None
-        ) -> joint_derivatives.JointDerivatives:
-            """What is left to automatic differentiation, compressed."""
-            forces = joint_derivatives.joint_forces(self.mj_model, self.model, self.coupling, d, rows, lag)
+        def joints_compressed(
+            d: mjx.Data, qacc: Array, active_set: ActiveSet | None, qacc_integrator: Array | None
+        ) -> JointDerivatives:
+            forces = joint_derivatives.joint_forces(
+                self.mj_model, self.model, self.coupling, d, active_set, qacc_integrator
+            )
             return joint_derivatives.compressed_jacobians(forces, self.coupling, d, qacc)
 
-        compressed = batched.samples_last(jax.vmap(of_sample)(place.samples, qaccs, rows, lags))
+        compressed = batched.samples_last(
+            jax.vmap(joints_compressed)(point.samples, qaccs, active_sets, qaccs_integrator)
+        )
         joints = joint_derivatives.expand(compressed, self.coupling)
         qacc = batched.samples_last(qaccs)
         gravity = self.mj_model.opt.gravity * (not self.mj_model.opt.disableflags & DisableBit.GRAVITY)
-        rigid = rnea_derivatives.rigid_derivatives(self.tree, place.kinematics, qacc, gravity, place.drag)
+        rigid = rnea_derivatives.rigid_derivatives(self.tree, point.kinematics, qacc, gravity, point.drag)
         mass = rigid.by_a + jnp.diag(self.mj_model.dof_armature)[..., None]
         by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
-        if place.contacts and rows is not None:
-            holds = batched.samples_last(rows.holds)
+        if point.contacts and active_sets is not None:
+            active = batched.samples_last(active_sets.active)
             contacts = batched.materialize(
-                contact_derivatives.contact_derivatives(place.contacts, self.tree, place.kinematics, qacc, holds)
+                contact_derivatives.contact_derivatives(point.contacts, self.tree, point.kinematics, qacc, active)
             )
             by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
-        second = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if lags is not None else None
-        return Linear(
+        damping = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if qaccs_integrator is not None else None
+        return LinearizedDynamics(
             jnp.concatenate([*batched.materialize((by_q, by_v)), joints.by_ctrl[0]], axis=1),
             by_a,
             mass,
-            jnp.concatenate(second, axis=1) if second else None,
+            jnp.concatenate(damping, axis=1) if damping else None,
         )
 
-    def _damped(
-        self, place: _Place, linear: Linear, da: Array, qaccs: Array, lags: Array, dr: Array | float = 0.0
-    ) -> Array:
-        """da' of (M - h B) a' = M a - r, the forces at a: a solver that stopped early leaves r.
+    def _integrated(
+        self,
+        point: LinearizationPoint,
+        linear: LinearizedDynamics,
+        da: Float[Array, "nv all_inputs n"],
+        qaccs: Float[Array, "n nv"],
+        qaccs_integrator: Float[Array, "n nv"],
+        dr: Float[Array, "nv all_inputs n"] | float = 0.0,
+    ) -> Float[Array, "nv all_inputs n"]:
+        """Return da' of (M - h B) a' = M a - r, given da. A solver that stopped early leaves r.
 
         Args:
-            dr: of r, all told; 0 where the solver left none.
+            dr: the total derivative of r; 0 where the solver left none.
         """
-        if linear.lag is None:
+        if linear.damping_by_inputs is None:
             return da
         nv = len(linear.mass)
         damping = batched.samples_last(
-            jax.vmap(lambda sample: joint_derivatives.implicit_damping(self.model, sample))(place.samples)
+            jax.vmap(lambda sample: joint_derivatives.implicit_damping(self.model, sample))(point.samples)
         )
-        difference = batched.samples_last(qaccs - lags)
-        turning = rnea_derivatives.mass_matrix_derivative(self.tree, place.kinematics, difference)
-        lag = jnp.concatenate([linear.lag[:, :nv] + turning, linear.lag[:, nv:]], axis=1)
-        lag = jnp.pad(lag, ((0, 0), (0, da.shape[1] - lag.shape[1]), (0, 0)))
+        difference = batched.samples_last(qaccs - qaccs_integrator)
+        mass_by_q = rnea_derivatives.mass_matrix_derivative(self.tree, point.kinematics, difference)
+        damping_by_inputs = linear.damping_by_inputs
+        explicit = jnp.concatenate([damping_by_inputs[:, :nv] + mass_by_q, damping_by_inputs[:, nv:]], axis=1)
+        explicit = jnp.pad(explicit, ((0, 0), (0, da.shape[1] - explicit.shape[1]), (0, 0)))
         h = self.model.opt.timestep
-        driving = batched.matmul(linear.mass, da) + lag - dr
+        driving = batched.matmul(linear.mass, da) + explicit - dr
         return batched.cho_solve(batched.cholesky(linear.mass - h * damping), driving)

@@ -1,11 +1,10 @@
-"""MuJoCo's forward dynamics as MJX computes it, what is known beforehand said beforehand.
+"""MuJoCo's forward dynamics on MJX, made faster for large batches of small robots. Its values are MJX's, to rounding.
 
-The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The other stages are MJX's; but MJX reads
-the
-parameters of constraints out of arrays as it runs, and where these are constants, the compiler can compute with them;
-and it calls a library for each sample's mass matrix. So the values are the same to rounding, and sooner there
-(docs/jacobians.md). Reference: MuJoCo documentation, "Computation", "Forward dynamics" and "Constraint model",
-"Parameters".
+Three things are replaced. The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The mass matrix
+is factorised for the whole batch at once, where MJX calls a library for each sample. Parameters of constraints that are
+the same in every state are given to the compiler as constants, where MJX reads them out of arrays as it runs. All other
+stages are MJX's (docs/jacobians.md has the times). Reference: MuJoCo documentation, "Computation", "Forward dynamics"
+and "Constraint model", "Parameters".
 """
 
 import contextlib
@@ -13,7 +12,7 @@ import contextlib
 import jax
 import mujoco
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from mujoco import mjx
 
 from jacdb.ingest.compat import mjx as mjx_private
@@ -22,13 +21,13 @@ from jacdb.ingest.dynamics import newton
 from jacdb.ingest.linalg import batched
 
 CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
-IMPEDANCES = (  # MJX's names of all curves
+IMPEDANCES = (  # MJX's names of all impedance curves
     "geom_solimp", "pair_solimp", "jnt_solimp", "dof_solimp", "eq_solimp", "tendon_solimp_lim", "tendon_solimp_fri",
 )  # fmt: skip
 
 
 def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """``mjx.forward``."""
+    """Compute ``mjx.forward`` of one sample."""
     d = _before_the_solver(model, data)
     if not impl(d).efc_J.size:
         return d.replace(qacc=d.qacc_smooth)
@@ -36,19 +35,23 @@ def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
 
 
 def forward_with_trace(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, newton.NewtonTrace]:
-    """The same, with what the solver did."""
-    d, iterations = newton.solve_with_trace(model, _before_the_solver(model, data))
-    return mjx_private.sensor_acc(model, d), iterations
+    """Compute ``mjx.forward`` of one sample, and return the solver's trace with it."""
+    d, trace = newton.solve_with_trace(model, _before_the_solver(model, data))
+    return mjx_private.sensor_acc(model, d), trace
 
 
 def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
-    """The rest of ``mjx.step``, from data that :func:`forward` has been run on."""
+    """Compute the rest of ``mjx.step``, from data that :func:`forward` has been run on."""
     with _replacements():
         return mjx_integrate(model, forwarded)
 
 
 def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
-    """The same, all of it MJX's."""
+    """Compute the rest of ``mjx.step`` by MJX's own code alone.
+
+    Raises:
+        NotImplementedError: the model's integrator is neither Euler nor implicitfast.
+    """
     if model.opt.integrator == mjx.IntegratorType.EULER:
         return mjx_private.euler(model, forwarded)
     if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
@@ -57,6 +60,7 @@ def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
 
 
 def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """Compute the stages of ``mjx.forward`` up to the constraint solver."""
     with _replacements():
         d = mjx_private.sensor_pos(model, mjx_private.fwd_position(model, data))
         d = mjx_private.sensor_vel(model, mjx_private.fwd_velocity(model, d))
@@ -64,48 +68,56 @@ def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
 
 
 def _replacements() -> contextlib.AbstractContextManager[None]:
-    """Within, MJX's stages find here what jacdb has instead."""
-    return mjx_private.patched(collision=_collision, impedance=impedance, factor_mass=_factor, solve_mass=_solve)
+    """Within, MJX's stages call this module's replacements."""
+    return mjx_private.patched(
+        collision=_collision, impedance=impedance, factor_mass=_factor_mass, solve_mass=_solve_mass
+    )
 
 
 # --- the mass matrix ------------------------------------------------------------------------------------------
 
 
-def _solves_here(model: mjx.Model) -> bool:
-    """Not where MJX's own solver runs, which may read the factor, or the matrix is stored sparse."""
+def _replaces_mass_solver(model: mjx.Model) -> bool:
+    """Return whether :func:`_solve_mass` is used.
+
+    It is not where MJX's own constraint solver runs, which may read the factor, or the matrix is stored sparse.
+    """
     return newton.supports(model) and not mjx_private.is_sparse(model)
 
 
-def _factor(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """Nothing where :func:`_solve` does it."""
-    return data if _solves_here(model) else mjx_private.factor_mass(model, data)
+def _factor_mass(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """Factorise the mass matrix (MJX's ``factor_m``), unless :func:`_solve_mass` does it."""
+    return data if _replaces_mass_solver(model) else mjx_private.factor_mass(model, data)
 
 
-def _solve(model: mjx.Model, data: mjx.Data, force: Array) -> Array:
-    """The acceleration that a force gives to the mass matrix (MJX's ``solve_m``), for long batches."""
-    return _solved(impl(data).M, force) if _solves_here(model) else mjx_private.solve_mass(model, data, force)
+def _solve_mass(model: mjx.Model, data: mjx.Data, force: Float[Array, " nv"]) -> Float[Array, " nv"]:
+    """Return the acceleration that a force gives to the mass matrix (MJX's ``solve_m``)."""
+    if _replaces_mass_solver(model):
+        return _solve_batch(impl(data).M, force)
+    return mjx_private.solve_mass(model, data, force)
 
 
 @batched.over_batches
-def _solved(matrices: Array, forces: Array) -> Array:
+def _solve_batch(matrices: Float[Array, "n nv nv"], forces: Float[Array, "n nv"]) -> Float[Array, "n nv"]:
     factor = batched.cholesky(batched.samples_last(matrices))
     # as a matrix of one column: as a vector, all of CartpoleBalance's step took an eighth longer
     return batched.cho_solve(factor, forces.T[:, None])[:, 0].T
 
 
-# --- what is known beforehand ---------------------------------------------------------------------------------
+# --- parameters that are constants ----------------------------------------------------------------------------
 
 
 def _collision(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    found = mjx_private.collision(model, data)
-    if not impl(found).ncon:
-        return found
-    known = _contact_constants(model, found)
-    return replace_impl(found, **{f"contact__{name}": values for name, values in known.items()})
+    """Find contacts (MJX's ``collision``), with those of their parameters that are constants as constants."""
+    collided = mjx_private.collision(model, data)
+    if not impl(collided).ncon:
+        return collided
+    constants = _contact_constants(model, collided)
+    return replace_impl(collided, **{f"contact__{name}": values for name, values in constants.items()})
 
 
 def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray]:
-    """Parameters of contacts that are the same for all pairs of geoms which a slot can hold.
+    """Return the parameters of contacts that are the same for all pairs of geoms which a slot can hold.
 
     MJX takes them with the pairs that it picks as it runs.
     """
@@ -114,25 +126,26 @@ def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray
         for key, pairs in mjx_private.contact_groups(model, data).items():
             by_dim.setdefault(key.condim, []).append(pairs)
         slots = {dim: np.count_nonzero(impl(data).contact.dim == dim) for dim in sorted(by_dim)}
-        known = {}
+        constants = {}
         for name in CONTACT_PARAMETERS:
-            of_dim = {dim: np.concatenate([getattr(pairs, name) for pairs in by_dim[dim]]) for dim in slots}
-            if all((values == values[:1]).all() for values in of_dim.values()):
-                known[name] = np.concatenate([np.repeat(of_dim[dim][:1], count, 0) for dim, count in slots.items()])
-    return known
+            values = {dim: np.concatenate([getattr(pairs, name) for pairs in by_dim[dim]]) for dim in slots}
+            if all((of_dim == of_dim[:1]).all() for of_dim in values.values()):
+                constants[name] = np.concatenate([np.repeat(values[dim][:1], count, 0) for dim, count in slots.items()])
+    return constants
 
 
 def impedance(model: mjx.Model, solref: Array, solimp: Array, position: Array) -> tuple[Array, Array, Array]:
-    """MJX's stiffness, damping and impedance of constraints (``_kbi``), told the power of their curves.
+    """Compute stiffness, damping and impedance of constraints (MJX's ``_kbi``), the power of their curves a constant.
 
-    It is 2 in nearly all models: a square then, and else a logarithm and an exponential function for every row.
+    The power is 2 in nearly all models. Given as a constant it is a square, and otherwise a logarithm and an
+    exponential function for every row.
     """
     *curve, power = solimp
     return mjx_private.impedance(model, solref, (*curve, _power(model) or power), position)
 
 
 def _power(model: mjx.Model) -> float | None:
-    """Of the impedance curves of all constraints, if it is the same."""
+    """Return the power of all constraints' impedance curves; None where they differ."""
     powers = [np.asarray(getattr(model, kind)).reshape(-1, mujoco.mjNIMP)[:, -1] for kind in IMPEDANCES]
     distinct = np.unique(np.concatenate(powers))
     return float(distinct[0]) if len(distinct) == 1 else None

@@ -1,9 +1,8 @@
-"""What holds and what gives way in a step: contacts, limits, dry friction, clipped actuators.
+"""Reads off a physics step which constraints act: contacts, limits, dry friction, clipped actuators.
 
-These switch the dynamics, and so the zero pattern of the Jacobian (a taut string, an end stop, a foot on the
-ground). On the device :func:`observe` reads them off a physics step; on the host :class:`ConstraintColumns` turns a
-control
-step's observations into names. Reference: MuJoCo documentation, "Computation", "Constraint model".
+These switch the dynamics, and so the zero pattern of the Jacobian: a taut string, an end stop, a foot on the ground.
+:func:`observe` runs on the device; on the host :mod:`jacdb.ingest.recording.contact_columns` turns a control step's
+observations into columns. Reference: MuJoCo documentation, "Computation", "Constraint model".
 """
 
 from typing import NamedTuple
@@ -44,8 +43,11 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
 
 
 def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
-    """Normal force per contact. On a friction pyramid it is the sum of its edges' forces (MuJoCo's
-    mju_decodePyramid); without friction, or on an elliptic cone, the first row's."""
+    """Return each contact's normal force.
+
+    On a friction pyramid it is the sum of its edges' forces (MuJoCo's mju_decodePyramid); without friction, or on an
+    elliptic cone, the first row's.
+    """
     if not n_contact:
         return jnp.zeros((n_contact,))
     dim = np.asarray(impl(data).contact.dim)
@@ -57,20 +59,23 @@ def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
 
 
 def _sticking(model: mjx.Model, data: mjx.Data) -> Array:
-    """Dry friction that holds: its force is inside its bound and follows the velocity. Sliding, it is constant."""
+    """Return whether dry friction holds: its force is inside its bound and follows the velocity.
+
+    While it slides its force is constant.
+    """
     rows = slice(impl(data).ne, impl(data).ne + impl(data).nf)
     return jnp.abs(impl(data).efc_force[rows]) < impl(data).efc_frictionloss[rows]
 
 
 def _limited(data: mjx.Data) -> Array:
-    """Joint and tendon limits that are reached. MJX sets the position of an inactive limit to its margin."""
+    """Return which joint and tendon limits are reached. MJX sets the position of an inactive limit to its margin."""
     start = impl(data).ne + impl(data).nf
     rows = slice(start, start + impl(data).nl)
     return impl(data).efc_pos[rows] < impl(data).efc_margin[rows]
 
 
 def _clipped(model: mjx.Model, data: mjx.Data) -> list[Array]:
-    """Actuators whose ctrl or force, and joints whose actuator force, lie on their bound."""
+    """Return which actuators' ctrl or force, and which joints' actuator force, lie on their bound."""
 
     def at_bound(value: Array, limited: np.ndarray, bounds: Array) -> Array:
         which = np.flatnonzero(limited)

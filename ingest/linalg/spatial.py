@@ -1,46 +1,51 @@
 """Spatial algebra in which a component that is 0 whatever the state costs nothing.
 
-A robot that moves in a plane turns about one axis and shifts along two. Its motions' other components are None here,
-for a 0 that is known before anything is computed: sums leave it out, and products with it are None again. Numbers of
-every other kind are arrays of one shape each, or Python's.
+A robot that moves in a plane turns about one axis and shifts along two. The other components of its motions are None
+here, which stands for a 0 that is known before anything is computed: sums leave it out, and products with it are None
+again. All other components are arrays of one shape, or Python's numbers.
 
-Spatial algebra as in Featherstone, "Rigid Body Dynamics Algorithms", 2008; vectors are about one common point, along
-the world's axes.
+Spatial algebra as in Featherstone, "Rigid Body Dynamics Algorithms", 2008. Motions and forces are dual, so they are two
+types: motions are crossed with motions (x) and with forces (x*), and a force on a motion is power (:func:`outer`).
+All vectors are about one common point, along the world's axes.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jacdb.ingest.linalg.batched import sum_terms
 
-type Known = Any  # an array, a number, or None for 0
+# An array, a number, or None for a 0 that is known beforehand. Not a union: the model, and so no type, says which.
+type Known = Any
 
 
 def plus(*terms: Known) -> Known:
-    there = [term for term in terms if term is not None]
-    return sum_terms(there) if there else None
+    """Add the terms; None where every term is None."""
+    nonzero = [term for term in terms if term is not None]
+    return sum_terms(nonzero) if nonzero else None
 
 
 def minus(a: Known, b: Known) -> Known:
+    """Return a - b."""
     if b is None:
         return a
     return -b if a is None else a - b
 
 
 def times(a: Known, b: Known) -> Known:
+    """Return a b; None where a factor is None."""
     return None if a is None or b is None else a * b
 
 
 def products(a: Iterable[Known], b: Iterable[Known]) -> Known:
-    """The sum of the products of one with the other."""
+    """Return the sum of the products of one with the other, component by component."""
     return plus(*(times(x, y) for x, y in zip(a, b, strict=True)))
 
 
 class Vector(NamedTuple):
-    """Three components."""
+    """Three components along the world's axes."""
 
     x: Known
     y: Known
@@ -59,6 +64,7 @@ class Vector(NamedTuple):
         return Vector(*(times(a, scale) for a in self))
 
     def cross(self, other: "Vector") -> "Vector":
+        """Return the cross product."""
         a, b = self, other
         return Vector(
             minus(times(a.y, b.z), times(a.z, b.y)),
@@ -67,44 +73,54 @@ class Vector(NamedTuple):
         )
 
     def dot(self, other: "Vector") -> Array:
-        found = products(self, other)
-        return jnp.zeros(()) if found is None else found
+        """Return the scalar product."""
+        product = products(self, other)
+        return jnp.zeros(()) if product is None else product
 
     @property
     def components(self) -> Sequence[Known]:
         return self
 
 
-class Spatial(NamedTuple):
-    """A motion (rotation, translation) or a force (torque, force)."""
+class _SpatialVector(NamedTuple):
+    """What motions and forces have in common: two vectors, sums, and multiples."""
 
     ang: Vector
     lin: Vector
 
-    def __add__(self, other: "Spatial") -> "Spatial":  # type: ignore[override]
-        return Spatial(self.ang + other.ang, self.lin + other.lin)
+    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+        return type(self)(self.ang + other.ang, self.lin + other.lin)
 
-    def __sub__(self, other: "Spatial") -> "Spatial":
-        return Spatial(self.ang - other.ang, self.lin - other.lin)
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(self.ang - other.ang, self.lin - other.lin)
 
-    def __mul__(self, scale: Known) -> "Spatial":
-        return Spatial(self.ang * scale, self.lin * scale)
-
-    def cross(self, other: "Spatial") -> "Spatial":
-        """Motion x motion."""
-        return Spatial(self.ang.cross(other.ang), self.ang.cross(other.lin) + self.lin.cross(other.ang))
-
-    def cross_force(self, force: "Spatial") -> "Spatial":
-        """Motion x* force."""
-        return Spatial(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
+    def __mul__(self, scale: Known) -> Self:
+        return type(self)(self.ang * scale, self.lin * scale)
 
     @property
     def components(self) -> Sequence[Known]:
         return (*self.ang, *self.lin)
 
     @classmethod
-    def of(cls, components: Sequence[Known]) -> "Spatial":
+    def of(cls, components: Sequence[Known]) -> Self:
+        """Put six components together, rotation or torque first."""
         return cls(Vector(*components[:3]), Vector(*components[3:]))
+
+
+class Force(_SpatialVector):
+    """A torque about the common point (``ang``) and a force (``lin``); a momentum, too."""
+
+
+class Motion(_SpatialVector):
+    """A rotation (``ang``) and the translation of the common point (``lin``): a velocity, an acceleration, an axis."""
+
+    def cross(self, other: "Motion") -> "Motion":
+        """Return self x other: the rate of a motion that is carried along by this one."""
+        return Motion(self.ang.cross(other.ang), self.ang.cross(other.lin) + self.lin.cross(other.ang))
+
+    def cross_force(self, force: Force) -> Force:
+        """Return self x* force: the rate of a force that is carried along by this motion."""
+        return Force(self.ang.cross(force.ang) + self.lin.cross(force.lin), self.ang.cross(force.lin))
 
 
 class Symmetric(NamedTuple):
@@ -125,11 +141,12 @@ class Symmetric(NamedTuple):
             Vector(self.xz, self.yz, self.zz),
         )
 
-    def times(self, w: Vector) -> Vector:
-        return Vector(*(products(row, w) for row in self.rows))
+    def times(self, vector: Vector) -> Vector:
+        """Return the matrix times a vector."""
+        return Vector(*(products(row, vector) for row in self.rows))
 
     def crossed(self, w: Vector) -> list[list[Known]]:
-        """w x each column: the matrix [w] A, by rows."""
+        """Return the matrix [w] A by rows: w x each column."""
         columns = [w.cross(column) for column in self.rows]
         return [[column[i] for column in columns] for i in range(3)]
 
@@ -138,21 +155,29 @@ SYMMETRIC_ENTRIES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of Symme
 
 
 class Inertia(NamedTuple):
-    """Inertia about the common point."""
+    """A body's inertia about the common point."""
 
     mass: Array
     moment: Vector  # mass times centre of mass
     rotational: Symmetric
 
-    def times(self, motion: Spatial) -> Spatial:
-        return Spatial(
+    def times(self, motion: Motion) -> Force:
+        """Return the momentum of a motion."""
+        return Force(
             self.rotational.times(motion.ang) + self.moment.cross(motion.lin),
             motion.lin * self.mass - self.moment.cross(motion.ang),
         )
 
 
-def outer(rows: Vector | Spatial, columns: Spatial) -> Array:
-    """Every row's force on every column's motion: (nv, nv, n). A Vector meets the columns' rotation alone."""
+@overload
+def outer(rows: Vector | Force, columns: Motion) -> Array: ...
+@overload
+def outer(rows: Motion, columns: Force) -> Array: ...
+def outer(rows: Vector | Motion | Force, columns: Motion | Force) -> Array:
+    """Return the product of every row with every column, a force on a motion: (rows, columns, n).
+
+    A Vector stands for a force that is a torque alone.
+    """
     pairs = zip(rows.components, columns.components, strict=False)
-    there = [row[:, None] * column[None] for row, column in pairs if row is not None and column is not None]
-    return sum_terms(there) if there else jnp.zeros(())
+    nonzero = [row[:, None] * column[None] for row, column in pairs if row is not None and column is not None]
+    return sum_terms(nonzero) if nonzero else jnp.zeros(())

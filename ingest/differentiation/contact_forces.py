@@ -1,0 +1,148 @@
+"""Contact forces as a function of where contacts are and how the two bodies move: MuJoCo's pyramidal friction cones.
+
+A pyramid's edge r is the normal plus or minus friction times another axis. Where it pushes, its force is
+-D (E_r . y + kappa), with y the relative motion at the contact in its frame. All edges of a contact have one D and one
+kappa, so that the sum over edges needs no more than the matrix sum_r E_r E_r^T, whose only entries are its first row,
+its first column and its diagonal. Reference: MuJoCo documentation, "Computation", "Constraint model" and "Contact".
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from mujoco import mjx
+
+from jacdb.ingest.compat.mjx import impl
+from jacdb.ingest.differentiation.contact_geometry import Geometry
+from jacdb.ingest.dynamics import forward
+from jacdb.ingest.linalg.spatial import Force, Motion
+
+
+class Impedance(NamedTuple):
+    """How stiff contacts are, with derivatives by their distance: (contacts, n)."""
+
+    kappa: Array  # the part of the reference acceleration that follows the distance
+    weight: Array  # D
+    damping: Array  # b of the reference acceleration
+    kappa_rate: Array
+    weight_rate: Array
+    margin: Array  # m: contacts nearer than that touch
+
+    @classmethod
+    def of(
+        cls,
+        model: mjx.Model,
+        mj_model: mujoco.MjModel,
+        d: mjx.Data,
+        bodies: tuple[Array | np.ndarray, Array | np.ndarray],
+        slots: slice,
+        distance: Float[Array, "contacts n"],
+        friction: list[Array],
+    ) -> "Impedance":
+        """Compute the impedance of the contacts in ``slots``, as MJX does.
+
+        Args:
+            bodies: body 1 and body 2 of each.
+            distance: m, negative inside.
+            friction: the coefficient of each axis of the pyramids, none where contacts have no friction.
+        """
+        contact = impl(d).contact
+        body_weight = jnp.asarray(mj_model.body_invweight0[:, 0])
+        invweight = body_weight[bodies[0]] + body_weight[bodies[1]]
+        if invweight.ndim == 1:
+            invweight = invweight[:, None]
+        if friction:
+            square = friction[0] * friction[0]
+            invweight = (invweight + square * invweight) * 2 * square / model.opt.impratio
+        solref = jnp.moveaxis(jnp.asarray(contact.solref)[slots], 1, 0)
+        solimp = jnp.moveaxis(jnp.asarray(contact.solimp)[slots], 1, 0)
+        margin = contact.includemargin[slots]
+
+        def at(distance: Array) -> tuple[Array, Array, Array]:
+            position = distance - margin
+            stiffness, damping, imp = forward.impedance(model, solref, solimp, position)
+            weight = 1 / jnp.maximum(invweight * (1 - imp) / imp, mujoco.mjMINVAL)
+            return stiffness * imp * position, weight, damping + jnp.zeros_like(distance)
+
+        (kappa, weight, damping), (kappa_rate, weight_rate, _) = jax.jvp(at, (distance,), (jnp.ones_like(distance),))
+        return cls(kappa, weight, damping, kappa_rate, weight_rate, margin)
+
+
+@dataclass(frozen=True)
+class PushingContacts:
+    """Contacts of one dimension whose pushing edges are known: arrays (contacts, n), or (contacts, 1, n) per joint."""
+
+    dim: int  # 1, 3, 4 or 6
+    geometry: Geometry
+    friction: list[Array]  # per axis of the pyramid
+    weight: Array  # D
+    pushes: list[Bool[Array, "*contacts n"]]  # per edge
+
+    def force(self, geometry: Geometry, weight: Array, kappa: Array, motion: Motion) -> Force:
+        """Return the force on body 2 about the common point, given the relative motion a + b v of the bodies.
+
+        Geometry, weight and kappa are arguments so that the force can be differentiated by them.
+        """
+        local = self._local(geometry, motion)
+        row, diagonal = self._edge_products()
+        normal = sum(r * y for r, y in zip(row, local, strict=True)) + kappa * row[0]
+        rest = [r * (local[0] + kappa) + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
+        return self._world(geometry, [-weight * value for value in [normal, *rest]])
+
+    def response(self, motion: Motion) -> Force:
+        """Return D sum_r E_r (E_r . y): by how much an acceleration y of body 2 lessens the force on it."""
+        local = self._local(self.geometry, motion)
+        row, diagonal = self._edge_products()
+        normal = sum(r * y for r, y in zip(row, local, strict=True))
+        rest = [r * local[0] + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
+        return self._world(self.geometry, [self.weight * value for value in [normal, *rest]])
+
+    def per_joint(self) -> "PushingContacts":
+        """Return the same contacts with an axis for joints: (contacts, 1, n)."""
+
+        def add_axis[T](tree: T) -> T:
+            return jax.tree.map(lambda x: x[..., None, :], tree)
+
+        return dataclasses.replace(
+            self,
+            geometry=add_axis(self.geometry),
+            friction=add_axis(self.friction),
+            weight=add_axis(self.weight),
+            pushes=add_axis(self.pushes),
+        )
+
+    def _local(self, geometry: Geometry, motion: Motion) -> list[Array]:
+        """Return y: the motion along the normal and the tangents, then the rotations that the dimension counts."""
+        linear = motion.lin + motion.ang.cross(geometry.point)
+        if self.dim == 1:
+            return [geometry.frame[0].dot(linear)]
+        moves = [axis.dot(linear) for axis in geometry.frame]
+        return moves + [axis.dot(motion.ang) for axis in geometry.frame[: self.dim - 3]]
+
+    def _world(self, geometry: Geometry, local: list[Array]) -> Force:
+        """Turn a force in the contact's frame into force and torque about the common point."""
+        force = geometry.frame[0] * local[0]
+        for axis, size in zip(geometry.frame[1:], local[1:3], strict=False):
+            force = force + axis * size
+        torque = geometry.point.cross(force)
+        for axis, size in zip(geometry.frame, local[3:], strict=False):
+            torque = torque + axis * size
+        return Force(torque, force)
+
+    def _edge_products(self) -> tuple[list[Array], list[Array]]:
+        """Sum E_r E_r^T over the edges that push.
+
+        Returns:
+            The matrix's first row and its diagonal; the rest is 0.
+        """
+        push = [edge.astype(float) for edge in self.pushes]
+        if self.dim == 1:
+            return [push[0]], [push[0]]
+        count = sum(push[1:], start=push[0])
+        pairs = [(push[2 * i], push[2 * i + 1], mu) for i, mu in enumerate(self.friction)]
+        return [count, *(mu * (p - q) for p, q, mu in pairs)], [count, *(mu * mu * (p + q) for p, q, mu in pairs)]
