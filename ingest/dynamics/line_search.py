@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jacdb.ingest.dynamics.constraint_problem import ConstraintCost, Iterate
@@ -83,7 +84,7 @@ class _Line:
         rows_0 = jnp.maximum(zero.cost - self.gauss[0], 0.0)
         rows_2 = jnp.maximum(0.5 * zero.curvature - self.gauss[2], 0.0)
         size = 2.0 * jnp.sqrt(rows_0 * rows_2) + jnp.abs(self.gauss[1])
-        tolerance = jnp.maximum(tolerance, 8 * jnp.finfo(size.dtype).eps * size)
+        tolerance = jnp.maximum(tolerance, 8 * np.finfo(size.dtype).eps * size)
 
         def converged(trial: _Trial) -> Bool[Array, "*k n"]:
             return (jnp.abs(trial.slope) < tolerance) & (trial.cost < zero.cost)

@@ -1,7 +1,7 @@
 """Reads off a physics step which constraints act: contacts, limits, dry friction, clipped actuators.
 
 These switch the dynamics, and so the zero pattern of the Jacobian: a taut string, an end stop, a foot on the ground.
-:func:`observe` runs on the device; on the host :mod:`jacdb.ingest.recording.contact_columns` turns a control step's
+:func:`observe` runs on the device; on the host :mod:`jacdb.ingest.recording.constraint_columns` turns a control step's
 observations into columns. Reference: MuJoCo documentation, "Computation", "Constraint model".
 """
 
