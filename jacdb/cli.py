@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from jacdb.dataset.dataset import Dataset
+    from jacdb.verification.replayer import RunReplayer
 
 app = typer.Typer(
     name="jacdb",
@@ -324,12 +325,23 @@ def verify(
 
     output.check(form)
     with Reporter(Console(stderr=True)).shown() as report:
-        found = verification.verify(data, envs=env, sample=sample, report=report)
+        found = verification.verify(data, envs=env, sample=sample, replayer=_replayer(), report=report)
     _print(found.frame, form, out, whole=True)
     for line in found.lines():
         typer.echo(line, err=True)
     if not found.ok:
         raise FailureError(found.verdict)
+
+
+def _replayer() -> "RunReplayer | None":
+    """The function that takes steps again, if the simulator is installed."""
+    from jacdb import simulator
+
+    if simulator.missing():
+        return None
+    from jacdb.ingest.replay import checks
+
+    return checks.replay_run
 
 
 @app.command()

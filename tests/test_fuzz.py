@@ -14,7 +14,7 @@ from test_hub import contents
 import jacdb
 from jacdb import JacdbError, queries
 from jacdb.dataset import integrity, manifest
-from jacdb.dataset.manifest import Part
+from jacdb.dataset.manifest import PartPath
 from jacdb.ingest.policies.network import Network
 
 FROZEN = ROOT / "tests" / "frozen" / "v1"
@@ -94,7 +94,7 @@ def test_manifests(chance):
             assert run.manifest in str(error)
         else:  # what is taken for a manifest names parts of this run alone, and says what it says
             assert manifest.encode(sums).encode() == changed
-            assert all(part and part.run == run for part in map(Part.of, sums))
+            assert all(part and part.run == run for part in map(PartPath.parse, sums))
 
 
 def test_parquet(chance, tmp_path):
@@ -106,7 +106,7 @@ def test_parquet(chance, tmp_path):
         path = random_.choice(paths)
         whole = path.read_bytes()
         path.write_bytes(mutated(whole, random_, tail=random_.choice((8, 300, 4000, len(whole)))))
-        part = Part.of(path.relative_to(root).as_posix())
+        part = PartPath.parse(path.relative_to(root).as_posix())
         with path.open("rb") as stream:
             integrity.check_footer(stream, part)
         try:

@@ -19,7 +19,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.manifest import PartPath, Run
 from jacdb.publishing.pull import pull
 
 SAMPLE = ROOT / "datasets" / "sample"
@@ -184,7 +184,7 @@ def test_one_environment_costs_no_more_than_itself(published, tmp_path):
     assert as_alice("pull", published, "--env", "ReacherHard", "--data", tmp_path).returncode == 0
     got = contents(tmp_path)
     assert HUB.sent - before == sum(map(len, got.values()))
-    assert {Part.of(path).run.env for path in got if Part.of(path)} == {"ReacherHard"}
+    assert {PartPath.parse(path).run.env for path in got if PartPath.parse(path)} == {"ReacherHard"}
 
 
 def test_a_pull_that_was_stopped_goes_on(published, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from jacdb import verification
 from jacdb.dataset import manifest
+from jacdb.ingest.replay import checks
 from jacdb.verification import samples
 from jacdb.verification.rows import Dimensions
 
@@ -44,7 +45,7 @@ def drawn(root: Path) -> list[int]:
 
 
 def test_a_run_is_what_the_simulator_says(cartpole):
-    verified = verification.verify(cartpole, sample=SAMPLE)
+    verified = verification.verify(cartpole, sample=SAMPLE, replayer=checks.replay_run)
     found = {check.name: check for check in verified.checks}
     assert verified.ok, list(verified.lines())
     assert found["jacobians"].checked == found["C engine"].checked == SAMPLE
@@ -60,7 +61,7 @@ def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
     edit(copy, "steps", "next_state", {moved: push})
     edit(copy, "steps", "state", {moved + 1: push})  # joined as before
     edit(copy, "steps", "j_state", {wrong: lambda j: [j[0], [j[1][0], 1.0001 * j[1][1], *j[1][2:]], *j[2:]]})
-    verified = verification.verify(copy, sample=SAMPLE)
+    verified = verification.verify(copy, sample=SAMPLE, replayer=checks.replay_run)
     found = {(check.name, finding.row) for check in verified.checks for finding in check.findings}
     assert {("replay", moved), ("C engine", moved), ("jacobians", wrong)} <= found
     assert {name for name, _ in found} <= {"replay", "C engine", "jacobians", "summaries"}
@@ -68,9 +69,9 @@ def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
 
 def test_another_seed_is_found_and_another_simulator_is_told(copy):
     edit(copy, "runs", "seed", {0: 1})
-    verified = verification.verify(copy, sample=1)
+    verified = verification.verify(copy, sample=1, replayer=checks.replay_run)
     assert {check.name for check in verified.checks if check.failed} == {"reset"}
     edit(copy, "runs", "versions", {0: lambda text: json.dumps(json.loads(text) | {"mujoco": "3.0"})})
-    verified = verification.verify(copy, sample=1)
+    verified = verification.verify(copy, sample=1, replayer=checks.replay_run)
     notes = {check.name: check.note for check in verified.checks}
     assert verified.ok and notes["reset"] == "1 deviate, of data made with mujoco 3.0"

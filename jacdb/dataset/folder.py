@@ -110,7 +110,7 @@ class FinishedRuns(Folder):
         whole = Folder(path)
         self.name, self.path = whole.name, whole.path
         self.runs = manifest.finished(whole.path)
-        begun = {part.run for part in map(manifest.Part.of, whole.parts("axes")) if part}
+        begun = {part.run for part in map(manifest.PartPath.parse, whole.parts("axes")) if part}
         self.unfinished = sorted(begun - {*self.runs})
         if not self.runs:
             raise UsageError(f"no run in {path} is finished: the command that began one completes it")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.manifest import PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 
@@ -17,14 +17,14 @@ MAX_GROUP_ROWS = 1_000_000  # a writer's row groups have 5,000 at most; what a r
 MAX_GROUP_BYTES = 2**31  # decompressed
 
 
-class Finding(NamedTuple):
-    """A file, and what is wrong with it."""
+class FileProblem(NamedTuple):
+    """A file, as a path below the dataset's folder, and what is wrong with it."""
 
     path: str
     wrong: str
 
 
-def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lambda path: None) -> Iterator[Finding]:
+def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lambda path: None) -> Iterator[FileProblem]:
     """Compare the files of finished runs with their manifests, and with the tables' schemas.
 
     Args:
@@ -35,15 +35,15 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
         try:
             sums = manifest.read(root, run)
         except FailureError as error:
-            yield Finding(run.manifest, str(error))
+            yield FileProblem(run.manifest, str(error))
             continue
         there = {path for table in schemas.TABLES for path in _parts(root, run.folder(table.name))}
         for path in sorted(there - sums.keys()):
-            yield Finding(path, "the run's checksums do not name it")
+            yield FileProblem(path, "the run's checksums do not name it")
         for path, expected in sorted(sums.items()):
             report(path)
             if wrong := check_file(root / path, path, expected):
-                yield Finding(path, wrong)
+                yield FileProblem(path, wrong)
 
 
 def check_file(file: Path, path: str, sha256: str) -> str | None:
@@ -54,7 +54,7 @@ def check_file(file: Path, path: str, sha256: str) -> str | None:
         path: its path in a dataset, which says what it has to hold.
         sha256: its checksum.
     """
-    part = Part.of(path)
+    part = PartPath.parse(path)
     if part is None:
         return "a dataset has no such file"
     if not file.is_file():
@@ -65,7 +65,7 @@ def check_file(file: Path, path: str, sha256: str) -> str | None:
         return check_footer(stream, part)
 
 
-def check_footer(stream: BinaryIO, part: Part) -> str | None:
+def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
     """What is wrong with a part, as far as its footer says; None if nothing."""
     try:
         parquet = pq.ParquetFile(stream)

@@ -37,13 +37,13 @@ class Run(NamedTuple):
         return f"{self.folder('runs')}/{NAME}"
 
     @classmethod
-    def of_manifest(cls, path: str) -> Self | None:
+    def from_manifest(cls, path: str) -> Self | None:
         """The run whose manifest has this path below a dataset, if it is one's."""
         found = _MANIFEST.fullmatch(path)
         return cls(found["env"], found["run_id"]) if found else None
 
 
-class Part(NamedTuple):
+class PartPath(NamedTuple):
     """A Parquet file of a dataset, as its path says."""
 
     table: str
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     number: int
 
     @classmethod
-    def of(cls, path: str) -> Self | None:
+    def parse(cls, path: str) -> Self | None:
         """What a path below a dataset's folder says; None where it is no part's."""
         found = _PART.fullmatch(path)
         return cls(found["table"], Run(found["env"], found["run_id"]), int(found["number"])) if found else None
@@ -60,7 +60,7 @@ class Part(NamedTuple):
 def finished(root: Path) -> list[Run]:
     """The runs that are whole: those that have a row in `runs`, and a manifest."""
     paths = (path.relative_to(root).as_posix() for path in root.glob(f"runs/env=*/run=*/{NAME}"))
-    runs = (run for run in map(Run.of_manifest, paths) if run)
+    runs = (run for run in map(Run.from_manifest, paths) if run)
     return sorted(run for run in runs if (root / run.folder("runs") / "part-00000.parquet").is_file())
 
 
@@ -100,13 +100,13 @@ def decode(text: str, run: Run) -> dict[str, str]:
     sums: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         found = _LINE.fullmatch(line)
-        part = found and Part.of(found[2])
+        part = found and PartPath.parse(found[2])
         if not (found and part and part.run == run) or found[2] in sums:
             raise FailureError(f"{run.manifest}, line {number} is no checksum of a part of this run: {line[:200]!r}")
         sums[found[2]] = found[1]
     if text != encode(sums):
         raise FailureError(f"{run.manifest} is not as jacdb writes it: its lines are out of order, or one is cut")
-    there = {part.table for part in map(Part.of, sums) if part}
+    there = {part.table for part in map(PartPath.parse, sums) if part}
     if missing := [table.name for table in schemas.TABLES if table.name not in there and table.name != "patterns"]:
         raise FailureError(f"{run.manifest} names no part of {', '.join(missing)}: the run is not whole")
     return sums

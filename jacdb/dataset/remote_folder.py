@@ -51,7 +51,7 @@ class RemoteFolder(Folder):
         self._files = _PinnedFileSystem(self._at, self._snapshot)
 
     def parts(self, table: str) -> list[str]:
-        known = ((path, manifest.Part.of(path)) for path in self._snapshot.files)
+        known = ((path, manifest.PartPath.parse(path)) for path in self._snapshot.files)
         return sorted(path for path, part in known if part and part.table == table)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:

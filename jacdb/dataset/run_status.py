@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.manifest import PartPath, Run
 from jacdb.errors import FailureError, first_line
 
 # In a run's folder in `runs`: how far it is, while it is not finished; and what happened
@@ -46,7 +46,7 @@ def status(root: Path | str) -> pl.DataFrame:
     """
     folder = Folder(root)
     finished = {*manifest.finished(folder.path)}
-    begun = {part.run for part in map(Part.of, folder.parts("axes")) if part}
+    begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part}
     rows = [_row(folder, run, run in finished) for run in sorted(begun)]
     return pl.DataFrame(rows, COLUMNS)
 

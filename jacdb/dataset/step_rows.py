@@ -62,7 +62,7 @@ class Part:
 
 def parts(location: Folder, env: str) -> list[Part]:
     """The files of an environment's steps, by run and number. Nothing else lists or opens them."""
-    found = ((path, manifest.Part.of(path)) for path in location.parts("steps"))
+    found = ((path, manifest.PartPath.parse(path)) for path in location.parts("steps"))
     return [
         Part(f"{location.name}/{path}", part.run.run_id, functools.partial(location.open, path))
         for path, part in found

@@ -13,7 +13,7 @@ from jacdb import hub
 from jacdb.dataset import integrity
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.manifest import PartPath, Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
@@ -151,8 +151,8 @@ def _make(api: HfApi, name: str, private: bool) -> None:
 
 
 def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
-    ours = {part.run for part in map(Part.of, publication.files) if part}
-    more = {part.run for part in map(Part.of, snapshot.files) if part} - ours
+    ours = {part.run for part in map(PartPath.parse, publication.files) if part}
+    more = {part.run for part in map(PartPath.parse, snapshot.files) if part} - ours
     if more:
         first = min(more)
         raise UsageError(
@@ -183,4 +183,4 @@ def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> di
 
 def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:
     """Parts in the repository that a run once had, and has no more."""
-    return [path for path in snapshot.files if Part.of(path) and path not in publication.files]
+    return [path for path in snapshot.files if PartPath.parse(path) and path not in publication.files]

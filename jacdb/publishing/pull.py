@@ -116,7 +116,7 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
-    found = sorted(run for run in map(Run.of_manifest, snapshot.files) if run)
+    found = sorted(run for run in map(Run.from_manifest, snapshot.files) if run)
     if not found:
         raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
     there = {run.env for run in found}

@@ -1,4 +1,4 @@
-"""Whether a dataset is what it says: its files, its rows, and, with the simulator, its steps and Jacobians."""
+"""Check a dataset: its files, its rows and, with a simulator, its steps and Jacobians."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,37 +10,43 @@ import polars as pl
 from jacdb import schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.manifest import Part, Run
+from jacdb.dataset.manifest import PartPath, Run
 from jacdb.dataset.run_status import LOG, PROGRESS
 from jacdb.errors import UsageError, known
 from jacdb.progress import Event
 from jacdb.verification.findings import Check, Finding
+from jacdb.verification.replayer import RunReplayer
 from jacdb.verification.runs import RunChecks
 
-SAMPLE = 16  # steps of a run that are taken again
+SAMPLE = 16  # steps of a run that are replayed
 COLUMNS = {"env": str, "run_id": str, "check": str, "checked": int, "of": str, "failed": int, "worst": float,
            "at": str, "note": str}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Verification:
-    """All checks of a dataset."""
+    """The checks of a dataset, performed.
+
+    Attributes:
+        checks: all of them, run by run.
+    """
 
     checks: list[Check]
 
     @property
     def ok(self) -> bool:
+        """Whether no check failed."""
         return not any(check.failed for check in self.checks)
 
     @property
     def findings(self) -> list[Finding]:
-        """What is wrong; of each check, the first few."""
+        """The findings: the first few of each check."""
         return [finding for check in self.checks for finding in check.findings]
 
     @property
     def frame(self) -> pl.DataFrame:
-        """A row a check: of which run, what was checked, how much of it, how much is wrong, the worst, and where."""
-        names = {"check": "name"}
+        """One row per check: its run, what it checked, how much, how much failed, the worst deviation and its place."""
+        names = {"check": "name", "of": "unit"}  # `of` and `check` are the table's words
         return pl.DataFrame(
             {column: [getattr(check, names.get(column, column)) for check in self.checks] for column in COLUMNS},
             schema=COLUMNS,
@@ -48,12 +54,12 @@ class Verification:
 
     @property
     def verdict(self) -> str:
-        """One line for people."""
-        wrong = sum(check.failed for check in self.checks)
-        return f"{wrong:,} findings in {sum(bool(check.failed) for check in self.checks)} of {len(self.checks)} checks"
+        """How many findings there are, in one line."""
+        failed = [check.failed for check in self.checks if check.failed]
+        return f"{sum(failed):,} findings in {len(failed)} of {len(self.checks)} checks"
 
     def lines(self) -> Iterator[str]:
-        """A line for each finding, and for each check that has more of them."""
+        """Yield a line for each finding, and one for each check that has more findings than are listed."""
         for check in self.checks:
             yield from map(str, check.findings)
             if (more := check.failed - len(check.findings)) > 0:
@@ -65,52 +71,54 @@ def verify(
     *,
     envs: list[str] | None = None,
     sample: int = SAMPLE,
+    replayer: RunReplayer | None = None,
     report: Callable[[Event], None] = lambda event: None,
 ) -> Verification:
-    """Check a dataset; nothing that is wrong with it raises.
+    """Check a dataset; return all checks with their findings. A finding never raises an error.
 
     Args:
         root: the dataset's folder.
-        envs: only these environments.
-        sample: how many steps of each run to take again in the simulator, if it is installed; 0 for none.
+        envs: check only these environments.
+        sample: how many steps of each run to replay in the simulator; 0 for none.
+        replayer: replays them: ``jacdb.ingest.replay.checks.replay_run``. Without one, no step is replayed.
         report: called with progress.
 
     Raises:
-        UsageError: there is no dataset, or no such environment in it.
+        UsageError: there is no dataset, or it has no such environment.
     """
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub: `jacdb pull` it, which checks its files, and give the folder")
     if sample < 0:
-        raise UsageError(f"sample={sample}: give how many steps of each run to take again; 0 for none")
+        raise UsageError(f"sample={sample}: give the number of steps of each run to replay; 0 for none")
     folder = Folder(root).path
     finished = manifest.finished(folder)
-    runs = {part.run for part in map(Part.of, manifest.parts(folder)) if part} | {*finished}
-    _know(envs, {run.env for run in runs})
-    strays = Check("", "", "names", "files")
-    _check_names(folder, envs, strays)
-    checks = [strays]
+    runs = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part} | {*finished}
+    _refuse_unknown(envs, {run.env for run in runs})
+    names = Check(env="", run_id="", name="names", unit="files")
+    _check_names(folder, envs, names)
+    checks = [names]
     for run in sorted(runs):
         if not envs or run.env in envs:
-            checks += RunChecks(folder, run, run in finished, report).made(sample)
+            checks += RunChecks(folder, run, run in finished, replayer, report).perform(sample)
     return Verification(checks)
 
 
-def _know(envs: list[str] | None, there: set[str]) -> None:
+def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
     for env in envs or []:
-        if env not in there:
-            raise UsageError(f"no run of {env!r} here: {known(env, there)}")
+        if env not in present:
+            raise UsageError(f"no run of {env!r} here: {known(env, present)}")
 
 
 def _check_names(root: Path, envs: list[str] | None, check: Check) -> None:
-    """Every file in the tables' folders is a part, a manifest, what an ingest notes of its run, or a draft."""
+    """Check that every file in the tables' folders is a part, a manifest, a file of a running ingest, or a draft."""
     tops = [root / table.name for table in schemas.TABLES]
     if envs:
         tops = [top / f"env={env}" for top in tops for env in envs]
     for top in tops:
-        for folder, _, names in os.walk(top):
-            for name in sorted(names):
+        for folder, _, files in os.walk(top):
+            for name in sorted(files):
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
-                of_a_run = name in (".lock", PROGRESS) or name.startswith(LOG) or name.endswith(".tmp")
-                if not (Part.of(path) or Run.of_manifest(path) or of_a_run):
+                of_an_ingest = name in (".lock", PROGRESS) or name.startswith(LOG) or name.endswith(".tmp")
+                if not (PartPath.parse(path) or Run.from_manifest(path) or of_an_ingest):
                     check.fail(path, "a dataset has no such file")

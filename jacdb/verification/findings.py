@@ -1,4 +1,4 @@
-"""What a check of a dataset found: how much was looked at, how far off the worst was, what is wrong and where."""
+"""The result of a check: how much it checked, the worst deviation, and what is wrong where."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -6,13 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jacdb.dataset.manifest import Part
+from jacdb.dataset.manifest import PartPath
 
-LISTED = 5  # findings of a check that are told in full; the rest is counted
+LISTED = 5  # findings of a check that are listed; the rest are only counted
 
 
 class Finding(NamedTuple):
-    """What is wrong, and where: a path below the dataset, and a row of that file, from 0."""
+    """One thing that is wrong.
+
+    Attributes:
+        path: the file, as a path below the dataset's folder.
+        row: the row of that file, from 0; None if the finding is about the file.
+        wrong: what is wrong.
+    """
 
     path: str
     row: int | None
@@ -20,8 +26,8 @@ class Finding(NamedTuple):
 
     @property
     def place(self) -> str:
-        """In short: table and part, for env and run stand beside it."""
-        part = Part.of(self.path)
+        """The place in short, table and part: the environment and the run stand beside it in the report."""
+        part = PartPath.parse(self.path)
         short = f"{part.table} {part.number}" if part else self.path
         return short if self.row is None else f"{short}, row {self.row}"
 
@@ -31,7 +37,7 @@ class Finding(NamedTuple):
 
 
 def message(text: str, *values: np.ndarray) -> Callable[[int], str]:
-    """What is wrong at a place of a batch: a text with the values there filled in."""
+    """Return a function from a row of a batch to the text with that row's values filled in."""
     return lambda place: text.format(*(value[place] for value in values))
 
 
@@ -42,19 +48,19 @@ class Check:
     Attributes:
         env, run_id: the run.
         name: what is checked.
-        of: what is counted.
-        checked: how many were looked at.
-        failed: how many are wrong.
-        worst: the largest deviation; None where a check knows right and wrong alone.
-        at: where the worst is, or the first that is wrong.
-        note: what else there is to know.
-        findings: the first of what is wrong.
+        unit: what is counted: rows, files, steps, …
+        checked: how many units were checked.
+        failed: how many of them are wrong.
+        worst: the largest deviation; None for a check that only knows right and wrong.
+        at: the place of the worst deviation, or of the first finding.
+        note: a remark, such as why something was not checked.
+        findings: the first findings; see LISTED.
     """
 
     env: str
     run_id: str
     name: str
-    of: str
+    unit: str
     checked: int = 0
     failed: int = 0
     worst: float | None = None
@@ -63,20 +69,21 @@ class Check:
     findings: list[Finding] = field(default_factory=list)
 
     def fail(self, path: str, wrong: str, row: int | None = None) -> None:
-        found = Finding(path, None if row is None else int(row), wrong)
+        """Add a finding."""
+        finding = Finding(path, None if row is None else int(row), wrong)
         self.failed += 1
         if self.failed == 1 and self.worst is None:
-            self.at = found.place
+            self.at = finding.place
         if self.failed <= LISTED:
-            self.findings.append(found)
+            self.findings.append(finding)
 
     def fail_rows(self, path: str, rows: np.ndarray, which: np.ndarray, wrong: Callable[[int], str]) -> None:
-        """Rows that are wrong.
+        """Add a finding for each row that is wrong.
 
         Args:
-            rows: a batch's rows in the file.
-            which: whether each is wrong.
-            wrong: says of a place in the batch what is wrong there.
+            rows: the numbers of a batch's rows in the file.
+            which: booleans, one for each row: whether it is wrong.
+            wrong: returns what is wrong, given a row of the batch.
         """
         places = np.flatnonzero(which)
         for place in places[: max(0, LISTED - self.failed)]:
@@ -85,7 +92,7 @@ class Check:
         self.failed += len(places)
 
     def saw(self, path: str, rows: Iterable[int] | np.ndarray, deviations: np.ndarray) -> None:
-        """Keep the largest of these deviations, of these rows of a file; one that is no number is the largest."""
+        """Keep the largest deviation of these rows of a file; NaN counts as the largest."""
         if not len(deviations):
             return
         place = int(np.argmax(np.where(np.isnan(deviations), np.inf, deviations)))

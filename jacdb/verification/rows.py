@@ -1,6 +1,6 @@
-"""Whether the rows of `steps` are consistent: in themselves, with each other, with patterns, and with the run's sizes.
+"""Check single rows of `steps`: their shapes, and whether their columns agree with each other and with `patterns`.
 
-Batch by batch, so that memory is bounded whatever a part holds; nothing is simulated.
+Rows are read batch by batch, so that memory is bounded whatever a part holds. Nothing is simulated.
 """
 
 import math
@@ -16,21 +16,33 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.verification.findings import Check, message
 
-BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # entries of matrices, and rows, at most, looked at together
+BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # the most matrix entries, and the most rows, in a batch
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)  # what reading a corrupt file raises
-MAX_LIST = 100_000  # values in a list of which no more is known
+MAX_LIST = 100_000  # the most values in a list whose right length is not known
 METHODS = ("implicit", "unrolled", "autodiff", "fd")
 SCALARS = ("env", "policy", "run_id", "episode", "step", "reward", "done", "truncated", "pattern_id", "n_zero_state",
            "n_zero_action", "in_contact", "n_contacts", "residual", "method", "finite")  # fmt: skip
 VECTORS = ("state", "action", "next_state", "j_state", "j_action")
-# Of contacts one leaf: how many there are is what rows say elsewhere, and names may unpack to any size
+# One leaf of the contacts: only their number is checked, and their names could unpack to any size
 CONTACTS = "contacts.list.element.distance"
-CODED = ("env", "policy", "run_id", "method")  # few values: read as codes, whatever they unpack to
+CODED = (
+    "env",
+    "policy",
+    "run_id",
+    "method",
+)  # text with few values: it is read as codes, for a corrupt file could unpack to any size
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Dimensions of a run's spaces: of stored states (of these, qpos and qvel), of the tangent space, of actions."""
+    """Dimensions of a run's spaces.
+
+    Attributes:
+        n_state: of stored states.
+        n_moving: of these, positions and velocities (qpos and qvel).
+        d_state: of the tangent space.
+        d_action: of actions.
+    """
 
     n_state: int
     n_moving: int
@@ -38,6 +50,7 @@ class Dimensions:
     d_action: int
 
     def shape(self, column: str) -> tuple[int, ...]:
+        """Return the shape of one row of a column."""
         return {
             "state": (self.n_state,),
             "next_state": (self.n_state,),
@@ -47,12 +60,18 @@ class Dimensions:
         }[column]
 
     def n_entries(self, column: str) -> int:
+        """Return how many numbers one row of a column holds."""
         return math.prod(self.shape(column))
 
 
 @dataclass(frozen=True)
-class Patterns:
-    """A run's zero patterns: ids in order, and of each the zeros of j_state and j_action, flat and packed in bytes."""
+class RunPatterns:
+    """A run's zero patterns.
+
+    Attributes:
+        ids: (patterns,), sorted.
+        bits_state, bits_action: (patterns, bytes): the zeros of j_state and j_action, flat and packed in bytes.
+    """
 
     ids: np.ndarray
     bits_state: np.ndarray
@@ -60,14 +79,14 @@ class Patterns:
 
 
 @dataclass
-class Batch:
-    """Some rows of a part that have the right shapes.
+class RowBatch:
+    """A batch of rows that have the right shapes.
 
     Attributes:
         rows: their numbers in the file.
-        scalars: columns of one value a row; NumPy arrays.
+        scalars: the columns with one value per row, (rows,); masked where a value is null.
         values: state, action, next_state (rows, n), j_state and j_action (rows, entries), as they are stored.
-        counted: contacts listed in each row.
+        counted: (rows,), the number of contacts listed in each row.
     """
 
     rows: np.ndarray
@@ -78,7 +97,7 @@ class Batch:
 
 @dataclass
 class RowChecks:
-    """The checks of single rows, of one run."""
+    """The checks of single rows of one run; a call checks a batch."""
 
     keys: Check
     shapes: Check
@@ -86,39 +105,44 @@ class RowChecks:
     zeros: Check
     contacts: Check
 
-    def __call__(self, path: str, batch: Batch, sizes: Dimensions, patterns: Patterns, threshold: float) -> None:
+    def __call__(
+        self, path: str, batch: RowBatch, dimensions: Dimensions, patterns: RunPatterns, threshold: float
+    ) -> None:
         self._finite(path, batch)
-        self._zeros(path, batch, sizes, patterns, threshold)
+        self._zeros(path, batch, dimensions, patterns, threshold)
         self._contacts(path, batch)
 
-    def of_keys(self, path: str, rows: np.ndarray, batch: pa.RecordBatch, expected: dict[str, str]) -> None:
-        """Partition columns say what the folders say; a method is one that there is."""
+    def check_keys(self, path: str, rows: np.ndarray, batch: pa.RecordBatch, expected: dict[str, str]) -> None:
+        """Check that partition columns agree with the folders, and that the method is a known one."""
         self.keys.checked += len(rows)
         for column, value in expected.items():
-            other = pc.not_equal(batch.column(column), value).to_numpy(zero_copy_only=False)
+            differs = pc.not_equal(batch.column(column), value).to_numpy(zero_copy_only=False)
             wrong = message(f"{column} is {{!s:.80}}, folder or run say {value}", batch.column(column))
-            self.keys.fail_rows(path, rows, other, wrong)
+            self.keys.fail_rows(path, rows, differs, wrong)
         unknown = pc.invert(pc.is_in(batch.column("method").cast(pa.string()), pa.array(METHODS)))
-        wrong = message(f"method is {{!s:.80}}, there are {', '.join(METHODS)}", batch.column("method"))
+        wrong = message(f"method is {{!s:.80}}, it must be one of {', '.join(METHODS)}", batch.column("method"))
         self.keys.fail_rows(path, rows, unknown.to_numpy(zero_copy_only=False), wrong)
 
-    def _finite(self, path: str, batch: Batch) -> None:
+    def _finite(self, path: str, batch: RowBatch) -> None:
+        """Compare `finite` with the numbers, and check that a row has a pattern exactly if it is finite."""
         finite = np.isfinite(batch.scalars["reward"])
         for column in ("state", "next_state", "j_state", "j_action"):
             finite &= np.isfinite(batch.values[column]).all(axis=1)
-        said = batch.scalars["finite"]
-        self.finite.checked += len(said)
-        wrong = message("finite is {}, state, matrices and reward say {}", said, finite)
-        self.finite.fail_rows(path, batch.rows, said != finite, wrong)
+        stated = batch.scalars["finite"]
+        self.finite.checked += len(stated)
+        wrong = message("finite is {}, state, matrices and reward say {}", stated, finite)
+        self.finite.fail_rows(path, batch.rows, stated != finite, wrong)
         for column in ("pattern_id", "n_zero_state", "n_zero_action"):
-            there = ~np.ma.getmaskarray(batch.scalars[column])
-            wrong = message(f"that {column} is there is {{}}, that the row is finite {{}}", there, said)
-            self.finite.fail_rows(path, batch.rows, there != said, wrong)
+            present = ~np.ma.getmaskarray(batch.scalars[column])
+            wrong = message(f"{column} is present: {{}}; the row is finite: {{}}", present, stated)
+            self.finite.fail_rows(path, batch.rows, present != stated, wrong)
 
-    def _zeros(self, path: str, batch: Batch, sizes: Dimensions, patterns: Patterns, threshold: float) -> None:
-        """Pattern bits against stored matrices.
+    def _zeros(
+        self, path: str, batch: RowBatch, dimensions: Dimensions, patterns: RunPatterns, threshold: float
+    ) -> None:
+        """Compare the bits of the patterns with the stored matrices.
 
-        A zero was told in float64, before rounding: |j| < t. Rounding to nearest is monotone, so with s = round(|j|)
+        Zeros were decided in float64, before rounding: |j| < t. Rounding to nearest is monotone, so with s = round(|j|)
         and T = round(t): |j| < t gives s <= T, and |j| >= t gives s >= T. Hence, of a float32 entry, s > T means that
         the bit must be 0, and s < T that it must be 1; s = T (1e-12 to one part in 10^7) allows both. Nothing more
         follows from what is stored. A float64 entry is not rounded: the bit is s < t.
@@ -139,48 +163,55 @@ class RowChecks:
                 off = np.where(zero, stored > bound, stored < bound)
             else:
                 off = zero != (stored < bound)
-            wrong = _entry(matrix, sizes.shape(matrix)[1], stored, zero, off)
+            wrong = _wrong_entry(matrix, dimensions.shape(matrix)[1], stored, zero, off)
             self.zeros.fail_rows(path, batch.rows[use], off.any(axis=1), wrong)
             self.zeros.saw(path, batch.rows[use], np.where(zero, stored, 0).max(axis=1, initial=0))
             n_zero, column = zero.sum(axis=1), f"n_zero_{matrix.removeprefix('j_')}"
-            said = np.ma.getdata(batch.scalars[column])[use]
-            wrong = message(f"{column} is {{}}, its pattern has {{}} zeros", said, n_zero)
-            self.zeros.fail_rows(path, batch.rows[use], said != n_zero, wrong)
+            stated = np.ma.getdata(batch.scalars[column])[use]
+            wrong = message(f"{column} is {{}}, its pattern has {{}} zeros", stated, n_zero)
+            self.zeros.fail_rows(path, batch.rows[use], stated != n_zero, wrong)
 
-    def _contacts(self, path: str, batch: Batch) -> None:
-        said, touching, counted = batch.scalars["n_contacts"], batch.scalars["in_contact"], batch.counted
-        self.contacts.checked += len(said)
-        wrong = message("n_contacts is {} and in_contact {}; {} contacts are listed", said, touching, counted)
-        self.contacts.fail_rows(path, batch.rows, (said != counted) | (touching != (counted > 0)), wrong)
+    def _contacts(self, path: str, batch: RowBatch) -> None:
+        """Compare n_contacts and in_contact with the contacts listed."""
+        stated, touching, counted = batch.scalars["n_contacts"], batch.scalars["in_contact"], batch.counted
+        self.contacts.checked += len(stated)
+        wrong = message("n_contacts is {} and in_contact {}; {} contacts are listed", stated, touching, counted)
+        self.contacts.fail_rows(path, batch.rows, (stated != counted) | (touching != (counted > 0)), wrong)
 
 
-def batches(path: Path, sizes: Dimensions) -> Iterator[pa.RecordBatch]:
-    """A part of `steps`, all columns that are checked."""
+def batches(path: Path, dimensions: Dimensions) -> Iterator[pa.RecordBatch]:
+    """Yield a part of `steps` in batches, with the columns that are checked."""
     file = pq.ParquetFile(path, read_dictionary=list(CODED))
     columns = [*SCALARS, *VECTORS, CONTACTS]
-    entries = sizes.n_entries("j_state") + sizes.n_entries("j_action")
+    entries = dimensions.n_entries("j_state") + dimensions.n_entries("j_action")
     for batch in file.iter_batches(max(1, min(BATCH_ROWS, BATCH_ENTRIES // entries)), columns=columns):
-        batch.validate(full=True)  # offsets that lead elsewhere, text that is none
+        batch.validate(full=True)  # refuses wrong offsets, and text that is not UTF-8
         yield batch
 
 
-def swollen(path: Path, table: str, sizes: Dimensions) -> str | None:
-    """Whether a part's footer admits to more numbers than its rows can have: they are not to be unpacked."""
-    expected = {name: sizes.n_entries(name) for name in VECTORS} if table == "steps" else {}
+def oversized(path: Path, table: str, dimensions: Dimensions) -> str | None:
+    """Return what is wrong if a part's footer lists more numbers than its rows can have: it must not be unpacked."""
+    expected = {name: dimensions.n_entries(name) for name in VECTORS} if table == "steps" else {}
     groups = pq.read_metadata(path)
     for index in range(groups.num_row_groups):
         group = groups.row_group(index)
         for place in range(group.num_columns):
             column = group.column(place)
-            name = groups.schema.column(place).path.split(".")[0]  # checked by now, unlike the group's own
-            # a little too much is left to `regular`, which names the row
+            name = groups.schema.column(place).path.split(".")[
+                0
+            ]  # the schema has been checked, the group's own path has not
+            # a small excess is left to `well_formed`, which names the row
             if column.num_values > MAX_LIST + group.num_rows * expected.get(name, MAX_LIST):
                 return f"row group {index} has {column.num_values:,} values of {name} in {group.num_rows:,} rows"
     return None
 
 
-def regular(batch: pa.RecordBatch, sizes: Dimensions) -> tuple[np.ndarray, Callable[[int], str]]:
-    """Which rows have every value, and lists of the right lengths; and what is wrong with one that has not."""
+def well_formed(batch: pa.RecordBatch, dimensions: Dimensions) -> tuple[np.ndarray, Callable[[int], str]]:
+    """Return which rows have every value and lists of the right lengths.
+
+    Returns:
+        Booleans (rows,), and a function from a row to what is wrong with it.
+    """
     wrong: dict[int, str] = {}
     for column in (*SCALARS, *VECTORS, "contacts"):
         nullable = schemas.steps().schema.field(column).nullable
@@ -188,7 +219,7 @@ def regular(batch: pa.RecordBatch, sizes: Dimensions) -> tuple[np.ndarray, Calla
         if not nullable and null.any():
             wrong |= dict.fromkeys(np.flatnonzero(null).tolist(), f"{column} is null")
     for column in VECTORS:
-        shape = sizes.shape(column)
+        shape = dimensions.shape(column)
         ragged = np.flatnonzero(~_has_shape(batch.column(column), shape))
         text = f"{column} is not {' x '.join(map(str, shape))} numbers, as runs and axes say"
         wrong |= {row: text for row in ragged.tolist() if row not in wrong}
@@ -197,8 +228,14 @@ def regular(batch: pa.RecordBatch, sizes: Dimensions) -> tuple[np.ndarray, Calla
     return mask, lambda row: wrong[row]
 
 
-def read(batch: pa.RecordBatch, rows: np.ndarray, sizes: Dimensions) -> Batch:
-    """Rows whose shapes are right, as NumPy arrays."""
+def read(batch: pa.RecordBatch, rows: np.ndarray, dimensions: Dimensions) -> RowBatch:
+    """Convert rows that are well formed into NumPy arrays.
+
+    Args:
+        batch: the rows.
+        rows: their numbers in the file.
+        dimensions: the run's.
+    """
     scalars = {name: _numpy(batch.column(name)) for name in SCALARS if name not in CODED}
     scalars["method"] = np.asarray(batch.column("method").cast(pa.string()), dtype=object)
     values = {}
@@ -206,9 +243,9 @@ def read(batch: pa.RecordBatch, rows: np.ndarray, sizes: Dimensions) -> Batch:
         leaf = batch.column(column)
         while pa.types.is_list(leaf.type):
             leaf = leaf.flatten()
-        values[column] = leaf.to_numpy(zero_copy_only=False).reshape(len(batch), sizes.n_entries(column))
+        values[column] = leaf.to_numpy(zero_copy_only=False).reshape(len(batch), dimensions.n_entries(column))
     counted = pc.list_value_length(batch.column("contacts")).to_numpy(zero_copy_only=False)
-    return Batch(rows, scalars, values, counted)
+    return RowBatch(rows, scalars, values, counted)
 
 
 def _numpy(column: pa.Array) -> np.ndarray:
@@ -219,10 +256,10 @@ def _numpy(column: pa.Array) -> np.ndarray:
 
 
 def _has_shape(column: pa.Array, shape: tuple[int, ...]) -> np.ndarray:
-    """Which lists have this shape, with no null in them."""
+    """Return which lists have this shape and hold no null."""
     if not shape:
         return column.is_valid().to_numpy(zero_copy_only=False)
-    lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    lengths: np.ndarray = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
     right = lengths == shape[0]
     inner = _has_shape(column.flatten(), shape[1:])
     if not inner.all():
@@ -231,12 +268,16 @@ def _has_shape(column: pa.Array, shape: tuple[int, ...]) -> np.ndarray:
     return right
 
 
-def _entry(matrix: str, columns: int, stored: np.ndarray, zero: np.ndarray, off: np.ndarray) -> Callable[[int], str]:
+def _wrong_entry(
+    matrix: str, columns: int, stored: np.ndarray, zero: np.ndarray, off: np.ndarray
+) -> Callable[[int], str]:
+    """Return a function from a row to a sentence on its first wrong entry."""
+
     def wrong(row: int) -> str:
         entry = int(np.argmax(off[row]))
-        called = "a zero" if zero[row, entry] else "no zero"
+        kind = "a zero" if zero[row, entry] else "not a zero"
         more = f", and {off[row].sum() - 1} more are wrong" if off[row].sum() > 1 else ""
         place = "[{}, {}]".format(*divmod(entry, columns))
-        return f"{matrix}{place} is {stored[row, entry]:.6g} in size, its pattern calls it {called}{more}"
+        return f"{matrix}{place} is {stored[row, entry]:.6g} in size, its pattern says it is {kind}{more}"
 
     return wrong

@@ -1,4 +1,4 @@
-"""Steps of a run drawn to be taken again, and what is stored of their episodes up to them."""
+"""Draw steps of a run to replay, and read their episodes from the reset up to the last drawn step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class EpisodePrefix:
-    """An episode from its reset to the last of its drawn steps.
+    """A stored episode, from its reset to the last of its drawn steps.
 
     Attributes:
         path: the part that holds it.
@@ -24,9 +24,9 @@ class EpisodePrefix:
         number: the episode.
         state, action, next_state: (steps, n).
         finite: (steps,)
-        drawn: steps to be looked at closely.
-        jacobians: of each of them (d_state, d_state + d_action), in the type that it is stored in.
-        methods: of each of them, how it was computed.
+        drawn: the steps to check closely.
+        jacobians: for each drawn step (d_state, d_state + d_action), in the stored type.
+        methods: for each drawn step, the method that computed its Jacobian.
     """
 
     path: str
@@ -41,12 +41,14 @@ class EpisodePrefix:
     methods: list[str]
 
 
-def draw(root: Path, paths: list[str], count: int, sizes: Dimensions) -> list[EpisodePrefix]:
-    """Draw finite steps from the parts of a run, the same ones every time; their episodes' beginnings.
+def draw(root: Path, paths: list[str], count: int, dimensions: Dimensions) -> list[EpisodePrefix]:
+    """Draw finite steps of a run, the same ones every time, and read their episodes up to them.
 
     Args:
         root: the dataset's folder.
         paths: the run's parts of `steps`, whose rows are in order.
+        count: how many steps to draw; all finite steps if there are fewer.
+        dimensions: the run's.
     """
     keys = ["episode", "step", "finite"]
     tables = [pq.read_table(root / path, columns=keys, partitioning=None) for path in paths]
@@ -56,28 +58,28 @@ def draw(root: Path, paths: list[str], count: int, sizes: Dimensions) -> list[Ep
     candidates = np.flatnonzero(finite)
     rng = np.random.default_rng(SEED)
     chosen = np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
-    beginnings = []
+    prefixes = []
     for number in np.unique(episode[chosen]):
-        own = chosen[episode[chosen] == number]
-        first = int(row[own[0]] - step[own[0]])
-        path = paths[part[own[0]]]
-        beginnings.append(_read(root / path, path, first, int(number), step[own].tolist(), sizes))
-    return beginnings
+        of_episode = chosen[episode[chosen] == number]
+        first = int(row[of_episode[0]] - step[of_episode[0]])
+        path = paths[part[of_episode[0]]]
+        prefixes.append(_read(root / path, path, first, int(number), step[of_episode].tolist(), dimensions))
+    return prefixes
 
 
-def _read(file: Path, path: str, first: int, number: int, drawn: list[int], sizes: Dimensions) -> EpisodePrefix:
-    stretch = np.arange(first, first + drawn[-1] + 1)
+def _read(file: Path, path: str, first: int, number: int, drawn: list[int], dimensions: Dimensions) -> EpisodePrefix:
+    prefix = np.arange(first, first + drawn[-1] + 1)
     columns = ("state", "action", "next_state")
-    told = pa.Table.from_batches(_rows(file, [*columns, "finite"], stretch))
-    values = {name: _numbers(told[name], (sizes.shape(name))) for name in columns}
+    stored = pa.Table.from_batches(_rows(file, [*columns, "finite"], prefix))
+    values = {name: _numbers(stored[name], dimensions.shape(name)) for name in columns}
     matrices = pa.Table.from_batches(_rows(file, ["j_state", "j_action", "method"], first + np.array(drawn)))
-    both = [_numbers(matrices[name], sizes.shape(name)) for name in ("j_state", "j_action")]
+    both = [_numbers(matrices[name], dimensions.shape(name)) for name in ("j_state", "j_action")]
     return EpisodePrefix(
         path=path,
         first=first,
         number=number,
         **values,
-        finite=told["finite"].to_numpy(),
+        finite=stored["finite"].to_numpy(),
         drawn=drawn,
         jacobians=list(np.concatenate(both, axis=2)),
         methods=matrices["method"].to_pylist(),
@@ -85,7 +87,7 @@ def _read(file: Path, path: str, first: int, number: int, drawn: list[int], size
 
 
 def _rows(file: Path, columns: list[str], wanted: np.ndarray) -> Iterator[pa.RecordBatch]:
-    """These rows of a file, in order; only the row groups that hold one are read."""
+    """Yield these rows of a file, in order; read only the row groups that hold one of them."""
     parquet = pq.ParquetFile(file)
     first = 0
     for index in range(parquet.num_row_groups):
@@ -101,6 +103,7 @@ def _rows(file: Path, columns: list[str], wanted: np.ndarray) -> Iterator[pa.Rec
 
 
 def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a column of nested lists as an array (rows, …), given the shape of a row."""
     leaf = column.combine_chunks()
     while pa.types.is_list(leaf.type):
         leaf = leaf.flatten()
