@@ -84,10 +84,11 @@ class EnvSpec:
 def all_specs() -> dict[str, EnvSpec]:
     """Return every environment of Playground 0.2 by name, in the order of suite and name."""
     text = importlib.resources.files(__package__).joinpath("environments.csv").read_text()
-    return {row["name"]: _spec(row) for row in csv.DictReader(text.splitlines())}
+    return {row["name"]: spec_of_row(row) for row in csv.DictReader(text.splitlines())}
 
 
-def _spec(row: dict[str, str]) -> EnvSpec:
+def spec_of_row(row: dict[str, str]) -> EnvSpec:
+    """Return the facts that a row of ``environments.csv`` states."""
     memory = [entry.split(":") for entry in row["memory"].split()]
     sizes = {key: int(row[key]) for key in ("nq", "nv", "nu", "d_action", "n_substeps")}
     return EnvSpec(
