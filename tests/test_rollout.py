@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import itertools
 import weakref
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,7 @@ from jacdb.ingest.recording import recomputation
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
 from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.recording.slots import Slots
 from jacdb.ingest.run_plan import Request
 from jacdb.ingest.storage.episodes import ARRAYS, summaries
 
@@ -140,6 +142,42 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
     episodes = rolled_out(system("CartpoleBalance"), range(8), method=method, num_envs=16, steps=10)
     lengths = {episode.number: episode.n_steps for episode in episodes}
     assert lengths == dict.fromkeys(range(8), 10)
+
+
+class Watched(Programs):
+    """Programs that say whether the chunk's is still there."""
+
+    def step_chunk(self, chunk, batch):
+        program = super().step_chunk(chunk, batch)
+        self.chunk = weakref.ref(program)
+        return program
+
+
+def test_programs_are_freed_when_the_rollout_is_closed_and_episodes_stay(system):
+    programs = Watched(RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", 0, steps=10, num_envs=16))
+    with Rollout(programs, range(16)) as rollout:
+        [episodes] = rollout.run()
+        assert programs.chunk()
+    assert not programs.chunk()
+    assert [len(column(episode, "state")) for episode in episodes] == [10] * 16
+
+
+def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise():
+    system = SimpleNamespace(spec=SimpleNamespace(d_action=1))
+    settings = RolloutSettings(system, NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
+    slots = Slots(settings, 4, [5, 6, 7])
+    drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (5, 6, 7)}
+    assert slots.fill() == [0, 1] and [episode.number for episode in slots.episodes.values()] == [5, 6]
+    assert np.array_equal(slots.noise(), np.stack([drawn[5][:4], drawn[6][:4]], axis=1))
+    assert not slots.advance().any()
+    slots.free([1])  # ended before its time
+    slots.free([1])
+    assert slots.fill() == [1] and slots.episodes[1].number == 7
+    noise = slots.noise()
+    assert np.array_equal(noise[:, 0], [*drawn[5][4:], [0], [0]]) and np.array_equal(noise[:, 1], drawn[7][:4])
+    assert slots.advance().tolist() == [True, False]
+    slots.free([0])
+    assert slots.fill() == [] and list(slots.episodes) == [1]
 
 
 def with_tolerance(system, tolerance):

@@ -19,7 +19,7 @@ class DeviceShard(NamedTuple):
 
     Attributes:
         first_slot: of the batch's slots, the first that is in this shard.
-        record: NumPy arrays (steps, slots, …); on a CPU views of the device's memory, which is the host's.
+        record: NumPy arrays (steps, slots, …): copies from a GPU, views on a CPU, whose memory is the host's.
         statistics: gives those of every slot's episode; called when one is over.
         slot: of every row, counted from the shard's first.
         step: of every row, within the chunk.
