@@ -1,4 +1,4 @@
-"""Every environment, ingested and held against an oracle.
+"""Ingest every environment, and compare its Jacobians with autodiff and finite differences.
 
     python benchmarks/environments.py [ENV …] [--times] [--out environments.json]
 
@@ -48,6 +48,7 @@ AGREES = 1e-5  # relative, of Jacobians: finite differences are no better where 
 
 
 def measure(name: str, times: bool = False) -> dict[str, Any]:
+    """Ingest an environment, and return its line: what was recorded, what it cost, and how its Jacobians compare."""
     records: list[StepRecord] = []
     compiling: list[float] = []  # this process's time alone, whatever else the machine does
     chunks: list[float] = []
@@ -108,7 +109,13 @@ def _touching(flat: StepRecord) -> np.ndarray:
 
 
 def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any]:
-    """The Jacobians of some steps by the other two methods, from the same physics inputs and ctrl map."""
+    """Compare the Jacobians of some steps with those of autodiff and of finite differences.
+
+    Both start from the recorded physics input, under the recorded ctrl map.
+
+    Args:
+        kept: which steps' own Jacobians are valid.
+    """
     touching, rng = _touching(flat), np.random.default_rng(0)
     kinds = [rng.permutation(np.flatnonzero(kept & kind)) for kind in (touching, ~touching)]
     chosen = np.sort(np.concatenate([kind[:COMPARED] for kind in kinds]))
@@ -120,8 +127,8 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
     for row in range(len(chosen)):
         start = some.physics_input.sample(row)
         qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
-        there = finite_differences.replay(system, start)[1]
-        same_step.append(np.linalg.norm(there - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
+        c_qvel = finite_differences.replay(system, start)[1]
+        same_step.append(np.linalg.norm(c_qvel - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
         fd = finite_differences.finite_difference(system, start)
         # where ctrl lies on its bound its two sides differ, and each method has its own convention
         bounds = system.mj_model.actuator_ctrlrange
@@ -170,7 +177,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
 
 
 def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
-    """In batches."""
+    """Differentiate recorded steps by autodiff, a batch at a time."""
     count = len(inputs.qpos)
     padded = jax.tree.map(lambda leaf: leaf[np.resize(np.arange(count), -(-count // BATCH) * BATCH)], inputs)
     batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]

@@ -1,4 +1,4 @@
-"""A whole `jacdb ingest` against its Jacobians alone, in one process.
+"""Time a whole `jacdb ingest` against its Jacobians alone, in one process.
 
     python benchmarks/ingest.py [--env CheetahRun] [--episodes 144] [--steps 700] [--out FILE.json]
 
@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -45,12 +45,12 @@ TURNS = 11
 
 
 def spent() -> np.ndarray:
-    """Seconds: wall, user."""
+    """Return the seconds so far: wall time, and the process's user time."""
     return np.array([time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime])
 
 
 def whole(request: run_plan.Request, programs: pipeline.MakePrograms) -> np.ndarray:
-    """Seconds per row, from the first chunk on, before which everything is compiled."""
+    """Ingest, and return seconds per row from the first chunk on, before which everything is compiled."""
     seen: list[np.ndarray] = []
 
     def report(event: Event) -> None:
@@ -118,7 +118,8 @@ class KeptPrograms(Programs):
         return recorded
 
 
-def measure(name: str, episodes: int, steps: int) -> dict:
+def measure(name: str, episodes: int, steps: int) -> dict[str, Any]:
+    """Time the engine, the chunks and whole ingests of the same steps, in turns."""
     system = System.load(name)
     request = run_plan.Request(name, episodes=episodes, steps=steps, num_envs=episodes)
     kept: list[KeptPrograms] = []
@@ -175,7 +176,7 @@ def measure(name: str, episodes: int, steps: int) -> dict:
 
 
 def first_touch() -> dict[str, float]:
-    """us per KiB to write to memory that the process has just been given, and to write there again."""
+    """Return us per KiB to write to memory that the process has just been given, and to write there again."""
     memory = np.empty(2**30, np.uint8)
     times = [time.perf_counter()]
     for value in (1, 2):

@@ -1,4 +1,4 @@
-"""Jacobians of one control step: this engine against today's ways, side by side in one process per environment.
+"""Time Jacobians of one control step: this engine against other ways, side by side in one process per environment.
 
     python benchmarks/jacobians.py [ENV …] [--batch N …] [--out FILE.json]
 
@@ -29,13 +29,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
+from mujoco import mjx
+from mujoco_playground import State
 from mujoco_playground import step as playground_step
 
 from jacdb.errors import UsageError
@@ -61,18 +64,21 @@ WARM_UP = 30  # control steps of random actions, the last of which are taken
 
 
 def visits(system: System) -> Callable[[int], PhysicsInput]:
-    """So many states as a random policy meets them; compiled once, for SIDE_BY_SIDE of them."""
+    """Return the function that gives so many physics inputs as a random policy meets them.
 
-    def step(state, action):
+    It is compiled once, for SIDE_BY_SIDE of them.
+    """
+
+    def step(state: State, action: Array) -> tuple[State, PhysicsInput]:
         started: list[PhysicsInput] = []
 
-        def physics(model, data, ctrl, n_substeps):
+        def physics(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
             started.append(PhysicsInput.read(data)._replace(ctrl=ctrl))
             return playground_step(model, data, ctrl, n_substeps)
 
         return transition.cast_like(transition.env_step(system.env, state, action, physics), state), started[0]
 
-    def last_step(key) -> PhysicsInput:
+    def last_step(key: Array) -> PhysicsInput:
         of_reset, of_actions = jax.random.split(key)
         start = jax.vmap(system.env.reset)(jax.random.split(of_reset, SIDE_BY_SIDE))
         shape = WARM_UP, SIDE_BY_SIDE, system.spec.d_action
@@ -89,12 +95,12 @@ def visits(system: System) -> Callable[[int], PhysicsInput]:
     return states
 
 
-def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
-    """What one writes without jacdb: qpos, qvel and ctrl in, qpos and qvel out."""
+def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple[tuple[Array, ...], ...]]:
+    """Return what one writes without jacdb: ``jacfwd`` of qpos and qvel by qpos, qvel and ctrl."""
     step = finite_differences.mjx_step(system)
 
-    def jacobian(start: PhysicsInput) -> tuple:
-        def next_state(qpos, qvel, ctrl):
+    def jacobian(start: PhysicsInput) -> tuple[tuple[Array, ...], ...]:
+        def next_state(qpos: Array, qvel: Array, ctrl: Array) -> tuple[Array, Array]:
             return step(start._replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
 
         return jax.jacfwd(next_state, (0, 1, 2))(start.qpos, start.qvel, start.ctrl)
@@ -103,6 +109,7 @@ def naive_jacfwd(system: System) -> Callable[[PhysicsInput], tuple]:
 
 
 def c_engine(system: System, inputs: PhysicsInput) -> Callable[[], None]:
+    """Return a call that differentiates all samples by finite differences of the C engine, on all cores."""
     singles = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), inputs) for i in range(len(inputs.qpos))]
     threads = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(threads)
@@ -120,13 +127,15 @@ def c_engine(system: System, inputs: PhysicsInput) -> Callable[[], None]:
 
 
 def placed(batch: int) -> NamedSharding:
-    """Samples spread over the devices."""
+    """Return the sharding that spreads samples over the devices."""
     mesh = runtime.mesh(batch)
     return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
 
-def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) -> tuple[Callable, float]:
-    """A call that waits for its result, for these inputs unless given others; and the seconds it took to compile."""
+def compiled(
+    function: Callable[[PhysicsInput], Any], inputs: PhysicsInput, *, spread: bool = False
+) -> tuple[Callable[..., Any], float]:
+    """Return a call that waits for its result, on these inputs unless given others, and its seconds to compile."""
     batched = jax.vmap(function)
     if spread:
         placement = placed(len(inputs.qpos))
@@ -141,7 +150,7 @@ def compiled(function: Callable, inputs: PhysicsInput, *, spread: bool = False) 
 
 
 def us_per_step(batch: int, call: Callable[[], None], calls: int) -> float:
-    """Of the best of so many calls, after one that warms caches and memory."""
+    """Return us per control step in the best of so many calls, after one that warms caches and memory."""
     call()
     best = np.inf
     for _ in range(calls):
@@ -152,7 +161,7 @@ def us_per_step(batch: int, call: Callable[[], None], calls: int) -> float:
 
 
 def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable[[], None]]:
-    """Calls by their batch: four times the last for as long as that gains, then between the best and its next."""
+    """Return calls by their batch: four times the last for as long as that gains, then twice the best."""
     calls: dict[int, Callable[[], None]] = {}
     us: dict[int, float] = {}
 
@@ -175,7 +184,8 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
     return calls
 
 
-def measure(name: str, batches: list[int] | None) -> dict:
+def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
+    """Time all ways on one environment, each at these batches or at its best."""
     system = System.load(name)
     method = cast(OnDevice, system.spec.method)  # no environment's own is fd
     own = control_step.physics_jacobian(system, method)
@@ -192,8 +202,8 @@ def measure(name: str, batches: list[int] | None) -> dict:
 
     ways = {}
     for way in functions:
-        of_way = functools.partial(compile_for, way)
-        ways[way] = {batch: of_way(batch) for batch in batches} if batches else seek(of_way)
+        compile_way = functools.partial(compile_for, way)
+        ways[way] = {batch: compile_way(batch) for batch in batches} if batches else seek(compile_way)
     fewest, inputs = min(starts), starts[max(starts)]
     ways["fd"] = {fewest: c_engine(system, starts[fewest])}  # a thread takes one sample at a time
     found = jax.jit(jax.vmap(own))(inputs)

@@ -1,10 +1,10 @@
-"""The loader against reading the same Parquet columns into Arrow, and its memory as the dataset grows.
+"""Time the loader against reading the same Parquet columns into Arrow, and its memory as the dataset grows.
 
     jacdb ingest --env CheetahRun --episodes 20 --steps 1000 --data DIR
     python benchmarks/loader.py --data DIR [--env E] [--rows N …] [--turns N] [--buffer-mib M] [--out FILE.json]
 
 The ingested episodes are repeated, with episode numbers of their own, until there are so many rows. All ways take turns
-in one process; what is told is the median, and its ratio to the faster of the two ways of Arrow, in time and
+in one process. Printed are the median, and its ratio to the faster of the two ways of Arrow, in time and
 in what all threads together computed. Memory is how much the peak of a process of its own has grown by a shuffled pass
 (on Linux).
 """
@@ -29,11 +29,12 @@ from queries import repeat  # the script beside this one
 
 
 def through(batches: Batches) -> int:
-    """Bytes of one pass."""
+    """Make one pass, and return its bytes."""
     return sum(values.nbytes for batch in batches for values in batch.values())
 
 
 def ways(root: Path, env: str, buffer_mib: float) -> dict[str, Callable[[], object]]:
+    """Return the ways to read an environment's steps, by name."""
     files = sorted(root.glob(f"steps/env={env}/{schemas.PARTS.partition('/')[2]}"))
     columns = list(COLUMNS)
     dataset = jacdb.open(root)
@@ -59,7 +60,7 @@ def ways(root: Path, env: str, buffer_mib: float) -> dict[str, Callable[[], obje
 
 
 def compare(root: Path, env: str, turns: int, buffer_mib: float) -> dict[str, dict[str, float]]:
-    """MB/s of each way, by the arrays' bytes, and its ratio to the faster of Arrow's."""
+    """Return each way's MB/s, by the arrays' bytes, and its ratio to the faster of Arrow's."""
     ask = ways(root, env, buffer_mib)
     with jacdb.open(root) as dataset:
         nbytes = through(dataset.batches(env))
@@ -78,7 +79,7 @@ def compare(root: Path, env: str, turns: int, buffer_mib: float) -> dict[str, di
 
 
 def memory(root: Path, env: str, buffer_mib: float) -> dict[str, float]:
-    """MiB by which the peak grows in a shuffled pass, in this process."""
+    """Return the MiB by which this process's peak grows in a shuffled pass."""
     with jacdb.open(root) as dataset:
         batches = dataset.batches(env, shuffle=True, buffer_mib=buffer_mib)
         before = peak_mib()
@@ -87,7 +88,7 @@ def memory(root: Path, env: str, buffer_mib: float) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """What getrusage says includes the parent's memory at the fork."""
+    """Return the process's peak memory. Not getrusage's, which includes the parent's memory at the fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
@@ -114,14 +115,14 @@ def main() -> None:
         for rows in arguments.rows:
             root = Path(scratch) / str(rows)
             repeat(alone, root, rows)
-            of = found[rows] = compare(root, arguments.env, arguments.turns, arguments.buffer_mib)
+            results = found[rows] = compare(root, arguments.env, arguments.turns, arguments.buffer_mib)
             print(f"{rows:,} rows of {arguments.env}{'':<12}MB/s    ratio      CPU")
-            for name, told in of.items():
-                print(f"{name:<28}{told['mb_per_s']:>10.0f}{told['ratio']:>9.2f}{told['cpu_ratio']:>9.2f}", flush=True)
+            for name, way in results.items():
+                print(f"{name:<28}{way['mb_per_s']:>10.0f}{way['ratio']:>9.2f}{way['cpu_ratio']:>9.2f}", flush=True)
             command = [sys.executable, __file__, "--memory", "--data", str(root), "--env", arguments.env,
                        "--buffer-mib", str(arguments.buffer_mib)]  # fmt: skip
-            of["memory"] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-            growth, arrays = of["memory"]["growth_mib"], of["memory"]["arrays_mib"]
+            results["memory"] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+            growth, arrays = results["memory"]["growth_mib"], results["memory"]["arrays_mib"]
             print(f"a pass grows memory by {growth:.0f} MiB, with arrays of {arrays:.0f} MiB", flush=True)
             shutil.rmtree(root)
     if arguments.out:

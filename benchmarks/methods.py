@@ -1,4 +1,4 @@
-"""How far the ways to differentiate agree, on states visited under random actions.
+"""Compare the methods of differentiation, on states visited under random actions.
 
     python benchmarks/methods.py [ENV …] [--episodes N] [--steps N]
 
@@ -14,9 +14,12 @@ import itertools
 
 import jax
 import numpy as np
+from jaxtyping import Array
+from mujoco_playground import State
 
 from jacdb.ingest.differentiation import control_step, finite_differences
 from jacdb.ingest.differentiation.finite_differences import relative
+from jacdb.ingest.differentiation.types import PhysicsInput, PhysicsJacobian
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments.loading import System
 
@@ -30,14 +33,16 @@ RESIDUALS = (0.0, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, np.inf)
 
 
 def quantiles(values: np.ndarray) -> str:
+    """Return the median and the 90th percentile, to be printed."""
     return "{:.0e} {:.0e}".format(*np.quantile(values, [0.5, 0.9])) if len(values) else "      -"
 
 
 def compare(name: str, episodes: int, steps: int) -> None:
+    """Print how far the methods agree on one environment."""
     system = System.load(name)
     step = jax.vmap(control_step.control_step(system, "implicit"))
 
-    def one(state, action):
+    def one(state: State, action: Array) -> tuple[State, tuple[PhysicsJacobian, PhysicsInput]]:
         done = step(state, action)
         return done.state, (done.physics, done.physics_input)
 

@@ -1,4 +1,4 @@
-"""Every statistic at a million steps and at ten, and against the same question asked of the nested lists.
+"""Time every view on a million rows or more, and against the same question asked of the nested lists.
 
     jacdb ingest --env CheetahRun --episodes 20 --steps 1000 --data DIR
     python benchmarks/queries.py --data DIR [--rows N …] [--keep FOLDER] [--out FILE.json]
@@ -48,7 +48,7 @@ UNNEST = {  # of j_state alone
 
 
 def repeat(source: Path, target: Path, rows: int) -> None:
-    """A dataset of so many rows at least, in parts and row groups like the source's."""
+    """Write a dataset of at least so many rows, in parts and row groups like the source's."""
 
     def count(table: str) -> int:
         return sum(pq.read_metadata(path).num_rows for path in source.glob(f"{table}/{schemas.PARTS}"))
@@ -66,7 +66,7 @@ def repeat(source: Path, target: Path, rows: int) -> None:
 
 
 def _later_episodes(path: Path, folder: Path, copy: int, episodes: int) -> None:
-    """The part once more, as the episodes after those of the copies before."""
+    """Write a part again, as the episodes after those of the copies before."""
     rows = pq.read_table(path, partitioning=None)
     column = rows.schema.get_field_index("episode")
     moved = pa.array(rows["episode"].to_numpy() + copy * episodes, pa.int32())
@@ -76,7 +76,7 @@ def _later_episodes(path: Path, folder: Path, copy: int, episodes: int) -> None:
 
 
 def answer(root: Path, name: str, unnest: bool) -> dict[str, float]:
-    """Seconds to answer a view, and the process's peak memory."""
+    """Return the seconds to answer a view, and the process's peak memory."""
     seconds = []
     for _ in range(1 if unnest else TIMES):
         with jacdb.open(root) as dataset:
@@ -88,6 +88,7 @@ def answer(root: Path, name: str, unnest: bool) -> dict[str, float]:
 
 
 def measure(root: Path, name: str, *options: str) -> dict[str, float]:
+    """Answer a view in a process of its own, and return what :func:`answer` says there."""
     command = [sys.executable, __file__, "--data", str(root), "--view", name, *options]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
@@ -112,8 +113,8 @@ def main() -> None:
                 repeat(arguments.data, root, rows)
             found[rows] = {name: measure(root, name) for name in queries.STATISTICS}
             print(f"{rows:,} steps{'':<20}seconds     GiB")
-            for name, of in found[rows].items():
-                print(f"{name:<28}{of['seconds']:>10.3f}{of['peak_gib']:>8.2f}", flush=True)
+            for name, measured in found[rows].items():
+                print(f"{name:<28}{measured['seconds']:>10.3f}{measured['peak_gib']:>8.2f}", flush=True)
             print(f"{'the five of the paper':<28}{sum(found[rows][name]['seconds'] for name in PAPER):>10.3f}")
             if rows == min(arguments.rows):
                 for name in UNNEST:

@@ -1,4 +1,4 @@
-"""How the cost of a Jacobian grows with the batch, the state's dimensions and contacts; and what memory ingest takes.
+"""Measure how a Jacobian's cost grows with batch, dimensions and contacts, and how much memory ingest takes.
 
     python benchmarks/scaling.py [--out docs/scaling.png] [--draw]
 
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
@@ -71,7 +72,7 @@ def start(system: System, batch: int) -> PhysicsInput:
 
 
 def best(calls: dict[str, Callable[[], None]], batch: int) -> dict[str, float]:
-    """us per control step; ways take turns, and the first call of a turn warms caches."""
+    """Return us per control step. Ways take turns, and the first call of a turn warms caches."""
     times = dict.fromkeys(calls, np.inf)
     for way, call in [*calls.items()] * TURNS:
         call()
@@ -90,7 +91,7 @@ def both(system: System, inputs: PhysicsInput) -> dict[str, float]:
 
 
 def peak_memory(memory: float) -> float:
-    """GiB of the ingesting process."""
+    """Return the peak memory of an ingesting process, in GiB."""
     script = "import resource, runpy, sys; sys.argv[0] = 'jacdb'\ntry: runpy.run_module('jacdb', run_name='__main__')\n"
     script += "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     with tempfile.TemporaryDirectory() as root:
@@ -99,7 +100,7 @@ def peak_memory(memory: float) -> float:
     return int(done.stdout.split()[-1]) / 2**20
 
 
-def measure() -> dict:
+def measure() -> dict[str, Any]:
     # First: what its parent has had counts as a child's peak
     memory = {gib: {"peak": peak_memory(gib)} for gib in MEMORY}
     cheetah = System.load("CheetahRun")
@@ -115,7 +116,7 @@ def measure() -> dict:
     }
 
 
-def draw(figures: dict, path: Path) -> None:
+def draw(figures: dict[str, Any], path: Path) -> None:
     plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
     figure, axes = plt.subplots(1, 4, figsize=(10, 2.5), layout="constrained")
     panels = {
