@@ -1,0 +1,72 @@
+"""The command line: it reads arguments, calls functions that a notebook can call too, and prints what they return.
+
+Commands import what they need when they run, so that `jacdb --help` is quick.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from jacdb.cli import ask, make, share
+from jacdb.cli.printing import fail
+from jacdb.errors import JacdbError
+
+app = typer.Typer(
+    name="jacdb",
+    help="The database of how robots' worlds really depend on themselves.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from jacdb import __version__
+
+        typer.echo(f"jacdb {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for _command in (
+    make.envs, make.ingest, make.train, share.runs, ask.query, ask.sql, ask.plot, ask.graph, ask.report, share.verify,
+    share.publish, share.pull, ask.export,
+):  # fmt: skip
+    app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line. An error prints one line on stderr; the exit code is 2 for wrong use, 1 for a failure."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it reports every retry
+    try:
+        sys.exit(app(standalone_mode=False))
+    except JacdbError as error:
+        fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        fail(_explain(error), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        fail("stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as `head`, has closed the pipe
+        sys.exit(0)
+    except OSError as error:
+        fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
+
+
+def _explain(error: typer.TyperException) -> str:
+    """Return typer's message about wrong arguments, with the value that was given."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    causes: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
+    given = f" (given: {causes[0]['input']!r})" if causes else ""
+    return f"{text.rstrip('.')}{given}; see jacdb --help"

@@ -1,0 +1,139 @@
+"""The commands that answer questions about a dataset: query, sql, plot, graph, report, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jacdb.cli.options import Data, Form, Memory, Out, Timeout, Where
+from jacdb.cli.printing import print_answer
+from jacdb.errors import UsageError
+
+
+def query(
+    name: Annotated[str, typer.Argument(help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)")],
+    env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
+    where: Where = None,
+    data: Data = "data",
+    form: Form = "table",
+    out: Out = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+) -> None:
+    """Print a named view.
+
+    Example: jacdb query global_sparsity --where "not in_contact" --format json
+    """
+    from jacdb.dataset.dataset import Dataset
+
+    with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        print_answer(dataset, dataset.view(name, env), form, out)
+
+
+def sql(
+    text: Annotated[str, typer.Argument(help="One SELECT.", metavar="SELECT")],
+    where: Where = None,
+    data: Data = "data",
+    form: Form = "table",
+    out: Out = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+) -> None:
+    """Answer any read-only SQL.
+
+    Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
+    """
+    from jacdb.dataset.dataset import Dataset
+
+    with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        print_answer(dataset, dataset.sql(text), form, out)
+
+
+def plot(
+    name: Annotated[
+        str, typer.Argument(help="heatmap, embedding, histogram, timeline, durations, constraint or threshold.")
+    ],
+    env: Annotated[str, typer.Option(help="The environment.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .png, .pdf or .svg.", metavar="FILE")],
+    run_id: Annotated[str | None, typer.Option(help="Only for timeline: the run; default: the first.")] = None,
+    episode: Annotated[
+        int | None, typer.Option(help="Only for timeline: the episode; default: the run's first.")
+    ] = None,
+    where: Where = None,
+    data: Data = "data",
+) -> None:
+    """Draw a figure.
+
+    Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
+    """
+    from jacdb import figures, output
+    from jacdb.dataset.dataset import Dataset
+
+    output.check_suffix(out, figures.FORMATS)
+    with Dataset(data, where=where) as dataset:
+        figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
+    typer.echo(f"{name} of {env}: {out}")
+
+
+def graph(
+    env: Annotated[str, typer.Option(help="The environment.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .graphml or .json.", metavar="FILE")],
+    where: Where = None,
+    data: Data = "data",
+) -> None:
+    """Write the causal graph: which axes of the next state depend on which axes, and in how many steps.
+
+    Example: jacdb graph --env CheetahRun --out cheetah.graphml
+    """
+    from jacdb import graph as graphs
+    from jacdb import output
+    from jacdb.dataset.dataset import Dataset
+
+    output.check_suffix(out, graphs.FORMATS)
+    with Dataset(data, where=where) as dataset:
+        causal_graph = graphs.causal_graph(dataset, env)
+    graphs.save(causal_graph, out)
+    typer.echo(
+        f"{causal_graph.number_of_edges()} dependencies among {causal_graph.number_of_nodes()} axes of {env}: {out}"
+    )
+
+
+def report(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.", metavar="DIR")],
+    data: Data = "data",
+) -> None:
+    """Write a report on a dataset: Table 1 beside the paper's, all figures, excluded steps, and the runs.
+
+    It writes one self-contained page (index.html), the same page as Markdown with pictures, and the facts as JSON.
+
+    Example: jacdb report --out report
+    """
+    from jacdb import report as reports
+    from jacdb.dataset.dataset import Dataset
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file: give a folder")
+    with Dataset(data) as dataset:
+        facts = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
+    typer.echo(f"{reports.summary(facts)}: {out / 'index.html'}")
+
+
+def export(
+    form: Annotated[str, typer.Argument(help="minari, lerobot or npz.", metavar="FORMAT")],
+    env: Annotated[str, typer.Option(help="The environment.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; for npz, a file.", metavar="PATH")],
+    where: Where = None,
+    data: Data = "data",
+) -> None:
+    """Write the finite steps of an environment in another library's format.
+
+    minari: a Minari dataset, named as PATH, such as CheetahRun-v0; minari.load_dataset finds it if
+    MINARI_DATASETS_PATH is the folder around it. lerobot: LeRobotDataset("any/name", root=PATH). npz: numpy.load(PATH).
+
+    Example: jacdb export npz --env CheetahRun --out cheetah.npz
+    """
+    from jacdb import exports
+    from jacdb.dataset.dataset import Dataset
+
+    with Dataset(data, where=where) as dataset:
+        typer.echo(exports.export(dataset, form, env, out))

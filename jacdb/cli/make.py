@@ -1,0 +1,152 @@
+"""The commands that make data and policies: envs, ingest, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jacdb.cli.options import Form, LocalData, Out
+from jacdb.cli.printing import fail, print_frame
+from jacdb.errors import UsageError
+
+
+def envs(form: Form = "table", out: Out = None) -> None:
+    """List every environment and its dimensions.
+
+    Example: jacdb envs --format csv
+    """
+    import polars as pl
+
+    from jacdb.ingest.environments import registry
+
+    rows = [
+        {
+            "env": spec.name,
+            "suite": spec.suite,
+            "d_state": spec.d_state,
+            "d_action": spec.d_action,
+            "nq": spec.nq,
+            "nv": spec.nv,
+            "nu": spec.nu,
+            "substeps": spec.n_substeps,
+            "ctrl_is_state": spec.ctrl_is_state,
+        }
+        for spec in registry.all_specs().values()
+    ]
+    print_frame(pl.DataFrame(rows), form, out)
+
+
+def ingest(
+    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    policy: Annotated[str, typer.Option(help="noise, zero, expert, or a policy file.")] = "noise",
+    beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink.")] = 0.5,
+    scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Use a trained policy without noise.")] = False,
+    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 8,
+    num_envs: Annotated[
+        int | None,
+        typer.Option(help="Episodes stepped side by side; default: as many as --memory allows, at most 144."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Length at which an episode is cut; default: the environment's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of resets and noise.")] = 0,
+    method: Annotated[
+        str | None, typer.Option(help="implicit, unrolled, autodiff or fd; default: the best for the environment.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Type of stored matrix entries: float32 or float64.")] = "float32",
+    memory: Annotated[float, typer.Option(help="GiB of memory for the matrices of unfinished episodes.")] = 1.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")] = False,
+    data: LocalData = Path("data"),
+) -> None:
+    """Roll out an environment and write states, actions, Jacobians and contacts.
+
+    Repeat the command to resume a run that was stopped. A finished run is left as it is.
+
+    Example: jacdb ingest --env PandaPickCube --episodes 4
+    """
+    from jacdb.ingest.environments import registry
+
+    spec = registry.find(env)  # an unknown name is refused before the slow imports
+    require_simulator()
+    from rich.console import Console
+
+    from jacdb.ingest import pipeline, run_plan
+    from jacdb.ingest.policies import resolve
+    from jacdb.progress import Reporter
+
+    request = run_plan.Request(
+        env=env,
+        policy=resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic),
+        episodes=episodes,
+        steps=steps,
+        num_envs=num_envs,
+        seed=seed,
+        method=method,  # type: ignore[arg-type]
+        dtype=dtype,
+        memory=memory,
+    )
+    try:
+        with Reporter(Console(stderr=True)).shown() as report:
+            result = pipeline.ingest(request, data, resume=resume, report=report)
+    except KeyboardInterrupt:
+        fail("stopped; finished episodes are kept; repeat the command to resume", 130)
+    typer.echo(result.describe(env, data))
+
+
+def train(
+    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    num_timesteps: Annotated[
+        int | None, typer.Option(help="Number of environment steps; default: Playground's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of networks, environments and exploration.")] = 0,
+    legs: Annotated[int, typer.Option(help="Parts of the training; it can resume after each.")] = 4,
+    small: Annotated[
+        bool | None, typer.Option(help="Smaller batches and value network; default: if there is no GPU.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu; default: a GPU if there is one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Policy file; default: ENV.safetensors.")] = None,
+) -> None:
+    """Train an expert with Brax's PPO and Playground's settings, for `jacdb ingest --policy FILE`.
+
+    Repeat the command to resume a training that was stopped, after its last finished part.
+
+    Example: jacdb train --env CartpoleBalance --num-timesteps 2000000
+    """
+    from jacdb.ingest.environments import registry
+
+    registry.find(env)
+    require_simulator()
+    from jacdb.ingest import runtime
+
+    on_gpu = runtime.configure_training(device)
+    from jacdb.ingest.policies import training
+    from jacdb.ingest.policies.network import SUFFIX
+
+    wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
+
+    def show(leg: training.Segment, total: int) -> None:
+        left = leg.seconds * (total / leg.steps - 1)
+        typer.echo(
+            f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
+        )
+
+    path = out or Path(f"{env}{SUFFIX}")
+    try:
+        network = training.train(wanted, path, show)
+    except KeyboardInterrupt:
+        fail("stopped; finished parts are kept; repeat the command to resume", 130)
+    reached = network.about["return"]
+    typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
+
+
+def require_simulator() -> None:
+    """Refuse a command that needs the simulator if it is not installed.
+
+    Raises:
+        UsageError: a package of it is missing.
+    """
+    from jacdb import simulator
+
+    if name := simulator.missing():
+        raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")

@@ -1,0 +1,121 @@
+"""The commands that list, check and share the runs of a dataset: runs, verify, publish, pull."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jacdb.cli.options import Data, Environments, Form, LocalData, Out
+from jacdb.cli.printing import fail, print_frame
+from jacdb.errors import FailureError, UsageError
+
+if TYPE_CHECKING:
+    from jacdb.verification.replayer import RunReplayer
+
+
+def runs(data: LocalData = Path("data"), form: Form = "table", out: Out = None) -> None:
+    """List the runs of a dataset: finished, at work (with progress and speed), or stopped.
+
+    Example: jacdb runs --data data
+    """
+    from jacdb.dataset import run_status
+
+    print_frame(run_status.status(data), form, out)
+
+
+def verify(
+    env: Environments = None,
+    sample: Annotated[int, typer.Option(help="Steps of each run to replay in the simulator; 0 for none.")] = 16,
+    data: LocalData = Path("data"),
+    form: Form = "table",
+    out: Out = None,
+) -> None:
+    """Check a dataset: files, rows and, if the simulator is installed, steps and Jacobians.
+
+    It prints each check, how much it checked, and the worst deviation. Findings go to stderr, with file and row; the
+    exit code is then 1. docs/verification.md describes each check and its tolerance.
+
+    Example: jacdb verify --data data --env CartpoleBalance --sample 100
+    """
+    from rich.console import Console
+
+    from jacdb import output, verification
+    from jacdb.progress import Reporter
+
+    output.check(form)
+    with Reporter(Console(stderr=True)).shown() as report:
+        verified = verification.verify(data, envs=env, sample=sample, replayer=_installed_replayer(), report=report)
+    print_frame(verified.frame, form, out, whole=True)
+    for line in verified.lines():
+        typer.echo(line, err=True)
+    if not verified.ok:
+        raise FailureError(verified.verdict)
+
+
+def _installed_replayer() -> "RunReplayer | None":
+    """Return the function that replays steps; None if the simulator is not installed."""
+    from jacdb import simulator
+
+    if simulator.missing():
+        return None
+    from jacdb.ingest.replay import checks
+
+    return checks.replay_run
+
+
+def publish(
+    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
+    data: Data = "data",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Tag the commit, as a release.", metavar="vX.Y.Z")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files, sizes and card, and send nothing.")] = False,
+) -> None:
+    """Publish a dataset on the Hugging Face Hub, with a dataset card.
+
+    It sends what has changed, and resumes where an earlier call stopped. Log in with `hf auth login`, or set HF_TOKEN.
+
+    Example: jacdb publish alice/dynamics --tag v1.0.0
+    """
+    from rich.console import Console
+
+    from jacdb.progress import Reporter
+    from jacdb.publishing import publish as publishing
+
+    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
+    with Reporter(Console(stderr=True)).shown() as report:
+        publication = publishing.prepare(data, name, report)
+    for run in publication.left_out:
+        typer.echo(f"run {run.run_id} of {run.env} is not finished and was left out", err=True)
+    if dry_run:
+        for path, size in sorted(publication.sizes().items()):
+            typer.echo(f"{size:>14,}  {path}")
+        typer.echo(f"{sum(publication.sizes().values()):>14,}  bytes in all\n\n{publication.card}")
+        return
+    typer.echo(publishing.publish(publication, private=private, tag=tag).describe(tag))
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
+    env: Environments = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; default: main.")] = None,
+    data: LocalData = Path("data"),
+) -> None:
+    """Fetch a dataset from the Hugging Face Hub and check it against its checksums.
+
+    Repeat the command to resume. Runs that the folder already has are not fetched again.
+
+    Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
+    """
+    from rich.console import Console
+
+    from jacdb.progress import Reporter
+    from jacdb.publishing import pull as pulling
+
+    try:
+        with Reporter(Console(stderr=True)).shown() as report:
+            pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
+    except KeyboardInterrupt:
+        fail("stopped; fetched files are kept; repeat the command to resume", 130)
+    typer.echo(pulled.describe(data))
