@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test lint bench reference sample experts lock clean
+.PHONY: help setup demo test lint docs bench reference sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,7 @@ help:
 	@echo "make test    set up, run the tests"
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
+	@echo "make docs    the documentation as pages, in build/site"
 	@echo "make bench   the benchmarks"
 
 setup: $(READY)
@@ -49,6 +50,10 @@ lint: $(READY)
 	$(BIN)/mypy --config-file= --ignore-missing-imports --check-untyped-defs benchmarks docs/generate.py
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint queries
+
+# The documentation as pages, with a reference made from docstrings: build/site. A broken link fails it.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py

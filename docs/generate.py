@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code and from measurements: cli, tables, environments, reproduction, experts.
+"""Write what is made from the code and from measurements: five pages, and the picture of what imports what.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import imports
 import typer
 
 from jacdb import queries, report, schemas
@@ -46,7 +47,7 @@ def cli() -> str:
     return "\n".join(parts)
 
 
-def _help(command: typer.core.TyperCommand, name: str) -> str:
+def _help(command: Any, name: str) -> str:
     context = typer.Context(command, info_name=name, terminal_width=100, max_content_width=100)
     lines = [line.rstrip() for line in command.get_help(context).splitlines()]
     return "```text\n" + "\n".join(lines) + "\n```\n"
@@ -211,6 +212,7 @@ PAGES = {
     "environments.md": environments,
     "reproduction.md": reproduction,
     "experts.md": experts,
+    "architecture.svg": imports.picture,
 }
 
 if __name__ == "__main__":

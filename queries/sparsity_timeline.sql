@@ -19,6 +19,7 @@ select
     in_contact,
     list_transform(contacts, lambda c: c.geom1 || ' - ' || c.geom2) as contacts,
     active
-from exact_steps
+from steps
 inner join sizes using (env)
+where method <> 'fd'
 order by env, run_id, episode, step

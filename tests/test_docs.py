@@ -1,5 +1,6 @@
 """What the documentation says is what happens."""
 
+import ast
 import re
 import runpy
 import shlex
@@ -9,7 +10,10 @@ import sys
 import pytest
 from conftest import ROOT, call_jacdb
 
+sys.path.insert(0, str(ROOT / "docs"))
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+IMPORTS = runpy.run_path(str(ROOT / "docs" / "imports.py"))
+PUBLIC = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -46,12 +50,35 @@ def test_every_command_and_all_code_of_a_page_runs(name, folder, monkeypatch):
 
 
 def test_nothing_is_left_to_be_filled_in():
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in PUBLIC:
         assert not re.search(r"@[A-Z]+@|TODO|TBD", page.read_text()), page.name
 
 
 def test_every_local_link_leads_somewhere():
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for page in pages:
+    for page in PUBLIC:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_names_in_the_architecture_exist():
+    """Every stop of its walks is a function, class or method; every path that it names is a file or a folder."""
+    page, modules = (ROOT / "docs" / "architecture.md").read_text(), IMPORTS["modules"]()
+    stops = re.findall(r"`([\w.]+):([\w.]+)`", page)
+    assert len(stops) >= 12
+    for module, name in stops:
+        body = ast.parse(modules[module].read_text()).body
+        for part in name.split("."):
+            [node] = [node for node in body if getattr(node, "name", None) == part]
+            body = getattr(node, "body", [])
+    for path in re.findall(r"`((?:ingest|jacdb|queries|schemas|docs)/[\w/.]*)`", page):
+        assert (ROOT / path).exists(), path
+
+
+def test_a_walk_comes_back_to_no_room():
+    walks = (ROOT / "docs" / "architecture.md").read_text().split("## A walk: ")[1:]
+    assert len(walks) == 2
+    for walk in walks:
+        stops = [re.search(r"`([\w.]+):[\w.]+`", step)[1] for step in re.split(r"^\d\. ", walk, flags=re.MULTILINE)[1:]]
+        rooms = [IMPORTS["room"](stop) for stop in stops]
+        entered = [room for before, room in zip([None, *rooms], rooms, strict=False) if room != before]
+        assert len(entered) == len(set(entered)), entered

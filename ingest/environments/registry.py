@@ -9,10 +9,13 @@ import difflib
 import functools
 import importlib.resources
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from jacdb.errors import UsageError
-from jacdb.methods import Method
+
+Method = Literal["implicit", "unrolled", "autodiff", "fd"]
+METHODS: tuple[str, ...] = get_args(Method)
+
 
 ActionMap = Literal["direct", "offset", "qpos", "integrated", "delayed"]
 
