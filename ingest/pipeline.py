@@ -21,6 +21,7 @@ from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import Rollout
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.run_plan import Request, RunPlan
+from jacdb.ingest.storage.arrow import share_process_memory
 from jacdb.ingest.storage.journal import Journal
 from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.progress import Event
@@ -73,6 +74,7 @@ def ingest(
         FailureError: it was right and could not be carried out.
     """
     root = _usable_root(root)
+    share_process_memory()
     plan = RunPlan.resolve(request, lambda doing: report(Event(doing)))
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
     writer = RunWriter(root, request.env, request.policy.name, plan.run_id, jacobian)

@@ -14,12 +14,12 @@ from jacdb import schemas
 from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.environments.registry import METHODS, Method
 from jacdb.ingest.policies.base import Policy
 from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
 from jacdb.ingest.provenance import model_hash, versions
 from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.methods import METHODS, Method
 from jacdb.schemas import ZERO_THRESHOLD
 
 # Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/jacobians.md)

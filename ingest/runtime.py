@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import pyarrow as pa
 from jax.sharding import AxisType, Mesh
 
 from jacdb.errors import UsageError
@@ -68,16 +67,14 @@ def _keep_memory() -> None:
     """Keep freed memory in the process: every chunk needs the same again, and new pages cost more than their use.
 
     glibc returns large blocks to the system when they are freed. Where the system's own memory is lent (a virtual
-    machine), a page touched first cost 50 times one touched again, and ingest a fifth of its time. Arrow takes its
-    memory from there too. Threads keep arenas of their own: one for all is left in pieces by a compilation, and
-    whatever the process computed afterwards took 15 % longer, looking for memory. Elsewhere than on glibc nothing is
-    done.
+    machine), a page touched first cost 50 times one touched again, and ingest a fifth of its time. Threads keep arenas
+    of their own: one for all is left in pieces by a compilation, and whatever the process computed afterwards took 15 %
+    longer, looking for memory. Elsewhere than on glibc nothing is done.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         for parameter, value in _MALLOPT.items():
             mallopt(parameter, value)
-        pa.set_memory_pool(pa.system_memory_pool())
 
 
 @contextlib.contextmanager

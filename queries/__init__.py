@@ -6,8 +6,13 @@
 
 import functools
 import importlib.resources
+import math
+import string
 
-# In the order in which they are registered: each builds on those before.
+from jacdb import schemas
+from jacdb.methods import METHODS
+
+# The tables as people see them, and the views that answer questions: what may be asked for by name.
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = (
     "samples",
@@ -28,12 +33,22 @@ STATISTICS = (
     "method_comparison",
 )
 VIEWS = TABLES + STATISTICS
+# Views that only others build on; a later version may change them.
+INTERNAL = ("exact_steps", "jacobian_patterns")
+# All of them in the order in which they are registered: each builds on those before.
+REGISTERED = ("steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", *STATISTICS)
+# What the text of a view takes from the schema, as $name, and does not say again
+_FROM_SCHEMA = {
+    "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",
+    "methods": str(list(METHODS)),
+}
 
 
 @functools.cache
 def sql(name: str) -> str:
     """Return the text of a view."""
-    return importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text()
+    text = importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text()
+    return string.Template(text).substitute(_FROM_SCHEMA)
 
 
 def header(name: str) -> dict[str, str]:

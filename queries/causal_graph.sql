@@ -4,20 +4,22 @@
 --
 -- source_space is 'tangent' (state) or 'action'; share: of the steps in which the edge is there. Edges of one block are
 -- there in exactly the same steps; blocks are numbered by share, from 1, the most lasting first.
-with counted as materialized (from patterns),  -- and not three times over
-
-entries as (
-    select env, pattern_id, 'tangent' as source_space, zero_state as zero, d_state as width, counts from counted
-    union all
-    select env, pattern_id, 'action' as source_space, zero_action as zero, d_action as width, counts from counted
-),
+with counted as materialized (from jacobian_patterns),  -- and not twice over
 
 bits as (
-    select *, unnest(range(bit_length(zero)))::integer as entry from entries
+    select
+        env,
+        pattern_id,
+        if(jacobian = 'state', 'tangent', 'action') as source_space,
+        zero,
+        width,
+        counts,
+        unnest(range(bit_length(zero)))::integer as entry
+    from counted
 ),
 
 totals as (
-    select env, sum(counts) as steps from counted group by env
+    select env, sum(counts) as steps from counted where jacobian = 'state' group by env
 ),
 
 there as (

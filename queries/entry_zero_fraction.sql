@@ -17,17 +17,9 @@ with entries as (
     where rows.space = 'tangent'
 ),
 
-counted as materialized (from patterns),  -- and not once for each Jacobian
-
-matrices as (
-    select env, 'state' as jacobian, zero_state as zero, d_state as width, counts from counted
-    union all
-    select env, 'action' as jacobian, zero_action as zero, d_action as width, counts from counted
-),
-
 bits as (
     select env, jacobian, width, counts, zero, unnest(range(bit_length(zero)))::integer as entry
-    from matrices
+    from jacobian_patterns
 ),
 
 shares as (

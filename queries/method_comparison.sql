@@ -10,8 +10,7 @@ with pairs as (
     from runs as one
     inner join runs as two using (env, policy_config, seed, model)
     where
-        list_position(['implicit', 'unrolled', 'autodiff', 'fd'], one.method)
-        < list_position(['implicit', 'unrolled', 'autodiff', 'fd'], two.method)
+        list_position($methods, one.method) < list_position($methods, two.method)
 ),
 
 -- only runs that are compared are read: matrices are large

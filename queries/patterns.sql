@@ -3,8 +3,7 @@
 -- columns: env run_id pattern_id d_state d_action zero_state zero_action n_zero_state n_zero_action counts
 --
 -- A bit is 1 where the entry is zero, row by row. Counts come from `steps`, so that they are right at every moment
--- of a run, and follow a condition on steps. Rows by finite differences (method fd) are left out: their noise is
--- above the threshold, and they see no zeros.
+-- of a run, and follow a condition on steps. Rows by finite differences are left out (`exact_steps`).
 with bits as (
     -- a run that was taken up again may have stored a pattern twice
     select env, run_id, pattern_id,
@@ -18,8 +17,8 @@ with bits as (
 
 shown as (
     select env, run_id, pattern_id, count(*) as counts
-    from steps
-    where finite and method <> 'fd'
+    from exact_steps
+    where finite
     group by env, run_id, pattern_id
 )
 

@@ -2,13 +2,12 @@
 -- question: how many steps count in the statistics, and how many are left out?
 -- columns: env samples excluded
 --
--- excluded counts steps that are not finite: neither zero nor non-zero. Rows by finite differences (method fd) are
--- neither: their noise is above the threshold, and they see no zeros.
+-- excluded counts steps that are not finite: neither zero nor non-zero. Rows by finite differences are neither
+-- (`exact_steps`).
 select
     env,
     count(*) filter (where finite) as samples,
     count(*) filter (where not finite) as excluded
-from steps
-where method <> 'fd'
+from exact_steps
 group by env
 order by env

@@ -4,12 +4,8 @@
 --
 -- Ten bins of width 0.1, closed below and open above, the last closed on both sides; all ten are there. Bins are
 -- decided by whole numbers, zeros * 10 // entries, so that a sparsity of exactly 0.3 lies in [0.3, 0.4).
-with counted as materialized (from patterns),  -- and not once for each Jacobian
-
-measured as (
-    select env, 'state' as jacobian, n_zero_state as zeros, d_state * d_state as entries, counts from counted
-    union all
-    select env, 'action' as jacobian, n_zero_action as zeros, d_state * d_action as entries, counts from counted
+with measured as materialized (  -- and not twice over
+    select env, jacobian, n_zero as zeros, d_state * width as entries, counts from jacobian_patterns
 ),
 
 totals as (

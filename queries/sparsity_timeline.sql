@@ -19,7 +19,6 @@ select
     in_contact,
     list_transform(contacts, lambda c: c.geom1 || ' - ' || c.geom2) as contacts,
     active
-from steps
+from exact_steps
 inner join sizes using (env)
-where method <> 'fd'
 order by env, run_id, episode, step

@@ -15,5 +15,5 @@ select
     contacts,
     active,
     hash(list_transform(contacts, lambda c: (c.geom1, c.geom2)), active) as set
-from steps
-where finite and method <> 'fd'
+from exact_steps
+where finite

@@ -25,7 +25,7 @@ largest as (
 ),
 
 counted as (
-    select env, jacobian, steps, unnest(below) as below, generate_subscripts(below, 1) - 17 as exponent from sizes
+    select env, jacobian, steps, unnest(below) as below, generate_subscripts(below, 1) + $first_exponent - 1 as exponent from sizes
 ),
 
 sums as (

@@ -11,16 +11,15 @@ with followed as (
     select env, run_id, episode, step, pattern_id,
         lag(step) over along as step_before,
         if(step = step_before + 1, lag(pattern_id) over along, null) as before
-    from steps
-    where finite and method <> 'fd'
+    from exact_steps
+    where finite
     window along as (partition by env, run_id, episode order by step)
 ),
 
 spans as (
     select env, run_id, episode, min(step) as first_step, max(step) as last_step,
         max(step) filter (where finite) as last_finite
-    from steps
-    where method <> 'fd'
+    from exact_steps
     group by env, run_id, episode
 ),
 
@@ -30,9 +29,7 @@ changes as (
 ),
 
 entries as (
-    select distinct env, 'state' as jacobian, pattern_id, zero_state as zero from patterns
-    union all
-    select distinct env, 'action' as jacobian, pattern_id, zero_action as zero from patterns
+    select distinct env, jacobian, pattern_id, zero from jacobian_patterns
 ),
 
 bits as (

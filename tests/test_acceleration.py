@@ -6,6 +6,7 @@ from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
 from mujoco import mjx
 
 from jacdb.ingest import runtime
+from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import control_step, finite_differences
 from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.dynamics import forward, observations
@@ -14,14 +15,14 @@ from jacdb.ingest.environments.loading import System
 
 
 def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:
-    """The Jacobians by a method, and their relative errors."""
+    """Differentiate by a method; return the Jacobians and their relative errors."""
     found = runtime.compiled_quickly(jax.vmap(control_step.physics_jacobian(system, method)), inputs)(inputs)
     [truth] = finite_differences.step_differences(system, inputs)
     return found, finite_differences.relative(found.matrix, truth.matrix)
 
 
 def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
-    """And of what the integrator makes of it: implicit damping goes on from the forces, which are not M a here."""
+    """Implicit damping is in it too: it goes on from the forces, which are not M a where the solver stopped."""
     system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5, integrator="implicitfast"))
     found, error = compared(system, states(system, 24, 0.2), "unrolled")
     stopped, valid = np.asarray(found.residual) > RESIDUAL_TOLERANCE, np.asarray(found.valid)
@@ -40,7 +41,7 @@ def test_with_constraints_switched_off_bodies_pass_through_each_other():
 
     def observed(start: PhysicsInput) -> tuple[jax.Array, observations.Observation]:
         forwarded = forward.forward(system.mjx_model, blank.replace(**start._asdict()))
-        return forwarded._impl.contact.dist, observations.observe(system.mjx_model, forwarded)
+        return impl(forwarded).contact.dist, observations.observe(system.mjx_model, forwarded)
 
     distance, seen = jax.jit(jax.vmap(observed))(inputs)
     assert (distance < 0).all() and not seen.touching.any()

@@ -1,12 +1,12 @@
-"""What is said to MJX beforehand is what it would find out."""
+"""Parameters that MJX is given as constants are those that it would read."""
 
 import jax
 import numpy as np
 import pytest
 from machine import machine
 from mujoco import mjx
-from mujoco.mjx._src import collision_driver, constraint, smooth
 
+from jacdb.ingest.compat import mjx as compat
 from jacdb.ingest.dynamics import forward
 
 SLIDERS = """
@@ -25,8 +25,8 @@ def test_an_impedance_is_told_no_other_power_than_its_own(curve):
     model = machine(SLIDERS.format(curve)).mjx_model
     position = np.linspace(-0.2, 0.2, 9)
     for solref, solimp in zip(model.jnt_solref, model.jnt_solimp, strict=True):
-        told, theirs = (find(model, solref, solimp, position) for find in (forward.impedance, constraint._kbi))
-        assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-14, atol=0), told, theirs))
+        ours, theirs = (find(model, solref, solimp, position) for find in (forward.impedance, compat.impedance))
+        assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-14, atol=0), ours, theirs))
 
 
 def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system):
@@ -34,13 +34,13 @@ def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system)
 
     @jax.jit
     def collide(data: mjx.Data) -> mjx.Data:
-        return collision_driver.collision(model, smooth.kinematics(model, data))
+        return compat.collision(model, compat.kinematics(model, data))
 
     data = collide(mjx.make_data(system("CheetahRun").mj_model, impl="jax"))
-    known = forward._contact_constants(model, data)
-    assert set(known) == {"includemargin", "solref", "solreffriction", "solimp"}  # the floor's friction is its own
-    for name, values in known.items():
-        assert (np.asarray(getattr(data._impl.contact, name)) == values).all()
+    constants = forward._contact_constants(model, data)
+    assert set(constants) == {"includemargin", "solref", "solreffriction", "solimp"}  # the floor's friction is its own
+    for name, values in constants.items():
+        assert (np.asarray(getattr(compat.impl(data).contact, name)) == values).all()
 
 
 @pytest.mark.parametrize("algorithm", ["Newton", "CG"])  # the latter is MJX's, which reads MJX's factor

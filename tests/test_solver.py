@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from machine import EVERY_CONSTRAINT
 from mujoco import mjx
-from mujoco.mjx._src import forward as mjx_forward
 
 from jacdb.ingest import runtime
+from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.dynamics import forward
 
 
@@ -19,8 +19,8 @@ def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches)
 
     def both(qpos, qvel, warm):
         data = template.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm)
-        return [(d.qacc, d.qfrc_constraint, d._impl.efc_force) for d in (
-            forward.forward(model, data), mjx_forward.forward(model, data)
+        return [(d.qacc, d.qfrc_constraint, impl(d).efc_force) for d in (
+            forward.forward(model, data), mjx.forward(model, data)
         )]  # fmt: skip
 
     rng, samples = np.random.default_rng(0), 40

@@ -75,8 +75,8 @@ quat_mul_axis, make_frame = math.quat_mul_axis, math.make_frame
 # --- data of the JAX implementation ---------------------------------------------------------------------------------
 
 
-def impl(data: mjx.Data) -> Any:
-    """Return the fields of ``data`` that are the JAX implementation's own: ``contact``, ``efc_J``, ``M``, …"""
+def impl(data: mjx.Data | mjx.Option) -> Any:
+    """Return the fields that only the JAX implementation has; of data ``contact``, ``efc_J``, ``M``, and others."""
     return data._impl
 
 

@@ -148,6 +148,6 @@ def _restore(model: mujoco.MjModel, data: mujoco.MjData, start: PhysicsInput) ->
 
 def relative(
     estimate: Float[np.ndarray, "*samples rows columns"], truth: Float[np.ndarray, "*samples rows columns"]
-) -> Float[np.ndarray, "*samples"]:
+) -> Float[np.ndarray, "*samples"] | np.floating:
     """Return how far matrices are from true ones, norm over norm: one number for each."""
     return np.linalg.norm(estimate - truth, axis=(-1, -2)) / np.linalg.norm(truth, axis=(-1, -2))

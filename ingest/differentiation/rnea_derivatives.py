@@ -356,10 +356,11 @@ def tree_sum[T](mask: Float[np.ndarray, "rows columns"], values: T) -> T:
     return jax.tree.unflatten(structure, [sums[:, k] for k in range(len(parts))])
 
 
-def _by_sides(
-    tree: Tree, at_or_below: Float[Array, "nv nv n"], above: Float[Array, "nv nv n"]
-) -> Float[Array, "nv nv n"]:
-    """Join what holds for rows at or below the column's joint with what holds for rows above it."""
+def _by_sides(tree: Tree, at_or_below: Array, above: Array) -> Float[Array, "nv nv n"]:
+    """Join what holds for rows at or below the column's joint with what holds for rows above it.
+
+    Both are (nv, nv, n), or a scalar 0 (:func:`outer`).
+    """
     is_at_or_below, is_above = (
         jnp.asarray(tree.ancestor_or_same)[..., None],
         jnp.asarray(tree.ancestor.T > 0)[..., None],

@@ -134,7 +134,9 @@ def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray
     return constants
 
 
-def impedance(model: mjx.Model, solref: Array, solimp: Array, position: Array) -> tuple[Array, Array, Array]:
+def impedance(
+    model: mjx.Model, solref: Array | np.ndarray, solimp: Array | np.ndarray, position: Array | np.ndarray
+) -> tuple[Array, Array, Array]:
     """Compute stiffness, damping and impedance of constraints (MJX's ``_kbi``), the power of their curves a constant.
 
     The power is 2 in nearly all models. Given as a constant it is a square, and otherwise a logarithm and an

@@ -9,13 +9,10 @@ import difflib
 import functools
 import importlib.resources
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from jacdb.errors import UsageError
-
-Method = Literal["implicit", "unrolled", "autodiff", "fd"]
-METHODS: tuple[str, ...] = get_args(Method)
-
+from jacdb.methods import Method
 
 ActionMap = Literal["direct", "offset", "qpos", "integrated", "delayed"]
 

@@ -68,7 +68,7 @@ def materialize[Tree](values: Tree) -> Tree:
     return jax.lax.optimization_barrier(values)
 
 
-def pairwise_sum(values: Float[Array, "*k m n"], axis: int = 0) -> Float[Array, "*k n"]:
+def pairwise_sum(values: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
     """Sum over an axis by halves.
 
     That is a few long additions, where XLA's own reduction takes the axis element by element.
@@ -81,13 +81,13 @@ def pairwise_sum(values: Float[Array, "*k m n"], axis: int = 0) -> Float[Array, 
     return values[0] if values.shape[0] else jnp.zeros(values.shape[1:])
 
 
-def norm(vector: Float[Array, "m n"]) -> Float[Array, " n"]:
-    """Return the Euclidean norm."""
+def norm(vector: Float[Array, "m *n"]) -> Float[Array, "*n"]:
+    """Return the Euclidean norm of a vector; of one sample, too."""
     return jnp.sqrt(pairwise_sum(vector * vector))
 
 
-def matmul(a: Float[Array, "i k n"], b: Float[Array, "k j n"]) -> Float[Array, "i j n"]:
-    """Return a @ b."""
+def matmul(a: Float[Array, "i k #n"], b: Float[Array, "k j #n"]) -> Float[Array, "i j _"]:
+    """Return a @ b. Either may have one sample for all."""
     return sum_terms(a[:, k, None] * b[k, None] for k in range(a.shape[1]))
 
 

@@ -9,8 +9,10 @@ types: motions are crossed with motions (x) and with forces (x*), and a force on
 All vectors are about one common point, along the world's axes.
 """
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, NamedTuple, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -24,7 +26,7 @@ type Known = Any
 def plus(*terms: Known) -> Known:
     """Add the terms; None where every term is None."""
     nonzero = [term for term in terms if term is not None]
-    return sum_terms(nonzero) if nonzero else None
+    return functools.reduce(operator.add, nonzero) if nonzero else None
 
 
 def minus(a: Known, b: Known) -> Known:
@@ -88,13 +90,13 @@ class _SpatialVector(NamedTuple):
     ang: Vector
     lin: Vector
 
-    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+    def __add__[S: "_SpatialVector"](self: S, other: S) -> S:  # type: ignore[override]
         return type(self)(self.ang + other.ang, self.lin + other.lin)
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__[S: "_SpatialVector"](self: S, other: S) -> S:
         return type(self)(self.ang - other.ang, self.lin - other.lin)
 
-    def __mul__(self, scale: Known) -> Self:
+    def __mul__[S: "_SpatialVector"](self: S, scale: Known) -> S:
         return type(self)(self.ang * scale, self.lin * scale)
 
     @property
@@ -102,7 +104,7 @@ class _SpatialVector(NamedTuple):
         return (*self.ang, *self.lin)
 
     @classmethod
-    def of(cls, components: Sequence[Known]) -> Self:
+    def of[S: "_SpatialVector"](cls: type[S], components: Sequence[Known]) -> S:
         """Put six components together, rotation or torque first."""
         return cls(Vector(*components[:3]), Vector(*components[3:]))
 

@@ -10,11 +10,11 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.differentiation.types import CtrlJacobian, OnDevice, PhysicsInput
-from jacdb.ingest.environments.registry import Method
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.recording.step_records import StoredJacobian, to_storage
 from jacdb.ingest.recording.zero_bits import no_statistics, with_step
 from jacdb.ingest.storage.zero_patterns import EntryStatistics
+from jacdb.methods import Method
 
 RECOMPUTE_BATCH = 8  # steps recomputed at once: a vector unit's lanes, and few more than there are
 # The methods that recompute, in turn, what a method is not valid for

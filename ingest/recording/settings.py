@@ -6,8 +6,8 @@ import numpy as np
 
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments.loading import System
-from jacdb.ingest.environments.registry import Method
 from jacdb.ingest.policies.base import Policy
+from jacdb.methods import Method
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Views:
                     create(f"create view stored_{table.name} as select * from {self.location.scan(table.name)}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
-            for name in queries.VIEWS:
+            for name in queries.REGISTERED:
                 create(f"create view {name} as {queries.sql(name)}")
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
             raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.methods import METHODS
 from jacdb.verification.findings import Check, message
 
 BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # the most matrix entries, and the most rows, in a batch
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)  # what reading a corrupt file raises
 MAX_LIST = 100_000  # the most values in a list whose right length is not known
-METHODS = ("implicit", "unrolled", "autodiff", "fd")
 SCALARS = ("env", "policy", "run_id", "episode", "step", "reward", "done", "truncated", "pattern_id", "n_zero_state",
            "n_zero_action", "in_contact", "n_contacts", "residual", "method", "finite")  # fmt: skip
 VECTORS = ("state", "action", "next_state", "j_state", "j_action")

@@ -1,0 +1,6 @@
+"""The methods by which a row is differentiated (docs/jacobians.md): one list for ingest, checks and SQL."""
+
+from typing import Literal, get_args
+
+Method = Literal["implicit", "unrolled", "autodiff", "fd"]
+METHODS: tuple[str, ...] = get_args(Method)  # in the order in which two of them are compared
