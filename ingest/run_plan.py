@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -85,7 +85,7 @@ class RunPlan:
     run_id: str
 
     @classmethod
-    def resolve(cls, request: Request, report: Callable[[str], None] = lambda doing: None) -> Self:
+    def resolve(cls, request: Request, report: Callable[[str], None] = lambda doing: None) -> "RunPlan":
         """Load the environment, and decide what the request left open.
 
         Args:

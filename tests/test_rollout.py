@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import itertools
 import weakref
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -162,9 +161,8 @@ def test_programs_are_freed_when_the_rollout_is_closed_and_episodes_stay(system)
     assert [len(column(episode, "state")) for episode in episodes] == [10] * 16
 
 
-def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise():
-    system = SimpleNamespace(spec=SimpleNamespace(d_action=1))
-    settings = RolloutSettings(system, NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
+def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
+    settings = RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
     slots = Slots(settings, 4, [5, 6, 7])
     drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (5, 6, 7)}
     assert slots.fill() == [0, 1] and [episode.number for episode in slots.episodes.values()] == [5, 6]

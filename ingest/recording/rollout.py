@@ -6,7 +6,7 @@ neighbours, and no row joins two.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -49,7 +49,7 @@ class Rollout:
         self._programs, self._settings, self._numbers = programs, programs.settings, numbers
         self._done, self._total = 0, len(numbers) * programs.settings.steps  # steps
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Rollout":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """Difference quotients of a step, and how far a stored Jacobian is from them."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -23,7 +23,7 @@ class DifferenceQuotient(NamedTuple):
     bend: Float[np.ndarray, " d_inputs"]
 
     @classmethod
-    def of(cls, model: mujoco.MjModel, ends: Float[np.ndarray, "sides n_state"], width: float) -> Self:
+    def of(cls, model: mujoco.MjModel, ends: Float[np.ndarray, "sides n_state"], width: float) -> "DifferenceQuotient":
         """Compute the quotient.
 
         Args:
