@@ -143,10 +143,8 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
 
     ours = np.concatenate([some.jacobian.j_state, some.jacobian.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)
-    to_autodiff = finite_differences.relative(ours, autodiff)
-    to_fd = finite_differences.relative(
-        ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl)
-    )
+    to_autodiff = _relative(ours, autodiff)
+    to_fd = _relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
     same = np.array(same_step)
     # who is right where autodiff and we differ: MJX's own step, differenced
     differs = np.flatnonzero(to_autodiff >= AGREES)
@@ -156,9 +154,9 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
         by_width = finite_differences.step_differences(system, asked.physics_input, (1e-6, 2e-7))
         wide, narrow = (composed(physics, asked.ctrl) for physics in by_width)
         errors = (
-            finite_differences.relative(ours[differs], wide),
-            finite_differences.relative(autodiff[differs], wide),
-            finite_differences.relative(narrow, wide),
+            _relative(ours[differs], wide),
+            _relative(autodiff[differs], wide),
+            _relative(narrow, wide),
         )
         names = ("ours", "autodiff", "narrower_difference")  # the last is large where there is a kink: no derivative
         disputed = [dict(zip(names, map(float, row), strict=True)) for row in zip(*errors, strict=True)]
@@ -183,6 +181,11 @@ def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:
     batches = [jax.tree.map(lambda leaf, i=i: leaf[i : i + BATCH], padded) for i in range(0, len(padded.qpos), BATCH)]
     call = runtime.compiled_quickly(jax.vmap(control_step.physics_jacobian(system, "autodiff")), batches[0])
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *map(call, batches))
+
+
+def _relative(matrices: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return how far each matrix is from the true one, norm over norm."""
+    return np.asarray(finite_differences.relative(matrices, truth))
 
 
 def _summary(errors: np.ndarray) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""What a run is to contain: as asked for (:class:`Request`), and as resolved (:class:`RunPlan`)."""
+"""A run before it is made: as asked for (:class:`Request`), and with everything decided (:class:`RunPlan`)."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ MAX_COUNT = 10_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What to ingest, as a person asks for it.
+    """A run that a person asks for.
 
     Attributes:
         env: Playground's name of the environment.

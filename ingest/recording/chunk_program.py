@@ -24,7 +24,7 @@ from jacdb.ingest.storage.zero_patterns import EntryStatistics
 
 
 class Batch(NamedTuple):
-    """What the device keeps of every slot from chunk to chunk.
+    """The state that the device keeps of every slot from chunk to chunk.
 
     Attributes:
         state: the environments' states.

@@ -37,22 +37,22 @@ class DeviceShard(NamedTuple):
 
     @property
     def slots(self) -> list[int]:
-        """The slots that have a row, counted from the shard's first."""
+        """Return the slots that have a row, counted from the shard's first."""
         return [int(slot) for slot in self.slot[self.starts]]
 
     @property
     def slots_ended_early(self) -> list[int]:
-        """The slots whose episode ended before its time, counted from the batch's first."""
+        """Return the slots whose episode ended before its time, counted from the batch's first."""
         return [self.first_slot + int(slot) for slot in np.flatnonzero(ended_early(self.record))]
 
     @property
     def row_spans(self) -> list[tuple[int, int]]:
-        """The first row, and the one after the last, of every slot that has one."""
+        """Return the first row, and the one after the last, of every slot that has one."""
         return list(itertools.pairwise([*self.starts.tolist(), len(self.slot)]))
 
     @property
     def span_of_row(self) -> Int[np.ndarray, " rows"]:
-        """The number of the span that each row is in."""
+        """Return the number of the span that each row is in."""
         return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.slot)))
 
     def by_span(self, *leaves: Shaped[np.ndarray, "steps slots ..."]) -> list[list[np.ndarray]]:

@@ -43,17 +43,17 @@ class Programs:
 
     @functools.cached_property
     def mesh(self) -> Mesh:
-        """The devices that share the slots."""
+        """Return the devices that share the slots."""
         return runtime.mesh(self.settings.num_envs)
 
     @property
     def sharding(self) -> NamedSharding:
-        """How the leaves of a batch are spread over the devices."""
+        """Return how the leaves of a batch are spread over the devices."""
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names))
 
     @functools.cached_property
     def reset(self) -> Reset:
-        """The function that gives the first states of episodes, one a slot."""
+        """Return the function that gives the first states of episodes, one a slot."""
         system = self.settings.system
         self.report(Event(f"compiling the reset of {system.spec.name}"))
         reset, slots = transition.episode_start(system, self.settings.seed), PartitionSpec(self.mesh.axis_names)
@@ -62,7 +62,7 @@ class Programs:
 
     @functools.cached_property
     def place(self) -> Place:
-        """The function (batch, states, source, chosen) that begins new episodes in the chosen slots.
+        """Return the function (batch, states, source, chosen) that begins new episodes in the chosen slots.
 
         A chosen slot gets the state at its place in ``source``.
         """

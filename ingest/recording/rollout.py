@@ -121,7 +121,7 @@ class Rollout:
         self._programs.report(Event(f"rolling out {self._settings.system.spec.name}", self._done, self._total))
 
     def _step_bytes(self) -> int:
-        """What the matrices of one step of all slots take."""
+        """Return the size of the matrices of one step of all slots."""
         entries = sum(rows * columns for rows, columns in self._settings.matrix_shapes)
         return self._settings.num_envs * entries * np.dtype(self._settings.dtype).itemsize
 

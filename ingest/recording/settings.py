@@ -1,4 +1,4 @@
-"""What determines the rows of a rollout."""
+"""The settings of a rollout: everything that determines its rows."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from jacdb.methods import Method
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """What determines the rows of an episode, given its number.
+    """Everything that determines the rows of an episode, given its number.
 
     Attributes:
         system: the environment.
@@ -36,6 +36,6 @@ class RolloutSettings:
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The shapes of j_state and j_action."""
+        """Return the shapes of j_state and j_action."""
         spec = self.system.spec
         return (spec.d_state, spec.d_state), (spec.d_state, spec.d_action)

@@ -1,4 +1,4 @@
-"""Which slot of the batch steps which episode."""
+"""Assign episodes to the slots of the batch."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence

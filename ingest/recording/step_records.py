@@ -1,4 +1,4 @@
-"""What the device hands to the host: a record of every step of a chunk."""
+"""The record of a step, and of a chunk of steps, that the device hands to the host."""
 
 from typing import NamedTuple
 
