@@ -11,9 +11,9 @@ import pytest
 
 from jacdb import schemas
 from jacdb.ingest.storage import dense_lists, thrift_compact
-from jacdb.ingest.storage.arrow import dense
 from jacdb.ingest.storage.dense_lists import rechunk
 from jacdb.ingest.storage.parquet import RowGroup, writing, writing_steps
+from jacdb.nested_lists import from_array
 
 GROUPS = (7, 12, 1)  # rows of the row groups
 
@@ -38,7 +38,7 @@ def files(folder, of_columns):
     fields.insert(3, ("reward", pa.float64()))
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
     own = {"step": pa.array(np.arange(rows), pa.int32()), "reward": pa.array(np.linspace(0, 1, rows))}
-    given = own | {name: dense(values, kinds[name]) for name, values in of_columns.items()}
+    given = own | {name: from_array(values, kinds[name]) for name, values in of_columns.items()}
     left = own | {name: dense_lists.placeholder(rows, schema.field(name)) for name in of_columns}
     whole, without = (pa.table([columns[name] for name in schema.names], schema=schema) for columns in (given, left))
 

@@ -16,6 +16,7 @@ import safetensors
 from jaxtyping import Array, Float
 from safetensors.numpy import save_file
 
+from jacdb.draft import draft_of
 from jacdb.errors import UsageError
 
 MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
@@ -27,9 +28,9 @@ BEST_RETURN = {"dm_control": 1000.0}  # what an episode can give; no bound is kn
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all."""
-    draft = path.with_name(path.name + ".tmp")
-    save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, draft, about)
-    draft.replace(path)
+    with draft_of(path) as draft:
+        save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, draft, about)
+        draft.replace(path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -14,7 +14,7 @@ from mujoco.mjx import DisableBit
 
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.environments.tangent_space import BALL, HINGE, SLIDE
-from jacdb.ingest.storage.arrow import lists
+from jacdb.nested_lists import from_lengths
 from jacdb.schemas import CONTACT
 
 
@@ -102,12 +102,12 @@ class ConstraintColumns:
         counts = np.bincount(rows, minlength=n_rows).astype(np.int32)
         values = [self._geoms.take(pa.array(first)), self._geoms.take(pa.array(second)), distance, force]
         entries = pa.StructArray.from_arrays([pa.array(value) for value in values], fields=list(CONTACT))
-        return lists(counts, entries), counts
+        return from_lengths(counts, entries), counts
 
     def _active(self, active: Bool[np.ndarray, "rows switches"]) -> pa.Array:
         """Return the names of every row's active switches."""
         which = np.flatnonzero(active) % max(1, active.shape[1])
-        return lists(np.count_nonzero(active, axis=1), self._switches.take(pa.array(which)))
+        return from_lengths(np.count_nonzero(active, axis=1), self._switches.take(pa.array(which)))
 
 
 def _reduce_groups(

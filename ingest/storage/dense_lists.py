@@ -87,7 +87,8 @@ class DenseColumns:
         with path.open("rb+") as file:
             end = file.seek(-8, 2)
             length, magic = struct.unpack("<I4s", file.read(8))
-            assert magic == _MAGIC
+            if magic != _MAGIC:
+                raise OSError(f"{path} does not end as a Parquet file does: it can't be completed")
             file.seek(end - length)
             footer = thrift_compact.decode(file.read(length), closed=(4, 1))  # row groups, and columns in each
             file.seek(end - length)
@@ -105,7 +106,8 @@ class DenseColumns:
             place = self._places[chunk.name]
             columns[place] = column = thrift_compact.decode(columns[place])
             meta = column[3].value  # ColumnMetaData
-            assert meta[3].value.items[0] == chunk.name.encode()
+            if meta[3].value.items[0] != chunk.name.encode():
+                raise OSError(f"column {place} of the Parquet file is not {chunk.name}: its footer can't be completed")
             more["uncompressed"] += chunk.uncompressed - meta[6].value
             more["compressed"] += chunk.compressed - meta[7].value
             for optional in (11, 12, 13, 16):  # dictionary, statistics, pages by encoding, sizes: of the empty lists

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb import schemas
-from jacdb.ingest.storage.arrow import dense
 from jacdb.ingest.storage.zero_patterns import EntryStatistics, Patterns
+from jacdb.nested_lists import from_array
 
 # Columns of `steps` that are the same for the whole episode, or follow from it; and those that are arrays of their own
 _EPISODES_OWN = ("env", "policy", "run_id", "episode", "step")
@@ -128,7 +128,7 @@ def summaries(episodes: Sequence[Episode]) -> pa.Table:
 
     def swept(column: str, of_each: Iterable[np.ndarray]) -> pa.Array:
         kind = SUMMARY.field(column).type
-        every = dense(np.stack(list(of_each)), kind)
+        every = from_array(np.stack(list(of_each)), kind)
         return pa.ListArray.from_arrays(every.offsets, every.values, kind, mask=no_step)
 
     columns = {

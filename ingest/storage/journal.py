@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from jacdb.dataset.run_status import LOG, PROGRESS
+from jacdb.draft import draft_of
 from jacdb.progress import Event
 
 EVERY = 5.0  # seconds between notes of progress
@@ -78,6 +79,6 @@ class Journal:
             self._note({**self._counted._asdict(), "process": os.getpid(), "started": self._started, "updated": now})
 
     def _note(self, what: dict[str, Any]) -> None:
-        draft = self.folder / f"{PROGRESS}.{os.getpid()}.tmp"
-        draft.write_text(json.dumps(what))
-        draft.replace(self.folder / PROGRESS)
+        with draft_of(self.folder / PROGRESS) as draft:
+            draft.write_text(json.dumps(what))
+            draft.replace(self.folder / PROGRESS)

@@ -13,6 +13,7 @@ from pyarrow.fs import LocalFileSystem
 from jacdb.ingest.storage.dense_lists import DenseColumns
 from jacdb.ingest.storage.durability import durable_file
 from jacdb.ingest.storage.episodes import ARRAYS
+from jacdb.nested_lists import leaf_path
 
 type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
 
@@ -67,9 +68,8 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     """Return Arrow's options: zstd throughout; floats split by byte, without a dictionary: mantissas do not repeat."""
     split, dictionary = [], []
     for column in schema:
-        leaf, path = column.type, column.name
-        while pa.types.is_list(leaf):
-            leaf, path = leaf.value_type, f"{path}.list.element"
+        leaf, depth = leaf_path(column.type)
+        path = column.name + ".list.element" * depth
         if pa.types.is_floating(leaf):
             split.append(path)
         elif not pa.types.is_struct(leaf):

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import manifest, run_status
+from jacdb.draft import SUFFIX, draft_of
 from jacdb.errors import UsageError
 from jacdb.ingest.storage.dense_lists import placeholder, rechunk
 from jacdb.ingest.storage.durability import sync_folder
@@ -82,7 +83,7 @@ class RunWriter:
             The episodes that are already there, whole.
         """
         for table in ("axes", "runs"):
-            for draft in self._folder(table).glob("*.tmp"):
+            for draft in self._folder(table).glob(f"*{SUFFIX}"):
                 draft.unlink()
         tables = ("steps", "patterns", "episodes")
         numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
@@ -271,15 +272,12 @@ class RunWriter:
 
     def _write_manifest(self, sums: dict[str, str]) -> None:
         final = self.root / manifest.Run(self.env, self.run_id).manifest
-        draft = final.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with draft_of(final) as draft:
             with draft.open("w", encoding="ascii") as stream:
                 stream.write(manifest.encode(sums))
                 stream.flush()
                 os.fsync(stream.fileno())
             draft.replace(final)
-        finally:
-            draft.unlink(missing_ok=True)
 
     @contextmanager
     def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
@@ -287,8 +285,7 @@ class RunWriter:
         folder = self._folder(table.name)
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
-        draft = final.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with draft_of(final) as draft:
             self._sums[self._name(final)] = write(draft)
 
             def commit() -> None:
@@ -296,8 +293,6 @@ class RunWriter:
                 sync_folder(folder)
 
             yield commit
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:

@@ -19,6 +19,7 @@ from jacdb.dataset.folder import Folder
 from jacdb.dataset.sql_text import literal
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, known
+from jacdb.nested_lists import leaf_type, to_array
 
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
 SPLITS = ("train", "validation")
@@ -221,7 +222,7 @@ class StepRows:
 
     def _array(self, group: Group, name: str, column: pa.Array) -> np.ndarray:
         try:
-            values = _dense(column)
+            values = to_array(column)
         except ValueError as error:
             raise FailureError(f"{group.part.name}, row group {group.index}: {name} is no array: {error}") from error
         shape = self.shapes.setdefault(name, values.shape[1:])
@@ -237,7 +238,7 @@ def check_columns(columns: tuple[str, ...]) -> None:
     Raises:
         UsageError: there is no such column, or its values are not numbers.
     """
-    kinds = {column.name: _leaf(column.type) for column in schemas.steps().schema}
+    kinds = {column.name: leaf_type(column.type) for column in schemas.steps().schema}
     numbers = [name for name, kind in kinds.items() if _is_number(kind)]
     there = f"there are {', '.join(numbers)}"
     for name in columns:
@@ -280,32 +281,8 @@ def _key(episode: np.ndarray, step: np.ndarray) -> np.ndarray:
 def _dtype(part: Part, column: str) -> np.dtype:
     if column not in part.schema.names:
         raise FailureError(f"{part.name} has no column {column}: ingest its run again")
-    return np.dtype(_leaf(part.schema.field(column).type).to_pandas_dtype())
-
-
-def _leaf(kind: pa.DataType) -> pa.DataType:
-    while pa.types.is_list(kind):
-        kind = kind.value_type
-    return kind
+    return np.dtype(leaf_type(part.schema.field(column).type).to_pandas_dtype())
 
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-
-
-def _dense(array: pa.Array) -> np.ndarray:
-    """A column as an array: lists of lists without a Python loop, and without a copy.
-
-    Raises:
-        ValueError: its lists differ in length, or a value is null.
-    """
-    shape = [len(array)]
-    while pa.types.is_list(array.type):
-        lengths = np.diff(array.offsets.to_numpy())
-        if array.null_count or (lengths != lengths[0]).any():
-            raise ValueError("lists of one column differ in length")
-        shape.append(int(lengths[0]))
-        array = array.flatten()
-    if array.null_count:
-        raise ValueError("a value is null")
-    return array.to_numpy(zero_copy_only=False).reshape(shape)

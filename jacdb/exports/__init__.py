@@ -1,12 +1,10 @@
 """An environment's steps in formats that other libraries load; a few episodes at a time are in memory."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from jacdb.dataset.dataset import Dataset
+from jacdb.draft import draft_of
 from jacdb.errors import UsageError
 from jacdb.exports import lerobot, minari, npz
 from jacdb.exports.trajectories import Source
@@ -41,21 +39,8 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     if out.exists():
         raise UsageError(f"--out {out} exists: give another name, or remove it first")
     source = Source.of(dataset, env)
-    with _draft(out) as draft:
-        told = FORMATS[form](source, draft, out)
-    return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{told}"
-
-
-@contextmanager
-def _draft(out: Path) -> Iterator[Path]:
-    """A name beside the output to write under; what is there gets the output's name when all went well, or goes."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.parent / f".{out.name}.{os.getpid()}.tmp"
-    try:
-        yield draft
+    with draft_of(out) as draft:
+        told = FORMATS[form](source, draft, out)
         draft.rename(out)
-    finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        else:
-            draft.unlink(missing_ok=True)
+    return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{told}"

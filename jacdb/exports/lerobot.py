@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from jacdb.dataset.step_rows import Arrays
 from jacdb.errors import UsageError
 from jacdb.exports.trajectories import Source, Trajectory
+from jacdb.nested_lists import from_array
 
 CODEBASE_VERSION = "v3.0"
 CHUNK_FILES = 1_000  # files of a folder, at most
@@ -142,17 +143,9 @@ def _features(columns: Arrays, source: Source) -> dict[str, Any]:
     }
 
 
-def _lists(values: np.ndarray) -> pa.Array:
-    if values.ndim == 1:
-        return pa.array(values)
-    rows, width = values.shape[:2]
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
-    return pa.ListArray.from_arrays(offsets, _lists(values.reshape(rows * width, *values.shape[2:])))
-
-
 def _table(columns: Arrays) -> pa.Table:
     """As LeRobot stores them: a vector of one number as the number."""
-    return pa.table({k: _lists(v[:, 0] if v.shape[1:] == (1,) else v) for k, v in columns.items()})
+    return pa.table({k: from_array(v[:, 0] if v.shape[1:] == (1,) else v) for k, v in columns.items()})
 
 
 def _statistics(columns: Arrays) -> Stats:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb import schemas
+from jacdb import nested_lists, schemas
 from jacdb.methods import METHODS
 from jacdb.verification.findings import Check, message
 
@@ -240,10 +240,7 @@ def read(batch: pa.RecordBatch, rows: np.ndarray, dimensions: Dimensions) -> Row
     scalars["method"] = np.asarray(batch.column("method").cast(pa.string()), dtype=object)
     values = {}
     for column in VECTORS:
-        leaf = batch.column(column)
-        while pa.types.is_list(leaf.type):
-            leaf = leaf.flatten()
-        values[column] = leaf.to_numpy(zero_copy_only=False).reshape(len(batch), dimensions.n_entries(column))
+        values[column] = nested_lists.entries(batch.column(column)).reshape(len(batch), dimensions.n_entries(column))
     counted = pc.list_value_length(batch.column("contacts")).to_numpy(zero_copy_only=False)
     return RowBatch(rows, scalars, values, counted)
 

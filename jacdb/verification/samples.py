@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jacdb import nested_lists
 from jacdb.verification import rows
 from jacdb.verification.rows import Dimensions
 
@@ -104,7 +105,4 @@ def _rows(file: Path, columns: list[str], wanted: np.ndarray) -> Iterator[pa.Rec
 
 def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a column of nested lists as an array (rows, …), given the shape of a row."""
-    leaf = column.combine_chunks()
-    while pa.types.is_list(leaf.type):
-        leaf = leaf.flatten()
-    return leaf.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+    return nested_lists.entries(column.combine_chunks()).reshape(len(column), *shape)

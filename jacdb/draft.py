@@ -1,0 +1,25 @@
+"""Files that exist whole or not at all: written under a draft's name, renamed when all went well."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUFFIX = ".tmp"  # whoever lists a dataset's files leaves out what ends so
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` to write under; rename it to ``path`` when it is whole.
+
+    A draft that has not been renamed when the context ends, a file or a folder, is removed.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}{SUFFIX}")
+    try:
+        yield draft
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
