@@ -40,8 +40,8 @@ ROOMS = {
     "jacdb.exports": (3, 4.5, "other formats"),
     "jacdb.dataset": (5, 4, "open, SQL, batches"),
     "jacdb.hub": (7, 3, "Hugging Face Hub"),
-    "jacdb.queries": (6, 4, "one view a file"),
-    "jacdb.schemas": (7, 4, "the tables"),
+    "jacdb.queries": (6, 4.5, "one view a file"),
+    "jacdb.schemas": (7, 4.5, "the tables"),
 }
 WIDTH, HEIGHT, ACROSS, DOWN, MARGIN = 168, 44, 186, 86, 20  # pixels
 NEEDS_JAX = "jacdb.ingest."
