@@ -1,15 +1,15 @@
-"""Figures of a dataset, for papers: each asks one view and draws its answer.
+"""Draw figures of a dataset, for papers: each asks one view and draws its answer. FIGURES lists them.
 
 Every function returns a matplotlib Figure (``.savefig("name.pdf")``), drawn at the size at which it is read: one
-column of a two-column paper, or both. Colours are Okabe and Ito's, which colour-blind readers tell apart; brightness
-tells them apart in grey.
+column of a two-column paper, or both. Colours are Okabe and Ito's, which colour-blind readers can tell apart; in grey
+they differ in brightness.
 """
 
 import io
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -44,10 +44,10 @@ STYLE: Any = {  # matplotlib types its keys
 
 
 def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
-    """What a view says of an environment.
+    """Return a view's rows of an environment.
 
     Raises:
-        UsageError: nothing; there is no finite step of it.
+        UsageError: there are none, for no step of it is finite.
     """
     frame = dataset.fetch(dataset.view(view, env))
     if frame.is_empty():
@@ -56,7 +56,7 @@ def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
 
 
 def heatmap(dataset: Dataset, env: str) -> Figure:
-    """Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
+    """Draw Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
     entries = _answer(dataset, "entry_zero_fraction", env)
     blocks = {}
     for jacobian in JACOBIANS:
@@ -64,7 +64,7 @@ def heatmap(dataset: Dataset, env: str) -> Figure:
         rows, cols = (part.unique(axis, maintain_order=True)[f"{axis}_name"].to_list() for axis in ("row", "col"))
         blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
     d_state, d_action = blocks["state"][0].shape[0], blocks["action"][0].shape[1]
-    # a cell is as large as its name needs, while the page holds it
+    # a cell is as large as its name needs, if the page is wide enough
     cell = min(0.17, (PAGE - 1.6) / (d_state + d_action))
     names = 72 * cell * 0.85
     with matplotlib.rc_context(STYLE):
@@ -85,14 +85,14 @@ def heatmap(dataset: Dataset, env: str) -> Figure:
     return figure
 
 
-def _name(set_ticks: Callable, names: list[str], points: float, **how: float) -> None:
-    """Every axis by name while names can be read, else every few."""
+def _name(set_ticks: Callable[..., object], names: list[str], points: float, **how: float) -> None:
+    """Label every axis while names can be read, else every few."""
     every = max(1, math.ceil(LEGIBLE / points))
     set_ticks(range(0, len(names), every), names[::every], fontsize=min(6.0, max(points, LEGIBLE)), **how)
 
 
 def histogram(dataset: Dataset, env: str) -> Figure:
-    """Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
+    """Draw Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
     bins = _answer(dataset, "sparsity_histogram", env)
     with matplotlib.rc_context(STYLE):
         figure = Figure((COLUMN, 1.7), layout="constrained")
@@ -117,7 +117,7 @@ def histogram(dataset: Dataset, env: str) -> Figure:
 
 
 def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: int | None = None) -> Figure:
-    """Figure 6 of the paper: sparsity along one episode, and what held meanwhile.
+    """Draw Figure 6 of the paper: sparsity along one episode, and what held meanwhile.
 
     Args:
         run_id: the run; None for the first.
@@ -158,7 +158,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
 
 
 def durations(dataset: Dataset, env: str) -> Figure:
-    """Figure 7 of the paper: for how many consecutive steps entries stay zero, and stay non-zero, with the means."""
+    """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
     runs = _answer(dataset, "zero_durations", env)
     with matplotlib.rc_context(STYLE):
         figure = Figure((PAGE, 1.9), layout="constrained")
@@ -178,7 +178,10 @@ def durations(dataset: Dataset, env: str) -> Figure:
 
 
 def constraint(dataset: Dataset, env: str) -> Figure:
-    """How sparse J_s is while each constraint holds, and while it does not. Percents and widths: in how many steps."""
+    """Draw how sparse J_s is while each constraint holds and while it does not.
+
+    Percents and widths of lines say in how many steps it holds.
+    """
     rows = _answer(dataset, "sparsity_by_constraint", env)
     labels = [f"{_constraint_name(row['kind'], row['name'])}  {_percent(row['share'])}" for row in rows.to_dicts()]
     with matplotlib.rc_context(STYLE):
@@ -199,7 +202,7 @@ def constraint(dataset: Dataset, env: str) -> Figure:
 
 
 def threshold(dataset: Dataset, env: str) -> Figure:
-    """How many zeros there are by what counts as zero: in an average step, and in every step."""
+    """Draw how many zeros there are by what counts as zero: in an average step, and in every step."""
     sweep = _answer(dataset, "threshold_sweep", env)
     with matplotlib.rc_context(STYLE):
         figure = Figure((COLUMN, 1.8), layout="constrained")
@@ -214,7 +217,7 @@ def threshold(dataset: Dataset, env: str) -> Figure:
 
 
 def embedding(dataset: Dataset, env: str) -> Figure:
-    """Figure 4 of the paper: t-SNE of (s, a, s') over ten episodes, coloured by sparsity; zero patterns along one.
+    """Draw Figure 4 of the paper: t-SNE of (s, a, s') over ten episodes, coloured by sparsity; zero patterns of one.
 
     Points are every few steps, standardised; perplexity 50, as in the paper. Below, the pattern of J_s and J_a
     (zeros dark) at steps of one episode, among them those with most and fewest zeros; their points carry the step.
@@ -265,7 +268,7 @@ def embedding(dataset: Dataset, env: str) -> Figure:
 
 
 def _embedded(dataset: Dataset, env: str) -> pl.DataFrame:
-    """Steps of the first episodes of an environment, every few, with their patterns."""
+    """Return every few steps of the first episodes of an environment, with their patterns."""
     dataset.view("steps", env)  # refuses an unknown environment
     chosen = f"""with chosen as (
         select run_id, episode, row_number() over (order by run_id, episode) as number
@@ -301,35 +304,58 @@ def _legend_or(panel: Axes, nothing: str) -> None:
         panel.text(0.5, 0.5, nothing, transform=panel.transAxes, ha="center", va="center", color=GREY)
 
 
-FIGURES: dict[str, Callable[..., Figure]] = {
-    figure.__name__: figure for figure in (heatmap, embedding, histogram, timeline, durations, constraint, threshold)
+class NamedFigure(NamedTuple):
+    """A figure that can be asked for by name.
+
+    Attributes:
+        draw: draws it, given a dataset, an environment and options.
+        caption: what it shows, in a sentence.
+    """
+
+    draw: Callable[..., Figure]
+    caption: str
+
+
+# To add a figure, write a function and add its entry; the command line and the report then have it.
+FIGURES = {
+    "heatmap": NamedFigure(heatmap, "In which share of the steps each entry is zero (the paper's Figure 3)."),
+    "embedding": NamedFigure(
+        embedding, "Steps by state, action and next state (t-SNE), coloured by sparsity (Figure 4)."
+    ),
+    "histogram": NamedFigure(histogram, "How sparse single steps are (Figure 5)."),
+    "timeline": NamedFigure(timeline, "Sparsity along one episode, and what held meanwhile (Figure 6)."),
+    "durations": NamedFigure(
+        durations, "For how many consecutive steps entries stay zero, and stay non-zero (Figure 7)."
+    ),
+    "constraint": NamedFigure(constraint, "How sparse J_s is while each constraint holds, and while it does not."),
+    "threshold": NamedFigure(threshold, "How many zeros there are by what counts as zero."),
 }
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
 
 
 def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
-    """A figure by name.
+    """Draw a figure by its name.
 
     Raises:
-        UsageError: there is no such figure (they are listed), environment, or episode.
+        UsageError: there is no such figure (the error lists them), environment, or episode.
     """
     if name not in FIGURES:
         raise UsageError(f"no figure {name!r}: there are {', '.join(FIGURES)}")
     given = {key: value for key, value in options.items() if value is not None}
     if given and name != "timeline":
-        raise UsageError(f"{', '.join(given)}: only the timeline is of one episode")
-    return FIGURES[name](dataset, env, **given)
+        raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
+    return FIGURES[name].draw(dataset, env, **given)
 
 
 def save(figure: Figure, out: Path | BinaryIO, dpi: int = DPI) -> None:
-    """Write a figure. Whether text stays text is decided here by matplotlib, and not where the figure is made."""
+    """Write a figure to a file. The style is needed here, too: here matplotlib decides whether text stays text."""
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, dpi=dpi)
 
 
 def png(figure: Figure) -> bytes:
-    """A figure for a page."""
+    """Return a figure as PNG, at a resolution for pages."""
     picture = io.BytesIO()
     save(figure, picture, dpi=150)
     return picture.getvalue()

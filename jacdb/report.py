@@ -1,6 +1,6 @@
-"""What a dataset says of the paper's questions: facts, and from the facts a page.
+"""Write a report on a dataset: collect facts on the paper's questions, and make a page from them.
 
-The facts are plain data: what a run once found can be kept (datasets/reference), and the same page be made of it.
+The facts are plain data: they can be kept (datasets/reference), and the same page can be made from them later.
 """
 
 import base64
@@ -33,15 +33,6 @@ PAPER = {
 }
 PROVENANCE = ("env", "run_id", "policy_config", "seed", "episodes", "steps", "method", "n_rows", "n_excluded",
               "n_recomputed", "versions")  # fmt: skip
-CAPTIONS = {
-    "heatmap": "In which share of the steps each entry is zero (the paper's Figure 3).",
-    "embedding": "Steps by state, action and next state (t-SNE), coloured by sparsity (Figure 4).",
-    "histogram": "How sparse single steps are (Figure 5).",
-    "timeline": "Sparsity along one episode, and what held meanwhile (Figure 6).",
-    "durations": "For how many consecutive steps entries stay zero, and stay non-zero (Figure 7).",
-    "constraint": "How sparse J_s is while each constraint holds, and while it does not.",
-    "threshold": "How many zeros there are by what counts as zero.",
-}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>jacdb: how these worlds depend on themselves</title>
 <style>
@@ -58,7 +49,7 @@ h2 {{ margin-top: 2.5rem }}
 
 
 class Picture(NamedTuple):
-    """A figure of the page: where it is, or why there is none."""
+    """A figure of the page: its link, or why there is none."""
 
     link: str | None
     missing: str = ""
@@ -68,59 +59,66 @@ Pictures = dict[str, dict[str, Picture]]  # by environment and figure
 
 
 def facts(dataset: Dataset) -> dict[str, Any]:
-    """Everything that the page says, as plain data."""
-    found = {env: _of_environment(dataset, env) for env in dataset.environments}
+    """Return everything that the page says, as plain data."""
+    environments = {env: _of_environment(dataset, env) for env in dataset.environments}
     runs = dataset.runs().sort("env", "run_id").select(PROVENANCE).to_dicts()
-    return {"jacdb": __version__, "environments": found, "runs": runs}
+    return {"jacdb": __version__, "environments": environments, "runs": runs}
 
 
 def verdict(env: str, table1: dict[str, Any]) -> str:
-    """How an environment's row of Table 1 stands to the paper's."""
+    """Return how an environment's row of Table 1 compares with the paper's: equal, or which cells differ."""
     if env not in PAPER:
         return "not in the paper"
-    apart = [f"{key} {table1[key]} (paper {value})" for key, value in PAPER[env].items() if table1[key] != value]
-    return f"differs: {', '.join(apart)}" if apart else "equal"
+    differences = [f"{key} {table1[key]} (paper {value})" for key, value in PAPER[env].items() if table1[key] != value]
+    return f"differs: {', '.join(differences)}" if differences else "equal"
 
 
 def summary(facts: dict[str, Any]) -> str:
-    """One line on Table 1."""
-    there = [env for env in PAPER if env in facts["environments"]]
-    equal = [env for env in there if facts["environments"][env]["verdict"] == "equal"]
-    missing = f"; not in the dataset: {', '.join(sorted(PAPER.keys() - set(there)))}" if len(there) < len(PAPER) else ""
-    return f"Table 1 of the paper: {len(equal)} of {len(there)} environments equal in every cell{missing}"
+    """Return one line on Table 1: how many environments equal the paper's."""
+    present = [env for env in PAPER if env in facts["environments"]]
+    equal = [env for env in present if facts["environments"][env]["verdict"] == "equal"]
+    missing = (
+        f"; not in the dataset: {', '.join(sorted(PAPER.keys() - set(present)))}" if len(present) < len(PAPER) else ""
+    )
+    return f"Table 1 of the paper: {len(equal)} of {len(present)} environments equal in every cell{missing}"
 
 
 def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["percent"] = lambda share: "-" if share is None else f"{100 * share:.1f} %"
     template = environment.from_string(files("jacdb").joinpath("report.md.j2").read_text())
-    about = {"summary": summary(facts), "paper": PAPER, "captions": CAPTIONS, "pictures": pictures}
+    about = {
+        "summary": summary(facts),
+        "paper": PAPER,
+        "captions": {name: figure.caption for name, figure in figures.FIGURES.items()},
+        "pictures": pictures,
+    }
     return template.render(**facts, **about) + "\n"
 
 
 def html(facts: dict[str, Any], pictures: Pictures) -> str:
-    """The same page as HTML. What stands in the dataset is text: no tag of it gets through."""
+    """Return the same page as HTML. Text from the dataset is escaped: none of its tags gets through."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(facts, pictures))
     return PAGE.format(body=body)
 
 
 def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda env: None) -> dict[str, Any]:
-    """Write index.html (self-contained), report.md with its figures/, and facts.json; returns the facts.
+    """Write index.html (self-contained), report.md with its figures/, and facts.json; return the facts.
 
     Args:
-        report: called with each environment before its figures are drawn, which takes most of the time.
+        report: called with each environment before its figures are drawn; drawing takes most of the time.
 
     Raises:
         UsageError: the dataset has no steps yet.
     """
     if not dataset.environments:
         raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
-    found = facts(dataset)
+    collected = facts(dataset)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     linked: Pictures = {}
     embedded: Pictures = {}
-    for env in found["environments"]:
+    for env in collected["environments"]:
         report(env)
         linked[env], embedded[env] = {}, {}
         for name in figures.FIGURES:
@@ -129,14 +127,14 @@ def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda
             except UsageError as error:
                 linked[env][name] = embedded[env][name] = Picture(None, str(error))
                 continue
-            link = f"figures/{re.sub(r'[^A-Za-z0-9]', '_', env)}-{name}.png"  # a stranger may have named it
+            link = f"figures/{re.sub(r'[^A-Za-z0-9]', '_', env)}-{name}.png"  # any name may stand in a dataset
             (folder / link).write_bytes(picture)
             linked[env][name] = Picture(link)
             embedded[env][name] = Picture(f"data:image/png;base64,{base64.b64encode(picture).decode()}")
-    (folder / "index.html").write_text(html(found, embedded))
-    (folder / "report.md").write_text(markdown(found, linked))
-    (folder / "facts.json").write_text(json.dumps(found, indent=1) + "\n")
-    return found
+    (folder / "index.html").write_text(html(collected, embedded))
+    (folder / "report.md").write_text(markdown(collected, linked))
+    (folder / "facts.json").write_text(json.dumps(collected, indent=1) + "\n")
+    return collected
 
 
 def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Batches for training: rows of `steps` as arrays of NumPy, JAX or PyTorch, shuffled in bounded memory.
 
-Threads read row groups into a buffer side by side (Arrow holds no lock while it decodes), ahead of who trains; batches
-are copied or gathered out of it.
+Threads read row groups into a buffer in parallel (Arrow releases the GIL while it decodes), ahead of the training loop.
+Batches are copied or gathered out of the buffer.
 """
 
 import itertools
@@ -14,18 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from jacdb.dataset.step_rows import SPLITS, Arrays, Group, StepRows, check_columns, n_rows, of_split, segments
+from jacdb.dataset.step_rows import SPLITS, Arrays, RowGroup, StepRows, check_columns, n_rows, of_split, segments
 from jacdb.dataset.views import Views
 from jacdb.errors import UsageError
 
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
 FRAMEWORKS = ("numpy", "jax", "torch")
-Wanted = tuple[Group, np.ndarray]  # a row group, and which of its rows
-READERS = min(pa.cpu_count() + 1, 8)  # row groups read at once: now and then each waits for another, or for the disk
+Selection = tuple[RowGroup, np.ndarray]  # a row group, and which of its rows to read
+READERS = min(
+    pa.cpu_count() + 1, 8
+)  # row groups read at once: one more than cores, for a reader sometimes waits for the disk
 
 
-class Chunk(NamedTuple):
-    """StepRows that follow each other in a pass, and in which order, if it is another than theirs."""
+class BufferedRows(NamedTuple):
+    """Rows in a buffer, and the order in which a pass returns them; None for their own."""
 
     rows: Arrays
     order: np.ndarray | None = None
@@ -34,7 +36,7 @@ class Chunk(NamedTuple):
         return len(next(iter(self.rows.values())))
 
     def cut(self, start: int, stop: int) -> Arrays:
-        """Some of them, in order; copies, for a view would keep all alive."""
+        """Return rows [start, stop) of the order, as copies: a view would keep the whole buffer alive."""
         if self.order is None:
             return {name: values[start:stop].copy() for name, values in self.rows.items()}
         places = self.order[start:stop]
@@ -43,7 +45,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them and explains them.
+    """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them, see there.
 
     Attributes:
         n_rows: how many rows a pass gives (before ``drop_last``).
@@ -65,7 +67,9 @@ class Batches:
     n_rows: int = field(init=False)
     _rows: StepRows = field(init=False, repr=False)
     _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
-    _spare: "list[_Buffer]" = field(init=False, repr=False, default_factory=list)  # of passes that are over
+    _spare: "list[_Buffer]" = field(
+        init=False, repr=False, default_factory=list
+    )  # buffers of finished passes, for the next
 
     def __post_init__(self) -> None:
         columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
@@ -88,10 +92,10 @@ class Batches:
         buffers = [self._spare.pop() if self._spare else _Buffer(self._rows) for _ in range(2)]
         readers = ThreadPoolExecutor(READERS, "jacdb-reader")
         try:
-            for batch in _cut(self._chunks(readers, buffers), self.batch_size, self.drop_last):
+            for batch in _cut(self._buffered(readers, buffers), self.batch_size, self.drop_last):
                 yield {name: self._convert(values) for name, values in batch.items()}
         finally:
-            readers.shutdown(cancel_futures=True)  # waits for those at work: they may hold a buffer
+            readers.shutdown(cancel_futures=True)  # waits for running readers: they may be writing into a buffer
             self._spare.extend(buffers)
 
     def _check(self) -> None:
@@ -108,46 +112,49 @@ class Batches:
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _chunks(self, readers: ThreadPoolExecutor, buffers: "list[_Buffer]") -> Iterator[Chunk]:
-        """The rows of the pass, a buffer at a time, which is filled anew as soon as its rows were handed out."""
+    def _buffered(self, readers: ThreadPoolExecutor, buffers: "list[_Buffer]") -> Iterator[BufferedRows]:
+        """Yield the rows of a pass, one buffer at a time; a buffer is refilled as soon as its rows have been used."""
         rows, groups, most = self._rows, self._rows.groups, self.buffer_mib * 2**20
         random = np.random.default_rng(self.seed)
         if self.shuffle:
             groups = [groups[i] for i in random.permutation(len(groups))]
-        fillings = _fillings(rows, groups, most)
+        loads = _buffer_loads(rows, groups, most)
         idle, waiting = deque(buffers), deque[tuple[_Buffer, int, list[Future[None]]]]()
 
-        def fill(buffer: _Buffer, group: Group, wanted: np.ndarray, start: int) -> None:
+        def fill(buffer: _Buffer, group: RowGroup, wanted: np.ndarray, start: int) -> None:
             for piece in rows.read(group, wanted):
                 start = buffer.put(piece, start)
 
         def begin() -> None:
-            for filling in itertools.islice(fillings, len(idle)):
-                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in filling]
-                buffer.make_room(filling[0][0], sum(counts), most)
+            for load in itertools.islice(loads, len(idle)):
+                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in load]
+                buffer.make_room(load[0][0], sum(counts), most)
                 starts = itertools.accumulate(counts, initial=0)
-                at_work = [readers.submit(fill, buffer, *of, start) for of, start in zip(filling, starts, strict=False)]
-                waiting.append((buffer, sum(counts), at_work))
+                reads = [
+                    readers.submit(fill, buffer, *selection, start)
+                    for selection, start in zip(load, starts, strict=False)
+                ]
+                waiting.append((buffer, sum(counts), reads))
 
         begin()
         while waiting:
-            buffer, n_rows, at_work = waiting.popleft()
-            for reading in at_work:
+            buffer, n_rows, reads = waiting.popleft()
+            for reading in reads:
                 reading.result()
-            yield Chunk(buffer.first(n_rows), random.permutation(n_rows) if self.shuffle else None)
+            yield BufferedRows(buffer.first(n_rows), random.permutation(n_rows) if self.shuffle else None)
             idle.append(buffer)
             begin()
 
 
 class _Buffer:
-    """Room for rows, each row of a column flat. It is kept from pass to pass: fresh memory costs more than a copy."""
+    """Memory for rows, (rows, numbers) for each column; it is reused, for fresh memory costs more than a copy."""
 
     def __init__(self, rows: StepRows) -> None:
         self._rows = rows
         self._flat: Arrays = {}
 
-    def make_room(self, like: Group, n_rows: int, nbytes: float) -> None:
-        """Room for so many rows, and for as many as have so many bytes."""
+    def make_room(self, like: RowGroup, n_rows: int, nbytes: float) -> None:
+        """Make room for ``n_rows`` rows, and for as many as fit in ``nbytes``; ``like`` gives the columns' widths."""
         if self._flat and all(len(flat) >= n_rows for flat in self._flat.values()):
             return
         room = max(n_rows, int(nbytes / self._rows.row_bytes(like)))
@@ -162,12 +169,13 @@ class _Buffer:
         return end
 
     def first(self, n_rows: int) -> Arrays:
+        """Return the first rows, in their own shapes; views."""
         return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
 
 
-def _fillings(rows: StepRows, groups: Iterable[Group], most: float) -> Iterator[list[Wanted]]:
-    """The row groups of which a row is wanted, and which are: as many at a time as a buffer of so many bytes holds."""
-    some: list[Wanted] = []
+def _buffer_loads(rows: StepRows, groups: Iterable[RowGroup], most: float) -> Iterator[list[Selection]]:
+    """Yield the wanted rows of row groups, as many row groups at a time as fit in ``most`` bytes."""
+    some: list[Selection] = []
     size = 0.0
     for group in groups:
         wanted = rows.wanted(group)
@@ -182,19 +190,19 @@ def _fillings(rows: StepRows, groups: Iterable[Group], most: float) -> Iterator[
         yield some
 
 
-def _cut(chunks: Iterable[Chunk], size: int, drop_last: bool) -> Iterator[Arrays]:
-    """Batches of one size, across the chunks' borders."""
+def _cut(buffered: Iterable[BufferedRows], size: int, drop_last: bool) -> Iterator[Arrays]:
+    """Yield batches of one size, across the borders of buffers."""
     rest: list[Arrays] = []  # fewer rows than a batch has
     missing = size
-    for chunk in chunks:
+    for rows in buffered:
         at = 0
-        while len(chunk) - at >= missing:
-            rest.append(chunk.cut(at, at + missing))
+        while len(rows) - at >= missing:
+            rest.append(rows.cut(at, at + missing))
             yield _joined(rest)
             at, rest, missing = at + missing, [], size
-        if at < len(chunk):
-            rest.append(chunk.cut(at, len(chunk)))
-            missing -= len(chunk) - at
+        if at < len(rows):
+            rest.append(rows.cut(at, len(rows)))
+            missing -= len(rows) - at
     if rest and not drop_last:
         yield _joined(rest)
 
@@ -206,7 +214,7 @@ def _joined(pieces: list[Arrays]) -> Arrays:
 
 
 def _converter(framework: str, device: str | None) -> Callable[[np.ndarray], Any]:
-    """What makes an array of the framework, on the device.
+    """Return a function that converts a NumPy array to the framework's, on the device.
 
     Raises:
         UsageError: there is no such framework or device, or it is not installed.
@@ -226,14 +234,13 @@ def _to_jax(device: str | None) -> Callable[[np.ndarray], Any]:
     except ImportError as error:
         raise UsageError("framework='jax' needs JAX: pip install jax") from error
     if device is None:
-        return jax.device_put
+        return lambda values: jax.device_put(values)
     platform, _, index = device.partition(":")
     try:
-        there = jax.devices(platform)
-        where = there[int(index or 0)]
+        target = jax.devices(platform)[int(index or 0)]
     except (RuntimeError, ValueError, IndexError) as error:
         raise UsageError(f"device={device!r}: JAX has {', '.join(map(str, jax.devices()))}") from error
-    return lambda values: jax.device_put(values, where)
+    return lambda values: jax.device_put(values, target)
 
 
 def _to_torch(device: str | None) -> Callable[[np.ndarray], Any]:
@@ -244,9 +251,9 @@ def _to_torch(device: str | None) -> Callable[[np.ndarray], Any]:
     if device is None:
         return torch.from_numpy
     try:
-        where = torch.device(device.replace("gpu", "cuda"))  # as JAX calls it
-        torch.empty(0, device=where)
+        target = torch.device(device.replace("gpu", "cuda"))  # as JAX calls it
+        torch.empty(0, device=target)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         has = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
         raise UsageError(f"device={device!r}: PyTorch has {has}") from error
-    return lambda values: torch.from_numpy(values).to(where)
+    return lambda values: torch.from_numpy(values).to(target)

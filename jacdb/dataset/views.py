@@ -13,7 +13,7 @@ from jacdb.dataset.folder import Folder
 from jacdb.dataset.location import locate
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import literal
-from jacdb.errors import FailureError, UsageError, first_line, known
+from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
@@ -88,7 +88,7 @@ class Views:
         if env is None:
             return self.sql(f"from {name}")
         if env not in self.environments:
-            raise UsageError(f"no steps of {env!r} here: {known(env, self.environments)}")
+            raise UsageError(f"no steps of {env!r} here: {suggestion(env, self.environments)}")
         return self.sql(f"from {name} where env = {literal(env)}")
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:

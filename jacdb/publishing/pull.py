@@ -20,7 +20,7 @@ from jacdb import hub
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.manifest import Run
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, UsageError, known
+from jacdb.errors import FailureError, UsageError, suggestion
 from jacdb.progress import Event
 
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
@@ -122,7 +122,7 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
     there = {run.env for run in found}
     for env in envs or []:
         if env not in there:
-            raise UsageError(f"{snapshot.name} has no {env!r}: {known(env, there)}")
+            raise UsageError(f"{snapshot.name} has no {env!r}: {suggestion(env, there)}")
     return [run for run in found if not envs or run.env in envs]
 
 

@@ -12,7 +12,7 @@ from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.manifest import PartPath, Run
 from jacdb.dataset.run_status import LOG, PROGRESS
-from jacdb.errors import UsageError, known
+from jacdb.errors import UsageError, suggestion
 from jacdb.progress import Event
 from jacdb.verification.findings import Check, Finding
 from jacdb.verification.replayer import RunReplayer
@@ -106,7 +106,7 @@ def verify(
 def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
     for env in envs or []:
         if env not in present:
-            raise UsageError(f"no run of {env!r} here: {known(env, present)}")
+            raise UsageError(f"no run of {env!r} here: {suggestion(env, present)}")
 
 
 def _check_names(root: Path, envs: list[str] | None, check: Check) -> None:
