@@ -53,9 +53,8 @@ def test_a_view(monkeypatch):
 
 def test_a_figure(monkeypatch):
     names = {name: getattr(figures, name) for name in ("COLUMN", "BLUE", "ORANGE")}
-    monkeypatch.setitem(
-        figures.FIGURES, "zeros", defined("Add a figure", "zeros", Dataset=Dataset, Figure=Figure, **names)
-    )
+    draw = defined("Add a figure", "zeros", Dataset=Dataset, Figure=Figure, **names)
+    monkeypatch.setitem(figures.FIGURES, "zeros", figures.NamedFigure(draw, "How many entries are always zero."))
     with jacdb.open(SAMPLE) as dataset:
         drawn = figures.draw(dataset, "zeros", "CheetahRun")
     [axes] = drawn.axes

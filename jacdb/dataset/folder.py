@@ -22,7 +22,7 @@ class Folder:
     """A dataset in a local folder.
 
     Attributes:
-        name: what a person calls it.
+        name: the path as it was given, for messages.
         path: the folder, absolute.
     """
 
@@ -43,35 +43,35 @@ class Folder:
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:
-        """The parts of a table that are there, as paths below the dataset, in order."""
-        runs = (run for env in _inside(self.path / table, "env=") for run in _inside(Path(env), "run="))
-        parts = (part for run in runs for part in _inside(Path(run), "part-") if _PART.fullmatch(part.name))
+        """Return the parts of a table, sorted, as paths below the dataset's folder."""
+        runs = (run for env in _entries(self.path / table, "env=") for run in _entries(Path(env), "run="))
+        parts = (part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name))
         return sorted(Path(part).relative_to(self.path).as_posix() for part in parts)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
-        """A part, for reading, by many threads at a time if they open it each."""
+        """Open a part for reading; threads that read it at the same time each open it."""
         return pa.OSFile(str(self.path / part))
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let a connection read here, and nowhere else."""
+        """Allow a connection to read this folder, and nothing else."""
         folders = ", ".join(literal(f"{folder}/") for folder in self._readable())
         connection.execute(f"set allowed_directories = [{folders}]")
         connection.execute("set enable_external_access = false")
 
     def scan(self, table: str) -> str:
-        """A table's files as a source for DuckDB's FROM."""
-        # Partition columns stand in the files: a folder called env=… above the dataset must not overrule them.
+        """Return SQL that reads a table's files, for DuckDB's FROM."""
+        # The files hold the partition columns: a folder called env=… above the dataset must not replace them.
         pattern = literal(f"{_glob_literal(self.path)}/{table}/{schemas.PARTS}")
         return f"read_parquet({pattern}, {self._options(table)})"
 
     def _options(self, table: str) -> str:
-        # By name where a float64 run stands beside a float32 one, so that it keeps its digits; else not, for DuckDB
-        # then reads the footer of every file each time that a view is named.
+        # union_by_name keeps the digits of float64 runs beside float32 ones. It is off otherwise, for DuckDB then reads
+        # every footer each time a view is named.
         by_name = table == "steps" and self._has_both_types()
         return f"hive_partitioning = false, union_by_name = {str(by_name).lower()}"
 
     def _has_both_types(self) -> bool:
-        """Whether matrices are float32 in some runs and float64 in others; of an unfinished run, a part tells."""
+        """Return whether matrices are float32 in some runs and float64 in others; for unfinished runs, read a part."""
         try:
             kinds = {dtype for part in self.parts("runs") for dtype in self._read(part, "dtype").to_pylist()}
             finished = {part.split("/", 1)[1].rpartition("/")[0] for part in self.parts("runs")}
@@ -93,27 +93,27 @@ class Folder:
 
 
 class FinishedRuns(Folder):
-    """A dataset in a local folder, without the runs that are not finished.
+    """A dataset in a local folder, limited to its finished runs.
 
     Attributes:
-        runs: those that are.
+        runs: the finished runs.
         sums: the checksums of their parts, by path.
-        unfinished: those that are not.
+        unfinished: the other runs.
     """
 
     def __init__(self, path: Path | str) -> None:
         """
         Raises:
-            UsageError: there is no dataset, or no finished run in it.
+            UsageError: there is no dataset, or none of its runs is finished.
             FailureError: a run's checksums can't be read.
         """
-        whole = Folder(path)
-        self.name, self.path = whole.name, whole.path
-        self.runs = manifest.finished(whole.path)
-        begun = {part.run for part in map(manifest.PartPath.parse, whole.parts("axes")) if part}
+        folder = Folder(path)
+        self.name, self.path = folder.name, folder.path
+        self.runs = manifest.finished(folder.path)
+        begun = {part.run for part in map(manifest.PartPath.parse, folder.parts("axes")) if part}
         self.unfinished = sorted(begun - {*self.runs})
         if not self.runs:
-            raise UsageError(f"no run in {path} is finished: the command that began one completes it")
+            raise UsageError(f"no run in {path} is finished: repeat the `jacdb ingest` command to complete one")
         self.sums = {part: sha256 for run in self.runs for part, sha256 in manifest.read(self.path, run).items()}
 
     def parts(self, table: str) -> list[str]:
@@ -124,15 +124,15 @@ class FinishedRuns(Folder):
         return f"read_parquet([{files}], {self._options(table)})"
 
 
-def _inside(folder: Path, beginning: str) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder, if it is one, and is called so."""
+def _entries(folder: Path, prefix: str) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of a folder whose names begin with a prefix; none if it is not a folder."""
     try:
         with os.scandir(folder) as entries:
-            yield from [entry for entry in entries if entry.name.startswith(beginning)]
+            yield from [entry for entry in entries if entry.name.startswith(prefix)]
     except (FileNotFoundError, NotADirectoryError):
         return
 
 
 def _glob_literal(path: Path) -> str:
-    """The folder as a glob pattern that matches it alone."""
+    """Return a glob pattern that matches exactly this path."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))

@@ -1,4 +1,4 @@
-"""Whether a dataset's files are what they say: checksums, schema, and no file that would swamp its reader."""
+"""Check files of a dataset: their checksums, their columns, and that none is too large to be read."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from jacdb.dataset.manifest import PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 
-MAX_GROUP_ROWS = 1_000_000  # a writer's row groups have 5,000 at most; what a reader holds of a file is one
+MAX_GROUP_ROWS = 1_000_000  # jacdb writes 5,000 at most; a reader holds one row group in memory
 MAX_GROUP_BYTES = 2**31  # decompressed
 
 
@@ -25,7 +25,7 @@ class FileProblem(NamedTuple):
 
 
 def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lambda path: None) -> Iterator[FileProblem]:
-    """Compare the files of finished runs with their manifests, and with the tables' schemas.
+    """Yield what is wrong with the files of finished runs, compared with manifests and the tables' schemas.
 
     Args:
         root: the dataset's folder.
@@ -37,8 +37,8 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
         except FailureError as error:
             yield FileProblem(run.manifest, str(error))
             continue
-        there = {path for table in schemas.TABLES for path in _parts(root, run.folder(table.name))}
-        for path in sorted(there - sums.keys()):
+        present = {path for table in schemas.TABLES for path in _parts(root, run.folder(table.name))}
+        for path in sorted(present - sums.keys()):
             yield FileProblem(path, "the run's checksums do not name it")
         for path, expected in sorted(sums.items()):
             report(path)
@@ -47,38 +47,38 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
 
 
 def check_file(file: Path, path: str, sha256: str) -> str | None:
-    """What is wrong with a part: it is missing, its bytes are others than they were, or it is no part; None if nothing.
+    """Return what is wrong with a part: it is missing, it has changed, or it is not a part; None if nothing is wrong.
 
     Args:
-        file: where it lies.
-        path: its path in a dataset, which says what it has to hold.
-        sha256: its checksum.
+        file: the file to check.
+        path: its path below a dataset's folder, which names its table.
+        sha256: the checksum that it must have.
     """
     part = PartPath.parse(path)
     if part is None:
         return "a dataset has no such file"
     if not file.is_file():
         return "it is missing"
-    if (found := manifest.digest(file)) != sha256:
-        return f"its SHA-256 is {found}, the run's checksums say {sha256}: it has changed"
+    if (digest := manifest.digest(file)) != sha256:
+        return f"its SHA-256 is {digest}, the run's checksums say {sha256}: it has changed"
     with file.open("rb") as stream:
         return check_footer(stream, part)
 
 
 def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
-    """What is wrong with a part, as far as its footer says; None if nothing."""
+    """Return what is wrong with a part, judged by its footer; None if nothing is wrong."""
     try:
         parquet = pq.ParquetFile(stream)
-        found, groups = parquet.schema_arrow, parquet.metadata
+        schema, groups = parquet.schema_arrow, parquet.metadata
     except (OSError, pa.ArrowException, ValueError) as error:
-        return f"it is no Parquet file: {first_line(error)}"
-    version = stored_version(found)
+        return f"it is not a Parquet file: {first_line(error)}"
+    version = stored_version(schema)
     if version is None:
         return "jacdb did not write it: it carries no schema version"
     if version > schemas.SCHEMA_VERSION:
         return f"it is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}"
-    if not any(_same(found, schema) for schema in _schemas(part.table)):
-        return f"its columns are not those of {part.table}: {_difference(found, _schemas(part.table)[0])}"
+    if not any(_same(schema, expected) for expected in _schemas(part.table)):
+        return f"its columns are not those of {part.table}: {_difference(schema, _schemas(part.table)[0])}"
     for index in range(groups.num_row_groups):
         group = groups.row_group(index)
         if group.num_rows > MAX_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
@@ -95,17 +95,19 @@ def _schemas(table: str) -> list[pa.Schema]:
     return [one.schema for one in schemas.TABLES if one.name == table]
 
 
-def _same(found: pa.Schema, schema: pa.Schema) -> bool:
-    return found.names == schema.names and found.types == schema.types
+def _same(schema: pa.Schema, expected: pa.Schema) -> bool:
+    """Return whether names and types of columns are equal; nullability may differ."""
+    return bool(schema.names == expected.names and schema.types == expected.types)
 
 
-def _difference(found: pa.Schema, schema: pa.Schema) -> str:
-    for column in schema:
-        if column.name not in found.names:
+def _difference(schema: pa.Schema, expected: pa.Schema) -> str:
+    """Return the first difference in words."""
+    for column in expected:
+        if column.name not in schema.names:
             return f"{column.name} is missing"
-        if found.field(column.name).type != column.type:
-            return f"{column.name} is {found.field(column.name).type}, not {column.type}"
-    return f"{', '.join(sorted(set(found.names) - set(schema.names))) or 'their order'} is unknown"[:200]
+        if schema.field(column.name).type != column.type:
+            return f"{column.name} is {schema.field(column.name).type}, not {column.type}"
+    return f"{', '.join(sorted(set(schema.names) - set(expected.names))) or 'their order'} is unknown"[:200]
 
 
 def _parts(root: Path, folder: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""The checksums of a finished run: ``runs/env=…/run=…/SHA256SUMS``, in the format of sha256sum(1).
+"""Paths of a dataset's files, and the checksums of a finished run: ``runs/env=…/run=…/SHA256SUMS``.
 
-One file a run, written just before the run's row. Without jacdb, in the dataset's folder, it is checked by
-``sha256sum -c runs/env=E/run=R/SHA256SUMS``.
+Each run has one such file, in the format of sha256sum(1), written just before the run's row in `runs`. Without jacdb,
+``sha256sum -c runs/env=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
 """
 
 import hashlib
@@ -24,27 +24,29 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 class Run(NamedTuple):
-    """A run: the environment, and the run's name."""
+    """A run, identified by its environment and its id."""
 
     env: str
     run_id: str
 
     def folder(self, table: str) -> str:
+        """Return the folder of the run's parts of a table, as a path below the dataset's folder."""
         return f"{table}/env={self.env}/run={self.run_id}"
 
     @property
     def manifest(self) -> str:
+        """The path of its checksums, below the dataset's folder."""
         return f"{self.folder('runs')}/{NAME}"
 
     @classmethod
     def from_manifest(cls, path: str) -> Self | None:
-        """The run whose manifest has this path below a dataset, if it is one's."""
-        found = _MANIFEST.fullmatch(path)
-        return cls(found["env"], found["run_id"]) if found else None
+        """Return the run whose manifest has this path; None if the path is not a manifest's."""
+        match = _MANIFEST.fullmatch(path)
+        return cls(match["env"], match["run_id"]) if match else None
 
 
 class PartPath(NamedTuple):
-    """A Parquet file of a dataset, as its path says."""
+    """The path of a part, which is a Parquet file of a dataset, taken apart."""
 
     table: str
     run: Run
@@ -52,35 +54,35 @@ class PartPath(NamedTuple):
 
     @classmethod
     def parse(cls, path: str) -> Self | None:
-        """What a path below a dataset's folder says; None where it is no part's."""
-        found = _PART.fullmatch(path)
-        return cls(found["table"], Run(found["env"], found["run_id"]), int(found["number"])) if found else None
+        """Take apart a path below a dataset's folder; return None if it is not a part's."""
+        match = _PART.fullmatch(path)
+        return cls(match["table"], Run(match["env"], match["run_id"]), int(match["number"])) if match else None
 
 
 def finished(root: Path) -> list[Run]:
-    """The runs that are whole: those that have a row in `runs`, and a manifest."""
+    """Return the finished runs, sorted: those that have a row in `runs` and a manifest."""
     paths = (path.relative_to(root).as_posix() for path in root.glob(f"runs/env=*/run=*/{NAME}"))
     runs = (run for run in map(Run.from_manifest, paths) if run)
     return sorted(run for run in runs if (root / run.folder("runs") / "part-00000.parquet").is_file())
 
 
 def parts(root: Path) -> Iterator[str]:
-    """Every part below a dataset's folder, finished runs' or not."""
+    """Yield every part below a dataset's folder, of finished and of unfinished runs."""
     for table in schemas.TABLES:
         for path in sorted(root.glob(f"{table.name}/{schemas.PARTS}")):
             yield path.relative_to(root).as_posix()
 
 
 def encode(sums: Mapping[str, str]) -> str:
-    """Checksums by path, as the text of a manifest."""
+    """Return the text of a manifest, given checksums by path."""
     return "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
 
 
 def read(root: Path, run: Run) -> dict[str, str]:
-    """The checksums of a run's parts, by path below the dataset's folder.
+    """Read a run's manifest; return the checksums of its parts by path below the dataset's folder.
 
     Raises:
-        FailureError: the manifest can't be read, or says what none can say.
+        FailureError: the manifest can't be read, or is not valid.
     """
     path = root / run.manifest
     try:
@@ -91,28 +93,28 @@ def read(root: Path, run: Run) -> dict[str, str]:
 
 
 def decode(text: str, run: Run) -> dict[str, str]:
-    """The checksums that a run's manifest gives; every file of it must be a part of that run.
+    """Return the checksums in the text of a run's manifest, by path.
 
     Raises:
-        FailureError: a line is no checksum, or of a file that is no part of the run; or a table is missing.
+        FailureError: a line is not a checksum, names a file that is not a part of the run, or a table is missing.
     """
     lines = text.splitlines()
     sums: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line)
-        part = found and PartPath.parse(found[2])
-        if not (found and part and part.run == run) or found[2] in sums:
+        match = _LINE.fullmatch(line)
+        part = match and PartPath.parse(match[2])
+        if not (match and part and part.run == run) or match[2] in sums:
             raise FailureError(f"{run.manifest}, line {number} is no checksum of a part of this run: {line[:200]!r}")
-        sums[found[2]] = found[1]
+        sums[match[2]] = match[1]
     if text != encode(sums):
         raise FailureError(f"{run.manifest} is not as jacdb writes it: its lines are out of order, or one is cut")
-    there = {part.table for part in map(PartPath.parse, sums) if part}
-    if missing := [table.name for table in schemas.TABLES if table.name not in there and table.name != "patterns"]:
-        raise FailureError(f"{run.manifest} names no part of {', '.join(missing)}: the run is not whole")
+    tables = {part.table for part in map(PartPath.parse, sums) if part}
+    if missing := [table.name for table in schemas.TABLES if table.name not in tables and table.name != "patterns"]:
+        raise FailureError(f"{run.manifest} names no part of {', '.join(missing)}: the run is not complete")
     return sums
 
 
 def digest(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal."""
+    """Return a file's SHA-256, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""A dataset on the Hub, read in place: small tables whole, steps and episodes by the bytes that a query needs."""
+"""A dataset on the Hub, read in place: small tables are fetched whole, of steps and episodes only the bytes needed."""
 
 import datetime
 from pathlib import Path, PurePosixPath
@@ -16,13 +16,13 @@ from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
 SCHEME = "hf://"
-SMALL = ("axes", "patterns", "runs")  # kept in the Hub's cache; a statistic needs no more than these and few columns
-READ_AHEAD = 4 * 2**10  # bytes: the ids of a row group take no more
+SMALL = ("axes", "patterns", "runs")  # tables kept in the Hub's cache; most statistics need these and few columns
+READ_AHEAD = 4 * 2**10  # bytes; the ids of a row group take less
 THREADS = 16  # each waits for the network most of the time
 
 
 class RemoteFolder(Folder):
-    """A dataset in a repository on the Hub, at the commit that its revision was when it was opened."""
+    """A dataset in a repository on the Hub, at the commit of its revision when it was opened."""
 
     def __init__(self, url: str) -> None:
         """
@@ -51,8 +51,8 @@ class RemoteFolder(Folder):
         self._files = _PinnedFileSystem(self._at, self._snapshot)
 
     def parts(self, table: str) -> list[str]:
-        known = ((path, manifest.PartPath.parse(path)) for path in self._snapshot.files)
-        return sorted(path for path, part in known if part and part.table == table)
+        paths = ((path, manifest.PartPath.parse(path)) for path in self._snapshot.files)
+        return sorted(path for path, part in paths if part and part.table == table)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         return self._files.open(f"{self._at}/{part}", "rb")
@@ -75,7 +75,7 @@ class RemoteFolder(Folder):
 
 
 class _PinnedFileSystem(HfFileSystem):
-    """The Hub's file system over one commit: nothing is asked twice, and little more is read than was asked for."""
+    """The Hub's file system at one commit; it needs no listing requests, and reads little more than is asked for."""
 
     cachable = False
 
@@ -85,7 +85,7 @@ class _PinnedFileSystem(HfFileSystem):
 
     def glob(self, path: str, maxdepth: int | None = None, **_: Any) -> list[str]:
         pattern = self._strip_protocol(path)
-        depth = pattern.count("/")  # PurePath.match looks at the end of a path only
+        depth = pattern.count("/")  # PurePath.match compares only the end of a path
         return sorted(name for name in self._sizes if name.count("/") == depth and PurePosixPath(name).match(pattern))
 
     def info(self, path: str, *_: Any, **__: Any) -> dict[str, Any]:

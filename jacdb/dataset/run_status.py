@@ -1,4 +1,4 @@
-"""Which runs a dataset has, finished or not, and how far those are that an ingest is at work on."""
+"""List the runs of a dataset: finished, at work (with progress), or stopped."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from jacdb.dataset.folder import Folder
 from jacdb.dataset.manifest import PartPath, Run
 from jacdb.errors import FailureError, first_line
 
-# In a run's folder in `runs`: how far it is, while it is not finished; and what happened
+# Files in a run's folder in `runs`: the progress of an unfinished run, and its log
 PROGRESS, LOG = "progress.json", "ingest.log"
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -33,12 +33,12 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def lock(root: Path, run: Run) -> filelock.BaseFileLock:
-    """The lock that whoever writes a run holds; the system lets go of it when the process ends, however it ends."""
+    """Return the lock that the writer of a run holds; the system releases it when the process ends, in any way."""
     return filelock.FileLock(root / run.folder("axes") / ".lock", timeout=0)
 
 
 def status(root: Path | str) -> pl.DataFrame:
-    """A row per run: whether it is finished, an ingest is at work on it, or it stopped, and how far it is.
+    """Return one row per run: whether it is finished, at work or stopped, and its progress.
 
     Raises:
         UsageError: there is no dataset.
@@ -57,13 +57,13 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
         return row | {"status": "finished"}
     row["status"] = "at work" if _is_held(folder.path, run) else "stopped"
     try:
-        noted = json.loads((folder.path / run.folder("runs") / PROGRESS).read_text())
-        row |= {name: noted[name] for name in ("doing", "done", "total")}
-        row["updated"] = datetime.datetime.fromtimestamp(noted["updated"], datetime.UTC)
-        elapsed = noted["updated"] - noted["started"]
-        row["per_second"] = noted["done"] / elapsed if elapsed > 0 else None
+        progress = json.loads((folder.path / run.folder("runs") / PROGRESS).read_text())
+        row |= {name: progress[name] for name in ("doing", "done", "total")}
+        row["updated"] = datetime.datetime.fromtimestamp(progress["updated"], datetime.UTC)
+        elapsed = progress["updated"] - progress["started"]
+        row["per_second"] = progress["done"] / elapsed if elapsed > 0 else None
     except (OSError, ValueError, TypeError, KeyError):
-        pass  # none is there, or it is no journal's
+        pass  # there is no progress file, or it is not valid
     return row
 
 

@@ -1,4 +1,4 @@
-"""What SQL may do that anyone may have written: read one dataset, in so much memory, for so long, and nothing else."""
+"""Run SQL that is not trusted: it can read one dataset, within limits of memory and time, and nothing else."""
 
 import os
 import threading
@@ -13,21 +13,22 @@ from jacdb.dataset.folder import Folder
 from jacdb.dataset.sql_text import identifier
 from jacdb.errors import FailureError, UsageError, first_line
 
-BATCH_ROWS = 100_000  # rows of an answer that are taken at once
+BATCH_ROWS = 100_000  # rows of an answer that are fetched at once
 
 
 def connect(location: Folder, memory: float | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory that reads a dataset and nothing else.
+    """Return an in-memory connection that can read a dataset and nothing else.
 
     Args:
-        memory: GiB that a query may take; None for DuckDB's own limit, 80 % of the machine's.
+        location: the dataset.
+        memory: the most GiB for a query; None for DuckDB's own limit, 80 % of the machine's memory.
     """
     connection = duckdb.connect(
         config={
             "python_enable_replacements": False,
             "autoload_known_extensions": False,
             "autoinstall_known_extensions": False,
-            "temp_directory": "",  # what does not fit into memory fails, and spills into nobody's folder
+            "temp_directory": "",  # a query that does not fit into memory fails, instead of spilling to disk
             **({"memory_limit": f"{int(memory * 1024)}MiB"} if memory else {}),
         }
     )
@@ -36,32 +37,32 @@ def connect(location: Folder, memory: float | None = None) -> duckdb.DuckDBPyCon
 
 
 def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """The query without what may stand around it, if it is one SELECT.
+    """Return a query without blanks and semicolon around it.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the query is not a single SELECT.
     """
     try:
-        query.encode()  # undecodable words come from the shell as surrogates
+        query.encode()  # the shell passes undecodable arguments as surrogates, which DuckDB can't take
         statements = connection.extract_statements(query)
     except (duckdb.Error, UnicodeEncodeError) as error:
         raise UsageError(f"SQL: {first_line(error)}") from error
     if len(statements) != 1:
-        raise UsageError(f"give one SELECT; there are {len(statements)} statements")
+        raise UsageError(f"there are {len(statements)} statements: give one SELECT")
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
-        raise UsageError(f"only SELECT is allowed, this is {kind.name}: a dataset is read and never written to")
+        raise UsageError(f"only SELECT is allowed, this is {kind.name}: jacdb never writes to a dataset that it reads")
     return statements[0].query.strip().rstrip(";")
 
 
 def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.DataFrame:
-    """Run a relation; bit strings come as text of 0 and 1, for no data frame has a type for them.
+    """Run a relation; return a polars frame. Bit strings become text of 0 and 1, for polars has no such type.
 
     Args:
-        memory: GiB that the answer may take; None for half of the machine's.
+        memory: the most GiB for the answer; None for half of the machine's memory.
 
     Raises:
-        FailureError: it fails as it runs, is too large, or gives what a data frame can't hold.
+        FailureError: the query fails while it runs, its answer is too large, or a frame can't hold it.
     """
     limit = memory * 2**30 if memory else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
     batches, taken = [], 0
@@ -81,16 +82,17 @@ def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.
         answer = pl.from_arrow(pa.Table.from_batches(batches, reader.schema))
     except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
         raise FailureError(f"SQL: {first_line(error)}") from error
-    assert isinstance(answer, pl.DataFrame)
+    if not isinstance(answer, pl.DataFrame):
+        raise TypeError(f"polars made a {type(answer).__name__} of a table")
     return answer
 
 
 @contextmanager
 def within(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
-    """End what a connection runs when it takes too long.
+    """Stop a connection's query when it takes longer than ``seconds``.
 
     Raises:
-        FailureError: it did.
+        FailureError: it was stopped.
     """
     if seconds is None:
         yield

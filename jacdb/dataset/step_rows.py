@@ -229,7 +229,7 @@ class StepRows:
             raise FailureError(f"{group.part.name}, row group {group.index}: {name} is no array: {error}") from error
         shape = self.shapes.setdefault(name, values.shape[1:])
         if shape != values.shape[1:]:
-            wrong = f"{name} has shape {values.shape[1:]} here and {shape} in another file"
+            wrong = f"{name} is of shape {values.shape[1:]} here, and {shape} in another file"
             raise FailureError(f"{group.part.name}: {wrong}: take one run, where(\"run_id = '{group.part.run_id}'\")")
         return values.astype(self.dtypes[name], copy=False)
 
