@@ -1,4 +1,4 @@
-"""The causal graph as a graph: for networkx in memory, for Gephi, yEd or Cytoscape as GraphML, for the web as JSON."""
+"""The causal graph of an environment: as a networkx graph, and as a GraphML or JSON file for other programs."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ FORMATS = (".graphml", ".json")
 
 
 def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
-    """Which axes of the next state depend on which axes of state and action.
+    """Return which axes of the next state depend on which axes of state and action, as a networkx graph.
 
     Nodes are axes, ``state:<name>`` or ``action:<name>``, with the attributes ``space``, ``name``, ``quantity`` and
-    ``unit``; an axis that depends on nothing, and that nothing depends on, is a node too. An edge points from cause to
-    effect; ``share`` is the share of steps in which it is there; edges of one ``block`` are there in the same steps.
+    ``unit``; an axis without edges is a node, too. An edge points from cause to effect. Its ``share`` is the share of
+    steps in which the dependence exists; edges of one ``block`` exist in the same steps.
 
     Raises:
-        UsageError: there is no finite step of the environment.
+        UsageError: the environment has no finite step.
     """
     edges = dataset.fetch(dataset.view("causal_graph", env))
     if edges.is_empty():
@@ -30,8 +30,8 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
     spaces = {"tangent": "state", "action": "action"}
     for axis in axes.filter(axes["space"].is_in(list(spaces))).iter_rows(named=True):
         space = spaces[axis["space"]]
-        about = {key: axis[key] for key in ("name", "quantity", "unit")}
-        graph.add_node(f"{space}:{axis['name']}", space=space, **about)
+        attributes = {key: axis[key] for key in ("name", "quantity", "unit")}
+        graph.add_node(f"{space}:{axis['name']}", space=space, **attributes)
     for edge in edges.iter_rows(named=True):
         source = f"{spaces[edge['source_space']]}:{edge['source_name']}"
         graph.add_edge(source, f"state:{edge['target_name']}", share=edge["share"], block=edge["block"])
@@ -39,7 +39,11 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
 
 
 def save(graph: nx.DiGraph, path: Path) -> None:
-    """Write GraphML, or JSON in networkx's node-link form, as the file's name says."""
+    """Write GraphML, or JSON in networkx's node-link form; the suffix of the file decides.
+
+    Raises:
+        UsageError: the suffix is neither .graphml nor .json.
+    """
     output.check_suffix(path, FORMATS)
     if path.suffix.lower() == ".graphml":
         nx.write_graphml(graph, path)

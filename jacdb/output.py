@@ -1,4 +1,4 @@
-"""Tables for people and for programs: the formats of ``--format`` and of ``--out``."""
+"""Write tables in the formats of ``--format``, for people and for programs."""
 
 import io
 import json
@@ -12,31 +12,35 @@ import polars as pl
 from jacdb.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
-TABLE_ROWS = 100  # of a table on the screen; the other formats give all
+TABLE_ROWS = 100  # rows of a table on the screen; the other formats give all
 
 
 def check(form: str) -> None:
-    """Refuse a format that there is not, before any work.
+    """Refuse an unknown format, before any work.
 
     Raises:
-        UsageError: it is none of FORMATS.
+        UsageError: the format is not one of FORMATS.
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
 
 
 def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
-    """Refuse a file whose name says none of these formats, before any work.
+    """Refuse a file name without one of these suffixes, before any work.
 
     Raises:
-        UsageError: it does not end in one of them.
+        UsageError: the name ends in none of them.
     """
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
 
 
 def encode(frame: pl.DataFrame, form: str) -> bytes:
-    """The frame in one of FORMATS."""
+    """Return a frame in one of FORMATS, as bytes.
+
+    Raises:
+        UsageError: the format is unknown.
+    """
     check(form)
     match form:
         case "table":
@@ -53,7 +57,7 @@ def encode(frame: pl.DataFrame, form: str) -> bytes:
 
 
 def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"]) -> str:
-    whole = style == "MARKDOWN"  # a screen gets the beginnings of long values
+    whole = style == "MARKDOWN"  # long values are cut on a screen
     with pl.Config(
         tbl_formatting=style,
         tbl_rows=-1,
@@ -68,7 +72,7 @@ def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists and structs as JSON text, bytes as hexadecimal: CSV has none of them."""
+    """Return a frame with lists and structs as JSON text and bytes as hexadecimal, for CSV."""
     rich = [name for name, kind in frame.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Object)]
     return frame.with_columns(pl.Series(name, [_cell(value) for value in frame[name].to_list()]) for name in rich)
 
@@ -80,7 +84,7 @@ def _cell(value: Any) -> str | None:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    """JSON proper: NaN and infinity, which it does not have, become null; bytes hexadecimal; dates text."""
+    """Return standard JSON: NaN and infinity become null, bytes hexadecimal, dates text."""
     return json.dumps(_finite(value), indent=indent, default=lambda v: v.hex() if isinstance(v, bytes) else str(v))
 
 

@@ -1,4 +1,4 @@
-"""What a long command says while it works, on stderr: a live line on a terminal, else a plain line at times."""
+"""Show the progress of a long command on stderr: a live line on a terminal, else a plain line every few seconds."""
 
 import os
 import sys
@@ -12,11 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
-STALL_AFTER = 1800.0  # seconds without a sign of life
+STALL_AFTER = 1800.0  # seconds without progress
 
 
 class Event(NamedTuple):
-    """What is being done, and how much of how much of which unit; a total of 0 can't be counted."""
+    """A step of progress.
+
+    Attributes:
+        doing: what is being done.
+        done, total: how much of how much; a total of 0 means that it can't be counted.
+        unit: what is counted.
+    """
 
     doing: str
     done: int = 0
@@ -25,8 +31,11 @@ class Event(NamedTuple):
 
 
 class Reporter:
-    """Shows events, with rate and time left. A run that shows none for ``stall_after`` seconds is ended: a hang is
-    worse than an error, and finished parts are on disk."""
+    """A display of events, with rate and time left.
+
+    It ends the process when there is no event for ``stall_after`` seconds: a hang is worse than an error, and finished
+    parts are on disk.
+    """
 
     def __init__(self, console: Console, stall_after: float = STALL_AFTER) -> None:
         self._console = console
@@ -73,13 +82,14 @@ class Reporter:
             if time.monotonic() - self._alive_at > self._stall_after:
                 sys.stderr.write(
                     f"\njacdb: no progress for {self._stall_after:.0f} s while {self._doing}; stopped. Finished"
-                    " parts are kept, the same command goes on from them\n"
+                    " parts are kept; repeat the command to resume\n"
                 )
                 sys.stderr.flush()
                 os._exit(1)  # a compiler that hangs holds the interpreter: no exception would get through
 
     @contextmanager
     def shown(self) -> Iterator["Reporter"]:
+        """Show events while the context is open."""
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             if self._console.is_terminal:

@@ -1,4 +1,4 @@
-"""An environment's steps in formats that other libraries load; a few episodes at a time are in memory."""
+"""Export an environment's steps to formats of other libraries. FORMATS lists them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,19 +19,19 @@ FORMATS: dict[str, Callable[[Source, Path, Path], str]] = {
 def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     """Write the finite steps of an environment that meet the dataset's condition.
 
-    Steps are exported in stretches without a gap: an episode in which steps are left out becomes several.
+    Exported episodes have no gaps: an episode in which steps are left out becomes several.
 
     Args:
         dataset: what to export from.
         form: one of FORMATS: a folder for minari and lerobot, a file for npz.
         env: the environment.
-        out: where to write; there must be nothing.
+        out: where to write; it must not exist.
 
     Returns:
-        What was written, in words.
+        One line for people: what was written.
 
     Raises:
-        UsageError: a word can't be right, there is something at ``out``, or a library is missing.
+        UsageError: there is no such format or environment, ``out`` exists, or a library is missing.
         FailureError: a file can't be read.
     """
     if form not in FORMATS:
@@ -41,6 +41,6 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     source = Source.of(dataset, env)
     out.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(out) as draft:
-        told = FORMATS[form](source, draft, out)
+        note = FORMATS[form](source, draft, out)
         draft.rename(out)
-    return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{told}"
+    return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{note}"

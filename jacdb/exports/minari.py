@@ -1,4 +1,4 @@
-"""A Minari dataset, written by Minari's own storage: ``minari.load_dataset`` reads it."""
+"""Export to a Minari dataset, with Minari's own storage: ``minari.load_dataset`` reads it."""
 
 import itertools
 import os
@@ -10,18 +10,18 @@ import numpy as np
 from jacdb.errors import UsageError
 from jacdb.exports.trajectories import COLUMNS, Source, Trajectory
 
-AT_ONCE = 8  # episodes: a call of the storage opens its file
+AT_ONCE = 8  # episodes per call of the storage, each of which opens the file
 
 
 def write(source: Source, path: Path, out: Path) -> str:
-    """Write the folder of a dataset, in HDF5.
+    """Write the dataset's folder, in HDF5; return its id.
 
-    An episode has one observation more than steps: every state, and the last next_state. ``infos`` has j_state,
-    j_action and pattern_id of each step, as many as actions; the episode's metadata say of which run, episode and first
-    step it is. Its id is its path below MINARI_DATASETS_PATH (by default ~/.minari/datasets), or else its last name.
+    An episode has one more observation than steps: every state, and the last next_state. ``infos`` has j_state,
+    j_action and pattern_id of each step; the episode's metadata name its run, episode and first step. The dataset's
+    id is its path below MINARI_DATASETS_PATH (by default ~/.minari/datasets), or else its last name.
 
     Raises:
-        UsageError: Minari is not installed, or takes no such name.
+        UsageError: Minari is not installed, or does not accept the name.
     """
     try:
         import h5py  # noqa: F401
@@ -30,13 +30,15 @@ def write(source: Source, path: Path, out: Path) -> str:
         from minari.dataset.minari_dataset import parse_dataset_id
         from minari.dataset.minari_storage import MinariStorage
     except ImportError as error:
-        raise UsageError(f"this needs Minari, and {error.name} is missing: pip install 'jacdb[minari]'") from error
+        raise UsageError(
+            f"the export needs Minari, and {error.name} is missing: pip install 'jacdb[minari]'"
+        ) from error
     name = _dataset_id(out)
     try:
         parse_dataset_id(name)
     except (ValueError, TypeError) as error:
         wanted = out.parent / f"{source.env}-v0"
-        raise UsageError(f"--out {out}: Minari wants a name with a version, such as {wanted}") from error
+        raise UsageError(f"--out {out}: a Minari dataset has a name with a version, such as {wanted}") from error
     axes = {space: source.axes(space) for space in ("state", "tangent", "action")}
     episodes = map(_buffer, source.trajectories(*COLUMNS))
     first = next(episodes)
@@ -62,6 +64,7 @@ def write(source: Source, path: Path, out: Path) -> str:
 
 
 def _buffer(trajectory: Trajectory) -> Any:
+    """Return a trajectory as Minari's EpisodeBuffer."""
     from minari.data_collector import EpisodeBuffer
 
     columns = trajectory.columns
@@ -79,11 +82,12 @@ def _buffer(trajectory: Trajectory) -> Any:
 
 
 def _box(spaces: Any, values: np.ndarray) -> Any:
-    """Of what an environment may give, all: Playground states no bounds."""
+    """Return a space without bounds: Playground states none."""
     return spaces.Box(-np.inf, np.inf, values.shape[1:], values.dtype)
 
 
 def _dataset_id(out: Path) -> str:
+    """Return the id under which Minari finds a folder."""
     root = Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets").absolute()
     path = out.absolute()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -1,4 +1,4 @@
-"""What all exports write: stretches of consecutive steps, one after the other, and the names of their axes."""
+"""What all exports read: trajectories, which are consecutive steps of an episode, and the names of their axes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,15 +25,17 @@ class Trajectory:
 
     @property
     def episode(self) -> int:
+        """The number of the episode in its run."""
         return int(self.columns["episode"][0])
 
     @property
     def first_step(self) -> int:
+        """The number of the first step in its episode."""
         return int(self.columns["step"][0])
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the environment ended it and where it was cut: a gap in the steps cuts, too."""
+        """done and truncated, (steps,): where the environment ended it, and where it was cut; a gap cuts, too."""
         done, truncated = self.columns["done"], self.columns["truncated"].copy()
         truncated[-1] |= not done[-1]
         return done, truncated
@@ -44,7 +46,11 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Source:
-    """The finite steps of an environment that meet the dataset's condition."""
+    """The finite steps of an environment that meet the dataset's condition, as trajectories.
+
+    Attributes:
+        kept: one row per trajectory; see :func:`jacdb.dataset.step_rows.segments`.
+    """
 
     dataset: Dataset
     env: str
@@ -52,7 +58,11 @@ class Source:
 
     @classmethod
     def of(cls, dataset: Dataset, env: str) -> Self:
-        """Raises UsageError where there is no such step."""
+        """Return the source of an environment's steps.
+
+        Raises:
+            UsageError: there is no such step.
+        """
         kept = segments(dataset, env)
         if kept.is_empty():
             raise UsageError(f"no finite step of {env} to export: ingest more, or give another condition")
@@ -60,51 +70,57 @@ class Source:
 
     @property
     def n_rows(self) -> int:
+        """The number of steps."""
         return n_rows(self.kept)
 
     @property
     def n_episodes(self) -> int:
+        """The number of trajectories."""
         return len(self.kept)
 
     @property
     def runs(self) -> list[str]:
+        """The ids of the runs, sorted."""
         return sorted(self.kept["run_id"].unique())
 
     def rows(self, *columns: str) -> StepRows:
+        """Return a reader of these columns."""
         return StepRows(self.dataset, self.env, columns, self.kept)
 
     def trajectories(self, *columns: str) -> Iterator[Trajectory]:
-        """Them all, as they are stored; ``columns`` besides episode and step."""
+        """Yield all trajectories in stored order, with episode, step and these columns."""
         rows = self.rows(*dict.fromkeys(("episode", "step", *columns)))
         pieces: list[Arrays] = []
-        expected: tuple[str, int, int] | None = None  # the step that would go on with the pieces
+        last_run = ""
+        expected: tuple[str, int, int] | None = None  # the step that would continue the pieces
         for run_id, piece in rows.in_order():
             episode, step = piece["episode"].astype(np.int64), piece["step"].astype(np.int64)
             breaks = np.flatnonzero((np.diff(episode) != 0) | (np.diff(step) != 1)) + 1
             for first, end in zip([0, *breaks], [*breaks, len(step)], strict=True):
                 if pieces and (run_id, episode[first], step[first]) != expected:
-                    yield _joined(pieces, expected)
+                    yield _joined(pieces, last_run)
                     pieces = []
                 pieces.append({name: values[first:end] for name, values in piece.items()})
-                expected = run_id, episode[first], step[end - 1] + 1
+                expected, last_run = (run_id, episode[first], step[end - 1] + 1), run_id
         if pieces:
-            yield _joined(pieces, expected)
+            yield _joined(pieces, last_run)
 
     def axes(self, space: str, field: str = "name") -> list[str]:
-        """The names, or the units, of a space's dimensions, in order."""
+        """Return the names of a space's dimensions, in order; ``field="unit"`` for their units."""
         query = f"select {field} from axes where env = {literal(self.env)} and space = {literal(space)} order by index"
         return self.dataset.fetch(self.dataset.sql(query))[field].to_list()
 
     @property
     def policies(self) -> list[str]:
+        """The policies that made the steps, sorted."""
         query = f"select distinct policy from steps where env = {literal(self.env)} and finite order by policy"
         return self.dataset.fetch(self.dataset.sql(query))["policy"].to_list()
 
     def ctrl_dt(self) -> dict[str, float]:
-        """The control step of each run (s).
+        """Return the control step of each run (s).
 
         Raises:
-            UsageError: a run is not finished, and has no row there.
+            UsageError: a run is not finished, and so has no row in `runs`.
         """
         query = f"select run_id, ctrl_dt from runs where env = {literal(self.env)}"
         of_finished = dict(self.dataset.fetch(self.dataset.sql(query)).iter_rows())
@@ -114,7 +130,6 @@ class Source:
         return {run_id: of_finished[run_id] for run_id in self.runs}
 
 
-def _joined(pieces: list[Arrays], after: tuple[str, int, int] | None) -> Trajectory:
-    assert after is not None
+def _joined(pieces: list[Arrays], run_id: str) -> Trajectory:
     columns = pieces[0] if len(pieces) == 1 else {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]}
-    return Trajectory(after[0], columns)
+    return Trajectory(run_id, columns)

@@ -1,1 +1,1 @@
-"""Datasets on their way to the Hugging Face Hub and back."""
+"""Publish datasets on the Hugging Face Hub, and pull them from there."""

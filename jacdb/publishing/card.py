@@ -1,6 +1,6 @@
-"""The dataset card: what a repository on the Hub says of the data in it, made from the data.
+"""Write the dataset card, README.md of a repository on the Hub, from the data.
 
-Deterministic: the same data makes the same card, so that publishing it again changes nothing.
+The same data makes the same card, so that publishing it again changes nothing.
 """
 
 import json
@@ -20,19 +20,19 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 class Config(NamedTuple):
-    """A name under which `datasets` loads some of the files."""
+    """A name under which the `datasets` library loads some of the files."""
 
     name: str
     path: str
 
 
 def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
-    """The card, Markdown below YAML.
+    """Return the card: YAML, then Markdown.
 
     Args:
-        dataset: what is published.
-        name: OWNER/NAME, for the lines that load it.
-        policies: paths of the trained policies that are published along with it.
+        dataset: the dataset to publish.
+        name: OWNER/NAME, for the examples that load it.
+        policies: paths of the trained policies that are published with it.
     """
     envs = dataset.environments
     facts = {env: _facts(dataset, env) for env in envs}
@@ -60,20 +60,20 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
 
 
 def configs(envs: list[str]) -> list[Config]:
-    """One config per environment, whose matrices are of one size, and one for each of the small tables."""
+    """Return one config per environment, for matrices of different sizes do not mix, and one per small table."""
     steps = [Config(env, f"steps/env={env}/run=*/part-*.parquet") for env in envs]
     small = [table.name for table in schemas.TABLES if table.name != "steps"]
     return steps + [Config(table, f"{table}/env=*/run=*/part-*.parquet") for table in small]
 
 
 def pictured(dataset: Dataset) -> str:
-    """The environment of the picture and the examples: the one with the largest matrices."""
+    """Return the environment of the picture and the examples: the one with the largest matrices."""
     sizes = dataset.sql("select env from runs order by d_state desc, env limit 1").fetchall()
     return str(sizes[0][0])
 
 
 def picture(dataset: Dataset) -> bytes:
-    """The card's picture, as PNG: in which share of the steps each entry is zero."""
+    """Return the card's picture, as PNG: in which share of the steps each entry is zero."""
     return figures.png(figures.heatmap(dataset, pictured(dataset)))
 
 
@@ -85,6 +85,8 @@ def _facts(dataset: Dataset, env: str) -> dict[str, Any]:
 
 
 def _versions(runs: list[dict[str, Any]]) -> list[str]:
-    """What made the rows: every combination of versions that occurs."""
-    found = {json.dumps(json.loads(run["versions"]), sort_keys=True) for run in runs}
-    return [", ".join(f"{name} {version}" for name, version in json.loads(text).items()) for text in sorted(found)]
+    """Return every combination of package versions that made rows."""
+    combinations = {json.dumps(json.loads(run["versions"]), sort_keys=True) for run in runs}
+    return [
+        ", ".join(f"{name} {version}" for name, version in json.loads(text).items()) for text in sorted(combinations)
+    ]

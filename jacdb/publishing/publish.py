@@ -1,4 +1,4 @@
-"""A dataset on its way to the Hugging Face Hub: checked, with its card, and only what has changed."""
+"""Publish a dataset on the Hugging Face Hub: check it, write its card, and send what has changed."""
 
 import importlib.resources
 import itertools
@@ -21,12 +21,12 @@ from jacdb.publishing import card
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be in a repository.
+    """The files that a repository shall hold.
 
     Attributes:
         name: OWNER/NAME.
-        files: where each file lies, by its path in the repository; card and picture excepted.
-        sums: the SHA-256 of those that were checked.
+        files: the local files, by their paths in the repository; without card and picture.
+        sums: the SHA-256 of the files that were checked.
         card: the text of README.md.
         picture: the card's picture, PNG.
         left_out: runs that are not finished.
@@ -40,14 +40,14 @@ class Publication:
     left_out: list[Run]
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file, by path."""
-        made = {"README.md": len(self.card.encode()), card.PICTURE: len(self.picture)}
-        return made | {path: file.stat().st_size for path, file in self.files.items()}
+        """Return the bytes of every file, by path."""
+        written = {"README.md": len(self.card.encode()), card.PICTURE: len(self.picture)}
+        return written | {path: file.stat().st_size for path, file in self.files.items()}
 
 
 @dataclass(frozen=True)
 class Published:
-    """What came of it: where it is, its commit, and how many files and bytes were new."""
+    """The result of publishing: the repository's address, its commit, and how many files and bytes were sent."""
 
     url: str
     commit: str
@@ -55,14 +55,14 @@ class Published:
     n_bytes: int
 
     def describe(self, tag: str | None) -> str:
-        """One line for people."""
+        """Return one line for people."""
         tagged = f", tagged {tag}" if tag else ""
         at = f"{self.url} at {self.commit}{tagged}"
         return f"{at}: {self.n_files:,} files, {self.n_bytes:,} bytes" if self.n_files else f"{at}: nothing had changed"
 
 
 def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambda event: None) -> Publication:
-    """Check the finished runs of a dataset, and write its card; asks nothing of the Hub.
+    """Check the finished runs of a dataset and write its card; the Hub is not contacted.
 
     Args:
         root: the dataset's folder.
@@ -70,8 +70,8 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         report: called with progress.
 
     Raises:
-        UsageError: there is no dataset, no finished run, or the name can't be a repository's.
-        FailureError: a file is not what its run's checksums say.
+        UsageError: there is no dataset, no run is finished, or the name is not valid for a repository.
+        FailureError: a file does not have the checksum that its run gives.
     """
     hub.check_name(name)
     if str(root).startswith("hf:"):
@@ -93,21 +93,21 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
 
 
 def _policies(envs: list[str]) -> dict[str, Path]:
-    """The experts that come with jacdb for these environments, by their paths in the repository."""
+    """Return the experts that come with jacdb for these environments, by their paths in the repository."""
     folder = Path(str(importlib.resources.files("jacdb.experts")))
     paths = {path: folder / Path(path).name for path in map(hub.policy_path, envs)}
     return {path: file for path, file in paths.items() if file.is_file()}
 
 
 def publish(publication: Publication, *, private: bool = False, tag: str | None = None) -> Published:
-    """Make a repository hold a publication, in a commit on main; none where it holds it already.
+    """Commit a publication to a repository's main branch; nothing is committed if it has not changed.
 
-    Large files that an earlier, interrupted call sent are not sent again. Nothing that is in the repository is lost:
-    one with runs that the publication lacks is refused.
+    Large files that an interrupted call has sent are not sent again. No run in the repository is lost: one with runs
+    that the publication lacks is refused.
 
     Args:
         private: make a new repository private.
-        tag: a name for the commit, that no other has.
+        tag: a tag for the commit; it must be new.
 
     Raises:
         UsageError: the repository is public, or has such a tag, or more runs; no token, or none that may write.
@@ -140,7 +140,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
 
 
 def _make(api: HfApi, name: str, private: bool) -> None:
-    """The repository, if there is none."""
+    """Create the repository if there is none."""
     try:
         info = api.repo_info(name, repo_type="dataset")
     except errors.RepositoryNotFoundError:
@@ -151,6 +151,7 @@ def _make(api: HfApi, name: str, private: bool) -> None:
 
 
 def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
+    """Refuse a repository that holds runs which the publication lacks: its card would not name them."""
     ours = {part.run for part in map(PartPath.parse, publication.files) if part}
     more = {part.run for part in map(PartPath.parse, snapshot.files) if part} - ours
     if more:
@@ -162,7 +163,7 @@ def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
 
 
 def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> dict[str, int]:
-    """Fill a folder with what the repository does not hold yet: links to the files, the card; bytes by path."""
+    """Fill a folder with links to the files that the repository lacks, and the card; return their bytes by path."""
     places = dict(publication.files)
     for path, content in (("README.md", publication.card.encode()), (card.PICTURE, publication.picture)):
         places[path] = folder / path
@@ -182,5 +183,5 @@ def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> di
 
 
 def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:
-    """Parts in the repository that a run once had, and has no more."""
+    """Return the parts in the repository that their run has no more."""
     return [path for path in snapshot.files if PartPath.parse(path) and path not in publication.files]

@@ -1,8 +1,8 @@
-"""A dataset from the Hugging Face Hub into a folder: the environments asked for, checked, and data only.
+"""Fetch a dataset from the Hugging Face Hub into a folder, and check it.
 
-What a stranger published is not trusted: files have the paths that jacdb gives them and no other, the bytes that
-their run's checksums name, the columns that their table has, and a size that can be read. Everything is fetched beside
-the dataset first, and takes its place run by run when it has been checked: the dataset is readable throughout.
+Published data is not trusted: a file must have a path that jacdb gives, the checksum that its run names, the columns of
+its table, and a size that can be read. Files are fetched beside the dataset, and are moved into it run by run once they
+are checked: the dataset can be read throughout.
 """
 
 import concurrent.futures
@@ -31,7 +31,7 @@ ORDER = ("axes", "patterns", "steps", "episodes", "runs")  # a run's row comes l
 
 @dataclass(frozen=True)
 class Pulled:
-    """What was fetched: from which commit, how many runs and bytes; and how many runs were there before."""
+    """The result of a pull: the commit, how many runs and bytes were fetched, and how many runs were there before."""
 
     name: str
     commit: str
@@ -40,7 +40,7 @@ class Pulled:
     n_there: int
 
     def describe(self, root: Path | str) -> str:
-        """One line for people."""
+        """Return one line for people."""
         there = f", {self.n_there} were there" if self.n_there else ""
         runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
         return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}"
@@ -56,20 +56,19 @@ def pull(
 ) -> Pulled:
     """Fetch finished runs from a dataset repository into a folder.
 
-    An interrupted pull goes on from the bytes that it has. What is in the folder already is not fetched again.
+    Calling it again resumes an interrupted pull. Runs that the folder already has are not fetched again.
 
     Args:
         name: OWNER/NAME.
         root: the dataset's folder; made when there is none.
         envs: environments to fetch; None for all.
-        revision: branch, tag or commit; None for main. All is fetched from the one commit that it is now.
+        revision: branch, tag or commit; None for main. All files are fetched from its present commit.
         report: called with progress.
 
     Raises:
-        UsageError: no such repository, revision or environment, or none for this token; or the folder has a run of the
-            same name that holds something else.
-        FailureError: the Hub can't be reached; what it gave is no dataset, or not what its checksums say; or the disk
-            is too small.
+        UsageError: there is no such repository, revision or environment, or this token may not read it; or the folder
+            has a run with the same id and other contents.
+        FailureError: the Hub can't be reached; a file is not valid or has another checksum; or the disk is full.
     """
     hub.check_name(name)
     root = Path(root)
@@ -96,7 +95,7 @@ def pull(
 
 @contextmanager
 def _staging(root: Path, commit: str) -> Iterator[Path]:
-    """A folder for what is on its way; what an interrupted pull of the same commit left there is taken up.
+    """Yield a folder for files being fetched; it may hold files of an interrupted pull of the same commit.
 
     Raises:
         UsageError: another pull into the same dataset is at work.
@@ -116,19 +115,20 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
-    found = sorted(run for run in map(Run.from_manifest, snapshot.files) if run)
-    if not found:
+    """Return the finished runs of these environments; all if None."""
+    runs = sorted(run for run in map(Run.from_manifest, snapshot.files) if run)
+    if not runs:
         raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
-    there = {run.env for run in found}
+    present = {run.env for run in runs}
     for env in envs or []:
-        if env not in there:
-            raise UsageError(f"{snapshot.name} has no {env!r}: {suggestion(env, there)}")
-    return [run for run in found if not envs or run.env in envs]
+        if env not in present:
+            raise UsageError(f"{snapshot.name} has no {env!r}: {suggestion(env, present)}")
+    return [run for run in runs if not envs or run.env in envs]
 
 
 @dataclass
 class _Fetch:
-    """Fetches files of a snapshot into a folder, and trusts none before it was checked."""
+    """A fetch of files of a snapshot into a folder; each file is checked."""
 
     snapshot: hub.Snapshot
     folder: Path
@@ -138,16 +138,16 @@ class _Fetch:
     _stopped: bool = False
 
     def manifest(self, run: Run) -> dict[str, str]:
-        """A run's checksums; the Hub has every file that they name, of the same checksum."""
+        """Fetch a run's checksums; check that the Hub has every file that they name, with the same checksum."""
         stored = self.snapshot.files[run.manifest]
         if stored.size > MAX_MANIFEST:
-            raise FailureError(f"{run.manifest} has {stored.size:,} bytes: that is no manifest")
+            raise FailureError(f"{run.manifest} has {stored.size:,} bytes: a manifest is smaller")
         text = self._download(run.manifest, hub.Silent).read_bytes().decode("ascii", "replace")
         sums = manifest.decode(text, run)
         for path, sha256 in sums.items():
-            there = self.snapshot.files.get(path)
-            if there is None or there.sha256 not in (None, sha256):
-                wrong = "is missing" if there is None else "is not what the run's checksums say"
+            on_hub = self.snapshot.files.get(path)
+            if on_hub is None or on_hub.sha256 not in (None, sha256):
+                wrong = "is missing" if on_hub is None else "is not what the run's checksums say"
                 raise FailureError(f"{self.snapshot.name}: {path} {wrong}; ask its owner to publish it again")
         return sums
 
@@ -180,7 +180,7 @@ class _Fetch:
         return Path(file)
 
     def _meter(self, path: str) -> type[hub.Silent]:
-        """What counts the bytes of a download, and ends it when another has failed."""
+        """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""
         fetch, env = self, path.split("/")[1].removeprefix("env=")
 
         class Meter(hub.Silent):
@@ -192,20 +192,20 @@ class _Fetch:
                 if fetch._stopped:
                     raise FailureError("stopped")
                 self.count += int(n or 0)
-                fetch._got[path] = max(fetch._got.get(path, 0), self.count)  # Xet shows a file twice, here and there
+                fetch._got[path] = max(fetch._got.get(path, 0), self.count)  # Xet sometimes reports a file twice
                 fetch.report(Event(f"fetching {env}", sum(fetch._got.values()), fetch.total, "bytes"))
 
         return Meter
 
 
 def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
-    """The parts of a run that are not in a folder yet.
+    """Return the parts of a run that a folder lacks.
 
     Raises:
-        UsageError: the folder has a run of this name that holds something else.
+        UsageError: the folder has a run with this id and other contents.
     """
-    found = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
-    here = {path.relative_to(root).as_posix() for path in found}
+    files = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
+    here = {path.relative_to(root).as_posix() for path in files}
     for path in here:
         if path not in sums or manifest.digest(root / path) != sums[path]:
             raise UsageError(
@@ -216,7 +216,7 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
 
 
 def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
-    """Give a run's checked files their places, the row in `runs` last."""
+    """Move a run's checked files into the dataset, its row in `runs` last."""
     (root / run.folder("axes")).mkdir(parents=True, exist_ok=True)
     try:
         with run_status.lock(root, run):
