@@ -8,11 +8,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import synthetic
 
 from jacdb import schemas
 from jacdb.ingest.storage import dense_lists, thrift_compact
 from jacdb.ingest.storage.dense_lists import rechunk
 from jacdb.ingest.storage.parquet import RowGroup, writing, writing_steps
+from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.nested_lists import from_array
 
 GROUPS = (7, 12, 1)  # rows of the row groups
@@ -66,6 +68,23 @@ def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch,
     with pq.ParquetFile(ours) as file:
         for number, (start, count) in enumerate(zip(np.cumsum([0, *GROUPS]), GROUPS, strict=False)):
             assert file.read_row_group(number).equals(whole.slice(start, count))
+
+
+@pytest.mark.parametrize("jacobian", [pa.float32(), pa.float64()])
+def test_a_run_reads_the_same_by_either_encoder(tmp_path, jacobian):
+    """Our own pages have an exit: Arrow writes the same run alone."""
+    found = []
+    for encoder in ("pages", "arrow"):
+        rng = np.random.default_rng(0)
+        matrices = [(rng.normal(size=(40, 3, 3)), rng.normal(size=(40, 3, 2))) for _ in range(3)]
+        writer = RunWriter(tmp_path / encoder, "Acrobot", "noise", "run", jacobian, encoder=encoder)
+        writer.root.mkdir()
+        dtype = jacobian.to_pandas_dtype()
+        writer.add(*(synthetic.episode(number, *of_one, dtype=dtype) for number, of_one in enumerate(matrices)))
+        writer.flush()
+        (part,) = (tmp_path / encoder).glob("steps/env=*/run=*/*.parquet")
+        found.append(pq.read_table(part, partitioning=None))
+    assert found[0].num_rows == 120 and found[0].equals(found[1])
 
 
 def test_metadata_say_what_is_there(tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ from pyarrow.fs import LocalFileSystem
 from jacdb.ingest.storage.dense_lists import DenseColumns
 from jacdb.ingest.storage.durability import durable_file
 from jacdb.ingest.storage.episodes import ARRAYS
-from jacdb.nested_lists import leaf_path
+from jacdb.nested_lists import from_array, leaf_path, leaf_type
 
+type Encoder = Literal["pages", "arrow"]  # who encodes the columns ARRAYS: DenseColumns, or Arrow as any column
 type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
 
 
@@ -23,6 +24,17 @@ class RowGroup(NamedTuple):
 
     rows: pa.Table  # with nothing in the columns ARRAYS
     arrays: dict[str, list[np.ndarray]]  # in pieces, (rows, x) or (rows, x, y) each
+
+    def with_arrays(self) -> pa.Table:
+        """Return the rows with their arrays as columns of Arrow: a copy of them."""
+        table = self.rows
+        for name, pieces in self.arrays.items():
+            place = table.schema.get_field_index(name)
+            field = table.schema.field(place)
+            entry = leaf_type(field.type).to_pandas_dtype()
+            values = np.concatenate(pieces, dtype=entry, casting="same_kind")
+            table = table.set_column(place, field, from_array(values, field.type))
+        return table
 
 
 def writing(table: pa.Table) -> Writing:
@@ -37,18 +49,27 @@ def writing(table: pa.Table) -> Writing:
     return write
 
 
-def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup]) -> Writing:
-    """Return the function that writes `steps`, by row groups: a copy of a whole part takes memory not at hand."""
+def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup], encoder: Encoder = "pages") -> Writing:
+    """Return the function that writes `steps`, by row groups: a copy of a whole part takes memory not at hand.
+
+    Args:
+        schema: the file's.
+        groups: the row groups, each asked for when the one before is written.
+        encoder: "pages" for our own pages, which are quicker to write; "arrow" for Arrow's, which need none of
+            :mod:`jacdb.ingest.storage.dense_lists`. Both read back equal.
+    """
 
     def write(path: Path) -> str:
         with durable_file(path) as settled:
             with _parquet(path, schema) as (stream, parquet):
-                arrays = DenseColumns(stream, schema, ARRAYS)
+                arrays = DenseColumns(stream, schema, ARRAYS) if encoder == "pages" else None
                 for group in groups:
-                    parquet.write_table(group.rows)
-                    arrays.write(group.arrays)
+                    parquet.write_table(group.rows if arrays else group.with_arrays())
+                    if arrays:
+                        arrays.write(group.arrays)
                     settled.advance(stream.tell())
-            arrays.finish(path)
+            if arrays:
+                arrays.finish(path)
             return settled.checksum()
 
     return write

@@ -31,7 +31,7 @@ from jacdb.errors import UsageError
 from jacdb.ingest.storage.dense_lists import placeholder, rechunk
 from jacdb.ingest.storage.durability import sync_folder
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
-from jacdb.ingest.storage.parquet import RowGroup, Writing, writing, writing_steps
+from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
@@ -46,6 +46,8 @@ class RunWriter:
         root: the dataset's folder.
         env, policy, run_id: constants of every row.
         jacobian: type of the stored matrix entries.
+        part_bytes: of matrices in a part, about.
+        encoder: who encodes the matrices' pages (:func:`jacdb.ingest.storage.parquet.writing_steps`).
     """
 
     root: Path
@@ -54,6 +56,7 @@ class RunWriter:
     run_id: str
     jacobian: pa.DataType = field(default_factory=pa.float32)
     part_bytes: int = PART_BYTES
+    encoder: Encoder = "pages"
     _pending: list[Episode] = field(default_factory=list, init=False)
     _pending_bytes: int = field(default=0, init=False)
     _known_patterns: set[int] = field(default_factory=set, init=False)
@@ -188,7 +191,7 @@ class RunWriter:
                 ready.append(draft(schemas.PATTERNS, writing(new)))
             # before the steps, whose writing lets go of them, and gives the cores work while this waits for the disk
             summaries = draft(schemas.EPISODES, writing(self._episodes_table(episodes, part)))
-            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes))
+            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes), self.encoder)
             ready += [draft(schemas.TABLES[0], steps), summaries]
             if before:
                 before.result()
