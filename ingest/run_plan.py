@@ -22,7 +22,7 @@ from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.methods import METHODS, Method
 from jacdb.schemas import ZERO_THRESHOLD
 
-# Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/jacobians.md)
+# Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/performance.md)
 MAX_ENVS = 144
 MAX_COUNT = 10_000_000
 

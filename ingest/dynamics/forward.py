@@ -3,7 +3,7 @@
 Three things are replaced. The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The mass matrix
 is factorised for the whole batch at once, where MJX calls a library for each sample. Parameters of constraints that are
 the same in every state are given to the compiler as constants, where MJX reads them out of arrays as it runs. All other
-stages are MJX's (docs/jacobians.md has the times). Reference: MuJoCo documentation, "Computation", "Forward dynamics"
+stages are MJX's (docs/performance.md has the times). Reference: MuJoCo documentation, "Computation", "Forward dynamics"
 and "Constraint model", "Parameters".
 """
 

@@ -3,7 +3,7 @@
 It is the algorithm of ``mujoco.mjx._src.solver.solve`` with pyramidal friction cones: the same start, line search,
 iterations and tests for the end. So the acceleration is the same to rounding, where MJX's solver has converged and
 where it was stopped. What differs is the layout: samples are the last axis (:mod:`jacdb.ingest.linalg.batched`), and no
-factorisation is made that is not used. Under ``vmap`` MJX's own takes most of a step's time (docs/jacobians.md).
+factorisation is made that is not used. Under ``vmap`` MJX's own takes most of a step's time (docs/performance.md).
 MJX gives no trace of its iterations; :func:`solve_with_trace` does, and Jacobians of stopped solutions need it.
 Reference: MuJoCo documentation, "Computation", "Solver algorithms".
 """

@@ -2,7 +2,7 @@
 
 A robot's matrices are small and its batch is large. With samples last, every step of a factorisation is one long
 vector operation over all samples, on a CPU's vector units as on a GPU. A library call per matrix spends more time on
-calling than on computing at these sizes (measured: docs/jacobians.md).
+calling than on computing at these sizes (measured: docs/performance.md).
 
 In the shapes below n is the number of samples. Every function acts on each sample alone.
 """

@@ -116,7 +116,7 @@ def _keeping_what_is_read(chunk: _Chunk) -> _Chunk:
     """Return ``chunk`` such that it leaves alone whatever of the state no later step reads.
 
     Most of MJX's Data are results. A loop that carries them computes them all and writes them at every step: 16 kB in
-    CheetahRun, of which the next step reads 0.6 (docs/jacobians.md).
+    CheetahRun, of which the next step reads 0.6 (docs/performance.md).
     """
 
     def keeping(batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:

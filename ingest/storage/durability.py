@@ -16,7 +16,7 @@ class DurableFile:
 
     A thread of its own does it, so that little is left to do at the file's end. Pages that the system need not keep
     serve for what is written next. Where memory is lent to the system page by page, as to a virtual machine, each new
-    one costs: a part's took more than half as long to come by as its rows to encode (docs/jacobians.md).
+    one costs: a part's took more than half as long to come by as its rows to encode (docs/performance.md).
     """
 
     def __init__(self, file: BinaryIO, thread: ThreadPoolExecutor) -> None:
