@@ -1,6 +1,5 @@
 """Check one run: its files, its small tables against each other, its rows, and some of its steps in the simulator."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from jacdb.verification.episodes import EpisodeChecks, malformed
 from jacdb.verification.findings import Check, message
 from jacdb.verification.replayer import RunReplayer
 from jacdb.verification.rows import Dimensions, RowChecks, RunPatterns
+from jacdb.verification.steps import Expected, RowCounts, StepChecks
 
 FACTS = ("policy", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
          "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
@@ -212,10 +212,10 @@ class RunChecks:
     # --- rows -----------------------------------------------------------------------------------------------
 
     def _check_rows(
-        self, steps: list[str], episodes: list[str], expected: "Expected", facts: dict[str, Any] | None
+        self, steps: list[str], episodes: list[str], expected: Expected, facts: dict[str, Any] | None
     ) -> None:
         """Check the rows of `steps`, and the rows of `episodes` that sum them up."""
-        checks = _StepChecks(
+        checks = StepChecks(
             RowChecks(*(self._check(name, "rows") for name in ("keys", "shapes", "finite", "zeros", "contacts"))),
             EpisodeChecks(
                 self._check("order", "rows"),
@@ -267,7 +267,7 @@ class RunChecks:
                 kept[row["episode"]] = {**row, "row": place}
         return kept
 
-    def _check_part(self, path: str, expected: "Expected", checks: "_StepChecks") -> None:
+    def _check_part(self, path: str, expected: Expected, checks: StepChecks) -> None:
         """Check the rows of a part of `steps`, batch by batch."""
         try:
             if wrong := rows.oversized(self.root / path, "steps", expected.dimensions):
@@ -298,7 +298,7 @@ class RunChecks:
         else:
             check.note = "not replayed: no replayer was given"
 
-    def _compare(self, facts: dict[str, Any], counts: "_RowCounts", episodes: set[int]) -> None:
+    def _compare(self, facts: dict[str, Any], counts: RowCounts, episodes: set[int]) -> None:
         """Compare the run's row in `runs` with what its rows add up to."""
         check = self._check("run", "facts")
         counted: dict[str, Any] = {
@@ -317,57 +317,6 @@ class RunChecks:
                 check.fail(self._runs_path, f"{name} is {facts[name]!r}, the run has {value!r}", 0)
         if self.finished and (odd := sorted(episodes ^ set(range(len(episodes))))):
             check.fail(self._runs_path, f"episodes are not numbered from 0 on: {odd[:5]} are missing or too many", 0)
-
-
-@dataclass
-class _RowCounts:
-    """What a run's rows add up to."""
-
-    rows: int = 0
-    excluded: int = 0
-    methods: Counter[str] = field(default_factory=Counter)
-    dtypes: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What the rows of a run have to agree with.
-
-    Attributes:
-        dimensions: the run's dimensions.
-        patterns: its zero patterns.
-        threshold: below it, an entry counts as zero.
-        constants: columns that have one value throughout, and the value.
-    """
-
-    dimensions: Dimensions
-    patterns: RunPatterns
-    threshold: float
-    constants: dict[str, str]
-
-
-@dataclass
-class _StepChecks:
-    """The checks of a run's steps, and the counts of the rows seen so far."""
-
-    rows: RowChecks
-    episodes: EpisodeChecks
-    counts: _RowCounts = field(default_factory=_RowCounts)
-
-    def take(self, path: str, numbers: np.ndarray, batch: pa.RecordBatch, expected: Expected) -> None:
-        """Check the rows of a batch; ``numbers`` are their rows in the file."""
-        kept, wrong = rows.well_formed(batch, expected.dimensions)
-        self.rows.shapes.checked += len(batch)
-        self.rows.shapes.fail_rows(path, numbers, ~kept, wrong)
-        self.rows.check_keys(path, numbers, batch, expected.constants)
-        row_batch = rows.read(batch.filter(pa.array(kept)), numbers[kept], expected.dimensions)
-        self.rows(path, row_batch, expected.dimensions, expected.patterns, expected.threshold)
-        keys = np.stack([batch.column(name).fill_null(-1).to_numpy() for name in ("episode", "step")], axis=1)
-        self.episodes(path, numbers, keys, kept, row_batch)
-        self.counts.rows += len(batch)
-        self.counts.excluded += int((~row_batch.scalars["finite"]).sum())
-        self.counts.methods.update(row_batch.scalars["method"].tolist())
-        self.counts.dtypes.add(str(row_batch.values["j_state"].dtype))
 
 
 def _by_number(paths: list[str]) -> dict[int, str]:
