@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {"jacdb": "jacdb", "jacdb.ingest": "ingest", "jacdb.queries": "queries", "jacdb.schemas": "schemas"}
 # Everything imports these: an error, a table of progress, a constant. Arrows to them would hide the others.
 EVERYWHERE = {"jacdb", "jacdb.errors", "jacdb._version", "jacdb.__main__", "jacdb.progress", "jacdb.output",
-              "jacdb.simulator", "jacdb.methods", "jacdb.experts"}  # fmt: skip
+              "jacdb.simulator", "jacdb.methods", "jacdb.draft", "jacdb.experts"}  # fmt: skip
 # Where a room stands: (row from the top, column from the left), and what it is, in two or three words
 ROOMS = {
     "jacdb.cli": (0, 2.5, "the command line"),
