@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test lint docs bench reference sample experts lock clean
+.PHONY: help setup demo test test-fast lint docs bench reference sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +10,7 @@ DATA ?= data
 help:
 	@echo "make demo    set up, ingest PandaPickCube, print what it found"
 	@echo "make test    set up, run the tests"
+	@echo "make test-fast   those that compile nothing for long: under two minutes"
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
 	@echo "make docs    the documentation as pages, in build/site"
@@ -42,6 +43,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

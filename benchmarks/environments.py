@@ -123,19 +123,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
         return {"compared": 0}
     some = jax.tree.map(lambda leaf: leaf[chosen], flat)
     physics = _autodiff(system, some.physics_input)
-    same_step, differences = [], []
-    for row in range(len(chosen)):
-        start = some.physics_input.sample(row)
-        qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
-        c_qvel = finite_differences.replay(system, start)[1]
-        same_step.append(np.linalg.norm(c_qvel - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
-        fd = finite_differences.finite_difference(system, start)
-        # where ctrl lies on its bound its two sides differ, and each method has its own convention
-        bounds = system.mj_model.actuator_ctrlrange
-        on_bound = (np.abs(start.ctrl[:, None] - bounds) < 1e-5).any(axis=1) | (start.ctrl < bounds[:, 0])
-        on_bound |= start.ctrl > bounds[:, 1]
-        on_bound &= system.mj_model.actuator_ctrllimited.astype(bool)
-        differences.append(fd._replace(by_ctrl=np.where(on_bound, physics.by_ctrl[row], fd.by_ctrl)))
+    same, differences = _by_c_engine(system, some, physics)
 
     def composed(jacobian: PhysicsJacobian, ctrl: CtrlJacobian) -> np.ndarray:
         both = jax.vmap(lambda j, ctrl: control_step.compose(system, j, ctrl))(jacobian, ctrl)
@@ -144,8 +132,7 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
     ours = np.concatenate([some.jacobian.j_state, some.jacobian.j_action], axis=-1)
     autodiff = composed(physics, some.ctrl)
     to_autodiff = _relative(ours, autodiff)
-    to_fd = _relative(ours, composed(jax.tree.map(lambda *parts: np.stack(parts), *differences), some.ctrl))
-    same = np.array(same_step)
+    to_fd = _relative(ours, composed(differences, some.ctrl))
     # who is right where autodiff and we differ: MJX's own step, differenced
     differs = np.flatnonzero(to_autodiff >= AGREES)
     asked = jax.tree.map(lambda leaf: leaf[differs], some)
@@ -172,6 +159,24 @@ def compare(system: System, flat: StepRecord, kept: np.ndarray) -> dict[str, Any
         "disputed": disputed,
         "fd_differs": int((to_fd[same] >= AGREES).sum()),
     }
+
+
+def _by_c_engine(system: System, some: StepRecord, physics: PhysicsJacobian) -> tuple[np.ndarray, PhysicsJacobian]:
+    """Return in which steps the C engine goes where the stored ones go, and its finite differences of all."""
+    same_step, differences = [], []
+    for row in range(len(some.next_state)):
+        start = some.physics_input.sample(row)
+        qvel = some.next_state[row][system.mj_model.nq :][: system.mj_model.nv]
+        c_qvel = finite_differences.replay(system, start)[1]
+        same_step.append(np.linalg.norm(c_qvel - qvel) <= SAME_STEP * max(1.0, float(np.linalg.norm(qvel))))
+        fd = finite_differences.finite_difference(system, start)
+        # where ctrl lies on its bound its two sides differ, and each method has its own convention
+        bounds = system.mj_model.actuator_ctrlrange
+        on_bound = (np.abs(start.ctrl[:, None] - bounds) < 1e-5).any(axis=1) | (start.ctrl < bounds[:, 0])
+        on_bound |= start.ctrl > bounds[:, 1]
+        on_bound &= system.mj_model.actuator_ctrllimited.astype(bool)
+        differences.append(fd._replace(by_ctrl=np.where(on_bound, physics.by_ctrl[row], fd.by_ctrl)))
+    return np.array(same_step), jax.tree.map(lambda *parts: np.stack(parts), *differences)
 
 
 def _autodiff(system: System, inputs: PhysicsInput) -> PhysicsJacobian:

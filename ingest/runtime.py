@@ -108,6 +108,6 @@ def mesh(slots: int) -> Mesh:
     return Mesh(devices[:count], ("slots",), axis_types=(AxisType.Auto,))
 
 
-def compiled_quickly(function: Callable, *like: Any) -> Callable:
+def compiled_quickly(function: Callable[..., Any], *like: Any) -> Callable[..., Any]:
     """Compile a function for arguments like these, quickly rather than to run quickly."""
     return jax.jit(function).lower(*like).compile(compiler_options={"xla_backend_optimization_level": 0})

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from huggingface_hub import HfApi, constants, errors, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported without __all__
 from tqdm import tqdm
 
 from jacdb.errors import FailureError, UsageError, first_line
@@ -165,7 +165,7 @@ def explained(name: str, revision: str | None = None) -> Iterator[None]:
                 f"the Hub shows no dataset {name}: check the name; if it is private, log in with {log_in}"
             ) from error
         raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
-    except errors.HTTPError as error:  # of the connection
+    except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's, of the connection
         raise FailureError(
             f"can't reach the Hub at {constants.ENDPOINT} ({first_line(error)[:200]}): check the network; the same"
             " command goes on from what was transferred"

@@ -21,7 +21,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def newcomer(tmp_path_factory):
     """One for both pages: the second finds its rows there already."""
     made = tmp_path_factory.mktemp("newcomer")
     (made / "datasets").symlink_to(ROOT / "datasets")
@@ -34,9 +34,9 @@ def test_generated_pages_are_fresh(name):
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
-def test_every_command_and_all_code_of_a_page_runs(name, folder, monkeypatch):
+def test_every_command_and_all_code_of_a_page_runs(name, newcomer, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(newcomer)
     monkeypatch.delenv("JACDB_DATA", raising=False)
     page = (ROOT / name).read_text()
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]

@@ -59,7 +59,7 @@ def test_sql(chance, tmp_path):
             words = random_.choices(tokens, k=random_.randrange(1, 12))
             if random_.random() < 0.5:
                 words = [*random_.choice(valid)]
-                for _ in range(random_.randrange(1, 4)):
+                for _ in range(random_.randrange(4)):
                     words[random_.randrange(len(words))] = random_.choice(tokens)
             try:
                 dataset.fetch(dataset.sql(" ".join(words)))

@@ -373,13 +373,14 @@ def test_a_policy_from_the_hub(published, tmp_path):
     code = f"""
 import os
 from jacdb.errors import UsageError
-from jacdb.ingest import environments, experts
-from_hub = experts.find("hf://datasets/{published}", environments.find("CartpoleBalance"))
-assert from_hub.settings() == experts.find("expert", environments.find("CartpoleBalance")).settings()
+from jacdb.ingest.environments import registry
+from jacdb.ingest.policies import resolve
+from_hub = resolve.find("hf://datasets/{published}", registry.find("CartpoleBalance"))
+assert from_hub.settings() == resolve.find("expert", registry.find("CartpoleBalance")).settings()
 for repository in ("", {published!r}):
     os.environ["JACDB_HUB"] = repository
     try:
-        experts.find("expert", environments.find("PandaOpenCabinet"))
+        resolve.find("expert", registry.find("PandaOpenCabinet"))
     except UsageError as error:
         print(error)"""
     without, without_either = _python(code, tmp_path).splitlines()

@@ -133,7 +133,9 @@ def train(training: Training, out: Path, report: Callable[[Segment, int], None] 
     return network
 
 
-def _leg(env: Any, settings: dict[str, Any], training: Training, number: int, params: Any) -> tuple[Any, int, dict]:
+def _leg(
+    env: Any, settings: dict[str, Any], training: Training, number: int, params: Any
+) -> tuple[Any, int, dict[str, Any]]:
     """Train one leg; return networks and statistics after it, its steps, and its evaluation."""
     options = dict(settings)
     factory = functools.partial(ppo_networks.make_ppo_networks, **options.pop("network_factory"))

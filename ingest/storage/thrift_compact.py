@@ -31,14 +31,17 @@ type Struct = dict[int, Field]  # by the number of the field
 
 
 def i32(value: int) -> Field:
+    """Return a 32-bit integer as a field."""
     return Field(I32, value)
 
 
 def i64(value: int) -> Field:
+    """Return a 64-bit integer as a field."""
     return Field(I64, value)
 
 
 def struct(fields: Struct) -> Field:
+    """Return a struct as a field."""
     return Field(STRUCT, fields)
 
 
@@ -73,6 +76,7 @@ def decode(data: bytes, closed: Sequence[int] = ()) -> Struct:
 
 
 def encode(fields: Struct) -> bytes:
+    """Encode a struct."""
     out = bytearray()
     _put_struct(out, fields)
     return bytes(out)
