@@ -1,4 +1,4 @@
-"""What a run was made with: its model, and the versions of everything that changes numbers."""
+"""Provenance of a run: its model, and the versions of everything that changes numbers."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""Whether the simulator is installed: the `ingest` extra, that only making and taking steps needs."""
+"""Finds out whether the simulator is installed: the `ingest` extra, that only making and replaying steps needs."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""What Brax 0.14.2 needs besides, to train on JAX 0.12."""
+"""Repairs of Brax 0.14.2, so that it trains on JAX 0.12."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

@@ -58,7 +58,7 @@ class NewtonStep(NamedTuple):
 
 
 class NewtonTrace(NamedTuple):
-    """What the solver did: enough to differentiate its result, solved or not."""
+    """A record of what the solver did: enough to differentiate its result, solved or not."""
 
     from_warm_start: Bool[Array, ""]  # and not from the unconstrained acceleration
     steps: NewtonStep  # a leading axis of them

@@ -1,1 +1,1 @@
-"""What chooses the actions: noise, trained networks, and the training of these."""
+"""Policies, which choose the actions: noise, trained networks, and the training of these."""

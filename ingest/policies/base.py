@@ -1,4 +1,4 @@
-"""What a policy is: one small interface."""
+"""The interface of a policy: four members."""
 
 from typing import Any, Protocol, runtime_checkable
 

@@ -44,7 +44,7 @@ class _Chunk(NamedTuple):
 class DenseColumns:
     """Writes the columns of vectors and matrices of one file whose other columns Arrow writes.
 
-    For every row group: Arrow writes a table with :func:`in_their_place`, then :meth:`write` is called. When Arrow has
+    For every row group: Arrow writes a table with :func:`placeholder`, then :meth:`write` is called. When Arrow has
     closed the file, :meth:`finish`.
 
     Args:

@@ -1,7 +1,7 @@
-"""What a run of ingest leaves for others to read while it works: where it is, and a log of what happened.
+"""The journal of a run, for others to read while it works: how far it is, and a log of what happened.
 
 In the run's folder of `runs`: ``progress.json``, replaced every few seconds and gone when the run is finished, and
-``ingest.log``, rotated. :mod:`jacdb.runs` reads the former from another terminal.
+``ingest.log``, rotated. :mod:`jacdb.dataset.run_status` reads the former from another terminal.
 """
 
 import json

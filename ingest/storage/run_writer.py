@@ -2,7 +2,8 @@
 
 A part is written to a temporary name, synced, and renamed: it exists whole or not at all. One flush writes the
 parts of one number in the order patterns, steps, episodes, so that the presence of ``episodes/…/part-N`` says
-that everything of number N is there. The run's checksums (:mod:`jacdb.manifest`), then its row in ``runs``, come last.
+that everything of number N is there. Last come the run's checksums (:mod:`jacdb.dataset.manifest`), then its row in
+``runs``.
 """
 
 import concurrent.futures

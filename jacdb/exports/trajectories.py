@@ -1,4 +1,4 @@
-"""What all exports read: trajectories, which are consecutive steps of an episode, and the names of their axes."""
+"""Trajectories, which all exports read: consecutive steps of an episode, and the names of their axes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

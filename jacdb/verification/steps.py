@@ -13,7 +13,7 @@ from jacdb.verification.rows import Dimensions, RowChecks, RunPatterns
 
 @dataclass
 class RowCounts:
-    """What a run's rows add up to."""
+    """Totals over a run's rows."""
 
     rows: int = 0
     excluded: int = 0
@@ -23,7 +23,7 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the rows of a run have to agree with.
+    """The facts that the rows of a run have to agree with.
 
     Attributes:
         dimensions: the run's dimensions.
