@@ -65,7 +65,7 @@ def whole(request: run_plan.Request, programs: pipeline.MakePrograms) -> np.ndar
 
 @dataclass
 class Calls:
-    """What the first ingest called its programs with.
+    """Arguments with which the first ingest called its programs.
 
     Attributes:
         start: the batch of the first chunk.

@@ -63,20 +63,30 @@ def test_functions_and_files_stay_short():
     assert long == LONG.keys(), "split them by idea, or say in LONG why not; and take out of it what is short by now"
 
 
+def is_overload(node: ast.AST) -> bool:
+    return any(getattr(decorator, "id", "") == "overload" for decorator in getattr(node, "decorator_list", ()))
+
+
 def test_public_functions_and_classes_say_what_they_are():
-    silent, telegrams = [], []
+    silent = []
     for path in sources():
         tree = ast.parse(path.read_text())
-        public = [tree, *(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))]
-        for node in public:
+        for node in [tree, *(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))]:
             name = getattr(node, "name", "")
-            overload = any(getattr(d, "id", "") == "overload" for d in getattr(node, "decorator_list", ()))
-            if name.startswith("_") or overload or path.parent.name == "benchmarks":
+            if name.startswith("_") or is_overload(node) or path.parent.name == "benchmarks":
                 continue
-            said = ast.get_docstring(node)
-            if said is None:
+            if ast.get_docstring(node) is None:
                 silent.append(f"{name_of(path)}:{name}")
-            elif TELEGRAM.match(said):
-                telegrams.append(f"{name_of(path)}:{name}: {said.splitlines()[0]}")
     assert not silent, f"without a docstring: {silent}"
-    assert not telegrams, "a docstring opens with a verb, or says what an instance is:\n" + "\n".join(telegrams)
+
+
+def test_docstrings_open_with_a_verb_or_say_what_an_instance_is():
+    telegrams = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            said = ast.get_docstring(node) or ""
+            if TELEGRAM.match(said):
+                telegrams.append(f"{name_of(path)}:{getattr(node, 'name', '')}: {said.splitlines()[0]}")
+    assert not telegrams, "say it in a plain sentence:\n" + "\n".join(telegrams)

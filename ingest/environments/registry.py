@@ -63,7 +63,7 @@ class EnvSpec:
 
     @property
     def ctrl_is_state(self) -> bool:
-        """Whether the next ctrl depends on the present one, so that ctrl belongs to the state."""
+        """Return whether the next ctrl depends on the present one, so that ctrl belongs to the state."""
         return self.action_map == "integrated"
 
     @property

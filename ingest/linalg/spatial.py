@@ -85,7 +85,7 @@ class Vector(NamedTuple):
 
 
 class _SpatialVector(NamedTuple):
-    """What motions and forces have in common: two vectors, sums, and multiples."""
+    """A motion or a force: two vectors. Both kinds can be added and multiplied by a number."""
 
     ang: Vector
     lin: Vector

@@ -53,7 +53,7 @@ def write(source: Source, path: Path, out: Path) -> str:
 
 
 class _Written(NamedTuple):
-    """What the episodes of a dataset add up to."""
+    """Totals of the episodes of a dataset."""
 
     n_episodes: int
     n_frames: int
