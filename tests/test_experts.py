@@ -147,13 +147,25 @@ def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
     assert json.loads(runs["policy_config"][0])["beta"] == 0.5
 
 
+@pytest.mark.parametrize("name", resolve.available())
+def test_its_command_trains_with_the_settings_it_was_trained_with(name):
+    from jacdb.ingest.policies import training
+
+    about = resolve.find("expert", registry.find(name)).network.about
+    words = dict(itertools.pairwise(about["command"].split()))
+    wanted = training.Training(
+        name, int(words["--num-timesteps"]), int(words["--seed"]), int(words["--legs"]), "--small" in words.values()
+    )
+    assert (wanted.command, json.loads(json.dumps(wanted.settings()))) == (about["command"], about["settings"])
+
+
 # A training of two short legs; the first process leaves behind what it had when the first leg was over.
 TRAINING = """
 import os, shutil, sys
 from pathlib import Path
 from jacdb.ingest import runtime
 runtime.configure_training("cpu")
-from jacdb.ingest import training
+from jacdb.ingest.policies import training
 training.EVALUATED = 8
 whole = training.Training.settings
 def tiny(self):
@@ -165,6 +177,8 @@ out, *other = map(Path, sys.argv[1:])
 reached = []
 def told(leg, total):
     reached.append(leg.steps)
+    state, _ = training.read_tensors(Path(f"{out}.checkpoint"))  # two minibatches twice for each of 80 steps
+    assert state["optimizer_state/0/count"] == leg.steps / 80 * 4 and state["normalizer_params/count/lo"] == leg.steps
     if other and leg.steps == total // 2:
         shutil.copy(f"{out}.checkpoint", f"{other[0]}.checkpoint")
 wanted = training.Training("CartpoleBalance", num_timesteps=320, legs=2)

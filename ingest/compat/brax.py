@@ -1,26 +1,58 @@
-"""Repairs of Brax 0.14.2, so that it trains on JAX 0.12."""
+"""Repairs of Brax 0.14.2, so that it trains on JAX 0.12 and goes on from the whole of a training's state."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import flax.serialization
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
+from brax.training import pmap
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 WRITTEN_AGAINST = {"brax": "0.14.2"}
 
+type State = dict[str, np.ndarray]  # Brax's whole TrainingState, its leaves by their paths
+
 
 @contextlib.contextmanager
-def jax_as_brax_knows_it() -> Iterator[None]:
-    """Give JAX the function that Brax 0.14 calls and JAX 0.12 no longer has: a tree, once for each device."""
+def state_carried(before: State) -> Iterator[State]:
+    """Let Brax's PPO go on from a state, and leave the one it ends with in what is yielded.
 
-    def replicated(x: Any, devices: Sequence[Any]) -> Any:
-        spread = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
-        return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), spread), x)
+    Brax restores networks and statistics at most. Without Adam's moments a leg begins with steps of full size in the
+    directions of single gradients. The whole state passes through two functions that Brax calls: the one that spreads
+    it over the devices before the first step, which JAX 0.12 no longer has, and the one that compares the devices'
+    copies after the last. For use by one thread.
 
-    jax.device_put_replicated = replicated
+    Args:
+        before: the state to begin with; empty for a new one.
+    """
+    after: State = {}
+    compare = pmap.assert_is_replicated
+
+    def spread(state: Any, devices: Sequence[Any]) -> Any:
+        if before:
+            empty = {name: leaf for name, leaf in _flat(state).items() if leaf is flax.traverse_util.empty_node}
+            tree = flax.traverse_util.unflatten_dict({**before, **empty}, sep="/")
+            state = flax.serialization.from_state_dict(state, tree)
+        each = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
+        return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), each), state)
+
+    def keep(state: Any, *args: Any) -> None:
+        compare(state, *args)
+        leaves = _flat(state).items()
+        after.update({name: np.asarray(leaf)[0] for name, leaf in leaves if leaf is not flax.traverse_util.empty_node})
+
+    jax.device_put_replicated, pmap.assert_is_replicated = spread, keep  # type: ignore[assignment]  # it takes a state
     try:
-        yield
+        yield after
     finally:
         del jax.device_put_replicated
+        pmap.assert_is_replicated = compare
+
+
+def _flat(state: Any) -> dict[str, Any]:
+    tree = flax.serialization.to_state_dict(state)
+    return flax.traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep="/")
