@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mujoco_playground._src import mjx_env
 
 from jacdb.errors import UsageError
+from jacdb.ingest.compat import playground
 from jacdb.ingest.environments import menagerie
 
 
@@ -55,12 +55,14 @@ def test_what_is_in_the_cache_is_not_fetched_again(monkeypatch, tmp_path):
     monkeypatch.delenv("MENAGERIE_ROOT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("JACDB_MENAGERIE_URL", "file:///nowhere")
-    before = mjx_env.MENAGERIE_PATH
-    monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", before)
-    root = tmp_path / "jacdb" / "menagerie" / mjx_env.MENAGERIE_COMMIT_SHA
+    before = playground.robots_folder()
+    root = tmp_path / "jacdb" / "menagerie" / playground.MENAGERIE_COMMIT
     (root / "arm").mkdir(parents=True)
-    menagerie.provide(["arm"])
-    assert str(mjx_env.MENAGERIE_PATH) == str(root)
+    try:
+        menagerie.provide(["arm"])
+        assert playground.robots_folder() == str(root)
+    finally:
+        playground.read_robots_from(Path(before))
 
 
 def test_a_checkout_without_the_robot_is_named(monkeypatch, tmp_path):

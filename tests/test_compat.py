@@ -1,21 +1,22 @@
 """What jacdb takes from behind the public names of others is there, and as it was; if not, the message says what to do.
 
-It reads the packages themselves, not jacdb.ingest.compat, which could not be imported if a name were gone.
+Where a name is gone, jacdb.ingest.compat can't be imported, nor can conftest.py. Tests of names and versions import
+neither: ``pytest --noconftest -n 0 -k "names or versions" tests/test_compat.py`` then says which name it is.
 """
 
+import ast
 import importlib
 import importlib.metadata
 import inspect
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jacdb.ingest.compat import brax as compat_brax
-from jacdb.ingest.compat import mjx as compat_mjx
-from jacdb.ingest.compat import playground as compat_playground
-
+COMPAT = Path(__file__).parent.parent / "ingest" / "compat"
+MODULES = sorted(path.stem for path in COMPAT.glob("*.py") if path.stem != "__init__")
 MJX = "mujoco.mjx._src"
 # Private function -> its parameters
 MJX_FUNCTIONS = {
@@ -58,6 +59,19 @@ MJX_FUNCTIONS = {
     "support.is_sparse": "m",
     "support.xfrc_accumulate": "m d",
 }
+MJX_OBJECTS = {"collision_driver._COLLISION_FUNC", "constraint._Efc"}  # no functions
+# Other function that is private, or not promised to stay -> its parameters
+OTHER_FUNCTIONS = {
+    "mujoco_playground._src.mjx_env.step": "model data action n_substeps",
+    "brax.training.pmap.assert_is_replicated": "x debug",
+    "jax.interpreters.partial_eval.dce_jaxpr": "jaxpr used_outputs instantiate live_inputs",
+}
+OTHER_OBJECTS = {
+    "mujoco_playground._src.mjx_env.MENAGERIE_COMMIT_SHA": "playground",
+    "mujoco_playground._src.mjx_env.MENAGERIE_PATH": "playground",
+    "mujoco.mjx._src.types.WrapType": "playground",
+    "jax.extend.core.jaxpr_as_fun": "jax",
+}
 # Fields of mjx.Data that are the JAX implementation's own
 IMPL_FIELDS = (
     *("contact", "ncon", "ne", "nf", "nl", "nefc", "efc_J", "efc_D", "efc_aref", "efc_force", "efc_frictionloss"),
@@ -65,29 +79,113 @@ IMPL_FIELDS = (
 )
 
 
-@pytest.mark.parametrize("module", [compat_mjx, compat_playground, compat_brax], ids=lambda m: m.__name__)
+def attribute(path):
+    """What a dotted path names; None if there is no such thing."""
+    module, name = path.rsplit(".", 1)
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+def parameters(function):
+    """Names of a function's parameters; of what jacdb has put in its place, those of the original."""
+    return " ".join(inspect.signature(inspect.unwrap(function)).parameters)
+
+
+def written_against(module):
+    """WRITTEN_AGAINST of a module of compat, read from its source."""
+    for node in ast.parse((COMPAT / f"{module}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WRITTEN_AGAINST":
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"ingest/compat/{module}.py does not say what it was written against: give WRITTEN_AGAINST")
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_versions_are_those_that_the_module_was_written_against(module):
-    for package, written in module.WRITTEN_AGAINST.items():
-        there = importlib.metadata.version(package)
-        assert there.split(".")[:2] == written.split(".")[:2], (
-            f"{package} is {there}, {module.__name__} was written against {written}: read that module beside the new"
-            " sources, mend it, and raise WRITTEN_AGAINST and the cap in pyproject.toml"
+    for package, written in written_against(module).items():
+        installed = importlib.metadata.version(package)
+        assert installed.split(".")[:2] == written.split(".")[:2], (
+            f"{package} is {installed}, ingest/compat/{module}.py was written against {written}: read that module"
+            " beside the new sources, mend it, and raise WRITTEN_AGAINST and the cap in pyproject.toml"
         )
 
 
 @pytest.mark.parametrize("name", MJX_FUNCTIONS)
-def test_private_functions_of_mjx_are_there(name):
-    module, function = name.split(".")
-    found = getattr(importlib.import_module(f"{MJX}.{module}"), function, None)
-    assert found is not None, f"MJX has no {name} any more: find what replaced it, and mend ingest/compat/mjx.py"
-    parameters = " ".join(inspect.signature(found).parameters)
-    if parameters == "model data":  # jacdb's own replacement of smooth.tendon, once installed
-        parameters = "m d"
-    assert parameters == MJX_FUNCTIONS[name], f"MJX's {name} takes ({parameters}) now: mend ingest/compat/mjx.py"
+def test_names_of_private_functions_of_mjx_are_there(name):
+    function = attribute(f"{MJX}.{name}")
+    assert function is not None, f"MJX has no {name} any more: find what replaced it, and mend ingest/compat/mjx.py"
+    taken = parameters(function)
+    assert taken == MJX_FUNCTIONS[name], f"MJX's {name} takes ({taken}) now: mend ingest/compat/mjx.py"
+
+
+def test_names_of_mjx_that_are_used_are_all_tested():
+    """Every ``module.name`` of compat/mjx.py, its modules being those that it imports from ``mujoco.mjx._src``."""
+    tree = ast.parse((COMPAT / "mjx.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == MJX]
+    modules = {alias.name for node in imports for alias in node.names}
+    used = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
+    assert used == {*MJX_FUNCTIONS, *MJX_OBJECTS}, "list in this test what ingest/compat/mjx.py uses, and no more"
+    for name in MJX_OBJECTS:
+        assert attribute(f"{MJX}.{name}") is not None, f"MJX has no {name} any more: mend ingest/compat/mjx.py"
+
+
+@pytest.mark.parametrize("name", OTHER_FUNCTIONS)
+def test_names_of_other_functions_are_there(name):
+    file = {"mujoco_playground": "playground"}.get(name.split(".")[0], name.split(".")[0])
+    function = attribute(name)
+    assert function is not None, f"there is no {name} any more: mend ingest/compat/{file}.py"
+    taken = parameters(function)
+    assert taken == OTHER_FUNCTIONS[name], f"{name} takes ({taken}) now: mend ingest/compat/{file}.py"
+
+
+@pytest.mark.parametrize("name", OTHER_OBJECTS)
+def test_names_of_other_objects_are_there(name):
+    assert attribute(name) is not None, f"there is no {name} any more: mend ingest/compat/{OTHER_OBJECTS[name]}.py"
+
+
+def test_names_of_jax_s_programs_stand_in_compat_alone():
+    """``jax.extend`` and ``jax.interpreters`` promise nothing."""
+    root = COMPAT.parent
+    outside = [path for path in root.rglob("*.py") if path.parent != COMPAT]
+    users = [
+        f"{path.relative_to(root.parent)}:{node.lineno}"
+        for path in outside
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        if module.startswith(("jax.extend", "jax.interpreters", "jax._src"))
+    ]
+    assert not users, f"give them a name in ingest/compat/jax.py: {users}"
+
+
+def test_a_jax_program_tells_which_inputs_its_outputs_read():
+    """Also through a loop, where a later turn may read what the first does not."""
+    from jacdb.ingest.compat import jax as compat_jax
+
+    def program(total, step, later, unread):
+        def turn(carry, _):
+            total, step, later, unread = carry
+            return (total + step, later, later, 2 * unread), None
+
+        (total, *_, unread), _ = jax.lax.scan(turn, (total, step, later, unread), length=2)
+        return total, unread
+
+    traced = jax.make_jaxpr(program)(1.0, 2.0, 3.0, 4.0)
+    assert list(compat_jax.inputs_read(traced, [True, False])) == [True, True, True, False]
+    assert list(compat_jax.inputs_read(traced, [False, True])) == [False, False, False, True]
+    assert [float(value) for value in compat_jax.as_function(traced)(1.0, 2.0, 3.0, 4.0)] == [6.0, 16.0]
 
 
 def test_data_of_the_jax_implementation_has_its_fields(system):
-    data = jax.eval_shape(lambda: compat_mjx.mjx.make_data(system("CartpoleBalance").mj_model, impl="jax"))
+    from jacdb.ingest.compat import mjx as compat_mjx
+
+    model = system("CartpoleBalance").mj_model  # loaded before anything is traced, or its arrays were tracers
+    data = jax.eval_shape(lambda: compat_mjx.mjx.make_data(model, impl="jax"))
     missing = [name for name in IMPL_FIELDS if not hasattr(compat_mjx.impl(data), name)]
     assert not missing, f"MJX's data has no {missing} any more: mend their uses (grep 'impl(')"
     assert hasattr(compat_mjx.impl(data).contact, "dist")
@@ -95,6 +193,8 @@ def test_data_of_the_jax_implementation_has_its_fields(system):
 
 def test_replacements_of_mjx_reach_its_stages_and_go_again(system):
     """What forward dynamics replaces while it is traced is what MJX's own step calls."""
+    from jacdb.ingest.compat import mjx as compat_mjx
+
     model = system("CartpoleBalance").mjx_model
     called = []
 
@@ -117,6 +217,8 @@ def test_replacements_of_mjx_reach_its_stages_and_go_again(system):
 
 
 def test_every_environment_hands_its_physics_to_the_one_function(system):
+    from jacdb.ingest.compat import playground as compat_playground
+
     loaded, seen = system("CartpoleBalance"), []
 
     def physics(model, data, ctrl, n_substeps):
@@ -131,6 +233,8 @@ def test_every_environment_hands_its_physics_to_the_one_function(system):
 
 def test_playground_s_repairs_are_still_needed():
     """One that is not should go."""
+    from jacdb.ingest.compat import playground as compat_playground
+
     with pytest.raises(TypeError):
         jnp.clip(jnp.zeros(1), a_max=1.0)  # as two environments call it
     assert jnp.float32 is not jnp.float64
@@ -140,9 +244,20 @@ def test_playground_s_repairs_are_still_needed():
         assert "a_max" in inspect.getsource(module), f"{module.__name__} calls clip as JAX has it: drop its repair"
 
 
+def test_the_tendons_repair_is_still_needed():
+    """MJX takes a square root of an arc's length, whose derivative at length 0 is NaN (test_tendon_repair.py)."""
+    from mujoco.mjx._src import support
+
+    assert "jp.sqrt(wlen * wlen + height * height)" in inspect.getsource(support.wrap), (
+        "MJX measures arcs otherwise: see whether ingest/compat/playground.py still has to replace smooth.tendon"
+    )
+
+
 def test_brax_s_repair_is_still_needed():
     from brax.training import pmap
     from brax.training.agents.ppo import train
+
+    from jacdb.ingest.compat import brax as compat_brax
 
     assert "device_put_replicated" in inspect.getsource(train), "Brax trains without it: drop ingest/compat/brax.py"
     assert not hasattr(jax, "device_put_replicated"), "JAX has it again: drop ingest/compat/brax.py"

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
-from jax.interpreters import partial_eval
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 from mujoco_playground import State
 
+from jacdb.ingest.compat.jax import as_function, inputs_read
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.environments import transition
 from jacdb.ingest.recording.settings import RolloutSettings
@@ -123,8 +122,8 @@ def _keeping_what_is_read(chunk: _Chunk) -> _Chunk:
         traced, like = jax.make_jaxpr(chunk, return_shape=True)(batch, noise)
         inputs, n_state = jax.tree.leaves((batch, noise)), len(jax.tree.leaves(batch.state))
         results = [number >= n_state for number in range(len(traced.jaxpr.outvars))]
-        _, read = partial_eval.dce_jaxpr(traced.jaxpr, results)  # by these results, in a loop at any step
-        outputs = jaxpr_as_fun(traced)(*inputs)
+        read = inputs_read(traced, results)
+        outputs = as_function(traced)(*inputs)
         outputs[:n_state] = [
             new if is_read else old
             for new, old, is_read in zip(outputs[:n_state], inputs[:n_state], read[:n_state], strict=True)
