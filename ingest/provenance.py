@@ -25,6 +25,6 @@ def model_hash(system: System) -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of everything that may change a row's numbers."""
-    found = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
+    installed = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
     device = jax.devices()[0]
-    return {"jacdb": __version__, "python": platform.python_version(), **found, "device": device.device_kind}
+    return {"jacdb": __version__, "python": platform.python_version(), **installed, "device": device.device_kind}

@@ -88,13 +88,13 @@ def policy(name: str, revision: str | None, env: str, max_bytes: int) -> Path:
     """
     snapshot, path = Snapshot.take(name, revision), policy_path(env)
     if path not in snapshot.files:
-        there = sorted(found for found in snapshot.files if found.startswith(f"{POLICIES}/"))
-        raise UsageError(f"{name} has no {path}: there are {', '.join(there) or 'no policies'}")
+        policies = sorted(file for file in snapshot.files if file.startswith(f"{POLICIES}/"))
+        raise UsageError(f"{name} has no {path}: there are {', '.join(policies) or 'no policies'}")
     if snapshot.files[path].size > max_bytes:
         raise UsageError(f"{name}: {path} has {snapshot.files[path].size:,} bytes, a policy {max_bytes:,} at most")
     with explained(name, revision):
-        found = hf_hub_download(name, path, repo_type="dataset", revision=snapshot.commit, tqdm_class=Silent)
-    return Path(found)
+        cached = hf_hub_download(name, path, repo_type="dataset", revision=snapshot.commit, tqdm_class=Silent)
+    return Path(cached)
 
 
 class Silent(tqdm):
@@ -127,10 +127,10 @@ def parse_url(url: str) -> tuple[str, str | None]:
     Raises:
         UsageError: it is not of that form.
     """
-    found = _URL.fullmatch(url)
-    if not found:
+    parts = _URL.fullmatch(url)
+    if not parts:
         raise UsageError(f"{url}: give hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION")
-    return check_name(found["name"]), found["revision"]
+    return check_name(parts["name"]), parts["revision"]
 
 
 @contextmanager

@@ -10,9 +10,9 @@ def missing() -> str | None:
     """Return the first package of the simulator that is not installed; None if all are."""
     for name in NEEDED:
         try:
-            found = importlib.util.find_spec(name)
+            spec = importlib.util.find_spec(name)
         except ImportError:
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             return name
     return None

@@ -70,6 +70,7 @@ OTHER_OBJECTS = {
     "mujoco_playground._src.mjx_env.MENAGERIE_COMMIT_SHA": "playground",
     "mujoco_playground._src.mjx_env.MENAGERIE_PATH": "playground",
     "mujoco.mjx._src.types.WrapType": "playground",
+    "jax.extend.core.Jaxpr": "jax",
     "jax.extend.core.jaxpr_as_fun": "jax",
 }
 # Fields of mjx.Data that are the JAX implementation's own

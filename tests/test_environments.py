@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,13 @@ def home(loaded):
     if loaded.spec.memory:  # inverse kinematics has no solution just anywhere
         ctrl = model.key_ctrl[0]
     return state.replace(data=state.data.replace(qpos=jnp.asarray(qpos), ctrl=jnp.asarray(ctrl)))
+
+
+def test_the_registry_is_read_without_the_simulator():
+    """`jacdb envs` answers at once, and where there is no simulator."""
+    program = "import sys; from jacdb.ingest.environments import registry; registry.all_specs(); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert {"jax", "mujoco", "mujoco_playground", "brax", "numpy"}.isdisjoint(ran.stdout.split())
 
 
 def test_the_table_has_every_environment_of_playground():

@@ -136,6 +136,14 @@ def test_a_policy_is_for_one_environment(network, tmp_path):
         resolve.make("genius", CARTPOLE)
 
 
+def test_a_policy_file_of_another_suffix_is_refused_before_work(tmp_path):
+    from jacdb.ingest.policies import training
+
+    with pytest.raises(UsageError, match=r"it\.txt: give a file name that ends in \.safetensors"):
+        training.train(training.Training("CartpoleBalance"), tmp_path / "it.txt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
     """Rolled out with Jacobians: it holds the pole up, as its file says that it does."""
     expert = resolve.make("expert", CARTPOLE)

@@ -3,7 +3,7 @@
 JAX shows these names, and promises of neither module that they stay as they are.
 """
 
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import Jaxpr, jaxpr_as_fun
 from jax.interpreters import partial_eval
 
 WRITTEN_AGAINST = {"jax": "0.12.0.1"}
@@ -11,7 +11,7 @@ WRITTEN_AGAINST = {"jax": "0.12.0.1"}
 as_function = jaxpr_as_fun
 
 
-def inputs_read(program: ClosedJaxpr, outputs: list[bool]) -> list[bool]:
+def inputs_read(program: Jaxpr, outputs: list[bool]) -> list[bool]:
     """Return of each input of a program whether the outputs that are asked for depend on it.
 
     An input of a loop counts if any turn of the loop reads it.

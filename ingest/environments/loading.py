@@ -66,6 +66,6 @@ def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> M
         if not spec.robots:
             raise
         raise UsageError(
-            f"the models of {' and '.join(spec.robots)} in {menagerie.found_in()} are broken"
+            f"the models of {' and '.join(spec.robots)} in {playground.robots_folder()} are broken"
             f" ({str(error).strip().splitlines()[0]}): name another checkout in MENAGERIE_ROOT, or delete that folder"
         ) from error

@@ -16,8 +16,8 @@ from jacdb.ingest.compat import playground
 from jacdb.ingest.runtime import cache_folder
 
 MENAGERIE_URL = "https://github.com/google-deepmind/mujoco_menagerie.git"
-# A line that carries less than 1 kB/s for 30 s is given up, and nobody is asked for a password.
-_PATIENCE = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
+# git gives up a connection that carries less than 1 kB/s for 30 s.
+_TIMEOUTS = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 
 
 def provide(robots: Iterable[str], report: Callable[[str], None] = lambda doing: None) -> None:
@@ -33,17 +33,17 @@ def provide(robots: Iterable[str], report: Callable[[str], None] = lambda doing:
     robots = list(robots)
     if not robots:
         return
-    own = os.environ.get("MENAGERIE_ROOT")
-    root = _checked(Path(own), robots) if own else _fetched(robots, report)
+    checkout = os.environ.get("MENAGERIE_ROOT")
+    root = _users_checkout(Path(checkout), robots) if checkout else _cached_checkout(robots, report)
     playground.read_robots_from(root)
 
 
-def found_in() -> str:
-    """Return the folder that Playground reads robots from."""
-    return playground.robots_folder()
+def _users_checkout(root: Path, robots: list[str]) -> Path:
+    """Return MENAGERIE_ROOT as it is, if it has these robots.
 
-
-def _checked(root: Path, robots: list[str]) -> Path:
+    Raises:
+        UsageError: it lacks one.
+    """
     if missing := [robot for robot in robots if not (root / robot).is_dir()]:
         raise UsageError(
             f"MENAGERIE_ROOT={root} has no {' or '.join(missing)}: name a checkout of MuJoCo Menagerie"
@@ -52,7 +52,7 @@ def _checked(root: Path, robots: list[str]) -> Path:
     return root
 
 
-def _fetched(robots: list[str], report: Callable[[str], None]) -> Path:
+def _cached_checkout(robots: list[str], report: Callable[[str], None]) -> Path:
     """Return the cache's copy of the pinned commit, after fetching the robots that it lacks."""
     commit = playground.MENAGERIE_COMMIT
     root = cache_folder() / "menagerie" / commit
@@ -107,8 +107,8 @@ def _git(folder: str, *arguments: str, report: Callable[[str], None] = lambda li
         OSError: there is no git.
         CalledProcessError: git failed; ``stderr`` is its last line.
     """
-    command = ["git", *_PATIENCE, "-C", folder, *arguments]
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    command = ["git", *_TIMEOUTS, "-C", folder, *arguments]
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # nobody is there to type a password
     last = ""
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment

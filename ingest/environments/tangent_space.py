@@ -19,13 +19,13 @@ FREE, BALL, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{k}")) for k in
 
 def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
     """Return (address in qpos, address in qvel) of every orientation."""
-    found = []
+    addresses = []
     for kind, qadr, vadr in zip(model.jnt_type, model.jnt_qposadr, model.jnt_dofadr, strict=True):
         if kind == FREE:
-            found.append((int(qadr) + 3, int(vadr) + 3))
+            addresses.append((int(qadr) + 3, int(vadr) + 3))
         elif kind == BALL:
-            found.append((int(qadr), int(vadr)))
-    return found
+            addresses.append((int(qadr), int(vadr)))
+    return addresses
 
 
 def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
@@ -76,13 +76,13 @@ def transport(
     h = model.opt.timestep
     by_q, by_v = jnp.eye(model.nv), h * jnp.eye(model.nv)
     for _, vadr in _quaternions(model):
-        rotation, right = _turn(h * next_qvel[vadr : vadr + 3])
+        rotation, right = _rotation_and_right_jacobian(h * next_qvel[vadr : vadr + 3])
         block = (slice(vadr, vadr + 3), slice(vadr, vadr + 3))
         by_q, by_v = by_q.at[block].set(rotation.T), by_v.at[block].set(h * right)
     return by_q, by_v
 
 
-def _turn(theta: Float[Array, " 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:
+def _rotation_and_right_jacobian(theta: Float[Array, " 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:
     """Return the rotation matrix of the rotation vector theta, and the right Jacobian of SO(3) there."""
     sq = jnp.dot(theta, theta)
     small = sq < 1e-8

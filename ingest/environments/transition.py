@@ -1,9 +1,8 @@
 """The transition function x' = F(x, u) of one control step, taken from the environment itself.
 
 No environment's step is written again here. Every Playground environment turns its action into ctrl and hands
-that to ``mjx_env.step``, the one door to the physics. While JAX traces an environment's own ``step``, that door
-is replaced (:func:`~jacdb.ingest.compat.playground.intercept_physics`), so that the physics runs substep by substep
-under our eyes; rewards,
+that to ``mjx_env.step``, which alone runs the physics. While JAX traces an environment's own ``step``, that function
+is replaced (:func:`~jacdb.ingest.compat.playground.intercept_physics`), so that jacdb sees every substep. Rewards,
 terminations and the map from action to ctrl stay the environment's.
 """
 
@@ -22,10 +21,10 @@ from jacdb.ingest.environments.tangent_space import tangent_lift
 
 def env_step(env: MjxEnv, state: State, action: Float[Array, " d_action"], physics: Physics) -> State:
     """Take the environment's own step with the given physics. ``state`` is not changed."""
-    # Some steps write into the state's dictionaries; they get dictionaries of their own.
-    own = jax.tree.map(lambda leaf: leaf, state)
+    # Some environments write into the state's dictionaries: they get a copy.
+    copy = jax.tree.map(lambda leaf: leaf, state)
     with intercept_physics(physics):
-        return env.step(own, action)
+        return env.step(copy, action)
 
 
 def cast_like[Tree](new: Tree, old: Tree) -> Tree:
@@ -40,11 +39,11 @@ def memory(system: System, state: State) -> Float[Array, " d_memory"]:
 
 def carried(system: System, state: State) -> Float[Array, " d_carried"]:
     """Return the state beyond positions and velocities: ctrl where it is state, then memory."""
-    own = memory(system, state)
-    return jnp.concatenate([state.data.ctrl, own]) if system.spec.ctrl_is_state else own
+    kept = memory(system, state)
+    return jnp.concatenate([state.data.ctrl, kept]) if system.spec.ctrl_is_state else kept
 
 
-def _carrying(system: System, state: State, values: Float[Array, " d_carried"]) -> State:
+def _with_carried(system: System, state: State, values: Float[Array, " d_carried"]) -> State:
     """Return the state with these values carried; the inverse of :func:`carried`."""
     data, info = state.data, dict(state.info)
     if system.spec.ctrl_is_state:
@@ -69,7 +68,7 @@ def ctrl_map(system: System, state: State) -> Callable[..., Float[Array, " d_map
             seen.append(ctrl)
             return data
 
-        start = _carrying(system, state, values)
+        start = _with_carried(system, state, values)
         after = env_step(system.env, start.replace(data=start.data.replace(qpos=qpos)), action, look)
         return jnp.concatenate([*seen, memory(system, after)])
 
@@ -85,7 +84,7 @@ def restored(system: System, state: State, vector: Float[Array, " n"]) -> State:
     """Return the state with these numbers in it, the rest as it is; the inverse of :func:`state_vector`."""
     nq, nv = system.spec.nq, system.spec.nv
     data = state.data.replace(qpos=vector[:nq], qvel=vector[nq : nq + nv])
-    return _carrying(system, state.replace(data=data), vector[nq + nv :])
+    return _with_carried(system, state.replace(data=data), vector[nq + nv :])
 
 
 def episode_start(system: System, seed: int) -> Callable[[Array], State]:

@@ -81,9 +81,9 @@ class Network:
         key = self.about["obs_key"]
         shown = {name: part.shape for name, part in obs.items()} if isinstance(obs, dict) else {key: obs.shape}
         if shown.get(key) != self.mean.shape:
-            there = ", ".join(f"{name!r} of shape {shape}" for name, shape in shown.items())
+            shapes = ", ".join(f"{name!r} of shape {shape}" for name, shape in shown.items())
             raise UsageError(
-                f"the policy acts on {key!r} of shape {self.mean.shape}, {self.about['env']} shows {there}: it was"
+                f"the policy acts on {key!r} of shape {self.mean.shape}, {self.about['env']} shows {shapes}: it was"
                 " trained on another version of the environment, or its file is broken"
             )
 

@@ -67,9 +67,9 @@ def _expert(spec: EnvSpec) -> Path:
         return path
     if repository := os.environ.get("JACDB_HUB"):
         return _on_hub(f"{HUB}datasets/{repository}", spec)
-    there = ", ".join(available()) or "none"
+    shipped = ", ".join(available()) or "none"
     raise UsageError(
-        f"no expert for {spec.name} comes with jacdb (there are: {there}): train one with"
+        f"no expert for {spec.name} comes with jacdb (there are: {shipped}): train one with"
         f" `jacdb train --env {spec.name} --out {spec.name}{SUFFIX}` and give that file as --policy, or set"
         " JACDB_HUB=OWNER/NAME to a dataset that has it"
     )

@@ -22,7 +22,6 @@ from brax.training.agents.ppo import train as ppo
 from mujoco_playground import wrapper
 from mujoco_playground.config import dm_control_suite_params, locomotion_params, manipulation_params
 
-from jacdb import output
 from jacdb._version import __version__
 from jacdb.errors import UsageError
 from jacdb.ingest.compat import brax
@@ -59,7 +58,7 @@ EVALUATED = 128  # episodes
 VERSIONS = ("jax", "mujoco", "mujoco-mjx", "playground", "brax", "numpy")
 
 
-class Segment(NamedTuple):
+class LegResult(NamedTuple):
     """The result of one leg of training: steps so far, return and its deviation over episodes, seconds so far."""
 
     steps: int
@@ -114,7 +113,7 @@ class Training:
         return {**config, "network_factory": networks}
 
 
-def train(training: Training, out: Path, report: Callable[[Segment, int], None] = lambda leg, total: None) -> Network:
+def train(training: Training, out: Path, report: Callable[[LegResult, int], None] = lambda leg, total: None) -> Network:
     """Train, from the last checkpoint if there is one, and write the policy file.
 
     Args:
@@ -124,7 +123,8 @@ def train(training: Training, out: Path, report: Callable[[Segment, int], None] 
     Raises:
         UsageError: the training can't be so, or the file or checkpoint is of another one.
     """
-    output.check_suffix(out, [SUFFIX])
+    if out.suffix.lower() != SUFFIX:
+        raise UsageError(f"{out}: give a file name that ends in {SUFFIX}")
     settings = training.settings()
     determining = json.dumps({**dataclasses.asdict(training), "settings": settings}, sort_keys=True)
     if out.exists():
@@ -139,10 +139,10 @@ def train(training: Training, out: Path, report: Callable[[Segment, int], None] 
     for number in range(len(legs), training.legs):
         started = time.perf_counter()
         state, steps, metrics = _leg(env, settings, training, number, state)
-        before = legs[-1] if legs else Segment(0, 0.0, 0.0, 0.0)
+        before = legs[-1] if legs else LegResult(0, 0.0, 0.0, 0.0)
         seconds = before.seconds + time.perf_counter() - started
         reached = float(metrics["eval/episode_reward"]), float(metrics["eval/episode_reward_std"])
-        legs.append(Segment(before.steps + steps, *reached, seconds))
+        legs.append(LegResult(before.steps + steps, *reached, seconds))
         write_tensors(checkpoint, state, {"determining": determining, "legs": json.dumps(legs)})
         report(legs[-1], training.legs * steps)
     network = _network(training, settings, determining, state, legs)
@@ -177,7 +177,7 @@ def _leg(
     return after, steps, metrics
 
 
-def _resume(path: Path, determining: str) -> tuple[State, list[Segment]]:
+def _resume(path: Path, determining: str) -> tuple[State, list[LegResult]]:
     """Read a training as a leg left it.
 
     Raises:
@@ -185,7 +185,7 @@ def _resume(path: Path, determining: str) -> tuple[State, list[Segment]]:
     """
     try:
         state, about = read_tensors(path)
-        legs = [Segment(*leg) for leg in json.loads(about["legs"])]
+        legs = [LegResult(*leg) for leg in json.loads(about["legs"])]
         if not any(name.startswith("optimizer_state/") for name in state):
             raise ValueError("no optimizer in it")
     except Exception as error:
@@ -199,7 +199,7 @@ def _resume(path: Path, determining: str) -> tuple[State, list[Segment]]:
 
 
 def _network(
-    training: Training, settings: dict[str, Any], determining: str, state: State, legs: list[Segment]
+    training: Training, settings: dict[str, Any], determining: str, state: State, legs: list[LegResult]
 ) -> Network:
     tree = flax.traverse_util.unflatten_dict(state, sep="/")
     key = settings["network_factory"].get("policy_obs_key", "state")

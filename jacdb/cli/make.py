@@ -125,7 +125,7 @@ def train(
 
     wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
 
-    def show(leg: training.Segment, total: int) -> None:
+    def show(leg: training.LegResult, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)
         typer.echo(
             f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
