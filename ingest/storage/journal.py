@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from jacdb.dataset.run_status import LOG, PROGRESS
 from jacdb.draft import draft_of
@@ -41,7 +41,7 @@ class Journal:
     _logged: tuple[str, float] = field(default=("", 0.0), init=False)
     _started: float = field(default_factory=time.time, init=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Journal":
         self.folder.mkdir(parents=True, exist_ok=True)
         handler = logging.handlers.RotatingFileHandler(
             self.folder / LOG, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
