@@ -31,22 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=2, help="how often to kill an ingest in the test of faults")
 
 
-# What compiles for more than seconds: files whose subject is compiled code, and whatever ingests (`cartpole`).
-COMPILING = {
-    f"test_{name}"
-    for name in (
-        "acceleration", "constraints", "ctrl_map", "dynamics", "environments", "experts", "faults", "forward_dynamics",
-        "inverse_dynamics", "jacobians", "joint_forces", "panda", "replay", "rollout", "roundtrip", "solver",
-        "tendon_repair",
-    )
-}  # fmt: skip
+# Fixtures that ingest, and so compile for more than seconds; files whose subject is compiled code mark themselves.
+COMPILING = {"cartpole", "newcomer"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out."""
     for item in items:
-        compiles = item.path.stem in COMPILING or {"cartpole", "newcomer"} & {*getattr(item, "fixturenames", ())}
-        if compiles:
+        if COMPILING & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
 
 

@@ -1,7 +1,7 @@
 """MJX behind its public names: every private name that jacdb uses, and the one way to replace some of them.
 
 Nothing here computes. Where a later MJX moves or renames one, this module is what fails, and what has to be mended;
-``tests/test_compat.py`` says so in a sentence.
+``tests/ingest/compat/test_compat.py`` says so in a sentence.
 """
 
 import contextlib

@@ -9,6 +9,8 @@ from jacdb.ingest import runtime
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.dynamics import forward
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("iterations", "searches"), [(1, 4), (6, 8)])
 def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches):

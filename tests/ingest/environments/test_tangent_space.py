@@ -7,6 +7,8 @@ import pytest
 
 from jacdb.ingest.environments import tangent_space
 
+pytestmark = pytest.mark.slow
+
 XML = """
 <mujoco><option timestep="0.01"/><worldbody>
   <body><freejoint/><geom size=".1"/>

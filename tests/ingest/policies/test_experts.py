@@ -26,6 +26,8 @@ from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.run_plan import Request
 
+pytestmark = pytest.mark.slow
+
 CARTPOLE = registry.find("CartpoleBalance")
 SIZES = (5, 8, 8, 2)  # Cartpole's observation has five numbers
 

@@ -11,6 +11,8 @@ from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments import registry, transition
 
+pytestmark = pytest.mark.slow
+
 CATALOGUE = registry.all_specs()
 # every environment without a robot, and of each robot one per kind of ctrl map
 KINDS = {(spec.robots or name, spec.action_map, spec.memory): name for name, spec in reversed(CATALOGUE.items())}

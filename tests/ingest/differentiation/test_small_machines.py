@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
 from mujoco import mjx
 
@@ -12,6 +13,8 @@ from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput, PhysicsJa
 from jacdb.ingest.dynamics import forward, observations
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments.loading import System
+
+pytestmark = pytest.mark.slow
 
 
 def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:

@@ -1,8 +1,11 @@
 import mujoco
 import numpy as np
+import pytest
 
 from jacdb.ingest.differentiation.coloring import ContactColoring, color_columns
 from jacdb.ingest.differentiation.joint_derivatives import Coupling
+
+pytestmark = pytest.mark.slow
 
 
 def test_columns_of_one_color_share_no_row():

@@ -1,7 +1,7 @@
 """What jacdb takes from behind the public names of others is there, and as it was; if not, the message says what to do.
 
 Where a name is gone, jacdb.ingest.compat can't be imported, nor can conftest.py. Tests of names and versions import
-neither: ``pytest --noconftest -n 0 -k "names or versions" tests/test_compat.py`` then says which name it is.
+neither: ``pytest --noconftest -n 0 -k "names or versions" tests/ingest/compat`` then says which name it is.
 """
 
 import ast
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-COMPAT = Path(__file__).parent.parent / "ingest" / "compat"
+COMPAT = Path(__file__).parents[3] / "ingest" / "compat"
 MODULES = sorted(path.stem for path in COMPAT.glob("*.py") if path.stem != "__init__")
 MJX = "mujoco.mjx._src"
 # Private function -> its parameters

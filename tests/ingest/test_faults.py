@@ -23,6 +23,8 @@ from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.run_plan import Request
 from jacdb.ingest.storage.run_writer import RunWriter
 
+pytestmark = pytest.mark.slow
+
 SMALL_PART = 15_000  # bytes: a dozen parts
 REQUEST = Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
 DRIVER = f"""

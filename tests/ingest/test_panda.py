@@ -8,6 +8,8 @@ from conftest import ROOT, run_jacdb
 
 import jacdb
 
+pytestmark = pytest.mark.slow
+
 ARM = [*range(9), *range(15, 24), *range(30, 38)]  # the robot's positions, velocities and ctrl
 CUBE = [*range(9, 15), *range(24, 30)]
 # make demo's own: in one of these episodes a finger touches the cube

@@ -13,6 +13,8 @@ from jacdb.ingest.differentiation import rnea_derivatives
 from jacdb.ingest.environments import tangent_space
 from jacdb.ingest.linalg import batched
 
+pytestmark = pytest.mark.slow
+
 MACHINE = """
 <mujoco>
   <option density="900" viscosity="0.3"/>

@@ -26,6 +26,8 @@ from jacdb.ingest.recording.slots import Slots
 from jacdb.ingest.run_plan import Request
 from jacdb.ingest.storage.episodes import ARRAYS, summaries
 
+pytestmark = pytest.mark.slow
+
 REQUEST = Request("CartpoleBalance", episodes=3, steps=40)
 
 

@@ -9,6 +9,8 @@ from mujoco import mjx
 from jacdb.ingest.compat import mjx as compat
 from jacdb.ingest.dynamics import forward
 
+pytestmark = pytest.mark.slow
+
 SLIDERS = """
 <mujoco>
   <default><joint type="slide" axis="1 0 0" limited="true" range="-1 1"/></default>

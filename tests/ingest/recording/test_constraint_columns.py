@@ -9,6 +9,8 @@ from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.recording.constraint_columns import geom_names, switch_names
 from jacdb.ingest.run_plan import Request
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cheetah(tmp_path_factory):

@@ -10,6 +10,8 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb.schemas import ZERO_THRESHOLD
 
+pytestmark = pytest.mark.slow
+
 # NaN, infinities, subnormals, -0.0 and what is next to the threshold are among them, and more often than by chance.
 EDGES = [np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e-45, 1e-12, np.nextafter(1e-12, 0), 1e308, 3.5e38]
 

@@ -9,6 +9,8 @@ from mujoco import mjx
 
 from jacdb.ingest.compat.mjx import com_pos, kinematics, tendon
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(not os.environ.get("MENAGERIE_ROOT"), reason="needs robot models: set MENAGERIE_ROOT")
 def test_a_tendon_that_only_touches_has_the_derivative_of_the_c_engine(system):

@@ -12,6 +12,8 @@ from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsJacobian
 from jacdb.ingest.environments import registry, transition
 
+pytestmark = pytest.mark.slow
+
 KEEPS_STATE = [name for name, spec in registry.all_specs().items() if spec.memory]
 
 

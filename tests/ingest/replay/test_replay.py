@@ -14,6 +14,8 @@ from jacdb.ingest.replay import checks
 from jacdb.verification import samples
 from jacdb.verification.rows import Dimensions
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = 6
 SIZES = Dimensions(n_state=4, n_moving=4, d_state=4, d_action=1)
 

@@ -16,6 +16,8 @@ from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.recording import constraint_columns
 from jacdb.schemas import ZERO_THRESHOLD
 
+pytestmark = pytest.mark.slow
+
 EPISODES = 8
 STEPS = {"CheetahRun": 60, "FingerSpin": 60, "BallInCup": 100, "PandaPickCube": 40}
 # Gentle with the Panda: where an actuator's force is at its bound, MJX and C integrate differently.
