@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import run_jacdb
+from conftest import call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
 from jacdb import UsageError, schemas, verification
@@ -317,12 +317,12 @@ def test_the_command_line(copy, tmp_path):
     ran = run_jacdb(*words, "--format", "json")
     assert ran.returncode == 0 and {row["failed"] for row in json.loads(ran.stdout)} == {0}
     change(copy, STEPS, "n_contacts", 3, 9)
-    ran = run_jacdb(*words, "--env", "E", "--out", str(tmp_path / "table.csv"), "--format", "csv")
+    ran = call_jacdb(*words, "--env", "E", "--out", str(tmp_path / "table.csv"), "--format", "csv")
     assert ran.returncode == 1 and "contacts,24,rows,1," in (tmp_path / "table.csv").read_text()
     assert f"{STEPS}, row 3: n_contacts is 9" in ran.stderr and "Traceback" not in ran.stderr
     assert ran.stderr.splitlines()[-1].startswith("jacdb: 1 ")
     for wrong, told in ((("--env", "F"), "there are E"), (("--sample", "-1"), "sample=-1")):
-        ran = run_jacdb(*words, *wrong)
+        ran = call_jacdb(*words, *wrong)
         assert ran.returncode == 2 and told in ran.stderr
     with pytest.raises(UsageError, match="pull"):
         verification.verify("hf://datasets/alice/dynamics")
