@@ -276,7 +276,7 @@ def _embedded(dataset: Dataset, env: str) -> pl.DataFrame:
     ), taken as (
         select steps.*, row_number() over (order by number, step) as place, count(*) over () as total
         from (select run_id, episode, step, state, action, next_state, pattern_id, n_zero_state, n_zero_action
-              from steps where env = {literal(env)} and finite and method <> 'fd') as steps
+              from exact_steps where env = {literal(env)} and finite) as steps
         inner join chosen using (run_id, episode)
     )
     select taken.run_id, episode, step, state, action, next_state, zero_state, zero_action,

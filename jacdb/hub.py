@@ -13,6 +13,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported without __all__
 from tqdm import tqdm
 
+from jacdb.checksum import sha256_of
 from jacdb.errors import FailureError, UsageError, first_line
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
@@ -32,10 +33,7 @@ class HubFile:
         if file.stat().st_size != self.size:
             return False
         if self.sha256:
-            if sha256 is None:
-                with file.open("rb") as stream:
-                    sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            return sha256 == self.sha256
+            return (sha256 or sha256_of(file)) == self.sha256
         blob = file.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest() == self.git
 

@@ -6,10 +6,10 @@ import pyarrow as pa
 
 def leaf_type(kind: pa.DataType) -> pa.DataType:
     """Return the type of an entry: what is left of a type when all levels of lists are peeled off."""
-    return leaf_path(kind)[0]
+    return leaf_and_depth(kind)[0]
 
 
-def leaf_path(kind: pa.DataType) -> tuple[pa.DataType, int]:
+def leaf_and_depth(kind: pa.DataType) -> tuple[pa.DataType, int]:
     """Return the type of an entry, and how many levels of lists stand above it."""
     depth = 0
     while pa.types.is_list(kind):

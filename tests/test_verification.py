@@ -12,6 +12,7 @@ from conftest import call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
 from jacdb import UsageError, schemas, verification
+from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest
 from jacdb.dataset.manifest import Run
 from jacdb.verification.findings import LISTED
@@ -55,7 +56,7 @@ def part(table: str, number: int = 0) -> str:
 def seal(root: Path) -> None:
     """Give the run the checksums of the files that it has now, as one would who wants to deceive."""
     paths = [path for path in manifest.parts(root) if f"/run={RUN.run_id}/" in path]
-    (root / RUN.manifest).write_text(manifest.encode({path: manifest.digest(root / path) for path in paths}))
+    (root / RUN.manifest).write_text(manifest.encode({path: sha256_of(root / path) for path in paths}))
 
 
 def write(root: Path, path: str, table: pa.Table) -> None:

@@ -16,7 +16,7 @@ import safetensors
 from jaxtyping import Array, Float
 from safetensors.numpy import save_file
 
-from jacdb.draft import draft_of
+from jacdb.atomic_file import draft_of
 from jacdb.errors import UsageError
 
 MAX_BYTES = 64 * 2**20  # a few hundred KB are usual

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from jacdb.atomic_file import draft_of
 from jacdb.dataset.run_status import LOG, PROGRESS
-from jacdb.draft import draft_of
 from jacdb.progress import Event
 
 EVERY = 5.0  # seconds between notes of progress

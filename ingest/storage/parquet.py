@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
-from jacdb.ingest.storage.dense_lists import DenseColumns
 from jacdb.ingest.storage.durability import durable_file
 from jacdb.ingest.storage.episodes import ARRAYS
-from jacdb.nested_lists import from_array, leaf_path, leaf_type
+from jacdb.ingest.storage.parquet_pages import DenseColumns
+from jacdb.nested_lists import from_array, leaf_and_depth, leaf_type
 
 type Encoder = Literal["pages", "arrow"]  # who encodes the columns ARRAYS: DenseColumns, or Arrow as any column
 type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
@@ -56,7 +56,7 @@ def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup], encoder: Encode
         schema: the file's.
         groups: the row groups, each asked for when the one before is written.
         encoder: "pages" for our own pages, which are quicker to write; "arrow" for Arrow's, which need none of
-            :mod:`jacdb.ingest.storage.dense_lists`. Both read back equal.
+            :mod:`jacdb.ingest.storage.parquet_pages`. Both read back equal.
     """
 
     def write(path: Path) -> str:
@@ -89,7 +89,7 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     """Return Arrow's options: zstd throughout; floats split by byte, without a dictionary: mantissas do not repeat."""
     split, dictionary = [], []
     for column in schema:
-        leaf, depth = leaf_path(column.type)
+        leaf, depth = leaf_and_depth(column.type)
         path = column.name + ".list.element" * depth
         if pa.types.is_floating(leaf):
             split.append(path)

@@ -26,13 +26,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.atomic_file import SUFFIX, draft_of
+from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, run_status
-from jacdb.draft import SUFFIX, draft_of
 from jacdb.errors import UsageError
-from jacdb.ingest.storage.dense_lists import placeholder, rechunk
 from jacdb.ingest.storage.durability import sync_folder
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
 from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
+from jacdb.ingest.storage.parquet_pages import placeholder, rechunk
 
 PART_BYTES = 100_000_000  # of matrices, about, before compression: they hardly compress
 ROW_GROUP_ROWS = 5_000  # at most: a one-row look-up reads a whole row group, and its writer holds one in memory
@@ -125,7 +126,7 @@ class RunWriter:
             there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
             own = self._name(self._folder("runs") / "part-00000.parquet")
             # an earlier writer of the run took its sums with it
-            sums = {name: self._sums.get(name) or manifest.digest(self.root / name) for name in {*there, own}}
+            sums = {name: self._sums.get(name) or sha256_of(self.root / name) for name in {*there, own}}
             self._write_manifest(sums)
             commit()
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
 from jacdb.dataset.manifest import PartPath, Run
 from jacdb.dataset.schema_version import stored_version
@@ -59,7 +60,7 @@ def check_file(file: Path, path: str, sha256: str) -> str | None:
         return "a dataset has no such file"
     if not file.is_file():
         return "it is missing"
-    if (digest := manifest.digest(file)) != sha256:
+    if (digest := sha256_of(file)) != sha256:
         return f"its SHA-256 is {digest}, the run's checksums say {sha256}: it has changed"
     with file.open("rb") as stream:
         return check_footer(stream, part)

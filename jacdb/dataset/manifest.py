@@ -4,7 +4,6 @@ Each run has one such file, in the format of sha256sum(1), written just before t
 ``sha256sum -c runs/env=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,9 +111,3 @@ def decode(text: str, run: Run) -> dict[str, str]:
     if missing := [table.name for table in schemas.TABLES if table.name not in tables and table.name != "patterns"]:
         raise FailureError(f"{run.manifest} names no part of {', '.join(missing)}: the run is not complete")
     return sums
-
-
-def digest(path: Path) -> str:
-    """Return a file's SHA-256, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

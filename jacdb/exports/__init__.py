@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from jacdb.atomic_file import draft_of
 from jacdb.dataset.dataset import Dataset
-from jacdb.draft import draft_of
 from jacdb.errors import UsageError
 from jacdb.exports import lerobot, minari, npz
 from jacdb.exports.trajectories import Source
@@ -40,7 +40,8 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
         raise UsageError(f"--out {out} exists: give another name, or remove it first")
     source = Source.of(dataset, env)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(out) as draft:
+    # Hidden, so that who lists the folder meanwhile, as Minari does, takes it for no dataset.
+    with draft_of(out.with_name(f".{out.name}")) as draft:
         note = FORMATS[form](source, draft, out)
         draft.rename(out)
     return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{note}"

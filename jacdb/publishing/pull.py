@@ -17,6 +17,7 @@ import filelock
 from huggingface_hub import hf_hub_download
 
 from jacdb import hub
+from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.manifest import Run
 from jacdb.dataset.schema_version import check_version
@@ -207,7 +208,7 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
     files = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
     here = {path.relative_to(root).as_posix() for path in files}
     for path in here:
-        if path not in sums or manifest.digest(root / path) != sums[path]:
+        if path not in sums or sha256_of(root / path) != sums[path]:
             raise UsageError(
                 f"{root} has a run {run.run_id} of {run.env} that is another than the one on the Hub ({path} differs):"
                 " pull into another --data"

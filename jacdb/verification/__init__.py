@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jacdb import draft, schemas
+from jacdb import atomic_file, schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.manifest import PartPath, Run
@@ -119,6 +119,6 @@ def _check_names(root: Path, envs: list[str] | None, check: Check) -> None:
             for name in sorted(files):
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
-                of_an_ingest = name in (".lock", PROGRESS) or name.startswith(LOG) or name.endswith(draft.SUFFIX)
+                of_an_ingest = name in (".lock", PROGRESS) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
                 if not (PartPath.parse(path) or Run.from_manifest(path) or of_an_ingest):
                     check.fail(path, "a dataset has no such file")

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jacdb import verification
+from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
 from jacdb.ingest.replay import checks
 from jacdb.verification import samples
@@ -37,7 +38,7 @@ def edit(root: Path, table: str, column: str, changes: dict[int, object]) -> Non
     changed = rows.set_column(rows.schema.names.index(column), field, pa.array(values, field.type))
     pq.write_table(changed, root / path)
     sums = manifest.read(root, run)
-    (root / run.manifest).write_text(manifest.encode({name: manifest.digest(root / name) for name in sums}))
+    (root / run.manifest).write_text(manifest.encode({name: sha256_of(root / name) for name in sums}))
 
 
 def drawn(root: Path) -> list[int]:

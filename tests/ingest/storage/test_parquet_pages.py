@@ -11,9 +11,9 @@ import pytest
 import synthetic
 
 from jacdb import schemas
-from jacdb.ingest.storage import dense_lists, thrift_compact
-from jacdb.ingest.storage.dense_lists import rechunk
+from jacdb.ingest.storage import parquet_pages, thrift_compact
 from jacdb.ingest.storage.parquet import RowGroup, writing, writing_steps
+from jacdb.ingest.storage.parquet_pages import rechunk
 from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.nested_lists import from_array
 
@@ -41,7 +41,7 @@ def files(folder, of_columns):
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
     own = {"step": pa.array(np.arange(rows), pa.int32()), "reward": pa.array(np.linspace(0, 1, rows))}
     given = own | {name: from_array(values, kinds[name]) for name, values in of_columns.items()}
-    left = own | {name: dense_lists.placeholder(rows, schema.field(name)) for name in of_columns}
+    left = own | {name: parquet_pages.placeholder(rows, schema.field(name)) for name in of_columns}
     whole, without = (pa.table([columns[name] for name in schema.names], schema=schema) for columns in (given, left))
 
     def groups():
@@ -58,7 +58,7 @@ def files(folder, of_columns):
 @pytest.mark.parametrize("shapes", [((1, 1), (1, 1)), ((3, 3), (3, 2)), ((5, 5), (5, 9))])
 @pytest.mark.parametrize("page_bytes", [1, 200, 2**20])  # a page for each row, pages for some, one for all
 def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch, dtype, shapes, page_bytes):
-    monkeypatch.setattr(dense_lists, "PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(parquet_pages, "PAGE_BYTES", page_bytes)
     by_arrow, ours, whole = files(tmp_path, arrays(sum(GROUPS), shapes, dtype))
     assert pq.read_table(ours).equals(whole)
     assert pl.read_parquet(ours).equals(pl.read_parquet(by_arrow))

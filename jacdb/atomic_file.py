@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all: written under a draft's name, renamed when all went well."""
+"""Files and folders that exist whole or not at all: written under a draft's name, renamed when they are whole."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ SUFFIX = ".tmp"  # whoever lists a dataset's files leaves out what ends so
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """Yield a name beside ``path`` to write under; rename it to ``path`` when it is whole.
+    """Yield a name beside ``path`` to write under. The caller renames the draft to its own name when it is whole.
 
-    A draft that has not been renamed when the context ends, a file or a folder, is removed.
+    A draft that the caller has not renamed when the context ends, a file or a folder, is removed.
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}{SUFFIX}")
     try:
