@@ -211,3 +211,16 @@ def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:
     """
     shape = repr(((d_state, d_state), (d_state, d_action))).encode()
     return int.from_bytes(hashlib.blake2b(shape + bits, digest_size=8).digest(), "big") >> 1
+
+
+def trajectory_id(env: str, policy: str, policy_config: str, seed: int, model: str, episode: int) -> int:
+    """Return the id of an episode's states: 63 bits of the SHA-256 of all that determines them.
+
+    How its Jacobians are computed and stored plays no part: the same episode by another method has the same id.
+
+    Args:
+        env, policy, policy_config, seed, model: as in `runs`.
+        episode: its number in the run.
+    """
+    text = "\n".join((env, policy, policy_config, str(seed), model, str(episode)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

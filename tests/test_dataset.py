@@ -221,3 +221,20 @@ def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):
     (small / "axes" / "env=Loop").symlink_to(small)
     with jacdb.open(small) as opened:
         assert opened.steps()["env"].unique().to_list() == ["E"]
+
+
+def test_users_01_an_episode_by_another_method_has_the_same_trajectory(tmp_path):
+    """A stored dataset's ids are those that Python gives, whatever the method; of an unfinished run they are its own."""
+    one = [episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1))) for number in range(2)]
+    for run, method in (("run-a", "implicit"), ("run-b", "fd"), ("run-c", "implicit")):
+        dataset(tmp_path, "E", one, run, method=method)
+        one = [episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1))) for number in range(2)]
+    [row] = tmp_path.glob("runs/*/run=run-c/*.parquet")
+    row.unlink()
+    with jacdb.open(tmp_path) as opened:
+        ids = dict(
+            opened.sql("select run_id, list(trajectory_id order by episode) from episodes group by all").fetchall()
+        )
+    expected = [schemas.trajectory_id("E", "noise", "{}", 0, "", number) for number in range(2)]
+    assert ids["run-a"] == ids["run-b"] == expected
+    assert len({*expected, *ids["run-c"]}) == 4

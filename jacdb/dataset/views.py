@@ -10,6 +10,7 @@ import polars as pl
 from jacdb import queries, schemas
 from jacdb.dataset import sandbox
 from jacdb.dataset.folder import Folder
+from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
 from jacdb.dataset.location import locate
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import literal
@@ -132,9 +133,10 @@ class Views:
     def _register(self) -> None:
         create = self._connection.execute
         try:
-            for table in schemas.TABLES:
+            for table in reversed(schemas.TABLES):  # `runs` first, of which `episodes` are told what they are of
                 if self.location.parts(table.name):
-                    create(f"create view stored_{table.name} as select * from {self.location.scan(table.name)}")
+                    text = EPISODES_OF_VERSION_1 if table.name == "episodes" else "select * from {scan}"
+                    create(f"create view stored_{table.name} as {text.format(scan=self.location.scan(table.name))}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
             for name in queries.REGISTERED:
