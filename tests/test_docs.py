@@ -28,6 +28,12 @@ def newcomer(tmp_path_factory):
     return made
 
 
+@pytest.fixture
+def with_sample(tmp_path):
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_pages_are_fresh(name):
     assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python docs/generate.py"
@@ -47,6 +53,18 @@ def test_every_command_and_all_code_of_a_page_runs(name, newcomer, monkeypatch):
     python = "\n".join(blocks(page, "python"))
     ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True)
     assert ran.returncode == 0 and "slider" in ran.stdout, ran.stderr
+
+
+def test_the_page_on_sql_runs(with_sample, monkeypatch):
+    """Its commands and its Python, as it stands; each prints something."""
+    monkeypatch.chdir(with_sample)
+    page = (ROOT / "docs" / "sql.md").read_text()
+    for line in [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]:
+        ran = call_jacdb(*shlex.split(line, comments=True)[1:])
+        assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
+    python = "\n".join(blocks(page, "python"))
+    ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True)
+    assert ran.returncode == 0 and "\n17\n" in ran.stdout, ran.stderr
 
 
 def test_nothing_is_left_to_be_filled_in():

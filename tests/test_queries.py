@@ -196,6 +196,35 @@ def test_patterns_have_exactly_their_entries_as_bits(mixed):
     assert counts[1] == sum(len(np.unique(finite_zeros(half)[0], axis=0)) for half in halves)
 
 
+def as_text(zero: np.ndarray) -> str:
+    return "".join("01"[int(bit)] for bit in zero.ravel())
+
+
+@pytest.mark.parametrize("leave", [lambda r: r.pl().to_dicts(), lambda r: r.to_arrow_table().to_pylist(),
+                                   lambda r: r.df().to_dict("records")], ids=["pl", "arrow", "df"])  # fmt: skip
+def test_users_07_bits_leave_sql_as_text(leave, mixed):
+    """Every bit of every pattern, by each of the three ways, against NumPy; alone, in a list and in a struct."""
+    opened, matrices = mixed
+    zero, _ = finite_zeros(matrices["Busy"])
+    expected = {(as_text(z[:, :3]), as_text(z[:, 3:])) for z in zero}
+    rows = leave(opened.sql("select zero_state, zero_action, [zero_state] as l, {'x': [zero_action]} as s from patterns"
+                            " where env = 'Busy'"))  # fmt: skip
+    assert {(row["zero_state"], row["zero_action"]) for row in rows} == expected
+    assert {(row["l"][0], row["s"]["x"][0]) for row in rows} == expected
+    # a relation goes on: what SQL counts as bits, and what it hands on
+    long = opened.view("patterns", "Busy").filter("bit_count(zero_state::bit) > 3").project("zero_state")
+    assert {row["zero_state"] for row in leave(long)} == {state for state, _ in expected if state.count("1") > 3}
+
+
+def test_users_07_what_arrow_has_no_type_for_leaves_as_text(mixed):
+    opened, _ = mixed
+    odd = "340282366920938463463374607431768211455"
+    [row] = opened.sql(f"select {odd}::uhugeint as u, 12::bignum as b, '10:00:00+02'::timetz as t").pl().to_dicts()
+    assert row == {"u": odd, "b": "12", "t": "10:00:00+02"}
+    assert fetch(opened.sql("select interval 90 second as i"))["i"].to_list() == ["00:01:30"]
+    assert str(opened.sql("select contacts from steps").types[0]).startswith("STRUCT(geom1 VARCHAR")  # as it is
+
+
 def test_a_condition_on_steps_reaches_every_statistic(mixed, lengths):
     opened, matrices = mixed
     with opened.where("step < 5 and run_id = 'run-a'") as some:

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.sql_text import identifier
+from jacdb.dataset.portable_types import portable
 from jacdb.errors import FailureError, UsageError, first_line
 
 BATCH_ROWS = 100_000  # rows of an answer that are fetched at once
@@ -56,7 +56,7 @@ def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 
 
 def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.DataFrame:
-    """Run a relation; return a polars frame. Bit strings become text of 0 and 1, for polars has no such type.
+    """Run a relation; return a polars frame. Bit strings and intervals become text, for polars has no such types.
 
     Args:
         memory: the most GiB for the answer; None for half of the machine's memory.
@@ -67,10 +67,7 @@ def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.
     limit = memory * 2**30 if memory else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
     batches, taken = [], 0
     try:
-        bits = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "BIT"]
-        if bits:
-            casts = ", ".join(f"{identifier(name)}::varchar as {identifier(name)}" for name in bits)
-            relation = relation.project(f"* replace ({casts})")
+        relation = portable(relation, "INTERVAL")  # which polars has no type for either
         reader = relation.to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             batches.append(batch)

@@ -12,6 +12,7 @@ from jacdb.dataset import sandbox
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
 from jacdb.dataset.location import locate
+from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
@@ -59,7 +60,7 @@ class Views:
         self._register()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Return the answer to one SELECT, as a DuckDB relation.
+        """Return the answer to one SELECT, as a DuckDB relation; its bit strings are text of 0 and 1.
 
         Raises:
             UsageError: the text is not a single SELECT, names something unknown, or reaches outside the dataset.
@@ -68,7 +69,7 @@ class Views:
         select = sandbox.one_select(self._connection, query)
         try:
             # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
-            return self._connection.sql(f"from (\n{select}\n)")
+            return portable(self._connection.sql(f"from (\n{select}\n)"))
         except duckdb.PermissionException as error:
             raise UsageError(f"not allowed: {first_line(error)}; a query can read only this dataset") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
