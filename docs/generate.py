@@ -199,7 +199,7 @@ def _table1(env: str, of: dict[str, Any], of_noise: dict[str, Any]) -> list[str]
     table1 = of["table1"]
     zeros = [f"{table1[f'zero_{jacobian}']}" for jacobian in ("state", "action")]
     told = f"{reached['mean']:.0f} ± {reached['std']:.0f}"
-    return [env, told, *zeros, of["verdict"], f"{of['patterns']}", f"{of_noise['patterns']}"]
+    return [env, told, *zeros, report.verdict(env, table1), f"{of['patterns']}", f"{of_noise['patterns']}"]
 
 
 def _bins(env: str, policy: str, of: dict[str, Any]) -> list[str]:

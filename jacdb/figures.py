@@ -43,15 +43,20 @@ STYLE: Any = {  # matplotlib types its keys
 }
 
 
-def _answer(dataset: Dataset, view: str, env: str) -> pl.DataFrame:
+def _answer(dataset: Dataset, view: str, env: str, otherwise: str = "it has no row") -> pl.DataFrame:
     """Return a view's rows of an environment.
 
+    Args:
+        otherwise: why there may be none although steps count.
+
     Raises:
-        UsageError: there are none, for no step of it is finite.
+        UsageError: there are none.
     """
     frame = dataset.fetch(dataset.view(view, env))
     if frame.is_empty():
-        raise UsageError(f"{view} has nothing to draw of {env}: no step of it counts")
+        samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
+        why = f"of its {samples:,} steps, {otherwise}" if samples else "no step of it counts"
+        raise UsageError(f"{view} has nothing to draw of {env}: {why}")
     return frame
 
 
@@ -159,7 +164,8 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
 
 def durations(dataset: Dataset, env: str) -> Figure:
     """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
-    runs = _answer(dataset, "zero_durations", env)
+    none = "no entry becomes zero or ceases to be within an episode; longer episodes may visit more"
+    runs = _answer(dataset, "zero_durations", env, none)
     with matplotlib.rc_context(STYLE):
         figure = Figure((PAGE, 1.9), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)

@@ -89,6 +89,12 @@ def test_constraints_are_named_with_their_means(stepping):
     assert holds["floor - foot  60 %"] == 0 and holds["nothing  30 %"] > 0.3
 
 
+def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_count(tmp_path):
+    dataset(tmp_path, "Still", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
+    with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="of its 12 steps, no entry becomes zero"):
+        figures.durations(opened, "Still")
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -4,11 +4,14 @@ import json
 import re
 
 import numpy as np
+import polars as pl
 import pytest
+from conftest import ROOT
 from synthetic import dataset, episode
 
 import jacdb
 from jacdb import figures, report
+from jacdb.report.paper import MET, PAPER
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_table_1_has_a_verdict_per_row(written):
     verdicts = {env: of["verdict"] for env, of in facts["environments"].items()}
     assert verdicts == {
         "ReacherHard": "equal",
-        "BallInCup": "differs: zero_state 1 (paper 0)",
+        "BallInCup": "visits less: zero_state 1 (paper 0)",
         "<b>Broken": "not in the paper",
     }
     assert report.summary(facts).startswith("Table 1 of the paper: 1 of 2 environments equal")
@@ -46,6 +49,113 @@ def test_the_pages_stand_alone_and_kept_facts_give_the_same_page(written):
     assert 2 * len(figures.FIGURES) - 3 <= drawn <= 2 * len(figures.FIGURES)
     assert all((out / link).is_file() for link in re.findall(r"!\[.*\]\((.*)\)", text))
     assert "No embedding: " in text and "No heatmap" not in text
-    assert "| ReacherHard | 4 | 2 | 3 | 18.75 | 0 | 6 | 0 | 3, 0 | equal |" in text
+    assert (
+        "| ReacherHard | 4 | 2 | 3 | 18.75 | 0 | 6 | 0 | 3, 0 | equal |" in text
+        and "| <b>Broken | - | - | - | - | - | 0 | 3 | - |" in text
+    )
     kept = json.loads((out / "facts.json").read_text())
     assert report.markdown(kept) == report.markdown(facts)
+
+
+def tables(page: str) -> dict[str, list[list[str]]]:
+    """Every table of a page, rows of cells below its header, by the heading above it."""
+    found: dict[str, list[list[str]]] = {}
+    for section in page.split("\n## ")[1:]:
+        rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+        if rows:
+            found[section.splitlines()[0]] = rows[2:]
+    return found
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def expected(opened: jacdb.Dataset) -> dict[str, list[list[str]]]:
+    """The same cells, from the views alone."""
+    found: dict[str, list[list[str]]] = {}
+    paper = {env: f"{row['zero_state']}, {row['zero_action']}" for env, row in PAPER.items()}
+    found["Table 1: entries that are zero in every step"] = [
+        [row["env"], *(f"{row[name]}" for name in ("d_state", "d_action", "zero_state")),
+         number(row["zero_state_pct"], 2), f"{row['zero_action']}",
+         *(f"{row[name]:,}" for name in ("samples", "excluded")), paper.get(row["env"], "-")]
+        for row in opened.global_sparsity().to_dicts()
+    ]  # fmt: skip
+    shown = []
+    for env in opened.environments:
+        bins = opened.sparsity_histogram(env)
+        means = [bins.filter(jacobian=name)["mean_sparsity"].to_list()[:1] or [None] for name in ("state", "action")]
+        spans = opened.zero_durations(env)
+        spans = [
+            spans.filter(jacobian=name, zero=zero)["mean_duration"].to_list()[:1] or [None]
+            for name in ("state", "action") for zero in (True, False)
+        ]  # fmt: skip
+        kinds = opened.patterns(env)["pattern_id"].n_unique()
+        shown.append([env, *(percent(*one) for one in means), *(number(*one, 1) for one in spans), f"{kinds}"])
+    found["How sparse single steps are, and how long entries stay as they are"] = shown
+    held = opened.sparsity_by_constraint().filter(pl.col("name").is_null())
+    held = held.select("env", "kind", "share", "sparsity_state", "sparsity_state_else")
+    switched = opened.switch_explanations().select("env", "kind", "recall", "precision")
+    both = held.join(switched, on=["env", "kind"], how="full", coalesce=True)
+    found["What switches the pattern"] = [[env, kind, *map(percent, shares)] for env, kind, *shares in both.iter_rows()]
+    sweep = opened.threshold_sweep().filter(jacobian="state").pivot("threshold", index="env", values="zero")
+    found["What counts as zero"] = [[env, *map(str, zeros)] for env, *zeros in sweep.iter_rows()]
+    returns = opened.sql(
+        "select env, policy, count(*), avg(n_steps), avg(total_reward), stddev_samp(total_reward)"
+        " from episodes group by all"
+    ).fetchall()
+    found["What the policies reached"] = [
+        [env, policy, f"{episodes}", number(steps, 0), number(mean, 1), number(deviation, 1)]
+        for env, policy, episodes, steps, mean, deviation in returns
+    ]
+    found["Where it comes from"] = [
+        [row["env"], row["run_id"], f"`{row['policy_config']}`", *(f"{row[name]}" for name in ("seed", "episodes")),
+         f"{row['steps']}", row["method"], *(f"{row[name]:,}" for name in ("n_rows", "n_excluded", "n_recomputed"))]
+        for row in opened.runs().to_dicts()
+    ]  # fmt: skip
+    return found
+
+
+def test_users_03_every_cell_of_every_table_is_its_view_s():
+    with jacdb.open(ROOT / "datasets" / "sample") as opened:
+        printed, views = tables(report.markdown(report.facts(opened))), expected(opened)
+    assert printed.keys() == views.keys()
+    verdicts = [row.pop() for row in printed["Table 1: entries that are zero in every step"]]
+    assert set(verdicts) == {"equal", "not in the paper"}
+    for title, rows in printed.items():
+        assert sorted(rows) == sorted(views[title]), title
+    of_panda = {kind: cells for env, kind, *cells in printed["What switches the pattern"] if env == "PandaPickCube"}
+    assert of_panda["contact"][-2] != of_panda["any"][-2]
+
+
+def test_users_03_a_kind_that_kept_facts_lack_has_no_numbers_of_another(written):
+    facts, _ = written
+    kept = json.loads(json.dumps(facts))
+    kept["environments"]["BallInCup"]["switches"] = [{"kind": "any", "recall": 0.5, "precision": 0.25}]
+    rows = tables(report.markdown(kept))["What switches the pattern"]
+    assert [row[1:2] + row[-2:] for row in rows if row[0] == "BallInCup"] == [
+        ["joint_limit", "-", "-"], ["any", "50.0 %", "25.0 %"], ["nothing", "-", "-"]
+    ]  # fmt: skip
+
+
+def test_users_04_what_was_not_visited_is_named_with_what_visits_it(written):
+    facts, _ = written
+    told = report.summary(facts)
+    assert "1 entry is zero in all 6 steps of BallInCup, and not in the paper" in told
+    assert "none of them has a contact or a ctrl_clip or a tendon_limit" in told
+    assert "jacdb ingest --env BallInCup --episodes 8 --steps 1000 --seed 0 visits enough" in told
+    table1 = facts["environments"]["BallInCup"]["table1"]
+    assert "other states may end that" in report.missing("BallInCup", table1, MET["BallInCup"])
+    fewer = {**facts["environments"]["ReacherHard"]["table1"], "zero_state": 2}  # further steps bring no zero back
+    assert report.missing("ReacherHard", fewer, ()) is None
+    assert report.verdict("ReacherHard", fewer) == "differs: zero_state 2 (paper 3)"
+
+
+def test_users_04_the_reference_meets_what_is_said_to_visit_enough():
+    reference = json.loads((ROOT / "datasets" / "reference" / "facts.json").read_text())["environments"]
+    for env, kinds in MET.items():
+        assert {*kinds} <= {row["kind"] for row in reference[env]["constraints"]}

@@ -1,0 +1,63 @@
+"""Write a report on a dataset: collect facts on the paper's questions, and make a page from them."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jacdb import figures
+from jacdb.dataset.dataset import Dataset
+from jacdb.errors import UsageError
+from jacdb.report.answers import facts
+from jacdb.report.page import Picture, Pictures, html, markdown
+from jacdb.report.paper import PAPER, missing, summary, verdict
+
+__all__ = [
+    "PAPER",
+    "TABLES",
+    "Picture",
+    "Pictures",
+    "facts",
+    "html",
+    "markdown",
+    "missing",
+    "summary",
+    "verdict",
+    "write",
+]
+
+
+def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda env: None) -> dict[str, Any]:
+    """Write index.html (self-contained), report.md with its figures/, and facts.json; return the facts.
+
+    Args:
+        report: called with each environment before its figures are drawn; drawing takes most of the time.
+
+    Raises:
+        UsageError: the dataset has no steps yet.
+    """
+    if not dataset.environments:
+        raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
+    collected = facts(dataset)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    linked: Pictures = {}
+    embedded: Pictures = {}
+    for env in collected["environments"]:
+        report(env)
+        linked[env], embedded[env] = {}, {}
+        for name in figures.FIGURES:
+            try:
+                picture = figures.png(figures.draw(dataset, name, env))
+            except UsageError as error:
+                linked[env][name] = embedded[env][name] = Picture(None, str(error))
+                continue
+            link = f"figures/{re.sub(r'[^A-Za-z0-9]', '_', env)}-{name}.png"  # any name may stand in a dataset
+            (folder / link).write_bytes(picture)
+            linked[env][name] = Picture(link)
+            embedded[env][name] = Picture(f"data:image/png;base64,{base64.b64encode(picture).decode()}")
+    (folder / "index.html").write_text(html(collected, embedded))
+    (folder / "report.md").write_text(markdown(collected, linked))
+    (folder / "facts.json").write_text(json.dumps(collected, indent=1) + "\n")
+    return collected

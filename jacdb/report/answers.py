@@ -1,0 +1,59 @@
+"""Ask a dataset's views the paper's questions, and return their answers as plain data.
+
+Facts can be kept (datasets/reference), and the same page can be made from them later.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from jacdb._version import __version__
+from jacdb.dataset.dataset import Dataset
+from jacdb.report.paper import verdict
+
+JACOBIANS = ("state", "action")
+PROVENANCE = ("env", "run_id", "policy_config", "seed", "episodes", "steps", "method", "n_rows", "n_excluded",
+              "n_recomputed", "versions")  # fmt: skip
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """Return everything that the page says, as plain data."""
+    environments = {env: _of_environment(dataset, env) for env in dataset.environments}
+    runs = dataset.runs().sort("env", "run_id").select(PROVENANCE).to_dicts()
+    return {"jacdb": __version__, "environments": environments, "runs": runs}
+
+
+def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
+    [table1] = dataset.global_sparsity(env).to_dicts()
+    bins = dataset.sparsity_histogram(env)
+    durations = dataset.zero_durations(env)
+    sweep = dataset.threshold_sweep(env)
+    return {
+        "table1": table1,
+        "verdict": verdict(env, table1),
+        "returns": dataset.episodes(env)
+        .group_by("policy")
+        .agg(
+            pl.len().alias("episodes"),
+            pl.col("n_steps").mean().alias("steps"),
+            pl.col("total_reward").mean().alias("mean"),
+            pl.col("total_reward").std().alias("std"),
+        )
+        .sort("policy")
+        .to_dicts(),
+        "patterns": dataset.patterns(env)["pattern_id"].n_unique(),
+        "mean_sparsity": {
+            **dict.fromkeys(JACOBIANS),  # null without a finite step
+            **dict(bins.select("jacobian", "mean_sparsity").unique(maintain_order=True).iter_rows()),
+        },
+        "bins": {jacobian: bins.filter(jacobian=jacobian)["share"].to_list() for jacobian in JACOBIANS},
+        "durations": durations.group_by("jacobian", "zero", maintain_order=True)
+        .agg(pl.col("runs").sum(), pl.col("mean_duration").first())
+        .to_dicts(),
+        "constraints": dataset.sparsity_by_constraint(env).filter(pl.col("name").is_null()).drop("env").to_dicts(),
+        "switches": dataset.switch_explanations(env).drop("env").to_dicts(),
+        "sweep": {
+            jacobian: dict(sweep.filter(jacobian=jacobian).select("threshold", "zero").iter_rows())
+            for jacobian in JACOBIANS
+        },
+    }

@@ -1,0 +1,43 @@
+"""The page of a report, made from facts: as Markdown and as HTML."""
+
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jinja2
+from markdown_it import MarkdownIt
+
+from jacdb import figures
+from jacdb.report.paper import summary
+from jacdb.report.tables import TABLES, sweep
+
+
+class Picture(NamedTuple):
+    """A figure of the page: its link, or why there is none."""
+
+    link: str | None
+    missing: str = ""
+
+
+Pictures = dict[str, dict[str, Picture]]  # by environment and figure
+_TEXTS = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+
+
+def _template(name: str) -> jinja2.Template:
+    return _TEXTS.from_string(files("jacdb.report").joinpath(name).read_text())
+
+
+def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:
+    """Return the page as Markdown."""
+    about = {
+        "summary": summary(facts),
+        "tables": {name: table.markdown(facts) for name, table in TABLES.items()} | {"sweep": sweep(facts)},
+        "captions": {name: figure.caption for name, figure in figures.FIGURES.items()},
+        "pictures": pictures,
+    }
+    return _template("page.md.j2").render(**facts, **about) + "\n"
+
+
+def html(facts: dict[str, Any], pictures: Pictures) -> str:
+    """Return the same page as HTML. Text from the dataset is escaped: none of its tags gets through."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(facts, pictures))
+    return _template("page.html.j2").render(body=body)
