@@ -17,7 +17,8 @@ import typer
 
 from jacdb import queries, report, schemas
 from jacdb.ingest.environments.registry import all_specs
-from jacdb.ingest.policies.network import BEST_RETURN, SUFFIX, Network
+from jacdb.ingest.policies.network import Network
+from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX
 
 HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff

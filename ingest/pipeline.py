@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,13 @@ import jax
 import pyarrow as pa
 
 from jacdb.dataset.manifest import Run
-from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.recording import axes
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import Rollout
 from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.request_checks import usable_root
 from jacdb.ingest.run_plan import Request, RunPlan
 from jacdb.ingest.storage.arrow import share_process_memory
 from jacdb.ingest.storage.journal import Journal
@@ -73,7 +72,7 @@ def ingest(
         UsageError: the request can't be right; nothing was written.
         FailureError: it was right and could not be carried out.
     """
-    root = _usable_root(root)
+    root = usable_root(root)
     share_process_memory()
     plan = RunPlan.resolve(request, lambda doing: report(Event(doing)))
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
@@ -158,24 +157,3 @@ def _check_space(root: Path, plan: RunPlan, rows: int) -> None:
             f"{rows:,} steps take up to {needed / 2**30:.3g} GiB, {free / 2**30:.3g} are free at {root}: give fewer"
             " --episodes or --steps, or another --data"
         )
-
-
-def _usable_root(root: Path | str) -> Path:
-    """Return the folder of a dataset to write into, which need not exist yet.
-
-    Raises:
-        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
-    """
-    root = Path(root)
-    if str(root).startswith("hf:"):
-        raise UsageError(f"--data {root}: rows are written into a folder; `jacdb publish` then sends it to the Hub")
-    standing = root
-    while not standing.exists() and standing != standing.parent:
-        standing = standing.parent
-    if not standing.is_dir():
-        raise UsageError(f"--data {root}: {standing} is a file; give a folder")
-    if not os.access(standing, os.W_OK | os.X_OK):
-        raise UsageError(f"--data {root}: {standing} may not be written to; give another folder")
-    if root.is_dir():
-        check_version(root)
-    return root

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,20 +10,20 @@ import jax
 import numpy as np
 
 from jacdb import schemas
-from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments.loading import System
+from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.policies.base import Policy
 from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
 from jacdb.ingest.provenance import model_hash, versions
 from jacdb.ingest.recording.settings import RolloutSettings
-from jacdb.methods import METHODS, Method
+from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
+from jacdb.methods import Method
 from jacdb.schemas import ZERO_THRESHOLD
 
 # Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/performance.md)
 MAX_ENVS = 144
-MAX_COUNT = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,15 @@ class Request:
     memory: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "steps", "num_envs"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= MAX_COUNT:
-                raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"seed={self.seed}: give a whole number from 0 to 2^63 - 1")
-        if self.method not in (None, *METHODS):
-            raise UsageError(f"unknown method {self.method!r}: give {' or '.join(METHODS)}")
-        if self.dtype not in ("float32", "float64"):
-            raise UsageError(f"unknown dtype {self.dtype!r}: give float32 or float64")
-        if not (math.isfinite(self.memory) and self.memory > 0):
-            raise UsageError(f"memory={self.memory}: give a positive number of GiB")
+        check_run(
+            episodes=self.episodes,
+            steps=self.steps,
+            num_envs=self.num_envs,
+            seed=self.seed,
+            method=self.method,
+            dtype=self.dtype,
+            memory=self.memory,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ class RunPlan:
             method=request.method or system.spec.method,
             seed=request.seed,
             steps=steps,
-            num_envs=_envs_in_memory(request, step_bytes(system, request.dtype), steps),
+            num_envs=_envs_in_memory(request, system.spec, steps),
             dtype=np.dtype(request.dtype).type,
         )
         model = model_hash(system)
@@ -112,7 +108,7 @@ class RunPlan:
 
     def matrix_bytes(self, rows: int) -> int:
         """Return what the matrices of so many rows take: nearly all that a run takes."""
-        return rows * step_bytes(self.rollout.system, self.request.dtype)
+        return rows * step_bytes(self.rollout.system.spec, self.request.dtype)
 
     def settings(self) -> dict[str, Any]:
         """Return what the run's log says of it."""
@@ -147,24 +143,21 @@ class RunPlan:
         }
 
 
-def step_bytes(system: System, dtype: str) -> int:
-    """Return what the matrices of one step take."""
-    return system.spec.d_state * (system.spec.d_state + system.spec.d_action) * np.dtype(dtype).itemsize
-
-
-def _envs_in_memory(request: Request, step_bytes: int, steps: int) -> int:
+def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
     """Return how many episodes to step side by side: what was asked for, or what fits.
 
     Raises:
         UsageError: what was asked for, or a single episode, does not fit.
     """
-    episode = steps * step_bytes / 2**30  # GiB
-    asked = min(request.num_envs or 1, request.episodes)
-    if asked * episode > request.memory:
-        raise UsageError(
-            f"{asked} episodes of {steps:,} steps side by side take {asked * episode:.3g} GiB, --memory allows"
-            f" {request.memory:g}: give fewer --num-envs or --steps, or more --memory"
-        )
+    check_memory(
+        spec,
+        steps=steps,
+        num_envs=request.num_envs,
+        episodes=request.episodes,
+        dtype=request.dtype,
+        memory=request.memory,
+    )
+    episode = steps * step_bytes(spec, request.dtype) / 2**30  # GiB
     fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
     return min(fitting, request.episodes)
 

@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.sql_text import literal
-from jacdb.errors import UsageError
+from jacdb.errors import UsageError, suggestion
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -340,17 +340,27 @@ FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
 
 
+def check(name: str, **options: object) -> dict[str, object]:
+    """Return the options that are given, if there is such a figure and it takes them.
+
+    Raises:
+        UsageError: there is none (the error lists them), or another figure takes them.
+    """
+    if name not in FIGURES:
+        raise UsageError(f"no figure {name!r}: {suggestion(name, FIGURES)}")
+    given = {key: value for key, value in options.items() if value is not None}
+    if given and name != "timeline":
+        raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
+    return given
+
+
 def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
     """Draw a figure by its name.
 
     Raises:
         UsageError: there is no such figure (the error lists them), environment, or episode.
     """
-    if name not in FIGURES:
-        raise UsageError(f"no figure {name!r}: there are {', '.join(FIGURES)}")
-    given = {key: value for key, value in options.items() if value is not None}
-    if given and name != "timeline":
-        raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
+    given = check(name, **options)
     return FIGURES[name].draw(dataset, env, **given)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from jacdb import output
+from jacdb import out_path
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 
@@ -44,7 +44,7 @@ def save(graph: nx.DiGraph, path: Path) -> None:
     Raises:
         UsageError: the suffix is neither .graphml nor .json.
     """
-    output.check_suffix(path, FORMATS)
+    out_path.check_file(path, FORMATS)
     if path.suffix.lower() == ".graphml":
         nx.write_graphml(graph, path)
     else:

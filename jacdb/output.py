@@ -3,8 +3,6 @@
 import io
 import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -23,16 +21,6 @@ def check(form: str) -> None:
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
-
-
-def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
-    """Refuse a file name without one of these suffixes, before any work.
-
-    Raises:
-        UsageError: the name ends in none of them.
-    """
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
 
 
 def encode(frame: pl.DataFrame, form: str) -> bytes:

@@ -68,37 +68,6 @@ def test_envs_lists_all():
     assert (d_state["CheetahRun"], d_state["PandaPickCube"], d_state["PandaRobotiqPushCube"]) == (18, 38, 52)
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["ingest", "--env", "CheetaRun"], "CheetahRun"),
-        (["ingest", "--env", "CheetahRun", "--episodes", "-2"], "episodes=-2"),
-        (["ingest", "--env", "CheetahRun", "--episodes", "two"], "'two'"),
-        (["ingest", "--env", "CheetahRun", "--policy", "genius"], "'genius'"),
-        (["ingest", "--env", "CheetahRun", "--method", "magic"], "'magic'"),
-        (["ingest", "--env", "CheetahRun", "--data", __file__], "is a file"),
-        (["ingest"], "--env"),
-        (["query", "nosuch", "--data", "{data}"], "entry_zero_fraction"),
-        (["query", "steps", "--data", "{data}", "--env", "Cartpol"], "CartpoleBalance"),
-        (["query", "steps", "--data", "{data}", "--format", "xml"], "markdown"),
-        (["query", "steps", "--data", "{empty}"], "jacdb ingest"),
-        (["sql", "drop view steps", "--data", "{data}"], "only SELECT"),
-        (["sql", "select * from read_text('/etc/hosts')", "--data", "{data}"], "/etc/hosts"),
-        (["sql", "selec", "--data", "{data}"], "selec"),
-        (["nosuch"], "nosuch"),
-    ],
-)
-def test_wrong_use_is_one_line_and_exit_code_2(words, told, cartpole, tmp_path):
-    filled = [word.format(data=cartpole, empty=tmp_path) for word in words]
-    default = tmp_path / "data"
-    ran = call_jacdb(*filled, JACDB_DATA=str(default))
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    assert ran.stderr.startswith("jacdb: ") and ran.stderr.count("\n") == 1
-    assert told in ran.stderr
-    assert not default.exists()
-
-
 def test_no_models_and_no_network_is_one_line_with_both_remedies(tmp_path):
     ran = run_jacdb(
         "ingest", "--env", "PandaPickCube", "--data", str(tmp_path / "data"),

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jacdb.ingest.policies.choice import check_noise
 from jacdb.ingest.policies.network import Network
-from jacdb.ingest.policies.noise import check_beta, coloured_noise
+from jacdb.ingest.policies.noise import coloured_noise
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ExpertPolicy:
     name: str = "expert"
 
     def __post_init__(self) -> None:
-        check_beta(self.beta)
+        check_noise(self.beta)
 
     def settings(self) -> dict[str, Any]:
         parts = [self.network.mean, self.network.std, *(part for layer in self.network.layers for part in layer)]

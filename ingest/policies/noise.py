@@ -1,6 +1,5 @@
 """Policies that need no training: coloured noise, and no action at all."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,17 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jacdb.errors import UsageError
-
-
-def check_beta(beta: float) -> None:
-    """Refuse an exponent that no noise has.
-
-    Raises:
-        UsageError: it is negative, above 4, or no number.
-    """
-    if not (math.isfinite(beta) and 0 <= beta <= 4):
-        raise UsageError(f"noise exponent beta={beta}: give one from 0 (white) to 4")
+from jacdb.ingest.policies.choice import check_noise
 
 
 def coloured_noise(
@@ -50,9 +39,7 @@ class NoisePolicy:
     name: str = "noise"
 
     def __post_init__(self) -> None:
-        check_beta(self.beta)
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise UsageError(f"noise scale={self.scale}: give a finite number, 0 or more")
+        check_noise(self.beta, self.scale)
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)

@@ -27,7 +27,9 @@ from jacdb.errors import UsageError
 from jacdb.ingest.compat import brax
 from jacdb.ingest.compat.brax import State
 from jacdb.ingest.environments import loading, registry
-from jacdb.ingest.policies.network import BEST_RETURN, SUFFIX, Network, read_tensors, write_tensors
+from jacdb.ingest.policies.choice import check_training
+from jacdb.ingest.policies.network import Network
+from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX, read_tensors, write_tensors
 
 PARAMS = {
     "dm_control": dm_control_suite_params,
@@ -87,10 +89,7 @@ class Training:
     small: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_timesteps", "legs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name}={value}: give a whole number from 1")
+        check_training(num_timesteps=self.num_timesteps, legs=self.legs)
 
     @property
     def command(self) -> str:

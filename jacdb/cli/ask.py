@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from jacdb import out_path
 from jacdb.cli.options import Data, Form, Memory, Out, Timeout, Where
 from jacdb.cli.printing import print_answer
-from jacdb.errors import UsageError
 
 
 def query(
@@ -66,10 +66,12 @@ def plot(
 
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
     """
-    from jacdb import figures, output
+    out_path.check_file(out)
+    from jacdb import figures
     from jacdb.dataset.dataset import Dataset
 
-    output.check_suffix(out, figures.FORMATS)
+    figures.check(name, run_id=run_id, episode=episode)
+    out_path.check_file(out, figures.FORMATS)
     with Dataset(data, where=where) as dataset:
         figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
@@ -85,11 +87,11 @@ def graph(
 
     Example: jacdb graph --env CheetahRun --out cheetah.graphml
     """
+    out_path.check_file(out)
     from jacdb import graph as graphs
-    from jacdb import output
     from jacdb.dataset.dataset import Dataset
 
-    output.check_suffix(out, graphs.FORMATS)
+    out_path.check_file(out, graphs.FORMATS)
     with Dataset(data, where=where) as dataset:
         causal_graph = graphs.causal_graph(dataset, env)
     graphs.save(causal_graph, out)
@@ -108,11 +110,10 @@ def report(
 
     Example: jacdb report --out report
     """
+    out_path.check_folder(out)
     from jacdb import report as reports
     from jacdb.dataset.dataset import Dataset
 
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file: give a folder")
     with Dataset(data) as dataset:
         facts = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
     typer.echo(f"{reports.summary(facts)}: {out / 'index.html'}")

@@ -1,10 +1,11 @@
 """The commands that make data and policies: envs, ingest, train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from jacdb import out_path
 from jacdb.cli.options import Form, LocalData, Out
 from jacdb.cli.printing import fail, print_frame
 from jacdb.errors import UsageError
@@ -65,10 +66,22 @@ def ingest(
 
     Example: jacdb ingest --env PandaPickCube --episodes 4
     """
+    from jacdb.ingest import request_checks
     from jacdb.ingest.environments import registry
 
-    spec = registry.find(env)  # an unknown name is refused before the slow imports
+    # what is typed wrong is told before the slow imports
+    spec = registry.find(env)
+    request_checks.check_run(
+        episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
+    )
+    request_checks.check_memory(
+        spec, steps=steps or 1, num_envs=num_envs, episodes=episodes, dtype=dtype, memory=memory
+    )
+    request_checks.usable_root(data)
     require_simulator()
+    from jacdb.ingest.policies import choice
+
+    choice.check(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
     from rich.console import Console
 
     from jacdb.ingest import pipeline, run_plan
@@ -104,7 +117,9 @@ def train(
     small: Annotated[
         bool | None, typer.Option(help="Smaller batches and value network; default: if there is no GPU.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or gpu; default: a GPU if there is one.")] = None,
+    device: Annotated[
+        Literal["cpu", "gpu"] | None, typer.Option(help="cpu or gpu; default: a GPU if there is one.", metavar="DEVICE")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Policy file; default: ENV.safetensors.")] = None,
 ) -> None:
     """Train an expert with Brax's PPO and Playground's settings, for `jacdb ingest --policy FILE`.
@@ -117,11 +132,17 @@ def train(
 
     registry.find(env)
     require_simulator()
+    from jacdb.ingest.policies import choice
+    from jacdb.ingest.policies.policy_file import SUFFIX
+
+    choice.check_training(num_timesteps=num_timesteps, legs=legs)
+
+    path = out or Path(f"{env}{SUFFIX}")
+    out_path.check_file(path, [SUFFIX])
     from jacdb.ingest import runtime
 
     on_gpu = runtime.configure_training(device)
     from jacdb.ingest.policies import training
-    from jacdb.ingest.policies.network import SUFFIX
 
     wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
 
@@ -131,7 +152,6 @@ def train(
             f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
         )
 
-    path = out or Path(f"{env}{SUFFIX}")
     try:
         network = training.train(wanted, path, show)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,9 +59,13 @@ def _installed_replayer() -> "RunReplayer | None":
 
     if simulator.missing():
         return None
-    from jacdb.ingest.replay import checks
 
-    return checks.replay_run
+    def replay(*arguments: Any) -> None:
+        from jacdb.ingest.replay import checks  # seconds of imports: what is typed wrong is told before
+
+        checks.replay_run(*arguments)
+
+    return replay
 
 
 def publish(

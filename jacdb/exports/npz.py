@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from jacdb import output
+from jacdb import out_path
 from jacdb.exports.trajectories import COLUMNS, Source
 
 
@@ -20,7 +20,7 @@ def write(source: Source, path: Path, out: Path) -> str:
     Raises:
         UsageError: the file's name does not end in .npz.
     """
-    output.check_suffix(out, (".npz",))
+    out_path.check_file(out, (".npz",))
     starts = np.cumsum([0, *(len(one) for one in source.trajectories())])[:-1]
     small = {"env": np.array(source.env), "runs": np.array(source.runs), "episode_starts": starts}
     for space in ("state", "tangent", "action"):

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from jacdb.errors import UsageError
 from jacdb.ingest.environments import registry
 from jacdb.ingest.pipeline import ingest
-from jacdb.ingest.policies import resolve
+from jacdb.ingest.policies import choice, resolve
 from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.run_plan import Request
@@ -157,7 +157,7 @@ def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
     assert json.loads(runs["policy_config"][0])["beta"] == 0.5
 
 
-@pytest.mark.parametrize("name", resolve.available())
+@pytest.mark.parametrize("name", choice.available())
 def test_its_command_trains_with_the_settings_it_was_trained_with(name):
     from jacdb.ingest.policies import training
 

@@ -1,0 +1,81 @@
+"""What no run can be: refused by its numbers, before JAX is imported, which takes seconds."""
+
+import math
+from pathlib import Path
+
+from jacdb import out_path
+from jacdb.errors import UsageError
+from jacdb.ingest.environments.registry import EnvSpec
+from jacdb.methods import METHODS
+
+MAX_COUNT = 10_000_000
+ENTRY_BYTES = {"float32": 4, "float64": 8}  # of a stored matrix entry, by dtype
+
+
+def check_run(
+    *,
+    episodes: int,
+    steps: int | None,
+    num_envs: int | None,
+    seed: int,
+    method: str | None,
+    dtype: str,
+    memory: float,
+) -> None:
+    """Refuse numbers and names that are no run's (:class:`jacdb.ingest.run_plan.Request` says what each is).
+
+    Raises:
+        UsageError: one is out of its range, or unknown.
+    """
+    for name, value in (("episodes", episodes), ("steps", steps), ("num_envs", num_envs)):
+        if value is not None and not 1 <= value <= MAX_COUNT:
+            raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed={seed}: give a whole number from 0 to 2^63 - 1")
+    if method not in (None, *METHODS):
+        raise UsageError(f"unknown method {method!r}: give {' or '.join(METHODS)}")
+    if dtype not in ENTRY_BYTES:
+        raise UsageError(f"unknown dtype {dtype!r}: give {' or '.join(ENTRY_BYTES)}")
+    if not (math.isfinite(memory) and memory > 0):
+        raise UsageError(f"memory={memory}: give a positive number of GiB")
+
+
+def step_bytes(spec: EnvSpec, dtype: str) -> int:
+    """Return the bytes that the matrices of one step take."""
+    return spec.d_state * (spec.d_state + spec.d_action) * ENTRY_BYTES[dtype]
+
+
+def check_memory(spec: EnvSpec, *, steps: int, num_envs: int | None, episodes: int, dtype: str, memory: float) -> None:
+    """Refuse episodes side by side whose matrices do not fit into ``memory``, in GiB.
+
+    Args:
+        steps: the length of an episode.
+        num_envs: how many side by side; None for as many as fit, which is one at least.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    asked = min(num_envs or 1, episodes)
+    needed = asked * steps * step_bytes(spec, dtype) / 2**30
+    if needed > memory:
+        raise UsageError(
+            f"{asked} episode{'s' * (asked > 1)} of {steps:,} steps side by side need {needed:.3g} GiB, --memory allows"
+            f" {memory:g}: give fewer --num-envs or --steps, or more --memory"
+        )
+
+
+def usable_root(root: Path | str) -> Path:
+    """Return the folder of a dataset to write into, which need not exist yet.
+
+    Raises:
+        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
+    """
+    root = Path(root)
+    if str(root).startswith("hf:"):
+        raise UsageError(f"--data {root}: rows are written into a folder; `jacdb publish` then sends it to the Hub")
+    out_path.check_folder(root, "--data")
+    if root.is_dir():
+        from jacdb.dataset.schema_version import check_version  # Arrow takes 0.3 s, and the folder may be new
+
+        check_version(root)
+    return root

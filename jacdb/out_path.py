@@ -1,0 +1,44 @@
+"""A file or folder to write, refused before any work if it can't be written."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jacdb.errors import UsageError
+
+
+def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Refuse a file that can't be written.
+
+    Args:
+        suffixes: what its name may end in; with none, anything.
+
+    Raises:
+        UsageError: its name ends in none of them, it is a folder, or its folder is missing or may not be written to.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise UsageError(f"--out {path} is a folder: give a file name")
+    if not path.parent.is_dir():
+        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--out {path} may not be written: give another place")
+
+
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Refuse a folder that can't be written into; it need not exist.
+
+    Args:
+        option: what the person gave it as, for messages.
+
+    Raises:
+        UsageError: it is a file, lies under one, or may not be written to.
+    """
+    standing = path
+    while not standing.exists() and standing != standing.parent:
+        standing = standing.parent
+    if not standing.is_dir():
+        raise UsageError(f"{option} {path}: {standing} is a file; give a folder")
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {path}: {standing} may not be written to; give another folder")

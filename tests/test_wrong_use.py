@@ -1,0 +1,119 @@
+"""What a person can type wrong: one line that names the value, exit code 2, nothing written, and no JAX imported."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+INGEST = ["ingest", "--env", "CartpoleBalance"]
+TRAIN = ["train", "--env", "CartpoleBalance"]
+HEATMAP = ["plot", "heatmap", "--env", "CheetahRun"]
+# What is typed, and what the line says of it
+WRONG = [
+    ([*INGEST, "--episodes", "0"], "episodes=0"),
+    ([*INGEST, "--episodes", "99999999"], "episodes=99999999"),
+    ([*INGEST, "--episodes", "two"], "'two'"),
+    ([*INGEST, "--steps", "0"], "steps=0"),
+    ([*INGEST, "--num-envs", "-1"], "num_envs=-1"),
+    ([*INGEST, "--seed", "-1"], "seed=-1"),
+    ([*INGEST, "--seed", str(2**63)], "seed=9223372036854775808"),
+    ([*INGEST, "--method", "magic"], "'magic'"),
+    ([*INGEST, "--dtype", "float16"], "'float16'"),
+    ([*INGEST, "--memory", "0"], "memory=0"),
+    ([*INGEST, "--memory", "nan"], "memory=nan"),
+    ([*INGEST, "--steps", "100000", "--memory", "0.001"], "--memory allows 0.001"),
+    ([*INGEST, "--policy", "genius"], "'genius'"),
+    ([*INGEST, "--policy", "nofile.safetensors"], "no policy file nofile.safetensors"),
+    ([*INGEST, "--policy", "broken.safetensors"], "broken.safetensors is no policy"),
+    ([*INGEST, "--policy", f"{ROOT}/datasets/policies/CheetahRun.safetensors"], "a policy for CheetahRun"),
+    ([*INGEST, "--policy", "zero", "--deterministic"], "deterministic goes with"),
+    ([*INGEST, "--beta", "9"], "beta=9"),
+    ([*INGEST, "--scale", "-1"], "scale=-1"),
+    ([*INGEST, "--data", "a_file"], "a_file is a file"),
+    ([*INGEST, "--data", "hf://datasets/alice/dynamics"], "jacdb publish"),
+    (["ingest", "--env", "CheetaRun"], "CheetahRun"),
+    (["ingest", "--env", "AlohaHandOver", "--policy", "expert"], "no expert for AlohaHandOver"),
+    (["ingest"], "--env"),
+    ([*TRAIN, "--legs", "0"], "legs=0"),
+    ([*TRAIN, "--num-timesteps", "0"], "num_timesteps=0"),
+    ([*TRAIN, "--device", "tpu"], "'tpu'"),
+    ([*TRAIN, "--out", "it.txt"], ".safetensors"),
+    ([*TRAIN, "--out", "nodir/it.safetensors"], "no folder nodir"),
+    ([*HEATMAP, "--out", "nodir/a.png"], "no folder nodir"),
+    ([*HEATMAP, "--out", "a.gif"], ".png, .pdf, .svg"),
+    ([*HEATMAP, "--out", "a_folder"], "a_folder is a folder"),
+    ([*HEATMAP, "--out", "a.png", "--episode", "1"], "only the timeline"),
+    (["plot", "heatmp", "--env", "CheetahRun", "--out", "a.png"], "did you mean heatmap?"),
+    (["plot", "heatmap", "--env", "CheetaRun", "--out", "a.png"], "did you mean CheetahRun?"),
+    (["graph", "--env", "CheetahRun", "--out", "nodir/a.json"], "no folder nodir"),
+    (["graph", "--env", "CheetahRun", "--out", "a.txt"], ".graphml, .json"),
+    (["report", "--out", "a_file"], "a_file is a file"),
+    (["export", "hdf", "--env", "CheetahRun", "--out", "a"], "'hdf'"),
+    (["export", "npz", "--env", "CheetahRun", "--out", "a.csv"], ".npz"),
+    (["export", "lerobot", "--env", "CheetahRun", "--out", "a_folder"], "a_folder exists"),
+    (["query", "nosuch"], "entry_zero_fraction"),
+    (["query", "steps", "--env", "Cartpol"], "CartpoleBalance"),
+    (["query", "steps", "--format", "xml"], "markdown"),
+    (["query", "steps", "--memory", "0"], "memory=0"),
+    (["query", "steps", "--data", "nowhere"], "jacdb ingest"),
+    (["query", "steps", "--data", "a_folder"], "jacdb ingest"),
+    (["query", "steps", "--where", "stp < 3"], "stp"),
+    (["query"], "'name'"),
+    (["sql", "drop view steps"], "only SELECT"),
+    (["sql", "selec"], "selec"),
+    (["sql", "select * from read_text('/etc/hosts')"], "/etc/hosts"),
+    (["runs", "--data", "nowhere"], "nowhere"),
+    (["verify", "--env", "Cheeta"], "CheetahRun"),
+    (["verify", "--sample", "-1"], "sample=-1"),
+    (["publish", "noname"], "OWNER/NAME"),
+    (["publish", "alice/dynamics", "--tag", "1.0"], "v1.0.0"),
+    (["pull", "noname"], "OWNER/NAME"),
+    (["nosuch"], "'nosuch'"),
+    (["query", "steps", "--nosuch"], "--nosuch"),
+]  # fmt: skip
+# All of it in one process, in which whoever imports JAX is seen
+PROGRAM = """
+import contextlib, io, json, sys
+from jacdb import cli
+answers = []
+for words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["jacdb", *words]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+            code = None
+        except SystemExit as ended:
+            code = ended.code
+    answers.append([code, out.getvalue(), err.getvalue(), "jax" in sys.modules])
+json.dump(answers, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What each of WRONG answers: exit code, stdout, stderr, and whether JAX was imported by then."""
+    here = tmp_path_factory.mktemp("wrong")
+    (here / "a_file").touch()
+    (here / "a_folder").mkdir()
+    (here / "broken.safetensors").write_text("not at all")
+    before = sorted(here.rglob("*"))
+    environment = {**os.environ, "JACDB_DATA": str(ROOT / "datasets" / "sample")}
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=json.dumps([words for words, _ in WRONG]),
+        cwd=here, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert sorted(here.rglob("*")) == before, "something was written"
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=[" ".join(words)[:60] for words, _ in WRONG])
+def test_users_12_what_is_typed_wrong_is_told_in_one_line_without_jax(number, answers):
+    code, out, err, has_jax = answers[number]
+    assert (code, out) == (2, "")
+    assert err.startswith("jacdb: ") and err.count("\n") == 1
+    assert WRONG[number][1] in err
+    assert not has_jax
