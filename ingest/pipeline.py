@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import pyarrow as pa
 
+from jacdb import interruption
 from jacdb.dataset.manifest import Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import runtime
@@ -99,14 +100,15 @@ def ingest(
 def _roll_out(programs: Programs, episodes: list[int], writer: RunWriter) -> None:
     """Roll out these episodes and write them; whatever stops it, finished episodes are kept."""
     rollout = Rollout(programs, episodes)
-    try:
-        for finished in rollout.run():
-            writer.add(*finished)
-    finally:
-        programs.report(Event("writing"))
-        writer.begin()
-        rollout.close()  # it takes 0.1 s to free compiled code: meanwhile the last parts are written
-        writer.flush()
+    with interruption.at_stop(writer.flush):
+        try:
+            for finished in rollout.run():
+                writer.add(*finished)
+        finally:
+            programs.report(Event("writing"))
+            writer.begin()
+            rollout.close()  # it takes 0.1 s to free compiled code: meanwhile the last parts are written
+            writer.flush()
 
 
 def _result(plan: RunPlan, writer: RunWriter, clock: float, was_there: bool = False) -> Result:

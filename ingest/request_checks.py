@@ -1,4 +1,4 @@
-"""What no run can be: refused by its numbers, before JAX is imported, which takes seconds."""
+"""Refuse what no run can be, by its numbers and before JAX is imported, which takes seconds."""
 
 import math
 from pathlib import Path
@@ -45,7 +45,7 @@ def step_bytes(spec: EnvSpec, dtype: str) -> int:
     return spec.d_state * (spec.d_state + spec.d_action) * ENTRY_BYTES[dtype]
 
 
-def check_memory(spec: EnvSpec, *, steps: int, num_envs: int | None, episodes: int, dtype: str, memory: float) -> None:
+def check_memory(spec: EnvSpec, steps: int, num_envs: int | None, episodes: int, dtype: str, memory: float) -> None:
     """Refuse episodes side by side whose matrices do not fit into ``memory``, in GiB.
 
     Args:

@@ -149,14 +149,7 @@ def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
     Raises:
         UsageError: what was asked for, or a single episode, does not fit.
     """
-    check_memory(
-        spec,
-        steps=steps,
-        num_envs=request.num_envs,
-        episodes=request.episodes,
-        dtype=request.dtype,
-        memory=request.memory,
-    )
+    check_memory(spec, steps, request.num_envs, request.episodes, request.dtype, request.memory)
     episode = steps * step_bytes(spec, request.dtype) / 2**30  # GiB
     fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
     return min(fitting, request.episodes)

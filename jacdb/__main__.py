@@ -1,5 +1,15 @@
 """``python -m jacdb`` is ``jacdb``."""
 
-from jacdb.cli import main
+from jacdb import interruption
 
-main()
+
+def main() -> None:
+    """Run the command line; from its first import on, Ctrl-C is one line."""
+    with interruption.handled():
+        from jacdb import cli
+
+        cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jacdb import interruption
+
 SUFFIX = ".tmp"  # whoever lists a dataset's files leaves out what ends so
 
 
@@ -17,9 +19,14 @@ def draft_of(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}{SUFFIX}")
     try:
-        yield draft
+        with interruption.at_stop(lambda: _remove(draft)):
+            yield draft
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        else:
-            draft.unlink(missing_ok=True)
+        _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft)
+    else:
+        draft.unlink(missing_ok=True)

@@ -98,7 +98,7 @@ def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_cou
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"name": "pie"}, "no figure 'pie': there are heatmap"),
+        ({"name": "pie"}, "no figure 'pie': there are constraint"),
         ({"env": "Wlak"}, "did you mean Walk"),
         ({"env": "Broken"}, "no step of it counts"),
         ({"name": "timeline", "episode": 7}, "no episode 7"),

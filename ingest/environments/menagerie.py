@@ -6,11 +6,13 @@ user's; without one, it fetches the needed folders of the commit that Playground
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from jacdb import interruption
 from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
 from jacdb.ingest.runtime import cache_folder
@@ -71,7 +73,10 @@ def fetch(url: str, commit: str, robots: list[str], root: Path, report: Callable
     """
     names = " and ".join(robots)
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as work:
+    with (
+        tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as work,
+        interruption.at_stop(lambda: shutil.rmtree(work)),
+    ):
         try:
             _git(work, "init", "--quiet")
             _git(work, "remote", "add", "origin", url)
@@ -110,9 +115,10 @@ def _git(folder: str, *arguments: str, report: Callable[[str], None] = lambda li
     command = ["git", *_TIMEOUTS, "-C", folder, *arguments]
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # nobody is there to type a password
     last = ""
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
-    ) as git:
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as git,
+        interruption.at_stop(git.kill),
+    ):
         assert git.stderr is not None
         for line in git.stderr:  # text mode ends a line at git's carriage returns too
             if line.strip():

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,6 +66,8 @@ class RunWriter:
     _next_part: int = field(default=0, init=False)
     _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS), init=False)
     _at_work: list[Future[None]] = field(default_factory=list, init=False)  # parts being written, in order
+    # Who stops the process writes what is pending from another thread (jacdb.interruption)
+    _taking: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _sums: dict[str, str] = field(default_factory=dict, init=False)  # checksums of the parts that this writer made
 
     @contextmanager
@@ -143,19 +146,21 @@ class RunWriter:
 
     def flush(self) -> None:
         """Write what is pending, and wait until all is on disk."""
-        self.begin()
-        self._await_parts(0)
+        with self._taking:
+            self.begin()
+            self._await_parts(0)
 
     def begin(self) -> None:
         """Begin to write what is pending, in equal parts: the last of unequal ones would be written alone."""
-        self._pending.sort(key=lambda episode: episode.number)
-        parts = max(1, round(self._pending_bytes / self.part_bytes))
-        self._pending_bytes = 0
-        for some in np.array_split(np.arange(len(self._pending)), parts):
-            if some.size:
-                self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
-                episodes, self._pending = self._pending[: some.size], self._pending[some.size :]
-                self._begin_part(episodes)
+        with self._taking:
+            self._pending.sort(key=lambda episode: episode.number)
+            parts = max(1, round(self._pending_bytes / self.part_bytes))
+            self._pending_bytes = 0
+            for some in np.array_split(np.arange(len(self._pending)), parts):
+                if some.size:
+                    self._await_parts(WRITERS - 1)  # interrupted here, what is pending still is
+                    episodes, self._pending = self._pending[: some.size], self._pending[some.size :]
+                    self._begin_part(episodes)
 
     def _begin_part(self, episodes: list[Episode]) -> None:
         occurring = (item for episode in episodes for item in episode.patterns.items())

@@ -5,17 +5,24 @@ Commands import what they need when they run, so that `jacdb --help` is quick.
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from jacdb import interruption
 from jacdb.cli import ask, make, share
 from jacdb.cli.printing import fail
 from jacdb.errors import JacdbError
 
 app = typer.Typer(
     name="jacdb",
-    help="The database of how robots' worlds really depend on themselves.",
+    help="""The database of how robots' worlds really depend on themselves.
+
+    Exit codes: 0, it did what was asked; 1, it could not; 2, it was asked wrongly; 130, stopped by Ctrl-C; 143, stopped
+    by SIGTERM. An error is one line on stderr. Stopped, a command ends at once, and says how to go on.
+
+    Example: jacdb query global_sparsity --data data
+    """,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,8 +54,16 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command line. An error prints one line on stderr; the exit code is 2 for wrong use, 1 for a failure."""
+    """Run the command line. An error prints one line on stderr; the exit code is 2 for wrong use, 1 for a failure.
+
+    On Ctrl-C (exit code 130) and SIGTERM (143) it ends at once, and says how to go on.
+    """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it reports every retry
+    with interruption.handled():
+        _run()
+
+
+def _run() -> NoReturn:
     try:
         sys.exit(app(standalone_mode=False))
     except JacdbError as error:
@@ -56,7 +71,7 @@ def main() -> None:
     except typer.TyperException as error:
         fail(_explain(error), 2)
     except (typer.Abort, KeyboardInterrupt):
-        fail("stopped", 130)
+        fail(interruption.line(), 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader, such as `head`, has closed the pipe
         sys.exit(0)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from jacdb import out_path
+from jacdb import interruption, out_path
 from jacdb.cli.options import Form, LocalData, Out
-from jacdb.cli.printing import fail, print_frame
+from jacdb.cli.printing import print_frame
 from jacdb.errors import UsageError
 
 
@@ -74,36 +74,22 @@ def ingest(
     request_checks.check_run(
         episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
     )
-    request_checks.check_memory(
-        spec, steps=steps or 1, num_envs=num_envs, episodes=episodes, dtype=dtype, memory=memory
-    )
+    request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
     request_checks.usable_root(data)
     require_simulator()
     from jacdb.ingest.policies import choice
 
     choice.check(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
-    from rich.console import Console
-
+    interruption.advise("finished episodes are kept; repeat the command to resume")
     from jacdb.ingest import pipeline, run_plan
     from jacdb.ingest.policies import resolve
     from jacdb.progress import Reporter
 
-    request = run_plan.Request(
-        env=env,
-        policy=resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic),
-        episodes=episodes,
-        steps=steps,
-        num_envs=num_envs,
-        seed=seed,
-        method=method,  # type: ignore[arg-type]
-        dtype=dtype,
-        memory=memory,
-    )
-    try:
-        with Reporter(Console(stderr=True)).shown() as report:
-            result = pipeline.ingest(request, data, resume=resume, report=report)
-    except KeyboardInterrupt:
-        fail("stopped; finished episodes are kept; repeat the command to resume", 130)
+    chosen = resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
+    # mypy does not know that the method has been checked
+    request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory)  # type: ignore[arg-type]
+    with Reporter().shown() as report:
+        result = pipeline.ingest(request, data, resume=resume, report=report)
     typer.echo(result.describe(env, data))
 
 
@@ -139,6 +125,7 @@ def train(
 
     path = out or Path(f"{env}{SUFFIX}")
     out_path.check_file(path, [SUFFIX])
+    interruption.advise("finished parts are kept; repeat the command to resume")
     from jacdb.ingest import runtime
 
     on_gpu = runtime.configure_training(device)
@@ -152,10 +139,7 @@ def train(
             f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
         )
 
-    try:
-        network = training.train(wanted, path, show)
-    except KeyboardInterrupt:
-        fail("stopped; finished parts are kept; repeat the command to resume", 130)
+    network = training.train(wanted, path, show)
     reached = network.about["return"]
     typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jacdb import interruption
 from jacdb.cli.options import Data, Environments, Form, LocalData, Out
-from jacdb.cli.printing import fail, print_frame
+from jacdb.cli.printing import print_frame
 from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
@@ -38,13 +39,11 @@ def verify(
 
     Example: jacdb verify --data data --env CartpoleBalance --sample 100
     """
-    from rich.console import Console
-
     from jacdb import output, verification
     from jacdb.progress import Reporter
 
     output.check(form)
-    with Reporter(Console(stderr=True)).shown() as report:
+    with Reporter().shown() as report:
         verified = verification.verify(data, envs=env, sample=sample, replayer=_installed_replayer(), report=report)
     print_frame(verified.frame, form, out, whole=True)
     for line in verified.lines():
@@ -81,14 +80,13 @@ def publish(
 
     Example: jacdb publish alice/dynamics --tag v1.0.0
     """
-    from rich.console import Console
-
+    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
+    interruption.advise("what was sent is kept; repeat the command to send the rest")
     from jacdb.progress import Reporter
     from jacdb.publishing import publish as publishing
 
-    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
-        raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
-    with Reporter(Console(stderr=True)).shown() as report:
+    with Reporter().shown() as report:
         publication = publishing.prepare(data, name, report)
     for run in publication.left_out:
         typer.echo(f"run {run.run_id} of {run.env} is not finished and was left out", err=True)
@@ -112,14 +110,10 @@ def pull(
 
     Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
     """
-    from rich.console import Console
-
+    interruption.advise("fetched files are kept; repeat the command to resume")
     from jacdb.progress import Reporter
     from jacdb.publishing import pull as pulling
 
-    try:
-        with Reporter(Console(stderr=True)).shown() as report:
-            pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
-    except KeyboardInterrupt:
-        fail("stopped; fetched files are kept; repeat the command to resume", 130)
+    with Reporter().shown() as report:
+        pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
     typer.echo(pulled.describe(data))

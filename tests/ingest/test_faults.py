@@ -7,6 +7,7 @@ import functools
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -94,6 +95,30 @@ def test_a_run_that_is_killed_is_completed_to_the_same_rows(whole, tmp_path, pyt
     same(rows(tmp_path), whole)
     assert not list(tmp_path.rglob("*.tmp")) and not list(tmp_path.rglob("progress.json"))
     print(f"all views answered after {answered} of the kills; the run was whole after {finished}")
+
+
+def test_users_10_an_ingest_that_is_interrupted_keeps_finished_episodes(whole, tmp_path):
+    """In parts so large that nothing is on disk before the run's end, unless who stops it writes it."""
+    program = f"""
+from jacdb import interruption
+with interruption.handled():
+    from jacdb.ingest import pipeline, run_plan, runtime
+    runtime.configure()
+    request = run_plan.Request("CartpoleBalance", episodes=24, steps=100, num_envs=4)
+    pipeline.ingest(request, {str(tmp_path)!r}, report=lambda event: print(event.done, flush=True))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if int(line) >= 800:
+                process.send_signal(signal.SIGINT)
+                break
+        _, err = process.communicate()
+    assert (process.returncode, err) == (130, "jacdb: stopped; repeat the command to begin anew\n")
+    assert 800 <= status(tmp_path)["steps"].item() < 2400
+    ingest(REQUEST, tmp_path)
+    same(rows(tmp_path), whole)
 
 
 def test_a_full_disk_loses_nothing_and_runs_say_how_far_they_are(whole, small_parts, tmp_path):

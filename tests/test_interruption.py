@@ -1,0 +1,86 @@
+"""Ctrl-C and SIGTERM: one line, exit code 130 or 143, nothing half written, wherever the command is."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+# A command that is at work when it says so. BUSY is Python, or C that returns to Python after minutes only.
+COMMAND = """
+import hashlib, sys
+from pathlib import Path
+from jacdb import interruption
+with interruption.handled():
+    from jacdb.atomic_file import draft_of
+    interruption.advise("finished parts are kept; repeat the command to resume")
+    kept, out = Path("kept"), Path("out.png")
+    with interruption.at_stop(lambda: kept.write_text("all of it")), draft_of(out) as draft:
+        try:
+            draft.write_text("half of it")
+            print("at work", flush=True)
+            BUSY
+        finally:
+            kept.write_text("all of it")
+            raise RuntimeError("as DuckDB makes of an interruption")
+"""
+BUSY = {
+    "Python": "while True: pass",
+    "C": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)",
+}
+
+
+def stopped(program: str, how: signal.Signals, folder, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program until it prints a line, send it a signal, and wait for its end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "at work\n", process.stderr.read()
+        process.send_signal(how)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_users_10_a_signal_ends_the_command_in_one_line(busy, how, code, tmp_path):
+    ran = stopped(COMMAND.replace("BUSY", BUSY[busy]), how, tmp_path)
+    line = "jacdb: stopped; finished parts are kept; repeat the command to resume\n"
+    assert (ran.returncode, ran.stderr) == (code, line)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"], "what must be kept is, and the draft is gone"
+    assert (tmp_path / "kept").read_text() == "all of it"
+
+
+def test_users_10_a_query_at_work_in_duckdb_is_stopped(tmp_path):
+    program = """
+import sys
+from jacdb.__main__ import main
+from jacdb.dataset import sandbox
+fetch = sandbox.fetch
+def told(*arguments):
+    print("at work", flush=True)
+    return fetch(*arguments)
+sandbox.fetch = told
+main()
+"""
+    query = "select sum(a.range * b.range) from range(10000000) a, range(10000000) b"
+    words = "sql", query, "--data", str(ROOT / "datasets" / "sample")
+    ran = stopped(program, signal.SIGINT, tmp_path, *words)
+    assert (ran.returncode, ran.stderr) == (130, "jacdb: stopped; repeat the command to begin anew\n")
+    assert ran.stdout == ""
+
+
+def test_users_10_who_ignores_a_signal_goes_on_ignoring_it(tmp_path):
+    """As the shell starts background jobs, and nohup."""
+    program = """
+import os, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from jacdb import interruption
+with interruption.handled():
+    print("at work", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+print("done")
+"""
+    ran = stopped(program, signal.SIGINT, tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
