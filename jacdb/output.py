@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import polars as pl
@@ -11,6 +12,7 @@ from jacdb.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 TABLE_ROWS = 100  # rows of a table on the screen; the other formats give all
+JSON_ROWS = 1_000  # rows that become JSON at once
 
 
 def check(form: str) -> None:
@@ -38,10 +40,16 @@ def encode(frame: pl.DataFrame, form: str) -> bytes:
         case "csv":
             return _flat(frame).write_csv().encode()
         case "json":
-            return (_json(frame.to_dicts(), indent=1) + "\n").encode()
+            return f"[{','.join(_json_rows(frame))}\n]\n".encode() if len(frame) else b"[]\n"
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _json_rows(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield the rows as JSON, a slice of them at a time: as Python objects they take many times the memory."""
+    for some in frame.iter_slices(JSON_ROWS):
+        yield _json(some.to_dicts(), indent=1).removeprefix("[").removesuffix("\n]")
 
 
 def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"]) -> str:

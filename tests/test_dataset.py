@@ -190,7 +190,7 @@ def test_every_view_answers_while_the_first_part_is_still_to_come(small):
         ({"timeout": 0.2}, "select count(*) from range(1000000000000)", "stopped after 0.2 s"),
         ({"timeout": 0.2}, "with recursive t as (select 1 as x union all select x + 1 from t) from t", "stopped after"),
         ({"memory": 0.1}, "select list(range) from range(1000000000)", "Out of Memory"),
-        ({"memory": 0.1}, "select random() from range(1000000000)", "the answer takes more than 0.1 GiB"),
+        ({"memory": 0.1}, "select random() from range(1000000000)", "take more than 0.1 GiB"),
     ],
 )
 def test_a_query_ends_at_its_limits(small, limit, query, told):
@@ -198,12 +198,6 @@ def test_a_query_ends_at_its_limits(small, limit, query, told):
         with pytest.raises(FailureError, match=told):
             limited.fetch(limited.sql(query))
         assert len(limited.fetch(limited.sql("from steps"))) == 3  # and the next one is answered
-
-
-@pytest.mark.parametrize("limit", [{"memory": 0}, {"memory": -1}, {"timeout": float("nan")}])
-def test_a_limit_is_a_number_above_0(small, limit):
-    with pytest.raises(UsageError, match="above 0"):
-        jacdb.Dataset(small, **limit)
 
 
 def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):

@@ -1,11 +1,13 @@
 """Print answers in the format asked for, and errors in one line."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from jacdb.dataset import limits
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,15 +24,26 @@ def print_answer(dataset: "Dataset", relation: "duckdb.DuckDBPyRelation", form: 
     output.check(form)
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
-    print_frame(dataset.fetch(relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation), form, out)
+    wanted = relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation
+    _write(*dataset.within_limits(lambda: _encode(dataset.fetch(wanted), form)), out)
 
 
 def print_frame(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool = False) -> None:
     """Print a frame in a format, or write it to a file; a table is cut unless ``whole``."""
+    _write(*_encode(frame, form, whole), out)
+
+
+def _encode(frame: "pl.DataFrame", form: str, whole: bool = False) -> tuple[bytes, bool]:
+    """Return a frame in a format, and whether it was cut."""
     from jacdb import output
 
     cut = form == "table" and not whole and len(frame) > output.TABLE_ROWS
-    content = output.encode(frame.head(output.TABLE_ROWS) if cut else frame, form)
+    return output.encode(frame.head(output.TABLE_ROWS) if cut else frame, form), cut
+
+
+def _write(content: bytes, cut: bool, out: Path | None) -> None:
+    from jacdb import output
+
     if out is not None:
         out.write_bytes(content)
     else:
@@ -42,5 +55,7 @@ def print_frame(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool 
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on stderr and exit."""
-    print(f"jacdb: {' '.join(message.split())}", file=sys.stderr)
+    print(f"jacdb: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    if limits.is_running():
+        os._exit(code)  # a query that can't be interrupted: Python would wait for it
     sys.exit(code)

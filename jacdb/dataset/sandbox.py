@@ -1,27 +1,23 @@
-"""Run SQL that is not trusted: it can read one dataset, within limits of memory and time, and nothing else."""
-
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Run SQL that is not trusted: it can read one dataset, within a limit of memory, and nothing else."""
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 
 from jacdb.dataset.folder import Folder
+from jacdb.dataset.limits import Limits
 from jacdb.dataset.portable_types import portable
 from jacdb.errors import FailureError, UsageError, first_line
 
 BATCH_ROWS = 100_000  # rows of an answer that are fetched at once
 
 
-def connect(location: Folder, memory: float | None = None) -> duckdb.DuckDBPyConnection:
+def connect(location: Folder, limits: Limits) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection that can read a dataset and nothing else.
 
     Args:
         location: the dataset.
-        memory: the most GiB for a query; None for DuckDB's own limit, 80 % of the machine's memory.
+        limits: its queries may take so much memory.
     """
     connection = duckdb.connect(
         config={
@@ -29,7 +25,7 @@ def connect(location: Folder, memory: float | None = None) -> duckdb.DuckDBPyCon
             "autoload_known_extensions": False,
             "autoinstall_known_extensions": False,
             "temp_directory": "",  # a query that does not fit into memory fails, instead of spilling to disk
-            **({"memory_limit": f"{int(memory * 1024)}MiB"} if memory else {}),
+            "memory_limit": f"{int(limits.memory)}B",
         }
     )
     location.attach(connection)
@@ -55,52 +51,33 @@ def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return statements[0].query.strip().rstrip(";")
 
 
-def fetch(relation: duckdb.DuckDBPyRelation, memory: float | None = None) -> pl.DataFrame:
+def fetch(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pl.DataFrame:
     """Run a relation; return a polars frame. Bit strings and intervals become text, for polars has no such types.
 
     Args:
-        memory: the most GiB for the answer; None for half of the machine's memory.
+        relation: any relation.
+        limits: the answer may take so much memory; None for what is left of the machine's.
 
     Raises:
         FailureError: the query fails while it runs, its answer is too large, or a frame can't hold it.
     """
-    limit = memory * 2**30 if memory else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
-    batches, taken = [], 0
+    limits = limits or Limits.of()
+    taken = 0
     try:
-        relation = portable(relation, "INTERVAL")  # which polars has no type for either
-        reader = relation.to_arrow_reader(BATCH_ROWS)
-        for batch in reader:
-            batches.append(batch)
-            taken += batch.nbytes
-            if taken > limit:
-                raise FailureError(
-                    f"SQL: the answer takes more than {limit / 2**30:.3g} GiB: ask for fewer rows or columns"
-                )
-        answer = pl.from_arrow(pa.Table.from_batches(batches, reader.schema))
+        with portable(relation, "INTERVAL").to_arrow_reader(BATCH_ROWS) as reader:
+            frames = [_frame(reader.schema.empty_table())]
+            for batch in reader:  # turned at once, so that the answer is held once
+                frames.append(_frame(batch))
+                taken += batch.nbytes
+                if taken > limits.memory:
+                    raise limits.exceeded()
+        return pl.concat(frames, rechunk=False)
     except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
         raise FailureError(f"SQL: {first_line(error)}") from error
-    if not isinstance(answer, pl.DataFrame):
-        raise TypeError(f"polars made a {type(answer).__name__} of a table")
-    return answer
 
 
-@contextmanager
-def within(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
-    """Stop a connection's query when it takes longer than ``seconds``.
-
-    Raises:
-        FailureError: it was stopped.
-    """
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.start()
-    try:
-        yield
-    except FailureError as error:
-        if timer.finished.is_set():
-            raise FailureError(f"stopped after {seconds:g} s: ask for less, or allow more time") from error
-        raise
-    finally:
-        timer.cancel()
+def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"polars made a {type(frame).__name__} of a table")
+    return frame

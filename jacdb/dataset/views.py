@@ -1,6 +1,7 @@
 """The SQL views of an open dataset: DuckDB over its Parquet files. Needs no simulator."""
 
-import math
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,7 @@ from jacdb import queries, schemas
 from jacdb.dataset import sandbox
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
+from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
@@ -41,23 +43,21 @@ class Views:
         Args:
             root: the folder, or ``hf://datasets/OWNER/NAME``; append ``@REVISION`` for a branch, tag or commit.
             where: a condition on steps, in SQL. Every statistic then counts only the steps that meet it.
-            memory: the most GiB that a query may take, and that its answer may take. By default a query may take 80 %
-                of the machine's memory, and its answer half of it.
-            timeout: seconds after which ``fetch`` stops a query; None for no limit.
+            memory: the most GiB that a query and its answer may take together. By default 80 % of what the machine, or
+                the container, has left.
+            timeout: the most seconds that a query and its answer may take; None for no limit.
 
         Raises:
             UsageError: there is no dataset, its schema version is newer than this jacdb reads, the condition is not
                 valid, or a limit is not above 0.
             FailureError: a file can't be read.
         """
-        for name, limit in (("memory", memory), ("timeout", timeout)):
-            if limit is not None and not 0 < limit < math.inf:
-                raise UsageError(f"{name}={limit:g}: give a number above 0")
+        self._limits = Limits.of(memory, timeout)
         self.location = locate(root)
-        self._where, self._memory, self._timeout = where, memory, timeout
+        self._where = where
         check_version(self.location.path)
-        self._connection = sandbox.connect(self.location, memory)
-        self._register()
+        self._opened: duckdb.DuckDBPyConnection | None = None
+        self._open()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Return the answer to one SELECT, as a DuckDB relation; its bit strings are text of 0 and 1.
@@ -102,8 +102,19 @@ class Views:
         Raises:
             FailureError: the query fails while it runs, or reaches a limit.
         """
-        with sandbox.within(self._connection, self._timeout):
-            return sandbox.fetch(relation, self._memory)
+        return self.within_limits(lambda: sandbox.fetch(relation, self._limits))
+
+    def within_limits[T](self, job: Callable[[], T]) -> T:
+        """Return what a job returns, held to the dataset's limits of memory and time from here on.
+
+        Args:
+            job: what to do in a thread of its own: ``fetch``, say, and work on its answer.
+
+        Raises:
+            FailureError: it reaches a limit. Where DuckDB can't be interrupted the query goes on by itself for a while;
+                the dataset goes on with a new connection, and relations of before can't be read any more.
+        """
+        return self._limits.run(job, self._connection.interrupt, self._abandon)
 
     @property
     def environments(self) -> list[str]:
@@ -113,11 +124,15 @@ class Views:
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
-        return type(self)(self.location, where=both, memory=self._memory, timeout=self._timeout)
+        narrowed = copy.copy(self)
+        narrowed._where = both
+        narrowed._open()
+        return narrowed
 
     def close(self) -> None:
         """Close the connection; relations that came from it can't be read any more."""
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +145,18 @@ class Views:
 
     def _refusal(self, name: str) -> str:
         return f"a condition on steps ({self._where}) does not apply to {name}"
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._opened or self._open()
+
+    def _abandon(self) -> None:
+        self._opened = None  # a query that can't be interrupted still has it
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        self._opened = sandbox.connect(self.location, self._limits)
+        self._register()
+        return self._opened
 
     def _register(self) -> None:
         create = self._connection.execute
