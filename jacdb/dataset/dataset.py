@@ -11,6 +11,7 @@ from jacdb.dataset.views import Views
 
 if TYPE_CHECKING:
     from jacdb.dataset.loader import Batches
+    from jacdb.tangent import TangentSpace
 
 
 class Dataset(Views):
@@ -77,6 +78,16 @@ class Dataset(Views):
             self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
             buffer_mib,
         )  # fmt: skip
+
+    def tangent_space(self, env: str) -> "TangentSpace":
+        """Return the tangent space of an environment's states: what its Jacobians are derivatives in.
+
+        Raises:
+            UsageError: the dataset has no such environment.
+        """
+        from jacdb.tangent import TangentSpace
+
+        return TangentSpace.from_axes(self.fetch(self.view("axes", env)))
 
 
 def _as_method(view: str) -> Callable[..., pl.DataFrame]:
