@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+_SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
+
 
 class JacdbError(Exception):
     """An error whose message is one line for people; the command line ends with ``exit_code``."""
@@ -35,4 +37,8 @@ def first_line(error: Exception) -> str:
     text = str(error).strip()
     # DuckDB reports an error of the Python reader of a remote file with the whole traceback
     raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
-    return raised[-1] if raised else text.splitlines()[0] if text else type(error).__name__
+    if raised:
+        return str(raised[-1])
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    # what DuckDB suggests stands in a line of its own
+    return " ".join([lines[0], *(line for line in lines[1:2] if line.startswith(_SUGGESTIONS))])

@@ -33,7 +33,7 @@ def connect(location: Folder, limits: Limits) -> duckdb.DuckDBPyConnection:
 
 
 def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Return a query without blanks and semicolon around it.
+    """Return a query without its semicolon; DESCRIBE, SUMMARIZE and SHOW TABLES count as SELECT.
 
     Raises:
         UsageError: the query is not a single SELECT.
@@ -47,8 +47,21 @@ def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         raise UsageError(f"there are {len(statements)} statements: give one SELECT")
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
-        raise UsageError(f"only SELECT is allowed, this is {kind.name}: jacdb never writes to a dataset that it reads")
-    return statements[0].query.strip().rstrip(";")
+        raise UsageError(
+            f"only SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed, this is {kind.name}:"
+            " jacdb never writes to a dataset that it reads"
+        )
+    return _without_end(query)
+
+
+def _without_end(query: str) -> str:
+    """Return a statement without the semicolons and comments that end it."""
+    text = query.encode()  # DuckDB counts bytes
+    for start, kind in reversed(duckdb.tokenize(query)):
+        if kind != duckdb.token_type.comment and text[start:].strip() != b";":
+            break
+        text = text[:start].rstrip()
+    return text.decode()
 
 
 def fetch(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pl.DataFrame:

@@ -1,6 +1,8 @@
 """The SQL views of an open dataset: DuckDB over its Parquet files. Needs no simulator."""
 
 import copy
+import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -9,18 +11,21 @@ import duckdb
 import polars as pl
 
 from jacdb import queries, schemas
-from jacdb.dataset import sandbox
+from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
-from jacdb.dataset.sql_text import literal
+from jacdb.dataset.sql_text import identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
+_COUNTED = "lists of SQL count from 1, `axes` from 0"
+_MISSING = re.compile(r"Table with name (.+) does not exist")
+_AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
 
 
 class Views:
@@ -67,15 +72,52 @@ class Views:
             FailureError: the query fails while it runs.
         """
         select = sandbox.one_select(self._connection, query)
+        if subscript := named_axes.counted_from_0(select):
+            raise UsageError(f"{subscript} is always null: {_COUNTED}; {self._by_name(select)}")
         try:
-            # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
-            return portable(self._connection.sql(f"from (\n{select}\n)"))
+            return self._relation(select)
         except duckdb.PermissionException as error:
             raise UsageError(f"not allowed: {first_line(error)}; a query can read only this dataset") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UsageError(f"SQL: {first_line(error)}") from error
+            hint = f"; {self._by_name(select)}" if _AXIS_OF_A_LIST.search(str(error)) else ""
+            raise UsageError(f"SQL: {first_line(error)}{hint}") from error
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise FailureError(f"SQL: {first_line(error)}") from error
+
+    def _relation(self, select: str) -> duckdb.DuckDBPyRelation:
+        """Return a SELECT as a relation; views by environment are made when one is named for the first time."""
+        while True:
+            try:
+                # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
+                return portable(self._connection.sql(f"from (\n{select}\n)"))
+            except duckdb.CatalogException as error:
+                missing = _MISSING.search(str(error))
+                if missing is None:
+                    raise
+                if not self._name_axes(missing[1]):
+                    if close := difflib.get_close_matches(missing[1], self.environments, n=1):
+                        raise UsageError(f"SQL: no table {missing[1]!r}: did you mean {close[0]}?") from error
+                    raise
+
+    def _name_axes(self, env: str) -> bool:
+        """Make the view of an environment's steps with axes by name; return whether there is such an environment."""
+        [env] = [name for name in self.environments if name.lower() == env.lower()] or [""]
+        if not env:
+            return False
+        names = {
+            space: self._connection.execute(
+                f'select name from axes where env = {literal(env)} and space = {literal(space)} order by "index"'
+            ).fetchall()
+            for space in ("state", "tangent", "action")
+        }
+        text = named_axes.named_steps(env, {space: [name for (name,) in rows] for space, rows in names.items()})
+        self._connection.execute(f"create view {identifier(env)} as {text}")
+        return True
+
+    def _by_name(self, select: str) -> str:
+        environments = self.environments or ["ENV"]
+        example = next((env for env in environments if env in select), environments[0])
+        return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
 
     def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
         """Return a named view, of all environments or of one.
@@ -172,6 +214,8 @@ class Views:
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
             raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
         if self._where is not None:
+            if subscript := named_axes.counted_from_0(self._where):
+                raise UsageError(f"condition {self._where!r}: {subscript} is always null: {_COUNTED}")
             try:
                 duckdb.SQLExpression(self._where)  # refuses anything but one expression
                 create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")

@@ -1,0 +1,47 @@
+"""Steps of one environment with its axes by name: ``select state.slider from CartpoleBalance``."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from jacdb import schemas
+from jacdb.dataset.sql_text import identifier, literal
+
+# Of each column, the spaces of `axes` that name its positions: of a vector, or of the rows and columns of a matrix
+_SPACES = {
+    "state": ("state",),
+    "action": ("action",),
+    "next_state": ("state",),
+    "j_state": ("tangent", "tangent"),
+    "j_action": ("tangent", "action"),
+}
+_LISTS = sorted({field.name for table in schemas.TABLES for field in table.schema if "list" in str(field.type)})
+_OTHER_THAN_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_FIRST_OF_PYTHON = re.compile(rf"\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
+
+
+def named_steps(env: str, names: Mapping[str, Sequence[str]]) -> str:
+    """Return SQL for the steps of an environment whose vectors are structs, and matrices structs of structs.
+
+    Args:
+        env: the environment.
+        names: of each space of `axes`, the names in order.
+    """
+    named = ", ".join(
+        f"{_struct(column, [names[space] for space in spaces])} as {column}" for column, spaces in _SPACES.items()
+    )
+    return f"select * replace ({named}) from steps where env = {literal(env)}"
+
+
+def _struct(value: str, names: Sequence[Sequence[str]]) -> str:
+    """Return SQL that turns a list into a struct, and its elements likewise by the names of the next level."""
+    if not names:
+        return value
+    first, *rest = names
+    fields = (f"{identifier(name)}: {_struct(f'{value}[{i}]', rest)}" for i, name in enumerate(first, start=1))
+    return f"{{{', '.join(fields)}}}"
+
+
+def counted_from_0(sql: str) -> str | None:
+    """Return the first subscript ``[0]`` of a list column in a query, such as ``state[0]``: it is always null."""
+    found = _FIRST_OF_PYTHON.search(_OTHER_THAN_CODE.sub("", sql))
+    return found[0] if found else None

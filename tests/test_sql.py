@@ -1,0 +1,103 @@
+"""What people write in SQL: axes by name, what is allowed, and what they are told."""
+
+import itertools
+
+import numpy as np
+import pytest
+from synthetic import dataset, episode
+
+import jacdb
+from jacdb import UsageError
+
+RNG = np.random.default_rng(6)
+STEPS, D, A = 5, 3, 2
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    root = tmp_path_factory.mktemp("named")
+    columns = {name: RNG.normal(size=(STEPS, size)) for name, size in (("next_state", D), ("action", A))}
+    one = episode(0, RNG.normal(size=(STEPS, D, D)), RNG.normal(size=(STEPS, D, A)),
+                  state=RNG.normal(size=(STEPS, D)), columns=columns)  # fmt: skip
+    dataset(root, "Walk", [one])
+    dataset(root, "Swim", [episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)))])
+    with jacdb.open(root) as opened:
+        yield opened
+
+
+def test_users_06_every_axis_has_a_name_in_sql(opened):
+    """Each number of each vector and matrix, by the names that `axes` has for its position."""
+    axes = opened.axes("Walk")
+    names = {
+        space: axes.filter(space=space).sort("index")["name"].to_list() for space in ("state", "tangent", "action")
+    }
+    [plain] = opened.sql("from steps where env = 'Walk' and step = 3").pl().to_dicts()
+    for column, space in (("state", "state"), ("next_state", "state"), ("action", "action")):
+        for i, name in enumerate(names[space]):
+            [(value,)] = opened.sql(f'select {column}."{name}" from Walk where step = 3').fetchall()
+            assert value == plain[column][i]
+    for column, space in (("j_state", "tangent"), ("j_action", "action")):
+        for (i, row), (k, col) in itertools.product(enumerate(names["tangent"]), enumerate(names[space])):
+            [(value,)] = opened.sql(f'select {column}."{row}"."{col}" from walk where step = 3').fetchall()
+            assert value == plain[column][i][k]
+    assert opened.sql("select state.* from Walk").columns == names["state"]
+
+
+def test_users_06_views_by_name_wait_until_they_are_asked_for(opened):
+    with opened.where("step < 2") as some:
+        made = "select view_name from duckdb_views() where view_name in ('Walk', 'Swim')"
+        assert some.sql(made).fetchall() == []
+        assert some.sql("select count(*), max(state.state0) is not null from Walk").fetchall() == [(2, True)]
+        assert some.sql(made).fetchall() == [("Walk",)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["select state[0] from steps", "from steps where j_state [2][ 0 ] > 0", 'select count("action"[0]) from steps'],
+)
+def test_users_06_the_first_of_a_list_is_not_0(query, opened):
+    with pytest.raises(UsageError, match="always null: lists of SQL count from 1"):
+        opened.sql(query)
+    assert opened.sql(f"select {quoted(query)} as text -- state[0]").fetchall() == [(query,)]
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def test_users_06_a_condition_is_told_so_too(opened):
+    with pytest.raises(UsageError, match=r"condition 'state\[0\] > 1': state\[0\] is always null"):
+        opened.where("state[0] > 1")
+    with opened.where("state[1] > -100") as every:
+        assert every.sql("select count(*) from Walk").fetchall() == [(STEPS,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("select stat from steps", 'Candidate bindings: "state"'),
+        ("from step", 'Did you mean "steps"'),
+        ("select bit_cout(zero_state) from patterns", 'Did you mean "bit_count"'),
+        ("select state.stat0 from Walk", 'Candidate Entries: "state0"'),
+        ("from Walks", "no table 'Walks': did you mean Walk?"),
+        ("select state.state0 from steps", "`from Swim` instead of `from steps` has its axes by name"),
+        ("insert into steps values (1)", "SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed, this is INSERT"),
+    ],
+)
+def test_users_19_an_error_says_what_was_meant(query, told, opened):
+    with pytest.raises(UsageError) as raised:
+        opened.sql(query)
+    assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "query", ["select 1;", "-- why\nselect 1", "select 1; -- so", "/* ; */ select 1 /* é */ ; ; -- ;"]
+)
+def test_users_19_comments_stand_anywhere(query, opened):
+    assert opened.sql(query).fetchall() == [(1,)]
+
+
+def test_users_19_what_describes_tables_is_allowed(opened):
+    assert ("n_zero_state", "INTEGER") in [row[:2] for row in opened.sql("describe steps").fetchall()]
+    assert ("steps",) in opened.sql("show tables").fetchall()
+    assert {row[0] for row in opened.sql("summarize episodes").fetchall()} >= {"n_steps", "total_reward"}
