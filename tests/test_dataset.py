@@ -218,7 +218,7 @@ def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):
 
 
 def test_users_01_an_episode_by_another_method_has_the_same_trajectory(tmp_path):
-    """A stored dataset's ids are those that Python gives, whatever the method; of an unfinished run they are its own."""
+    """A stored dataset's ids are those that Python gives, whatever the method; an unfinished run's are its own."""
     one = [episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1))) for number in range(2)]
     for run, method in (("run-a", "implicit"), ("run-b", "fd"), ("run-c", "implicit")):
         dataset(tmp_path, "E", one, run, method=method)
