@@ -60,6 +60,27 @@ SUNK = """
 </mujoco>
 """
 
+# One body at each kind of kink when its joint is at 0 and its actuator at 1.
+KINKS = """
+<mujoco>
+  <option timestep="0.01" gravity="0 0 0" iterations="50" tolerance="0"><flag eulerdamp="disable"/></option>
+  <default> <geom size=".1" mass="1"/> <joint type="slide" axis="0 0 1"/> </default>
+  <worldbody>
+    <geom type="plane" size="9 9 .1"/>
+    <body pos="0 0 .1"> <joint name="contact"/> <geom/> </body>
+    <body pos="1 0 9"> <joint name="limit" range="0 1" limited="true"/> <geom/> </body>
+    <body pos="2 0 9"> <joint name="ctrl"/> <geom/> </body>
+    <body pos="3 0 9"> <joint name="force"/> <geom/> </body>
+    <body pos="4 0 9"> <joint name="joint_force" actuatorfrcrange="-1 1" actuatorfrclimited="true"/> <geom/> </body>
+  </worldbody>
+  <actuator>
+    <motor joint="ctrl" ctrlrange="-1 1" ctrllimited="true"/>
+    <motor joint="force" forcerange="-1 1" forcelimited="true"/>
+    <motor joint="joint_force"/>
+  </actuator>
+</mujoco>
+"""
+
 
 class Machine(MjxEnv):
     """A model with nothing of an environment but the length of its control step."""
