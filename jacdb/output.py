@@ -4,6 +4,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, Literal
 
 import polars as pl
@@ -13,6 +14,8 @@ from jacdb.errors import UsageError
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
 TABLE_ROWS = 100  # rows of a table on the screen; the other formats give all
 JSON_ROWS = 1_000  # rows that become JSON at once
+EXACT = 2**53  # JavaScript, jq and others read a number of JSON as a double, which holds integers up to here
+IDS = ("pattern_id", "pattern_before", "set", "trajectory_id")  # hashes: text in JSON, whatever their value
 
 
 def check(form: str) -> None:
@@ -48,8 +51,18 @@ def encode(frame: pl.DataFrame, form: str) -> bytes:
 
 def _json_rows(frame: pl.DataFrame) -> Iterator[str]:
     """Yield the rows as JSON, a slice of them at a time: as Python objects they take many times the memory."""
-    for some in frame.iter_slices(JSON_ROWS):
+    exact = frame.with_columns(column.cast(pl.String) for column in frame if _passes_double(column))
+    for some in exact.iter_slices(JSON_ROWS):
         yield _json(some.to_dicts(), indent=1).removeprefix("[").removesuffix("\n]")
+
+
+def _passes_double(column: pl.Series) -> bool:
+    """Return whether readers of JSON may round a column: an id of 63 bits, or an integer beyond 2^53."""
+    kind = column.dtype
+    if not (kind.is_integer() or (isinstance(kind, pl.Decimal) and kind.scale == 0)):
+        return False
+    ends: list[Any] = [column.min(), column.max()]
+    return column.name in IDS or any(end is not None and abs(end) > EXACT for end in ends)
 
 
 def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"]) -> str:
@@ -80,15 +93,19 @@ def _cell(value: Any) -> str | None:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    """Return standard JSON: NaN and infinity become null, bytes hexadecimal, dates text."""
-    return json.dumps(_finite(value), indent=indent, default=lambda v: v.hex() if isinstance(v, bytes) else str(v))
+    """Return standard JSON: NaN and infinity become null, integers beyond 2^53 text, bytes hexadecimal, dates text."""
+    return json.dumps(_standard(value), indent=indent, default=lambda v: v.hex() if isinstance(v, bytes) else str(v))
 
 
-def _finite(value: Any) -> Any:
+def _standard(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= EXACT else str(value)
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: _standard(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_finite(part) for part in value]
+        return [_standard(part) for part in value]
     return value

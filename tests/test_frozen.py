@@ -28,9 +28,14 @@ def test_an_old_dataset_says_what_it_said(root):
     with jacdb.open(root) as opened:
         for view, rows in expected.items():
             assert view in queries.VIEWS
-            found = json.loads(output.encode(opened.fetch(opened.view(view)), "json"))
+            found = [with_numbers(row) for row in json.loads(output.encode(opened.fetch(opened.view(view)), "json"))]
             kept = [{name: row[name] for name in rows[0]} for row in found] if rows else found
             assert in_order(kept) == in_order(rows), view
+
+
+def with_numbers(row: dict) -> dict:
+    """What was frozen has ids as numbers; JSON has them as text since."""
+    return {name: int(value) if name in output.IDS and value is not None else value for name, value in row.items()}
 
 
 def in_order(rows: list[dict]) -> list[str]:
