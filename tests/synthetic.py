@@ -86,8 +86,9 @@ def dataset(
     method: str = "implicit",
     ctrl_dt: float = 1e-12,
     part_bytes: int = PART_BYTES,
+    seed: int = 0,
 ) -> RunWriter:
-    """Write a finished run of these episodes; returns its writer."""
+    """Write a finished run of these episodes; returns its writer. Runs of one seed have the same trajectories."""
     writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64(), part_bytes)
     d_state, d_action = episodes[0].jacobian_shape
     n_state = episodes[0].pieces[0].state.shape[1]
@@ -121,6 +122,6 @@ def dataset(
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],
     }
-    sizes = {"seed": 0, "d_state": d_state, "d_action": d_action, "schema_version": 1, "ctrl_dt": ctrl_dt}
+    sizes = {"seed": seed, "d_state": d_state, "d_action": d_action, "schema_version": 1, "ctrl_dt": ctrl_dt}
     writer.write_run({**whole, **numbers, **texts, **sizes, "started": np.datetime64(0, "us").item()})
     return writer

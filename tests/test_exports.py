@@ -42,7 +42,7 @@ def make(root: Path, run_id: str, episodes: int, d_action: int = 2, ctrl_dt: flo
         made.append(episode(number, j_state, j_action, state=states[:-1], columns=columns))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_writer, "ROW_GROUP_ROWS", 10)
-        dataset(root, "E", made, run_id, ctrl_dt=ctrl_dt)
+        dataset(root, "E", made, run_id, ctrl_dt=ctrl_dt, seed=ord(run_id[-1]))
 
 
 @pytest.fixture(scope="module")

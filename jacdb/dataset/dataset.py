@@ -42,31 +42,17 @@ class Dataset(Views):
         dtype: str | None = None,
         drop_last: bool = False,
         buffer_mib: float = 64.0,
+        method: str | None = None,
+        twins: bool = False,
+        where: str | None = None,
+        worker: int = 0,
+        workers: int = 1,
     ) -> "Batches":
         """Return batches for training: an iterable of dicts, column -> array of shape (n, …).
 
-        Rows are the finite ones (``finite = true``) that meet the dataset's condition. Each pass over the batches gives
-        every row once. ``len()`` is the number of batches, ``.n_rows`` the number of rows.
-
-        Args:
-            env: the environment.
-            columns: numeric columns of `steps`; j_state comes as (n, d, d), state as (n, s), reward as (n,).
-            batch_size: rows in a batch; the last batch may have fewer.
-            shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are
-                permuted. The seed alone decides the order. Give ``seed=epoch`` for a new order in each epoch.
-            seed: seed of the order; 0 or more.
-            split: "train" or "validation", by whole episodes; None for all rows. An episode stays in its split on every
-                machine, with every seed, and when runs are added.
-            validation: the expected share of episodes in the validation split: a hash decides for each episode by
-                itself. The validation split of a smaller share is part of that of a larger one.
-            framework: numpy, jax or torch.
-            device: "cpu", "gpu:0", "cuda:1", …; default: the framework's own.
-            dtype: float16, float32 or float64 for all float columns. None keeps the stored types: float64, and float32
-                for the matrices of most runs; where some runs store a column as float64 and others as float32, all rows
-                come as float64. JAX turns float64 into float32 unless ``jax_enable_x64`` is set.
-            drop_last: leave out the last batch if it is not full.
-            buffer_mib: MiB of rows to shuffle at once; at least one row group. The next buffer is filled while one is
-                used, so memory is twice this, plus a few row groups as they are stored. It is kept for the next pass.
+        Rows are the finite ones (``finite = true``) that meet the dataset's condition, by exact methods, of one run for
+        each trajectory. Each pass over the batches gives every row once.
+        :class:`jacdb.dataset.loader.Batches` says what each argument does.
 
         Raises:
             UsageError: an argument is not valid, the framework is not installed, or no row is left.
@@ -76,7 +62,7 @@ class Dataset(Views):
 
         return loader.Batches(
             self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
-            buffer_mib,
+            buffer_mib, method, twins, where, worker, workers,
         )  # fmt: skip
 
     def tangent_space(self, env: str) -> "TangentSpace":

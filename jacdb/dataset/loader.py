@@ -4,51 +4,71 @@ Threads read row groups into a buffer in parallel (Arrow releases the GIL while 
 Batches are copied or gathered out of the buffer.
 """
 
+import copy
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
-from jacdb.dataset.step_rows import SPLITS, Arrays, RowGroup, StepRows, check_columns, n_rows, of_split, segments
+from jacdb.dataset.frameworks import converter
+from jacdb.dataset.row_buffers import Buffer, BufferedRows, between, buffer_loads, cut, selections
+from jacdb.dataset.segments import Segments, segments, trajectories
+from jacdb.dataset.split import SPLITS, of_split, sufficient_share
+from jacdb.dataset.step_rows import RowGroup, StepRows, check_columns
 from jacdb.dataset.views import Views
 from jacdb.errors import UsageError
+from jacdb.methods import EXACT, METHODS
+
+if TYPE_CHECKING:
+    from jacdb.dataset.torch_batches import TorchBatches
 
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
-FRAMEWORKS = ("numpy", "jax", "torch")
-Selection = tuple[RowGroup, np.ndarray]  # a row group, and which of its rows to read
-READERS = min(
-    pa.cpu_count() + 1, 8
-)  # row groups read at once: one more than cores, for a reader sometimes waits for the disk
-
-
-class BufferedRows(NamedTuple):
-    """Rows in a buffer, and the order in which a pass returns them; None for their own."""
-
-    rows: Arrays
-    order: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.rows.values())))
-
-    def cut(self, start: int, stop: int) -> Arrays:
-        """Return rows [start, stop) of the order, as copies: a view would keep the whole buffer alive."""
-        if self.order is None:
-            return {name: values[start:stop].copy() for name, values in self.rows.items()}
-        places = self.order[start:stop]
-        return {name: values.take(places, axis=0) for name, values in self.rows.items()}
+# row groups read at once: one more than cores, for a reader sometimes waits for the disk
+READERS = min(pa.cpu_count() + 1, 8)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them, see there.
+    """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them.
+
+    ``len()`` is the number of batches. Batches can be pickled and can be used in a process that was forked, spawned or
+    started by a fork server.
 
     Attributes:
-        n_rows: how many rows a pass gives (before ``drop_last``).
+        dataset: what to read.
+        env: the environment.
+        columns: numeric columns of `steps`; j_state comes as (n, d, d), state as (n, s), reward as (n,).
+        batch_size: rows in a batch; the last batch may have fewer.
+        shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are
+            permuted. The seed alone decides the order. Give ``seed=epoch`` for a new order in each epoch.
+        seed: seed of the order; 0 or more.
+        split: "train" or "validation", by whole trajectories; None for all rows. A trajectory is what environment,
+            policy and its settings, seed, model and episode determine, whatever the method. It stays in its split
+            on every machine, with every seed of the order, and when runs are added.
+        validation: the expected share of trajectories in the validation split. A trajectory is in it where
+            ``trajectory_id`` of `episodes`, a hash, is below this share of 2**63; so the validation split of a
+            smaller share is part of that of a larger one. Of two or more trajectories, each split has one at least:
+            if none or all are below, the one with the smallest or largest id makes the exception.
+        framework: numpy, jax or torch.
+        device: "cpu", "gpu:0", "cuda:1", …; default: the framework's own.
+        dtype: float16, float32 or float64 for all float columns. None keeps the stored types: float64, and float32
+            for the matrices of most runs; where some runs store a column as float64 and others as float32, all rows
+            come as float64. JAX turns float64 into float32 unless ``jax_enable_x64`` is set.
+        drop_last: leave out the last batch if it is not full.
+        buffer_mib: MiB of rows to shuffle at once; at least one row group. The next buffer is filled while one is
+            used, so memory is twice this, plus a few row groups as they are stored. It is kept for the next pass.
+        method: rows by this method only: implicit, unrolled, autodiff or fd. None takes all but fd, which are
+            differences.
+        twins: also take the same trajectories of other runs, which differ in method, dtype or length. By default
+            the run that has most rows of a trajectory stands for it.
+        where: a condition on steps, in SQL, which the rows meet besides the dataset's own.
+        worker: which share of the batches a pass gives, from 0, where ``workers`` of them share a pass.
+        workers: how many workers share a pass: each batch comes to one of them. They read different row groups.
     """
 
     dataset: Views
@@ -64,39 +84,106 @@ class Batches:
     dtype: str | None = None
     drop_last: bool = False
     buffer_mib: float = 64.0
-    n_rows: int = field(init=False)
+    method: str | None = None
+    twins: bool = False
+    where: str | None = None
+    worker: int = 0
+    workers: int = 1
     _rows: StepRows = field(init=False, repr=False)
     _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
-    _spare: "list[_Buffer]" = field(
-        init=False, repr=False, default_factory=list
-    )  # buffers of finished passes, for the next
+    _spare: list[Buffer] = field(init=False, repr=False)  # buffers of finished passes, for the next
 
     def __post_init__(self) -> None:
         columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
         check_columns(columns)
         self._check()
-        object.__setattr__(self, "_convert", _converter(self.framework, self.device))
-        kept = segments(self.dataset, self.env)
-        if self.split is not None:
-            kept = of_split(kept, self.split, self.validation)
-        if kept.is_empty():
-            share = f" in split={self.split!r} of validation={self.validation}" if self.split else ""
-            raise UsageError(f"no finite row of {self.env}{share}: ingest more episodes, or ask for other rows")
-        object.__setattr__(self, "_rows", StepRows(self.dataset, self.env, columns, kept, self.dtype))
-        object.__setattr__(self, "n_rows", n_rows(kept))
+        self._prepare()
+        dataset = self.dataset if self.where is None else self.dataset.where(self.where)
+        object.__setattr__(self, "_rows", StepRows(dataset, self.env, columns, self._kept(dataset), self.dtype))
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows a pass gives (before ``drop_last``)."""
+        first, stop = self._share
+        return stop - first
 
     def __len__(self) -> int:
         return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        buffers = [self._spare.pop() if self._spare else _Buffer(self._rows) for _ in range(2)]
+        buffers = [self._spare.pop() if self._spare else Buffer(self._rows) for _ in range(2)]
         readers = ThreadPoolExecutor(READERS, "jacdb-reader")
         try:
-            for batch in _cut(self._buffered(readers, buffers), self.batch_size, self.drop_last):
+            for batch in cut(self._buffered(readers, buffers), self.batch_size, self.drop_last):
                 yield {name: self._convert(values) for name, values in batch.items()}
         finally:
             readers.shutdown(cancel_futures=True)  # waits for running readers: they may be writing into a buffer
             self._spare.extend(buffers)
+
+    def share(self, worker: int, workers: int) -> Self:
+        """Return the batches that one of several workers gives, without another query.
+
+        Raises:
+            UsageError: there is no such worker.
+        """
+        shared = copy.copy(self)
+        vars(shared).update(worker=worker, workers=workers)
+        shared._check()
+        return shared
+
+    def torch_dataset(self) -> "TorchBatches":
+        """Return an ``IterableDataset`` for ``torch.utils.data.DataLoader(…, batch_size=None, num_workers=n)``.
+
+        The DataLoader's workers share a pass.
+
+        Raises:
+            UsageError: PyTorch is not installed.
+        """
+        try:
+            from jacdb.dataset.torch_batches import TorchBatches
+        except ImportError as error:
+            raise UsageError("torch_dataset() needs PyTorch: pip install torch") from error
+        return TorchBatches(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but what a process has for itself: workers read the same rows, whatever is ingested meanwhile."""
+        return {name: value for name, value in vars(self).items() if name not in ("_convert", "_spare")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        object.__setattr__(self, "_convert", converter(self.framework, self.device))
+        object.__setattr__(self, "_spare", [])
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        """The rows of the worker, of all rows of a pass: the first, and the one behind the last. Whole batches."""
+        n_rows = self._rows.kept.n_rows
+        n_batches = -(-n_rows // self.batch_size)
+        bounds = (n_batches * worker // self.workers for worker in (self.worker, self.worker + 1))
+        first, stop = (min(n_rows, self.batch_size * bound) for bound in bounds)
+        return first, stop
+
+    def _kept(self, dataset: Views) -> Segments:
+        """Return the segments that are asked for; some row is in them."""
+        methods = EXACT if self.method is None else (self.method,)
+        kept = segments(dataset, self.env, methods, twins=self.twins)
+        if not len(kept):
+            by = "by an exact method" if self.method is None else f"of method={self.method!r}"
+            raise UsageError(f"no finite row of {self.env} {by}: ingest some, or ask for other rows with method=")
+        if self.split is None:
+            return kept
+        every = trajectories(self.dataset, self.env, methods)
+        chosen = of_split(kept, self.split, self.validation, every)
+        if not len(chosen):
+            share = sufficient_share(kept, self.split, every)
+            remedy = "ingest more episodes" if share is None else f"give validation={share}, or ingest more episodes"
+            told = f"no row of {self.env} in split={self.split!r} of validation={self.validation}"
+            n = len(set(kept.trajectory_id))
+            raise UsageError(f"{told}, of {n} episode{'s' * (n > 1)}: {remedy}")
+        return chosen
 
     def _check(self) -> None:
         if self.batch_size < 1:
@@ -107,21 +194,25 @@ class Batches:
             raise UsageError(f"split={self.split!r}: give {' or '.join(SPLITS)}, or None for all rows")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation={self.validation}: give a share of the episodes between 0 and 1")
+        if not 0 <= self.worker < self.workers:
+            raise UsageError(f"worker={self.worker} of workers={self.workers}: give 0 or more, below workers")
+        if self.method not in (None, *METHODS):
+            raise UsageError(f"method={self.method!r}: give {', '.join(METHODS)}, or None for all but fd")
         if not self.buffer_mib > 0:
             raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0")
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _buffered(self, readers: ThreadPoolExecutor, buffers: "list[_Buffer]") -> Iterator[BufferedRows]:
+    def _buffered(self, readers: ThreadPoolExecutor, buffers: list[Buffer]) -> Iterator[BufferedRows]:
         """Yield the rows of a pass, one buffer at a time; a buffer is refilled as soon as its rows have been used."""
         rows, groups, most = self._rows, self._rows.groups, self.buffer_mib * 2**20
         random = np.random.default_rng(self.seed)
         if self.shuffle:
             groups = [groups[i] for i in random.permutation(len(groups))]
-        loads = _buffer_loads(rows, groups, most)
-        idle, waiting = deque(buffers), deque[tuple[_Buffer, int, list[Future[None]]]]()
+        loads = buffer_loads(rows, between(selections(rows, groups), *self._share), most)
+        idle, waiting = deque(buffers), deque[tuple[Buffer, int, list[Future[None]]]]()
 
-        def fill(buffer: _Buffer, group: RowGroup, wanted: np.ndarray, start: int) -> None:
+        def fill(buffer: Buffer, group: RowGroup, wanted: np.ndarray, start: int) -> None:
             for piece in rows.read(group, wanted):
                 start = buffer.put(piece, start)
 
@@ -144,116 +235,3 @@ class Batches:
             yield BufferedRows(buffer.first(n_rows), random.permutation(n_rows) if self.shuffle else None)
             idle.append(buffer)
             begin()
-
-
-class _Buffer:
-    """Memory for rows, (rows, numbers) for each column; it is reused, for fresh memory costs more than a copy."""
-
-    def __init__(self, rows: StepRows) -> None:
-        self._rows = rows
-        self._flat: Arrays = {}
-
-    def make_room(self, like: RowGroup, n_rows: int, nbytes: float) -> None:
-        """Make room for ``n_rows`` rows, and for as many as fit in ``nbytes``; ``like`` gives the columns' widths."""
-        if self._flat and all(len(flat) >= n_rows for flat in self._flat.values()):
-            return
-        room = max(n_rows, int(nbytes / self._rows.row_bytes(like)))
-        kinds = self._rows.dtypes
-        self._flat = {name: np.empty((room, width), kinds[name]) for name, width in self._rows.widths(like).items()}
-
-    def put(self, piece: Arrays, start: int) -> int:
-        """Put rows where they belong; return where the next do. In order: rows are copied faster than scattered."""
-        for name, values in piece.items():
-            end = start + len(values)
-            self._flat[name][start:end] = values.reshape(len(values), -1)
-        return end
-
-    def first(self, n_rows: int) -> Arrays:
-        """Return the first rows, in their own shapes; views."""
-        return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
-
-
-def _buffer_loads(rows: StepRows, groups: Iterable[RowGroup], most: float) -> Iterator[list[Selection]]:
-    """Yield the wanted rows of row groups, as many row groups at a time as fit in ``most`` bytes."""
-    some: list[Selection] = []
-    size = 0.0
-    for group in groups:
-        wanted = rows.wanted(group)
-        nbytes = rows.row_bytes(group) * int(wanted.sum())
-        if some and size + nbytes > most:
-            yield some
-            some, size = [], 0.0
-        if nbytes:
-            some.append((group, wanted))
-            size += nbytes
-    if some:
-        yield some
-
-
-def _cut(buffered: Iterable[BufferedRows], size: int, drop_last: bool) -> Iterator[Arrays]:
-    """Yield batches of one size, across the borders of buffers."""
-    rest: list[Arrays] = []  # fewer rows than a batch has
-    missing = size
-    for rows in buffered:
-        at = 0
-        while len(rows) - at >= missing:
-            rest.append(rows.cut(at, at + missing))
-            yield _joined(rest)
-            at, rest, missing = at + missing, [], size
-        if at < len(rows):
-            rest.append(rows.cut(at, len(rows)))
-            missing -= len(rows) - at
-    if rest and not drop_last:
-        yield _joined(rest)
-
-
-def _joined(pieces: list[Arrays]) -> Arrays:
-    if len(pieces) == 1:
-        return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def _converter(framework: str, device: str | None) -> Callable[[np.ndarray], Any]:
-    """Return a function that converts a NumPy array to the framework's, on the device.
-
-    Raises:
-        UsageError: there is no such framework or device, or it is not installed.
-    """
-    if framework not in FRAMEWORKS:
-        raise UsageError(f"framework={framework!r}: give {', '.join(FRAMEWORKS)}")
-    if framework == "numpy":
-        if device is not None:
-            raise UsageError(f"device={device!r}: NumPy has none; give framework='jax' or 'torch'")
-        return lambda values: values
-    return _to_jax(device) if framework == "jax" else _to_torch(device)
-
-
-def _to_jax(device: str | None) -> Callable[[np.ndarray], Any]:
-    try:
-        import jax
-    except ImportError as error:
-        raise UsageError("framework='jax' needs JAX: pip install jax") from error
-    if device is None:
-        return lambda values: jax.device_put(values)
-    platform, _, index = device.partition(":")
-    try:
-        target = jax.devices(platform)[int(index or 0)]
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise UsageError(f"device={device!r}: JAX has {', '.join(map(str, jax.devices()))}") from error
-    return lambda values: jax.device_put(values, target)
-
-
-def _to_torch(device: str | None) -> Callable[[np.ndarray], Any]:
-    try:
-        import torch
-    except ImportError as error:
-        raise UsageError("framework='torch' needs PyTorch: pip install torch") from error
-    if device is None:
-        return torch.from_numpy
-    try:
-        target = torch.device(device.replace("gpu", "cuda"))  # as JAX calls it
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        has = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
-        raise UsageError(f"device={device!r}: PyTorch has {has}") from error
-    return lambda values: torch.from_numpy(values).to(target)

@@ -1,5 +1,7 @@
 """Run SQL that is not trusted: it can read one dataset, within a limit of memory, and nothing else."""
 
+from collections.abc import Iterator
+
 import duckdb
 import polars as pl
 import pyarrow as pa
@@ -72,25 +74,38 @@ def fetch(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pl
         limits: the answer may take so much memory; None for what is left of the machine's.
 
     Raises:
-        FailureError: the query fails while it runs, its answer is too large, or a frame can't hold it.
+        FailureError: the query fails while it runs, its answer is too large, or Arrow can't hold it.
     """
-    limits = limits or Limits.of()
-    taken = 0
     try:
-        with portable(relation, "INTERVAL").to_arrow_reader(BATCH_ROWS) as reader:
-            frames = [_frame(reader.schema.empty_table())]
-            for batch in reader:  # turned at once, so that the answer is held once
-                frames.append(_frame(batch))
-                taken += batch.nbytes
-                if taken > limits.memory:
-                    raise limits.exceeded()
-        return pl.concat(frames, rechunk=False)
-    except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
+        frames = map(_frame, _batches(relation, limits or Limits.of()))
+        answer = next(frames)
+        for frame in frames:  # turned at once, so that the answer is held once
+            answer.vstack(frame, in_place=True)
+        return answer
+    except pl.exceptions.PolarsError as error:
         raise FailureError(f"SQL: {first_line(error)}") from error
 
 
-def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError(f"polars made a {type(frame).__name__} of a table")
-    return frame
+def fetch_table(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pa.Table:
+    """Run a relation; return an Arrow table. As ``fetch`` in all else."""
+    return pa.Table.from_batches(_batches(relation, limits or Limits.of()))
+
+
+def _batches(relation: duckdb.DuckDBPyRelation, limits: Limits) -> Iterator[pa.RecordBatch]:
+    """Yield an answer: first a batch without rows, for its schema."""
+    taken = 0
+    try:
+        with portable(relation, "INTERVAL").to_arrow_reader(BATCH_ROWS) as reader:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+            for batch in reader:
+                yield batch
+                taken += batch.nbytes
+                if taken > limits.memory:
+                    raise limits.exceeded()
+    except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:
+        raise FailureError(f"SQL: {first_line(error)}") from error
+
+
+def _frame(rows: pa.RecordBatch) -> pl.DataFrame:
+    # One by one: polars turns several columns by its threads, and waits for ever in a process that was forked.
+    return pl.DataFrame({name: pl.from_arrow(rows[name]) for name in rows.schema.names})

@@ -1,7 +1,6 @@
 """Read rows of `steps` as NumPy arrays, one Parquet row group at a time; the loader and the exports build on it."""
 
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,20 +8,18 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.sql_text import literal
+from jacdb.dataset.segments import Segments
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 from jacdb.nested_lists import leaf_type, to_array
 
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
-SPLITS = ("train", "validation")
 PIECE_BYTES = 2**21  # decoded at a time: more does not fit the processor's caches, less makes Python the bottleneck
 
 
@@ -71,58 +68,6 @@ def files(location: Folder, env: str) -> list[StepsFile]:
     ]
 
 
-def segments(dataset: Views, env: str) -> pl.DataFrame:
-    """Return the segments of an environment: consecutive steps that are finite and meet the dataset's condition.
-
-    Returns:
-        One row per segment, in order: run_id, episode, first and last step.
-
-    Raises:
-        UsageError: the dataset has no such environment.
-        FailureError: the condition fails as it runs, or a file can't be read.
-    """
-    dataset.view("steps", env)
-    return dataset.fetch(
-        dataset.sql(f"""
-            with kept as not materialized (
-                select run_id, episode, step from steps where env = {literal(env)} and finite
-            ), episodes as (
-                select run_id, episode, min(step) as first, max(step) as last, count(*) as steps
-                from kept group by all
-            ), broken as (
-                select *, step - row_number() over (partition by run_id, episode order by step) as gap
-                from kept semi join (from episodes where last - first + 1 > steps) using (run_id, episode)
-            )
-            select run_id, episode, first, last from episodes where last - first + 1 = steps
-            union all
-            select run_id, episode, min(step), max(step) from broken group by run_id, episode, gap
-            order by run_id, episode, first
-        """)
-    )
-
-
-def n_rows(kept: pl.DataFrame) -> int:
-    """Return the number of rows in segments."""
-    return int((kept["last"] - kept["first"] + 1).sum())
-
-
-def of_split(kept: pl.DataFrame, split: str, share: float) -> pl.DataFrame:
-    """Return the segments of a split's episodes; ``share`` is the expected share of the validation split."""
-    episodes = kept.select("run_id", "episode").unique()
-    chosen = [in_validation(run_id, n, share) == (split == "validation") for run_id, n in episodes.iter_rows()]
-    return kept.join(episodes.filter(chosen), on=episodes.columns, how="semi", maintain_order="left")
-
-
-def in_validation(run_id: str, episode: int, share: float) -> bool:
-    """Return whether an episode is in the validation split: whether a hash of its name is below the share.
-
-    The answer is the same on every machine and in every pass, and other runs do not change it. A smaller share's
-    validation split is part of a larger one's.
-    """
-    digest = hashlib.blake2b(f"{run_id}/{episode}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64
-
-
 @dataclass(frozen=True)
 class RowGroup:
     """A row group of a file, by its index."""
@@ -147,7 +92,7 @@ class StepRows:
     dataset: Views
     env: str
     columns: tuple[str, ...]
-    kept: pl.DataFrame
+    kept: Segments
     dtype: str | None = None
     groups: list[RowGroup] = field(init=False)
     dtypes: dict[str, np.dtype] = field(init=False)
@@ -212,7 +157,7 @@ class StepRows:
         Raises:
             FailureError: a file can't be read, or rows have disappeared meanwhile.
         """
-        missing = n_rows(self.kept)
+        missing = self.kept.n_rows
         for group in self.groups:
             wanted = self.wanted(group)
             missing -= int(wanted.sum())
@@ -253,13 +198,12 @@ def check_columns(columns: tuple[str, ...]) -> None:
         raise UsageError(f"no column is asked for: {choices}")
 
 
-def _bounds(kept: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _bounds(kept: Segments) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return for each run the first and the last keys of its segments, sorted."""
     ends = {}
-    for (run_id,), of_run in kept.group_by("run_id"):
-        episode = of_run["episode"].to_numpy()
-        first, last = (np.sort(_key(episode, of_run[end].to_numpy())) for end in ("first", "last"))
-        ends[str(run_id)] = first, last
+    for run_id in kept.runs:
+        of_run = kept.where(kept.run_id == run_id)
+        ends[run_id] = _key(of_run.episode, of_run.first), _key(of_run.episode, of_run.last)
     return ends
 
 
@@ -268,12 +212,12 @@ def _n_rows(group: RowGroup) -> int:
     return int(group.part.metadata.row_group(group.index).num_rows)
 
 
-def _complete_runs(kept: pl.DataFrame, of_runs: list[StepsFile]) -> set[str]:
+def _complete_runs(kept: Segments, of_runs: list[StepsFile]) -> set[str]:
     """Return the runs whose every row is in the segments."""
     stored = Counter[str]()
     for part in of_runs:
         stored[part.run_id] += part.metadata.num_rows
-    return {str(run_id) for (run_id,), of_run in kept.group_by("run_id") if n_rows(of_run) == stored[str(run_id)]}
+    return {run_id for run_id in kept.runs if kept.where(kept.run_id == run_id).n_rows == stored[run_id]}
 
 
 def _key(episode: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 import copy
 import difflib
+import os
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from jacdb import queries, schemas
 from jacdb.dataset import named_axes, sandbox
@@ -26,6 +29,21 @@ _NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
 _COUNTED = "lists of SQL count from 1, `axes` from 0"
 _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
+
+
+_OPEN: "weakref.WeakSet[Views]" = weakref.WeakSet()
+_OF_PARENT: list[duckdb.DuckDBPyConnection | None] = []  # kept for ever: who drops one waits for threads of the parent
+
+
+def _forget_connections() -> None:
+    """Forget the connections of the parent: DuckDB's threads are not in a process that was forked."""
+    for views in _OPEN:
+        _OF_PARENT.append(views.__dict__["_opened"])
+        views.__dict__["_opened"] = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
+    os.register_at_fork(after_in_child=_forget_connections)
 
 
 class Views:
@@ -158,6 +176,10 @@ class Views:
         """
         return self._limits.run(job, self._connection.interrupt, self._abandon)
 
+    def fetch_table(self, relation: duckdb.DuckDBPyRelation) -> pa.Table:
+        """Run a relation within the dataset's limits; return an Arrow table. As ``fetch`` in all else."""
+        return self.within_limits(lambda: sandbox.fetch_table(relation, self._limits))
+
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, sorted."""
@@ -188,8 +210,12 @@ class Views:
     def _refusal(self, name: str) -> str:
         return f"a condition on steps ({self._where}) does not apply to {name}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_opened": None}
+
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection; a process that was forked, or got the dataset pickled, opens its own."""
         return self._opened or self._open()
 
     def _abandon(self) -> None:
@@ -197,6 +223,7 @@ class Views:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         self._opened = sandbox.connect(self.location, self._limits)
+        _OPEN.add(self)
         self._register()
         return self._opened
 

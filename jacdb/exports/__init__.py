@@ -19,7 +19,8 @@ FORMATS: dict[str, Callable[[Source, Path, Path], str]] = {
 def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     """Write the finite steps of an environment that meet the dataset's condition.
 
-    Exported episodes have no gaps: an episode in which steps are left out becomes several.
+    Exported episodes have no gaps: an episode in which steps are left out becomes several. Of the same trajectory in
+    several runs (by another method, say) one is exported: an exact one if there is one, then the one of most rows.
 
     Args:
         dataset: what to export from.

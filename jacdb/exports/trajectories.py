@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import polars as pl
 
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.segments import Segments, segments
 from jacdb.dataset.sql_text import literal
-from jacdb.dataset.step_rows import Arrays, StepRows, n_rows, segments
+from jacdb.dataset.step_rows import Arrays, StepRows
 from jacdb.errors import UsageError
 
 COLUMNS = ("episode", "step", "state", "action", "next_state", "reward", "done", "truncated", "j_state", "j_action",
@@ -49,12 +49,12 @@ class Source:
     """The finite steps of an environment that meet the dataset's condition, as trajectories.
 
     Attributes:
-        kept: one row per trajectory; see :func:`jacdb.dataset.step_rows.segments`.
+        kept: one row per trajectory; see :func:`jacdb.dataset.segments.segments`.
     """
 
     dataset: Dataset
     env: str
-    kept: pl.DataFrame
+    kept: Segments
 
     @classmethod
     def of(cls, dataset: Dataset, env: str) -> Self:
@@ -64,14 +64,14 @@ class Source:
             UsageError: there is no such step.
         """
         kept = segments(dataset, env)
-        if kept.is_empty():
+        if not len(kept):
             raise UsageError(f"no finite step of {env} to export: ingest more, or give another condition")
         return cls(dataset, env, kept)
 
     @property
     def n_rows(self) -> int:
         """The number of steps."""
-        return n_rows(self.kept)
+        return self.kept.n_rows
 
     @property
     def n_episodes(self) -> int:
@@ -81,7 +81,7 @@ class Source:
     @property
     def runs(self) -> list[str]:
         """The ids of the runs, sorted."""
-        return sorted(self.kept["run_id"].unique())
+        return self.kept.runs
 
     def rows(self, *columns: str) -> StepRows:
         """Return a reader of these columns."""
