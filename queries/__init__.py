@@ -34,9 +34,11 @@ STATISTICS = (
 )
 VIEWS = TABLES + STATISTICS
 # Views that only others build on; a later version may change them.
-INTERNAL = ("exact_steps", "jacobian_patterns")
+INTERNAL = ("exact_steps", "jacobian_patterns", "sampled_steps")
 # All of them in the order in which they are registered: each builds on those before.
-REGISTERED = ("steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", *STATISTICS)
+REGISTERED = (
+    "steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", "sampled_steps", *STATISTICS,
+)  # fmt: skip
 # What the text of a view takes from the schema, as $name, and does not say again
 _FROM_SCHEMA = {
     "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",

@@ -52,12 +52,13 @@ def test_a_view(monkeypatch):
 
 
 def test_a_figure(monkeypatch):
-    names = {name: getattr(figures, name) for name in ("COLUMN", "BLUE", "ORANGE")}
+    names = {name: getattr(figures, name) for name in ("COLUMN", "BLUE", "ORANGE", "styled")}
     draw = defined("Add a figure", "zeros", Dataset=Dataset, Figure=Figure, **names)
     monkeypatch.setitem(figures.FIGURES, "zeros", figures.NamedFigure(draw, "How many entries are always zero."))
     with jacdb.open(SAMPLE) as dataset:
         drawn = figures.draw(dataset, "zeros", "CheetahRun")
     [axes] = drawn.axes
+    assert drawn.get_figwidth() == figures.COLUMN and axes.xaxis.label.get_fontsize() == figures.POINTS
     assert [round(bar.get_width(), 2) for bar in axes.patches] == [5.25, 0.0]
 
 

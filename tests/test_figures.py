@@ -1,13 +1,17 @@
 """Figures show what the views say; what can't be drawn is refused in one line."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, figures
 from jacdb.dataset.sandbox import fetch
+from jacdb.schemas import ZERO_THRESHOLD
 
 RNG = np.random.default_rng(3)
 FOOT = np.array([0, 1, 1, 0, 0, 1, 0, 1, 1, 1])
@@ -57,14 +61,15 @@ def test_a_large_matrix_has_names_that_can_be_read(tmp_path):
     dataset(tmp_path, "Large", [episode(0, np.ones((1, 120, 120)), np.ones((1, 120, 30)))])
     with jacdb.open(tmp_path) as opened:
         figure = figures.heatmap(opened, "Large")
-    assert figure.get_figwidth() <= figures.PAGE + 0.01
+    assert figure.get_figwidth() == figures.PAGE
     labels = figure.axes[0].get_yticklabels()
     assert 1 < len(labels) < 120 and labels[0].get_fontsize() >= figures.LEGIBLE
 
 
 def test_the_timeline_marks_the_steps_in_which_something_holds(stepping):
     above, below = figures.timeline(stepping, "Walk", episode=1).axes
-    assert [label.get_text() for label in below.get_yticklabels()] == ["floor - foot", "joint_limit:knee"]
+    assert [label.get_text() for label in below.get_yticklabels()] == ["floor - foot", "knee"]
+    assert [text.get_text() for text in below.texts] == ["contact", "joint_limit"]
     foot = [path.get_extents() for path in below.collections[0].get_paths()]
     marked = np.array([any(box.x0 < step < box.x1 for box in foot) for step in range(10)])
     assert np.array_equal(marked, FOOT == 1) and len(foot) == 3
@@ -77,21 +82,21 @@ def test_durations_and_histogram_show_all_there_is(stepping):
     panels = figures.durations(stepping, "Walk").axes
     drawn = sum(len(line.get_xdata()) for panel in panels for line in panel.lines if line.get_linestyle() == "None")
     assert drawn == len(runs) > 0
-    bars = figures.histogram(stepping, "Walk").axes[0].patches
-    assert sum(bar.get_height() for bar in bars) == pytest.approx(2)
+    for panel in figures.histogram(stepping, "Walk").axes:
+        assert sum(bar.get_height() for bar in panel.patches) == pytest.approx(1)
 
 
 def test_constraints_are_named_with_their_means(stepping):
     axis = figures.constraint(stepping, "Walk").axes[0]
     names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names[:2] == ["any contact  60 %", "floor - foot  60 %"] and names[-1] == "nothing  30 %"
+    assert names[:2] == ["any contact  60.0 %", "floor - foot  60.0 %"] and names[-1] == "nothing  30.0 %"
     holds = dict(zip(names, axis.collections[0].get_offsets()[:, 0], strict=True))
-    assert holds["floor - foot  60 %"] == 0 and holds["nothing  30 %"] > 0.3
+    assert holds["floor - foot  60.0 %"] == 0 and holds["nothing  30.0 %"] > 0.3
 
 
 def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_count(tmp_path):
     dataset(tmp_path, "Still", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
-    with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="of its 12 steps, no entry becomes zero"):
+    with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="in its 12 steps no entry becomes zero"):
         figures.durations(opened, "Still")
 
 
@@ -119,9 +124,101 @@ def test_the_embedding_shows_the_patterns_of_one_episode(stepping):
     assert len(dots.get_offsets()) == len(steps) == 20 and np.isfinite(dots.get_offsets()).all()
     both = (steps["sparsity_state"] * 16 + steps["sparsity_action"] * 8) / 24
     np.testing.assert_allclose(dots.get_array(), both)
+    assert len(panels) == 5  # four random patterns, and the one of all steps in which the foot is down
     for panel in panels:
         step = int(panel.get_xlabel().split()[1])
         assert panel.images[0].get_array().mean() == pytest.approx(both[step])
+
+
+def test_users_21_thumbnails_differ_and_without_a_range_there_is_no_scale(stepping, tmp_path):
+    thumbnails = [panel.images[0].get_array() for panel in figures.embedding(stepping, "Walk").axes if panel.images]
+    assert len({thumbnail.tobytes() for thumbnail in thumbnails}) == len(thumbnails) > 1
+    j = np.ones((12, 2, 2))
+    dataset(tmp_path, "Same", [episode(0, j, np.ones((12, 2, 1)), state=RNG.normal(size=(12, 2)))])
+    with jacdb.open(tmp_path) as opened:
+        above, *rest = figures.embedding(opened, "Same").axes
+    assert [len(panel.images) for panel in rest] == [1] and "share of zeros of 0.000" in above.get_title()
+    assert (above.get_xlabel(), above.get_ylabel()) == ("t-SNE 1", "t-SNE 2")
+
+
+def test_steps_of_the_embedding_are_spread_evenly_over_ten_episodes(tmp_path):
+    j = np.ones((300, 1, 1))
+    episodes = [episode(number, j, j, state=RNG.normal(size=(300, 1))) for number in range(11)]
+    dataset(tmp_path, "Long", episodes)
+    with jacdb.open(tmp_path) as opened:
+        taken = fetch(opened.sql("from sampled_steps order by place"))
+    assert taken["episode"].unique().sort().to_list() == list(range(10))
+    assert len(taken) == 1000 and set(np.diff(taken["place"])) == {3}
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_users_21_a_figure_has_a_width_of_print_and_type_of_7_points(name, stepping):
+    figure = figures.draw(stepping, name, "Walk")
+    assert figure.get_figwidth() in (figures.COLUMN, figures.PAGE)
+    figure.draw_without_rendering()
+    inside = figure.get_tightbbox()
+    assert inside.x0 >= -0.02 and inside.x1 <= figure.get_figwidth() + 0.02
+    shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert {text.get_fontsize() for text in shown} == {figures.POINTS}
+
+
+def test_users_21_always_and_never_zero_are_told_from_nearly(tmp_path):
+    """In grey, too: white, then every other share, then black, each step at least 8 % of the way."""
+    j = np.ones((1000, 2, 2))
+    j[:, 0, 0] = j[:950, 0, 1] = j[:1, 1, 0] = 0
+    dataset(tmp_path, "E", [episode(0, j, np.ones((1000, 2, 1)))])
+    with jacdb.open(tmp_path) as opened:
+        panels = figures.heatmap(opened, "E").axes
+    colours = panels[0].images[0].to_rgba(panels[0].images[0].get_array())[..., :3]
+    always, often, once, never = (colours @ [0.299, 0.587, 0.114]).ravel()
+    assert always == 0 and often > 0.15 and often < once < 0.92 and never == pytest.approx(1)
+    assert [panel.get_xlabel() for panel in panels[:2]] == ["present state", "action"]
+    assert [text.get_text() for text in panels[2].texts] == ["always zero", "never zero"]
+
+
+def test_users_21_bars_stand_where_their_bins_are(stepping):
+    bins = stepping.sparsity_histogram("Walk")
+    for panel, jacobian in zip(figures.histogram(stepping, "Walk").axes, ("state", "action"), strict=True):
+        ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in panel.patches]
+        np.testing.assert_allclose(ends, bins.filter(jacobian=jacobian).select("bin_low", "bin_high").to_numpy())
+
+
+def test_users_21_the_legend_of_thresholds_is_off_the_lines_and_ours_is_marked(stepping):
+    figure = figures.threshold(stepping, "Walk")
+    figure.draw_without_rendering()
+    [axis], [legend] = figure.axes, figure.legends
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
+    assert [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"] == [ZERO_THRESHOLD]
+    assert axis.texts[0].get_text().startswith("1e-12")
+
+
+def test_users_21_durations_have_plain_ticks_and_do_not_say_runs(stepping):
+    figure = figures.durations(stepping, "Walk")
+    figure.draw_without_rendering()
+    ticks = [label.get_text() for panel in figure.axes for label in panel.get_xticklabels()]
+    assert ticks and all(tick.replace(",", "").isdigit() for tick in ticks)
+    assert not any("run" in text.get_text() for text in figure.findobj(Text))
+
+
+def test_users_21_three_constraints_have_room_and_zero_is_the_baseline(tmp_path):
+    j = np.ones((4, 2, 2))
+    j[:2, 0, 0] = 0
+    dataset(tmp_path, "E", [episode(0, j, np.ones((4, 2, 1)), active=[["joint_limit:a"]] * 2 + [[]] * 2)])
+    with jacdb.open(tmp_path) as opened:
+        figure = figures.constraint(opened, "E")
+    figure.draw_without_rendering()
+    [axis] = figure.axes
+    boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+    assert len(boxes) == 3 and not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+    assert axis.get_xlim()[0] == 0
+
+
+def test_users_21_the_timeline_s_axis_fits_the_data(stepping):
+    above, below = figures.timeline(stepping, "Walk").axes
+    assert above.get_xlim() == below.get_xlim() == (-0.5, 9.5)
+    drawn = np.concatenate([line.get_ydata() for line in above.lines])
+    low, high = above.get_ylim()
+    assert 0 < drawn.min() - low < 0.1 and 0 < high - drawn.max() < 0.1
 
 
 def test_steps_that_are_all_alike_are_no_embedding(tmp_path):

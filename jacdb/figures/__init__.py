@@ -1,0 +1,95 @@
+"""Draw figures of a dataset, for papers: each asks one view and draws its answer. FIGURES lists them.
+
+Every function returns a matplotlib Figure (``.savefig("name.pdf")``), drawn at the size at which it is read: one
+column of a two-column paper, or both. Colours are Okabe and Ito's, which colour-blind readers can tell apart; in grey
+they differ in brightness.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from matplotlib.figure import Figure
+
+from jacdb.dataset.dataset import Dataset
+from jacdb.errors import UsageError, suggestion
+from jacdb.figures.constraints import constraint
+from jacdb.figures.embedding import embedding
+from jacdb.figures.entries import heatmap
+from jacdb.figures.episodes import durations, timeline
+from jacdb.figures.sparsity import histogram, threshold
+from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LEGIBLE, ORANGE, PAGE, POINTS, styled
+
+__all__ = [
+    "BLUE", "COLUMN", "FIGURES", "FORMATS", "GREY", "JACOBIANS", "LEGIBLE", "ORANGE", "PAGE", "POINTS", "NamedFigure",
+    "check", "constraint", "draw", "durations", "embedding", "heatmap", "histogram", "png", "save", "styled",
+    "threshold", "timeline",
+]  # fmt: skip
+
+
+class NamedFigure(NamedTuple):
+    """A figure that can be asked for by name.
+
+    Attributes:
+        draw: draws it, given a dataset, an environment and options.
+        caption: what it shows, in a sentence.
+    """
+
+    draw: Callable[..., Figure]
+    caption: str
+
+
+# To add a figure, write a function and add its entry; the command line and the report then have it.
+FIGURES = {
+    "heatmap": NamedFigure(heatmap, "In which share of the steps each entry is zero (the paper's Figure 3)."),
+    "embedding": NamedFigure(
+        embedding, "Steps by state, action and next state (t-SNE), coloured by sparsity (Figure 4)."
+    ),
+    "histogram": NamedFigure(histogram, "How sparse single steps are (Figure 5)."),
+    "timeline": NamedFigure(timeline, "Sparsity along one episode, and what held meanwhile (Figure 6)."),
+    "durations": NamedFigure(
+        durations, "For how many consecutive steps entries stay zero, and stay non-zero (Figure 7)."
+    ),
+    "constraint": NamedFigure(constraint, "How sparse J_s is while each constraint holds, and while it does not."),
+    "threshold": NamedFigure(threshold, "How many zeros there are by what counts as zero."),
+}
+FORMATS = (".png", ".pdf", ".svg")
+DPI = 300  # of a PNG: a column's width on paper, sharp
+
+
+def check(name: str, **options: object) -> dict[str, object]:
+    """Return the options that are given, if there is such a figure and it takes them.
+
+    Raises:
+        UsageError: there is none (the error lists them), or another figure takes them.
+    """
+    if name not in FIGURES:
+        raise UsageError(f"no figure {name!r}: {suggestion(name, FIGURES)}")
+    given = {key: value for key, value in options.items() if value is not None}
+    if given and name != "timeline":
+        raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
+    return given
+
+
+def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
+    """Draw a figure by its name.
+
+    Raises:
+        UsageError: there is no such figure (the error lists them), environment, or episode.
+    """
+    given = check(name, **options)
+    return FIGURES[name].draw(dataset, env, **given)
+
+
+def save(figure: Figure, out: Path | BinaryIO, dpi: int = DPI) -> None:
+    """Write a figure to a file. The style is needed here, too: here matplotlib decides whether text stays text."""
+    with styled():
+        figure.savefig(out, dpi=dpi)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, at a resolution for pages."""
+    picture = io.BytesIO()
+    save(figure, picture, dpi=150)
+    return picture.getvalue()

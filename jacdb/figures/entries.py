@@ -1,0 +1,69 @@
+"""Figures of single entries: in which share of the steps each is zero."""
+
+import math
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+
+from jacdb.dataset.dataset import Dataset
+from jacdb.figures.style import COLUMN, JACOBIANS, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled
+
+NEARLY = 1e-6  # of a million steps, no share but 0 and 1 themselves is closer to them
+CELL = 0.2  # inches: no cell is larger
+BAR = 0.8  # inches that the scale takes, with its label
+
+
+def shares() -> tuple[Colormap, Normalize]:
+    """Return the colours of a share: white for never, black for always, and between them none as light or as dark."""
+    between = matplotlib.colormaps["cividis_r"](np.linspace(0, 0.8, 256))
+    colours = LinearSegmentedColormap.from_list("shares", list(between))
+    return colours.with_extremes(under="white", over="black"), Normalize(NEARLY, 1 - NEARLY)
+
+
+def heatmap(dataset: Dataset, env: str) -> Figure:
+    """Draw Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
+    entries = answer(dataset, "entry_zero_fraction", env)
+    blocks = {}
+    for jacobian in JACOBIANS:
+        part = entries.filter(jacobian=jacobian).sort("row", "col")
+        rows, cols = (part.unique(axis, maintain_order=True)[f"{axis}_name"].to_list() for axis in ("row", "col"))
+        blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
+    d_state, d_action = blocks["state"][0].shape[0], blocks["action"][0].shape[1]
+    beside = label_inches(blocks["state"][1]) + BAR + 0.35
+    below = label_inches(blocks["state"][2] + blocks["action"][2]) + 0.6
+    fits = [width for width in (COLUMN, PAGE) if 72 * (width - beside) / (d_state + d_action) >= POINTS / 0.85]
+    width = fits[0] if fits else PAGE
+    cell = min(CELL, (width - beside) / (d_state + d_action))
+    colours, scale = shares()
+    with styled():
+        figure = new(width, max(cell * d_state, 1) + below)
+        panels = figure.subplots(1, 2, width_ratios=(d_state, d_action), sharey=True)
+        for panel, (jacobian, (values, rows, cols)) in zip(panels, blocks.items(), strict=True):
+            image = panel.imshow(values, norm=scale, cmap=colours, interpolation="none", aspect="equal")
+            label = JACOBIANS[jacobian][0]
+            panel.set_title(f"{env}, {label}" if jacobian == "state" else label)
+            panel.set_xlabel("present state" if jacobian == "state" else "action")
+            _name(panel.set_xticks, cols, 72 * cell, rotation=90)
+            _name(panel.set_yticks, rows, 72 * cell)
+            panel.tick_params(length=0, pad=1)
+            panel.spines[:].set(visible=True, linewidth=0.4, color="0.6")
+        panels[0].set_ylabel("next state")
+        shrink = min(1.0, 1.0 / max(cell * d_state, 0.1))
+        bar = figure.colorbar(image, ax=panels, shrink=shrink, aspect=10, pad=0.02, extend="both", extendrect=True,
+                              extendfrac=0.12, ticks=[0.25, 0.5, 0.75])  # fmt: skip
+        bar.set_label("share of steps")
+        bar.ax.text(0, 1.17, "always zero", transform=bar.ax.transAxes)
+        bar.ax.text(0, -0.17, "never zero", transform=bar.ax.transAxes, va="top")
+        bar.outline.set_linewidth(0.4)
+        figure.align_xlabels(panels)
+    return figure
+
+
+def _name(set_ticks: Callable[..., object], names: list[str], cell: float, **how: float) -> None:
+    """Label every axis while names can be read, else every few; a cell is so many points wide."""
+    size = 0.85 * cell
+    every = max(1, math.ceil(LEGIBLE / size))
+    set_ticks(range(0, len(names), every), names[::every], fontsize=min(POINTS, max(size, LEGIBLE)), **how)

@@ -1,0 +1,73 @@
+"""What figures have in common: widths, colours, type, and how one asks its view."""
+
+from typing import Any
+
+import matplotlib
+import polars as pl
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from jacdb.dataset.dataset import Dataset
+from jacdb.errors import UsageError
+
+COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both; no figure has another width
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
+POINTS = 7.0  # the size of all type in print
+LEGIBLE = 5.0  # points: the smallest name on an axis, where a matrix is too large for POINTS
+STYLE: Any = {  # matplotlib types its keys
+    "font.size": POINTS,
+    "axes.titlesize": POINTS,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 0.8,
+    "lines.markersize": 3,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+}
+
+
+def answer(dataset: Dataset, view: str, env: str, otherwise: str = "there is none") -> pl.DataFrame:
+    """Return a view's rows of an environment.
+
+    Args:
+        otherwise: what does not happen in its steps, if there may be none although they count.
+
+    Raises:
+        UsageError: there are none.
+    """
+    frame = dataset.fetch(dataset.view(view, env))
+    if frame.is_empty():
+        samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
+        why = f"in its {samples:,} steps {otherwise}" if samples else "no step of it counts"
+        raise UsageError(f"{view} has nothing to draw of {env}: {why}")
+    return frame
+
+
+def new(width: float, height: float) -> Figure:
+    """Return an empty figure of COLUMN or PAGE, and of a height in inches."""
+    return Figure((width, height), layout="constrained")
+
+
+def label_inches(names: list[str]) -> float:
+    """Return how wide the longest of these names is in print, roughly."""
+    return max((len(name) for name in names), default=0) * POINTS * 0.56 / 72
+
+
+def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Tick a logarithmic axis in plain numbers: at every decade, and at 2 and 5 where it spans few."""
+    factors = (1, 2, 5) if high < 150 * low else (1,)
+    ticks = [factor * 10.0**decade for decade in range(-20, 20) for factor in factors]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def styled() -> Any:
+    """Return a context in which matplotlib draws in this style."""
+    return matplotlib.rc_context(STYLE)
