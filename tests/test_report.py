@@ -1,12 +1,13 @@
 """The report says what the views say, in files that stand alone."""
 
+import datetime
 import json
 import re
 
 import numpy as np
 import polars as pl
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_jacdb
 from synthetic import dataset, episode
 
 import jacdb
@@ -44,7 +45,7 @@ def test_table_1_has_a_verdict_per_row(written):
 def test_the_pages_stand_alone_and_kept_facts_give_the_same_page(written):
     facts, out = written
     page, text = (out / "index.html").read_text(), (out / "report.md").read_text()
-    assert not re.search(r'(src|href)="(?!data:image/png)', page) and "<b>" not in page
+    assert not re.search(r'(src|href)="(?!data:image/png|#)', page) and "<b>" not in page
     drawn = page.count('src="data:image/png')
     assert 2 * len(figures.FIGURES) - 3 <= drawn <= 2 * len(figures.FIGURES)
     assert all((out / link).is_file() for link in re.findall(r"!\[.*\]\((.*)\)", text))
@@ -159,3 +160,41 @@ def test_users_04_the_reference_meets_what_is_said_to_visit_enough():
     reference = json.loads((ROOT / "datasets" / "reference" / "facts.json").read_text())["environments"]
     for env, kinds in MET.items():
         assert {*kinds} <= {row["kind"] for row in reference[env]["constraints"]}
+
+
+def test_users_20_contents_lead_to_headings_and_the_page_says_of_what_and_when_it_is(written):
+    facts, out = written
+    page, text = (out / "index.html").read_text(), (out / "report.md").read_text()
+    links, ids = re.findall(r'href="#([^"]+)"', page), re.findall(r'<h2 id="([^"]+)"', page)
+    assert links == ids and "ballincup" in ids and len(ids) == len(set(ids)) == 9
+    assert f"Dataset `{facts['dataset']}`, read by jacdb {jacdb.__version__} on {facts['date']}." in text
+    assert datetime.date.fromisoformat(facts["date"])
+
+
+def test_users_20_numbers_stand_at_the_right(written):
+    _, out = written
+    page = (out / "index.html").read_text()
+    right = re.findall(r'<td style="text-align:right">([^<]+)</td>', page)
+    left = re.findall(r"<td>(.*?)</td>", page)
+    assert len(right) > 50 and not [cell for cell in left if re.fullmatch(r"[\d.,]+( %)?", cell)]
+
+
+def test_users_20_one_environment_without_its_embedding(tmp_path):
+    with jacdb.open(ROOT / "datasets" / "sample") as opened:
+        facts = report.write(opened, tmp_path, environments=["CartpoleBalance"], embedding=False)
+        with pytest.raises(jacdb.UsageError, match="did you mean CheetahRun"):
+            report.write(opened, tmp_path / "no", environments=["CheetahRnu"])
+    assert [*facts["environments"]] == ["CartpoleBalance"] == [run["env"] for run in facts["runs"]]
+    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {f"CartpoleBalance-{name}" for name in figures.FIGURES if name != "embedding"}
+    assert not (tmp_path / "no").exists()
+
+
+def test_users_20_the_command_takes_environments_and_leaves_the_embedding_out(tmp_path):
+    data = ROOT / "datasets" / "sample"
+    words = ("--env", "ReacherHard", "--env", "CartpoleBalance", "--no-embedding", "--data", data)
+    ran = call_jacdb("report", "--out", tmp_path, *words)
+    assert ran.returncode == 0, ran.stderr
+    kept = json.loads((tmp_path / "facts.json").read_text())
+    assert [*kept["environments"]] == ["CartpoleBalance", "ReacherHard"]
+    assert not list((tmp_path / "figures").glob("*-embedding.png"))

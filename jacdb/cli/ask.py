@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jacdb import out_path
-from jacdb.cli.options import Data, Form, Memory, Out, Timeout, Where
+from jacdb.cli.options import Data, Environments, Form, Memory, Out, Timeout, Where
 from jacdb.cli.printing import print_answer
 
 
@@ -102,20 +102,26 @@ def graph(
 
 def report(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.", metavar="DIR")],
+    env: Environments = None,
+    embedding: Annotated[
+        bool, typer.Option("--embedding/--no-embedding", help="Draw the embedding, which takes longest.")
+    ] = True,
     data: Data = "data",
 ) -> None:
     """Write a report on a dataset: Table 1 beside the paper's, all figures, excluded steps, and the runs.
 
     It writes one self-contained page (index.html), the same page as Markdown with pictures, and the facts as JSON.
 
-    Example: jacdb report --out report
+    Example: jacdb report --env CheetahRun --no-embedding --out report
     """
     out_path.check_folder(out)
     from jacdb import report as reports
     from jacdb.dataset.dataset import Dataset
 
     with Dataset(data) as dataset:
-        facts = reports.write(dataset, out, lambda env: typer.echo(f"{env} …", err=True))
+        facts = reports.write(
+            dataset, out, lambda env: typer.echo(f"{env} …", err=True), environments=env, embedding=embedding
+        )
     typer.echo(f"{reports.summary(facts)}: {out / 'index.html'}")
 
 

@@ -1,4 +1,4 @@
-"""What figures have in common: widths, colours, type, and how one asks its view."""
+"""Style every figure alike: widths, colours, type, and how one asks its view."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +14,38 @@ from jacdb.report.answers import facts
 from jacdb.report.page import Picture, Pictures, html, markdown
 from jacdb.report.paper import PAPER, missing, summary, verdict
 
-__all__ = [
-    "PAPER",
-    "TABLES",
-    "Picture",
-    "Pictures",
-    "facts",
-    "html",
-    "markdown",
-    "missing",
-    "summary",
-    "verdict",
-    "write",
-]
+__all__ = ["PAPER", "Picture", "Pictures", "facts", "html", "markdown", "missing", "summary", "verdict", "write"]
 
 
-def write(dataset: Dataset, folder: Path, report: Callable[[str], None] = lambda env: None) -> dict[str, Any]:
+def write(
+    dataset: Dataset,
+    folder: Path,
+    report: Callable[[str], None] = lambda env: None,
+    *,
+    environments: Sequence[str] | None = None,
+    embedding: bool = True,
+) -> dict[str, Any]:
     """Write index.html (self-contained), report.md with its figures/, and facts.json; return the facts.
 
     Args:
         report: called with each environment before its figures are drawn; drawing takes most of the time.
+        environments: only these; None for all.
+        embedding: False leaves out the embedding, which takes most of the time of drawing.
 
     Raises:
-        UsageError: the dataset has no steps yet.
+        UsageError: the dataset has no steps yet, or none of an environment that is asked for.
     """
     if not dataset.environments:
         raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
-    collected = facts(dataset)
+    collected = facts(dataset, environments)
+    names = [name for name in figures.FIGURES if embedding or name != "embedding"]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     linked: Pictures = {}
     embedded: Pictures = {}
     for env in collected["environments"]:
         report(env)
         linked[env], embedded[env] = {}, {}
-        for name in figures.FIGURES:
+        for name in names:
             try:
                 picture = figures.png(figures.draw(dataset, name, env))
             except UsageError as error:

@@ -3,6 +3,8 @@
 Facts can be kept (datasets/reference), and the same page can be made from them later.
 """
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -16,11 +18,27 @@ PROVENANCE = ("env", "run_id", "policy_config", "seed", "episodes", "steps", "me
               "n_recomputed", "versions")  # fmt: skip
 
 
-def facts(dataset: Dataset) -> dict[str, Any]:
-    """Return everything that the page says, as plain data."""
-    environments = {env: _of_environment(dataset, env) for env in dataset.environments}
-    runs = dataset.runs().sort("env", "run_id").select(PROVENANCE).to_dicts()
-    return {"jacdb": __version__, "environments": environments, "runs": runs}
+def facts(dataset: Dataset, environments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return everything that the page says, as plain data.
+
+    Args:
+        dataset: the dataset.
+        environments: only these; None for all.
+
+    Raises:
+        UsageError: the dataset has no steps of one of them.
+    """
+    for env in environments or ():
+        dataset.view("steps", env)  # refuses an unknown one
+    chosen = [env for env in dataset.environments if environments is None or env in environments]
+    runs = dataset.runs().filter(pl.col("env").is_in(chosen)).sort("env", "run_id").select(PROVENANCE).to_dicts()
+    return {
+        "jacdb": __version__,
+        "dataset": dataset.location.name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "environments": {env: _of_environment(dataset, env) for env in chosen},
+        "runs": runs,
+    }
 
 
 def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The page of a report, made from facts: as Markdown and as HTML."""
 
+import itertools
+import re
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -27,17 +29,29 @@ def _template(name: str) -> jinja2.Template:
 
 
 def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:
-    """Return the page as Markdown."""
+    """Return the page as Markdown; with pictures, it opens with its contents."""
     about = {
-        "summary": summary(facts),
         "tables": {name: table.markdown(facts) for name, table in TABLES.items()} | {"sweep": sweep(facts)},
         "captions": {name: figure.caption for name, figure in figures.FIGURES.items()},
         "pictures": pictures,
     }
-    return _template("page.md.j2").render(**facts, **about) + "\n"
+    body = _template("page.md.j2").render(**facts, **about) + "\n"
+    headings = re.findall(r"^## (.+)$", body, re.MULTILINE)
+    contents = "\n".join(f"- [{heading}](#{anchor(heading)})" for heading in headings)
+    opening = f"Dataset `{facts['dataset']}`, read by jacdb {facts['jacdb']} on {facts['date']}."
+    return "\n\n".join([opening, f"{summary(facts)}.", *([contents] if pictures else []), body])
 
 
 def html(facts: dict[str, Any], pictures: Pictures) -> str:
     """Return the same page as HTML. Text from the dataset is escaped: none of its tags gets through."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(facts, pictures))
-    return _template("page.html.j2").render(body=body)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(markdown(facts, pictures))
+    for heading, words in itertools.pairwise(tokens):
+        if heading.type == "heading_open":
+            heading.attrSet("id", anchor(words.content))
+    return _template("page.html.j2").render(body=parser.renderer.render(tokens, parser.options, {}))
+
+
+def anchor(heading: str) -> str:
+    """Return the name by which a link finds a heading, as GitHub gives it to the page as Markdown."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
