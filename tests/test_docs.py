@@ -7,8 +7,11 @@ import shlex
 import subprocess
 import sys
 
+import polars
 import pytest
 from conftest import ROOT, call_jacdb
+
+import jacdb
 
 sys.path.insert(0, str(ROOT / "docs"))
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
@@ -65,6 +68,26 @@ def test_the_page_on_sql_runs(with_sample, monkeypatch):
     python = "\n".join(blocks(page, "python"))
     ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True)
     assert ran.returncode == 0 and "\n17\n" in ran.stdout, ran.stderr
+
+
+def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
+    """Its rows are the sample's: the same request, so no simulator is needed to see what it prints."""
+    page = (ROOT / "docs" / "tutorial.md").read_text()
+    assert "jacdb ingest --env CartpoleBalance --episodes 4 --steps 250\n" in page
+    code = blocks(page.split("## When the graph changes\n")[1].split("\n## ")[0], "python")
+    with jacdb.open(ROOT / "datasets" / "sample") as opened:
+        [run] = opened.runs("CartpoleBalance").to_dicts()
+        assert (run["episodes"], run["steps"], run["seed"], run["policy"]) == (4, 250, 0, "noise")
+        one = opened.where("env = 'CartpoleBalance'")  # the tutorial's dataset has no other
+        names = {"dataset": opened, "pl": polars}
+        exec("\n".join(code[:-1]), names)
+        at_the_end = polars.col("began").list.contains("joint_limit:slider")
+        assert names["switches"].filter(at_the_end)["episode"].to_list() == [2, 3]
+        away = one.where("not list_contains(active, 'joint_limit:slider')")
+        assert away.global_sparsity()["zero_state"].to_list() == [3]
+        assert one.global_sparsity()["zero_state"].to_list() == [0]
+        assert away.symmetries().filter(ignorable=True)["name"].to_list() == ["slider"]
+    assert "shape: (8, 5)" in capsys.readouterr().out
 
 
 def test_nothing_is_left_to_be_filled_in():
