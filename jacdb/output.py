@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -12,30 +13,39 @@ import polars as pl
 from jacdb.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
-TABLE_ROWS = 100  # rows of a table on the screen; the other formats give all
+TABLE_ROWS = 100  # rows of a table on the screen; files and the other formats have all
 JSON_ROWS = 1_000  # rows that become JSON at once
 EXACT = 2**53  # JavaScript, jq and others read a number of JSON as a double, which holds integers up to here
 IDS = ("pattern_id", "pattern_before", "set", "trajectory_id")  # hashes: text in JSON, whatever their value
+SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet"}
+CELL, NARROW_CELL = 200, 40  # characters of a cell of a drawn table, at most: usually, and where it would be too wide
+DIGITS = 6  # significant ones of a number in a drawn table
+FIXED = 1e-4, 1e9  # a column whose numbers lie between is drawn without exponents
 
 
-def check(form: str) -> None:
-    """Refuse an unknown format, before any work.
+def form_of(form: str | None, out: Path | None) -> str:
+    """Return the format to write: the one asked for, else what the file's name ends in, else a table.
 
     Raises:
-        UsageError: the format is not one of FORMATS.
+        UsageError: the format is unknown, the file's name says another, or none says which.
     """
-    if form not in FORMATS:
+    if form is not None and form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
+    told = SUFFIXES.get(out.suffix.lower()) if out else "table"
+    if form and out and told and form != told:
+        raise UsageError(f"--format {form} and --out {out} say different formats: leave out --format")
+    if not form and not told:
+        raise UsageError(f"--out {out}: give a file name that ends in {', '.join(SUFFIXES)}, or --format")
+    return form or told or "table"
 
 
 def encode(frame: pl.DataFrame, form: str) -> bytes:
-    """Return a frame in one of FORMATS, as bytes.
+    """Return a frame in one of FORMATS, as bytes; all of it.
 
     Raises:
         UsageError: the format is unknown.
     """
-    check(form)
-    match form:
+    match form_of(form, None):
         case "table":
             return (_drawn(frame, "UTF8_FULL_CONDENSED") + "\n").encode()
         case "markdown":
@@ -65,19 +75,75 @@ def _passes_double(column: pl.Series) -> bool:
     return column.name in IDS or any(end is not None and abs(end) > EXACT for end in ends)
 
 
-def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"]) -> str:
+def table(frame: pl.DataFrame, width: int) -> tuple[str, list[str]]:
+    """Return a frame as a table that is no wider than a screen, and the columns that were left out for it.
+
+    Args:
+        width: of the screen, in characters. Long text is cut first, then the last columns are left out; the first
+            stays.
+    """
+    drawn = _drawn(frame, "UTF8_FULL_CONDENSED")
+    if _width(drawn) > width:
+        drawn = _drawn(frame, "UTF8_FULL_CONDENSED", NARROW_CELL)
+    if _width(drawn) <= width:
+        return drawn, []
+    ends, end = [], 0
+    for cell in drawn.splitlines()[1].strip("│").split("┆"):
+        end += len(cell) + 1
+        ends.append(end + 1)
+    fitting = max(1, sum(end <= width for end in ends))
+    return _drawn(frame[:, :fitting], "UTF8_FULL_CONDENSED", NARROW_CELL), frame.columns[fitting:]
+
+
+def matrices(columns: dict[str, str]) -> list[str]:
+    """Return the columns that hold a matrix in each row, which CSV has no cell for.
+
+    Args:
+        columns: types by name, as DuckDB writes them.
+    """
+    return [name for name, kind in columns.items() if kind.endswith("[][]")]
+
+
+def _width(drawn: str) -> int:
+    return len(drawn.split("\n", 1)[0])
+
+
+def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"], cell: int = CELL) -> str:
     whole = style == "MARKDOWN"  # long values are cut on a screen
     with pl.Config(
         tbl_formatting=style,
         tbl_rows=-1,
         tbl_cols=-1,
         tbl_width_chars=65_000,
-        fmt_str_lengths=1_000_000 if whole else 200,
+        fmt_str_lengths=1_000_000 if whole else cell,
         fmt_table_cell_list_len=-1 if whole else 3,
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
     ):
-        return str(frame)
+        numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
+        return str(frame.with_columns(_aligned(frame[name]) for name in numbers))
+
+
+def _aligned(numbers: pl.Series) -> pl.Series:
+    """Return the numbers of a column as text, in one notation, the last digits below each other."""
+    values = numbers.to_list()
+    shown = _in_one_notation(values) if numbers.dtype.is_float() else ["null" if v is None else f"{v}" for v in values]
+    width = max(map(len, [numbers.name, *shown]))
+    return pl.Series(numbers.name, [text.rjust(width) for text in shown], pl.String)
+
+
+def _in_one_notation(values: list[float | None]) -> list[str]:
+    """Return floats as text with DIGITS significant digits at least, all with exponents or all without."""
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    kind = "f" if all(FIXED[0] <= size < FIXED[1] for size in sizes) else "e"
+
+    def decimals(size: float) -> int:
+        """Return the decimals that DIGITS significant digits of a number need."""
+        most = DIGITS - 1 - (math.floor(math.log10(size)) if kind == "f" else 0)
+        return len(f"{size:.{max(most, 1)}{kind}}".partition("e")[0].rstrip("0").partition(".")[2])
+
+    places = max([1, *map(decimals, sizes)])
+    return ["null" if v is None else f"{v:.{places}{kind}}".replace("nan", "NaN") for v in values]
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:

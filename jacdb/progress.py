@@ -31,14 +31,16 @@ class Event(NamedTuple):
 
 
 class Reporter:
-    """A display of events on a console, by default stderr, with rate and time left.
+    """A display of events on a console, by default stderr, with rate and time left; nothing if ``quiet``.
 
     It ends the process when there is no event for ``stall_after`` seconds: a hang is worse than an error, and finished
     parts are on disk.
     """
 
-    def __init__(self, console: Console | None = None, stall_after: float = STALL_AFTER) -> None:
-        self._console = console = console or Console(stderr=True)
+    def __init__(
+        self, console: Console | None = None, stall_after: float = STALL_AFTER, *, quiet: bool = False
+    ) -> None:
+        self._console = console = console or Console(stderr=True, quiet=quiet)
         self._live = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

@@ -1,13 +1,17 @@
 """The command line, as a process of its own: answers on stdout, one line on stderr when it says no."""
 
+import io
 import json
+import os
 import re
 import subprocess
 import sys
 
 import polars as pl
 import pytest
-from conftest import call_jacdb, run_jacdb
+from conftest import ROOT, call_jacdb, run_jacdb
+
+from jacdb import output
 
 NO_SIMULATOR = """
 import sys
@@ -112,3 +116,110 @@ main()
     assert ran.returncode == 0 and "the simulator is not installed (jax is missing)" in ran.stdout
     ran = run("ingest", "--env", "CheetahRun")
     assert ran.returncode == 2 and "pip install 'jacdb[ingest]'" in ran.stderr
+
+
+SAMPLE = ("--data", str(ROOT / "datasets" / "sample"))
+
+
+def test_users_05_options_add_up_or_are_refused():
+    asked = [word for env in ("WalkerRun", "CheetahRun") for word in ("--env", env)]
+    rows = json.loads(call_jacdb("query", "global_sparsity", *SAMPLE, *asked, "--format", "json").stdout)
+    assert [row["env"] for row in rows] == ["CheetahRun", "WalkerRun"]
+    ran = call_jacdb("plot", "heatmap", *SAMPLE, *asked, "--out", "heatmap.png")
+    assert (ran.returncode, ran.stderr) == (2, "jacdb: --env is given 2 times: it takes one value\n")
+
+
+@pytest.mark.parametrize("words", [["query", "steps", *SAMPLE], ["sql", "from steps", *SAMPLE]], ids=["query", "sql"])
+def test_users_05_the_suffix_of_a_file_decides_its_format_and_it_has_all_rows(words, tmp_path):
+    form = {".csv": pl.read_csv, ".json": pl.read_json, ".parquet": pl.read_parquet}
+    for suffix, read in form.items():
+        out = tmp_path / f"it{suffix}"
+        ran = call_jacdb(
+            *words,
+            "--env" if words[0] == "query" else "--where",
+            *(["CheetahRun"] if words[0] == "query" else ["env = 'CheetahRun'"]),
+            "--out",
+            out,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert len(read(out)) == 400, suffix
+    for suffix in (".txt", ".md"):
+        assert call_jacdb(*words, "--out", tmp_path / f"it{suffix}").returncode == 0
+        rows = [line for line in (tmp_path / f"it{suffix}").read_text().splitlines() if line[0] in "│|"]
+        assert len(rows) > 6000, "a table in a file is not cut"
+    ran = call_jacdb(*words, "--out", tmp_path / "it.csv", "--format", "json")
+    assert ran.returncode == 2 and "say different formats" in ran.stderr
+    ran = call_jacdb(*words, "--out", tmp_path / "it")
+    assert ran.returncode == 2 and ".parquet" in ran.stderr
+
+
+def test_users_19_sql_from_a_file_from_standard_input_and_with_a_comment_first(tmp_path, monkeypatch):
+    text = "-- how many?\nselect count(*) as n from steps where env = 'CheetahRun'"
+    path = tmp_path / "question.sql"
+    path.write_text(text)
+    for words in ([text], ["--", text], ["--file", path], ["-f", path], ["-"], ["--file", "-"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        ran = call_jacdb("sql", *SAMPLE, "--format", "csv", *words)
+        assert (ran.returncode, ran.stdout) == (0, "n\n400\n"), ran.stderr
+    for words, told in (([], "as text"), ([text, "--file", path], "one SELECT"), (["-f", "none.sql"], "none.sql")):
+        ran = call_jacdb("sql", *SAMPLE, *words)
+        assert ran.returncode == 2 and told in ran.stderr
+
+
+def test_users_19_limit_quiet_and_episodes_without_matrices():
+    whole = call_jacdb("query", "episodes", *SAMPLE, "--format", "csv")
+    assert "largest_state" not in whole.stdout.splitlines()[0] and "largest_state" in whole.stderr
+    one = call_jacdb("query", "episodes", *SAMPLE, "--format", "csv", "--limit", 1, "--quiet")
+    assert (len(one.stdout.splitlines()), one.stderr) == (2, "")
+    cut = call_jacdb("query", "axes", *SAMPLE)
+    assert len(cut.stdout.splitlines()) == 104 and "only the first 100 rows" in cut.stderr
+    assert len(call_jacdb("query", "axes", *SAMPLE, "--limit", 120).stdout.splitlines()) == 124
+    assert call_jacdb("query", "-h").stdout == call_jacdb("query", "--help").stdout
+
+
+def test_users_19_a_table_fits_the_screen_and_a_column_has_one_notation():
+    frame = pl.DataFrame({"name": ["x" * 150, "y"], "size": [0.5, 1e-13], "share": [12.25, None], "steps": [7, 1200]})
+    text, left_out = output.table(frame, 80)
+    assert left_out == [] and max(map(len, text.splitlines())) <= 80
+    body = [[cell.strip(" │") for cell in line.split("┆")] for line in text.splitlines()[3:-1]]
+    assert [row[1:] for row in body] == [["5.0e-01", "12.25", "7"], ["1.0e-13", "null", "1200"]]
+    text, left_out = output.table(frame, 60)
+    assert left_out == ["share", "steps"] and max(map(len, text.splitlines())) <= 60
+    assert output.encode(frame, "table").decode().count("x" * 150) == 1, "a file is as wide as it has to be"
+
+
+def test_users_19_the_shell_completes_environments_and_views():
+    def completed(words: str) -> list[str]:
+        program = "from jacdb.__main__ import main; import sys; sys.argv[0] = 'jacdb'; main()"
+        asking = {"_JACDB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        ran = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **asking}
+        )
+        return ran.stdout.split()
+
+    assert completed("jacdb ingest --env CheetahR") == ["CheetahRun"]
+    assert completed("jacdb query zero_d") == ["zero_durations"]
+    assert completed("jacdb verif") == ["verify"]
+
+
+@pytest.mark.slow
+def test_users_19_alarms_of_xla_are_not_told():
+    """It calls whatever it computes for more than a second at compile time an error."""
+    program = """
+import sys
+from jacdb import cli
+sys.argv = ["jacdb", "--version"]
+try:
+    cli.main()
+except SystemExit:
+    pass
+import jax
+import jax.numpy as jnp
+import numpy as np
+numbers = np.ones((300, 300))
+sums = jax.jit(lambda: jax.lax.reduce_window(jnp.asarray(numbers), 0.0, jax.lax.add, (51, 51), (1, 1), "SAME"))
+sums.lower().compile()
+"""
+    ours = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}  # JAX has set it here
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ours)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -11,6 +11,7 @@ import typer
 
 from jacdb import interruption
 from jacdb.cli import ask, make, share
+from jacdb.cli.command import Command
 from jacdb.cli.printing import fail
 from jacdb.errors import JacdbError
 
@@ -23,7 +24,7 @@ app = typer.Typer(
 
     Example: jacdb query global_sparsity --data data
     """,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -50,7 +51,7 @@ for _command in (
     make.envs, make.ingest, make.train, share.runs, ask.query, ask.sql, ask.plot, ask.graph, ask.report, share.verify,
     share.publish, share.pull, ask.export,
 ):  # fmt: skip
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 
 
 def main() -> None:
@@ -59,6 +60,7 @@ def main() -> None:
     On Ctrl-C (exit code 130) and SIGTERM (143) it ends at once, and says how to go on.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it reports every retry
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA raises alarms about compilations that are merely slow
     with interruption.handled():
         _run()
 

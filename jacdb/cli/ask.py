@@ -1,59 +1,111 @@
 """The commands that answer questions about a dataset: query, sql, plot, graph, report, export."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jacdb import out_path
-from jacdb.cli.options import Data, Environments, Form, Memory, Out, Timeout, Where
-from jacdb.cli.printing import print_answer
+from jacdb.cli import completion
+from jacdb.cli.options import Data, Environments, Form, Limit, Memory, Out, Quiet, Timeout, Where
+from jacdb.cli.printing import check_form, note, print_answer
+from jacdb.errors import UsageError
 
 
 def query(
-    name: Annotated[str, typer.Argument(help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)")],
-    env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)", autocompletion=completion.views
+        ),
+    ],
+    env: Environments = None,
     where: Where = None,
     data: Data = "data",
-    form: Form = "table",
+    limit: Limit = None,
+    form: Form = None,
     out: Out = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    quiet: Quiet = False,
 ) -> None:
     """Print a named view.
 
-    Example: jacdb query global_sparsity --where "not in_contact" --format json
+    CSV has no cell for a matrix: matrices are left out of it.
+
+    Example: jacdb query global_sparsity --where "not in_contact" --out sparsity.csv
     """
+    check_form(form, out)
+    from jacdb import output
     from jacdb.dataset.dataset import Dataset
+    from jacdb.dataset.sql_text import identifier
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
-        print_answer(dataset, dataset.view(name, env), form, out)
+        relation = dataset.view(name, env)
+        if output.form_of(form, out) == "csv":
+            kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+            if matrices := output.matrices(kinds):
+                relation = relation.project(", ".join(identifier(column) for column in kinds if column not in matrices))
+                note(f"CSV has no matrices: {', '.join(matrices)} left out; json and parquet have them", quiet)
+        print_answer(dataset, relation, form, out, limit, quiet)
 
 
 def sql(
-    text: Annotated[str, typer.Argument(help="One SELECT.", metavar="SELECT")],
+    text: Annotated[
+        str | None, typer.Argument(help="One SELECT; - reads it from standard input.", metavar="SELECT")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A file that holds the SELECT; - for standard input.")
+    ] = None,
     where: Where = None,
     data: Data = "data",
-    form: Form = "table",
+    limit: Limit = None,
+    form: Form = None,
     out: Out = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Answer any read-only SQL.
+    """Answer any read-only SQL, given as text, in a file, or on standard input.
 
     Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
+
+    Example: jacdb sql --file question.sql --out answer.parquet
     """
+    check_form(form, out)
+    select = _select(text, file)
     from jacdb.dataset.dataset import Dataset
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
-        print_answer(dataset, dataset.sql(text), form, out)
+        print_answer(dataset, dataset.sql(select), form, out, limit, quiet)
+
+
+def _select(text: str | None, file: Path | None) -> str:
+    """Return the SQL that was given, from wherever it is.
+
+    Raises:
+        UsageError: there is none, there are two, or the file can't be read.
+    """
+    if (text is None) == (file is None):
+        raise UsageError("give one SELECT: as text, as --file FILE, or - and the text on standard input")
+    if "-" in (text, str(file)):
+        return sys.stdin.read()
+    if file is None:
+        return text or ""
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--file {file} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        ) from error
 
 
 def plot(
     name: Annotated[
         str, typer.Argument(help="heatmap, embedding, histogram, timeline, durations, constraint or threshold.")
     ],
-    env: Annotated[str, typer.Option(help="The environment.")],
+    env: Annotated[str, typer.Option(help="The environment.", autocompletion=completion.environments)],
     out: Annotated[Path, typer.Option("--out", help="File to write: .png, .pdf or .svg.", metavar="FILE")],
     run_id: Annotated[str | None, typer.Option(help="Only for timeline: the run; default: the first.")] = None,
     episode: Annotated[
@@ -78,7 +130,7 @@ def plot(
 
 
 def graph(
-    env: Annotated[str, typer.Option(help="The environment.")],
+    env: Annotated[str, typer.Option(help="The environment.", autocompletion=completion.environments)],
     out: Annotated[Path, typer.Option("--out", help="File to write: .graphml or .json.", metavar="FILE")],
     where: Where = None,
     data: Data = "data",
@@ -107,6 +159,7 @@ def report(
         bool, typer.Option("--embedding/--no-embedding", help="Draw the embedding, which takes longest.")
     ] = True,
     data: Data = "data",
+    quiet: Quiet = False,
 ) -> None:
     """Write a report on a dataset: Table 1 beside the paper's, all figures, excluded steps, and the runs.
 
@@ -119,15 +172,13 @@ def report(
     from jacdb.dataset.dataset import Dataset
 
     with Dataset(data) as dataset:
-        facts = reports.write(
-            dataset, out, lambda env: typer.echo(f"{env} …", err=True), environments=env, embedding=embedding
-        )
+        facts = reports.write(dataset, out, lambda env: note(f"{env} …", quiet), environments=env, embedding=embedding)
     typer.echo(f"{reports.summary(facts)}: {out / 'index.html'}")
 
 
 def export(
     form: Annotated[str, typer.Argument(help="minari, lerobot or npz.", metavar="FORMAT")],
-    env: Annotated[str, typer.Option(help="The environment.")],
+    env: Annotated[str, typer.Option(help="The environment.", autocompletion=completion.environments)],
     out: Annotated[Path, typer.Option("--out", help="Folder to write; for npz, a file.", metavar="PATH")],
     where: Where = None,
     data: Data = "data",

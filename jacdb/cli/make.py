@@ -6,16 +6,17 @@ from typing import Annotated, Literal
 import typer
 
 from jacdb import interruption, out_path
-from jacdb.cli.options import Form, LocalData, Out
-from jacdb.cli.printing import print_frame
+from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet
+from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import UsageError
 
 
-def envs(form: Form = "table", out: Out = None) -> None:
+def envs(form: Form = None, out: Out = None) -> None:
     """List every environment and its dimensions.
 
     Example: jacdb envs --format csv
     """
+    check_form(form, out)
     import polars as pl
 
     from jacdb.ingest.environments import registry
@@ -38,7 +39,7 @@ def envs(form: Form = "table", out: Out = None) -> None:
 
 
 def ingest(
-    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    env: Environment,
     policy: Annotated[str, typer.Option(help="noise, zero, expert, or a policy file.")] = "noise",
     beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink.")] = 0.5,
     scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
@@ -59,6 +60,7 @@ def ingest(
     memory: Annotated[float, typer.Option(help="GiB of memory for the matrices of unfinished episodes.")] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")] = False,
     data: LocalData = Path("data"),
+    quiet: Quiet = False,
 ) -> None:
     """Roll out an environment and write states, actions, Jacobians and contacts.
 
@@ -88,13 +90,13 @@ def ingest(
     chosen = resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
     # mypy does not know that the method has been checked
     request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory)  # type: ignore[arg-type]
-    with Reporter().shown() as report:
+    with Reporter(quiet=quiet).shown() as report:
         result = pipeline.ingest(request, data, resume=resume, report=report)
     typer.echo(result.describe(env, data))
 
 
 def train(
-    env: Annotated[str, typer.Option(help="Environment, by Playground's name (see `jacdb envs`).")],
+    env: Environment,
     num_timesteps: Annotated[
         int | None, typer.Option(help="Number of environment steps; default: Playground's.")
     ] = None,
@@ -107,6 +109,7 @@ def train(
         Literal["cpu", "gpu"] | None, typer.Option(help="cpu or gpu; default: a GPU if there is one.", metavar="DEVICE")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Policy file; default: ENV.safetensors.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train an expert with Brax's PPO and Playground's settings, for `jacdb ingest --policy FILE`.
 
@@ -135,9 +138,7 @@ def train(
 
     def show(leg: training.LegResult, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)
-        typer.echo(
-            f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", err=True
-        )
+        note(f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", quiet)
 
     network = training.train(wanted, path, show)
     reached = network.about["return"]

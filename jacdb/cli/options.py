@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from jacdb.cli import completion
+
 Data = Annotated[  # read in place: local or on the Hub
     str,
     typer.Option(
@@ -12,8 +14,14 @@ Data = Annotated[  # read in place: local or on the Hub
     ),
 ]
 LocalData = Annotated[Path, typer.Option("--data", envvar="JACDB_DATA", help="Folder of the dataset.", metavar="DIR")]
-Form = Annotated[str, typer.Option("--format", help="table, csv, json, markdown or parquet.")]
-Out = Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.", metavar="FILE")]
+Form = Annotated[
+    str | None,
+    typer.Option("--format", help="table, csv, json, markdown or parquet; default: what --out ends in, else a table."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="File to write instead of stdout: .txt, .csv, .json, .md or .parquet.", metavar="FILE"),
+]
 Memory = Annotated[
     float | None, typer.Option("--memory", help="GiB of memory for query and answer; default: 80 % of what is left.")
 ]
@@ -21,4 +29,18 @@ Timeout = Annotated[
     float | None, typer.Option("--timeout", help="Seconds after which query and answer are stopped; default: never.")
 ]
 Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
-Environments = Annotated[list[str] | None, typer.Option("--env", help="Only this environment; can be repeated.")]
+Environment = Annotated[
+    str,
+    typer.Option(
+        "--env", help="Environment, by Playground's name (see `jacdb envs`).", autocompletion=completion.environments
+    ),
+]
+Environments = Annotated[
+    list[str] | None,
+    typer.Option("--env", help="Only this environment; can be repeated.", autocompletion=completion.environments),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="Rows to give; default: all, or 100 in a table on the screen."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress, only answers and errors.")]

@@ -1,6 +1,7 @@
 """Print answers in the format asked for, and errors in one line."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,40 +18,82 @@ if TYPE_CHECKING:
     from jacdb.dataset.dataset import Dataset
 
 
-def print_answer(dataset: "Dataset", relation: "duckdb.DuckDBPyRelation", form: str, out: Path | None) -> None:
+def print_answer(
+    dataset: "Dataset",
+    relation: "duckdb.DuckDBPyRelation",
+    form: str | None,
+    out: Path | None,
+    limit: int | None = None,
+    quiet: bool = False,
+) -> None:
     """Run a relation and print it in a format; a table on the screen is cut to what people read."""
     from jacdb import output
 
-    output.check(form)
-    if form == "parquet" and out is None and sys.stdout.isatty():
-        raise UsageError("--format parquet is not for a terminal: give --out FILE")
-    wanted = relation.limit(output.TABLE_ROWS + 1) if form == "table" else relation
-    _write(*dataset.within_limits(lambda: _encode(dataset.fetch(wanted), form)), out)
+    form = output.form_of(form, out)
+    if limit is not None:
+        relation = relation.limit(limit)
+    elif form == "table" and out is None:
+        relation = relation.limit(output.TABLE_ROWS + 1)
+    whole = limit is not None
+    _write(*dataset.within_limits(lambda: _encode(dataset.fetch(relation), form, out, whole)), out, quiet)
 
 
-def print_frame(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool = False) -> None:
-    """Print a frame in a format, or write it to a file; a table is cut unless ``whole``."""
-    _write(*_encode(frame, form, whole), out)
-
-
-def _encode(frame: "pl.DataFrame", form: str, whole: bool = False) -> tuple[bytes, bool]:
-    """Return a frame in a format, and whether it was cut."""
+def print_frame(
+    frame: "pl.DataFrame", form: str | None, out: Path | None, whole: bool = False, quiet: bool = False
+) -> None:
+    """Print a frame in a format, or write it to a file; a table on the screen is cut, unless ``whole``, and fits it."""
     from jacdb import output
 
-    cut = form == "table" and not whole and len(frame) > output.TABLE_ROWS
-    return output.encode(frame.head(output.TABLE_ROWS) if cut else frame, form), cut
+    _write(*_encode(frame, output.form_of(form, out), out, whole), out, quiet)
 
 
-def _write(content: bytes, cut: bool, out: Path | None) -> None:
+def _encode(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool) -> tuple[bytes, list[str]]:
+    """Return a frame in a format, and notes on what a screen has no room for."""
     from jacdb import output
 
+    if form != "table" or out is not None:
+        return output.encode(frame, form), []
+    notes = []
+    if not whole and len(frame) > output.TABLE_ROWS:
+        frame = frame.head(output.TABLE_ROWS)
+        notes.append(f"only the first {len(frame)} rows are shown: --limit N, --format csv or --out FILE gives more")
+    if not sys.stdout.isatty():
+        return output.encode(frame, form), notes
+    text, left_out = output.table(frame, shutil.get_terminal_size().columns)
+    if left_out:
+        notes.append(f"too narrow for {', '.join(left_out)}: --format csv or --out FILE gives all columns")
+    return f"{text}\n".encode(), notes
+
+
+def _write(content: bytes, notes: list[str], out: Path | None, quiet: bool) -> None:
     if out is not None:
         out.write_bytes(content)
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-    if cut:
-        typer.echo(f"only the first {output.TABLE_ROWS} rows are shown: --format csv gives all", err=True)
+    for text in notes:
+        note(text, quiet)
+
+
+def note(text: str, quiet: bool = False) -> None:
+    """Print a line on stderr that is neither an answer nor an error, unless it was asked to be quiet."""
+    if not quiet:
+        typer.echo(text, err=True)
+
+
+def check_form(form: str | None, out: Path | None) -> None:
+    """Refuse a format, or a file to write, that can't be, before any work.
+
+    Raises:
+        UsageError: the format is unknown, goes with another file name, or is not for a terminal; or the file can't be
+            written.
+    """
+    from jacdb import out_path, output
+
+    if out is not None:
+        out_path.check_file(out)
+    if output.form_of(form, out) == "parquet" and out is None and sys.stdout.isatty():
+        raise UsageError("--format parquet is not for a terminal: give --out FILE")
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jacdb import interruption
-from jacdb.cli.options import Data, Environments, Form, LocalData, Out
-from jacdb.cli.printing import print_frame
+from jacdb.cli.options import Data, Environments, Form, LocalData, Out, Quiet
+from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
     from jacdb.verification.replayer import RunReplayer
 
 
-def runs(data: LocalData = Path("data"), form: Form = "table", out: Out = None) -> None:
+def runs(data: LocalData = Path("data"), form: Form = None, out: Out = None) -> None:
     """List the runs of a dataset: finished, at work (with progress and speed), or stopped.
 
     Example: jacdb runs --data data
     """
+    check_form(form, out)
     from jacdb.dataset import run_status
 
     print_frame(run_status.status(data), form, out)
@@ -29,8 +30,9 @@ def verify(
     env: Environments = None,
     sample: Annotated[int, typer.Option(help="Steps of each run to replay in the simulator; 0 for none.")] = 16,
     data: LocalData = Path("data"),
-    form: Form = "table",
+    form: Form = None,
     out: Out = None,
+    quiet: Quiet = False,
 ) -> None:
     """Check a dataset: files, rows and, if the simulator is installed, steps and Jacobians.
 
@@ -39,11 +41,11 @@ def verify(
 
     Example: jacdb verify --data data --env CartpoleBalance --sample 100
     """
-    from jacdb import output, verification
+    check_form(form, out)
+    from jacdb import verification
     from jacdb.progress import Reporter
 
-    output.check(form)
-    with Reporter().shown() as report:
+    with Reporter(quiet=quiet).shown() as report:
         verified = verification.verify(data, envs=env, sample=sample, replayer=_installed_replayer(), report=report)
     print_frame(verified.frame, form, out, whole=True)
     for line in verified.lines():
@@ -73,6 +75,7 @@ def publish(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     tag: Annotated[str | None, typer.Option(help="Tag the commit, as a release.", metavar="vX.Y.Z")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files, sizes and card, and send nothing.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Publish a dataset on the Hugging Face Hub, with a dataset card.
 
@@ -86,10 +89,10 @@ def publish(
     from jacdb.progress import Reporter
     from jacdb.publishing import publish as publishing
 
-    with Reporter().shown() as report:
+    with Reporter(quiet=quiet).shown() as report:
         publication = publishing.prepare(data, name, report)
     for run in publication.left_out:
-        typer.echo(f"run {run.run_id} of {run.env} is not finished and was left out", err=True)
+        note(f"run {run.run_id} of {run.env} is not finished and was left out", quiet)
     if dry_run:
         for path, size in sorted(publication.sizes().items()):
             typer.echo(f"{size:>14,}  {path}")
@@ -103,6 +106,7 @@ def pull(
     env: Environments = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; default: main.")] = None,
     data: LocalData = Path("data"),
+    quiet: Quiet = False,
 ) -> None:
     """Fetch a dataset from the Hugging Face Hub and check it against its checksums.
 
@@ -114,6 +118,6 @@ def pull(
     from jacdb.progress import Reporter
     from jacdb.publishing import pull as pulling
 
-    with Reporter().shown() as report:
+    with Reporter(quiet=quiet).shown() as report:
         pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
     typer.echo(pulled.describe(data))

@@ -5,7 +5,7 @@ import difflib
 import os
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,8 +137,8 @@ class Views:
         example = next((env for env in environments if env in select), environments[0])
         return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
 
-    def view(self, name: str, env: str | None = None) -> duckdb.DuckDBPyRelation:
-        """Return a named view, of all environments or of one.
+    def view(self, name: str, env: str | Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
+        """Return a named view, of all environments, of one, or of several.
 
         Raises:
             UsageError: there is no such view (the error lists them), or the dataset has no such environment.
@@ -149,9 +149,11 @@ class Views:
             raise UsageError(self._refusal(name))
         if env is None:
             return self.sql(f"from {name}")
-        if env not in self.environments:
-            raise UsageError(f"no steps of {env!r} here: {suggestion(env, self.environments)}")
-        return self.sql(f"from {name} where env = {literal(env)}")
+        wanted = [env] if isinstance(env, str) else env
+        for one in wanted:
+            if one not in self.environments:
+                raise UsageError(f"no steps of {one!r} here: {suggestion(one, self.environments)}")
+        return self.sql(f"from {name} where env in ({', '.join(map(literal, wanted))})")
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         """Run a relation within the dataset's limits of memory and time; return a polars frame.
