@@ -28,7 +28,7 @@ ROOMS = {
     "jacdb.ingest.storage": (4, 2.25, "Parquet, whole or not"),
     "jacdb.ingest.environments": (6, 1.5, "load, step: x' = F(x, u)"),
     "jacdb.ingest.linalg": (7, 0, "batched algebra"),
-    "jacdb.ingest.compat": (7, 1, "MJX's private names"),
+    "jacdb.ingest.compat": (8, 1, "MJX's private names"),
     "jacdb.ingest.runtime": (7, 2, "JAX, set up"),
     "jacdb.publishing": (1, 5.5, "to the Hub and back"),
     "jacdb.report": (2, 5.5, "Table 1 and a page"),

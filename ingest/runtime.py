@@ -5,13 +5,14 @@ import ctypes
 import gc
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh
 
+from jacdb import user_cache
 from jacdb.errors import UsageError
+from jacdb.ingest.compat.jax import heal_compilation_cache
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
 # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
@@ -19,11 +20,6 @@ _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
 _left_behind = False  # whether something came to be while the collector rested, and has not been collected since
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for jacdb (XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jacdb"
 
 
 def configure() -> None:
@@ -54,8 +50,9 @@ def configure_training(device: str | None) -> bool:
 
 
 def _use_cache_and_cores() -> None:
+    heal_compilation_cache()
     if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     # XLA keeps one core busy with operations as small as ours; a device per core takes a share of the batch each.
     with contextlib.suppress(RuntimeError):  # too late, JAX runs already: it is slower, no more

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 
-from jacdb import output
+from jacdb import __version__, output
 
 NO_SIMULATOR = """
 import sys
@@ -223,3 +223,11 @@ sums.lower().compile()
     ours = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}  # JAX has set it here
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ours)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_users_19_info_says_what_is_installed_and_where_things_are_kept(tmp_path):
+    rows = json.loads(run_jacdb("info", "--format", "json", XDG_CACHE_HOME=str(tmp_path), JACDB_DATA="there").stdout)
+    told = {row["what"]: row["value"] for row in rows}
+    assert told["jacdb"] == __version__ and told["reading: polars"] == pl.__version__
+    assert told["cache: compiled code"] == f"{tmp_path}/jacdb/xla (not there yet)"
+    assert told["variable: JACDB_DATA"] == "there" and "devices" not in told

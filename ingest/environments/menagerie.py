@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from jacdb import interruption
+from jacdb import interruption, user_cache
 from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
-from jacdb.ingest.runtime import cache_folder
 
 MENAGERIE_URL = "https://github.com/google-deepmind/mujoco_menagerie.git"
 # git gives up a connection that carries less than 1 kB/s for 30 s.
@@ -57,7 +56,7 @@ def _users_checkout(root: Path, robots: list[str]) -> Path:
 def _cached_checkout(robots: list[str], report: Callable[[str], None]) -> Path:
     """Return the cache's copy of the pinned commit, after fetching the robots that it lacks."""
     commit = playground.MENAGERIE_COMMIT
-    root = cache_folder() / "menagerie" / commit
+    root = user_cache.folder() / "menagerie" / commit
     missing = [robot for robot in robots if not (root / robot).is_dir()]
     if missing:
         url = os.environ.get("JACDB_MENAGERIE_URL", MENAGERIE_URL)

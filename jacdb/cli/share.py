@@ -1,6 +1,7 @@
-"""The commands that list, check and share the runs of a dataset: runs, verify, publish, pull."""
+"""The commands that list, remove, check and share the runs of a dataset, and info on what is installed."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,47 @@ def runs(data: LocalData = Path("data"), form: Form = None, out: Out = None) -> 
     from jacdb.dataset import run_status
 
     print_frame(run_status.status(data), form, out)
+
+
+def rm(
+    run_id: Annotated[str, typer.Argument(help="The run's id (see `jacdb runs`).", metavar="RUN")],
+    env: Annotated[str | None, typer.Option(help="The run's environment, where several have such a run.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data: LocalData = Path("data"),
+) -> None:
+    """Remove one run from a dataset, after asking. A run that an ingest is at work on is refused.
+
+    Example: jacdb rm noise-seed0-c57fd73217 --data data
+    """
+    from jacdb.dataset.removal import Removal
+
+    removal = Removal.find(data, run_id, env)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{removal.describe()} would be removed, and nobody is there to be asked: give --yes")
+        if not typer.confirm(f"Remove {removal.describe()} from {data}?", err=True):
+            raise FailureError("nothing was removed")
+    removal.carry_out()
+    typer.echo(f"removed {removal.describe()} from {data}")
+
+
+def info(
+    devices: Annotated[
+        bool, typer.Option("--devices", help="List what JAX computes on, too, which takes a second.")
+    ] = False,
+    form: Form = None,
+    out: Out = None,
+) -> None:
+    """List versions, caches and variables: what a bug report needs.
+
+    Example: jacdb info --devices
+    """
+    check_form(form, out)
+    import polars as pl
+
+    from jacdb import installation
+
+    print_frame(pl.DataFrame(installation.facts(devices)), form, out)
 
 
 def verify(

@@ -65,11 +65,14 @@ OTHER_FUNCTIONS = {
     "mujoco_playground._src.mjx_env.step": "model data action n_substeps",
     "brax.training.pmap.assert_is_replicated": "x debug",
     "jax.interpreters.partial_eval.dce_jaxpr": "jaxpr used_outputs instantiate live_inputs",
+    "jax._src.compilation_cache.get_file_cache": "path",
+    "jax._src.compilation_cache.decompress_executable": "executable",
 }
 OTHER_OBJECTS = {
     "mujoco_playground._src.mjx_env.MENAGERIE_COMMIT_SHA": "playground",
     "mujoco_playground._src.mjx_env.MENAGERIE_PATH": "playground",
     "mujoco.mjx._src.types.WrapType": "playground",
+    "jax._src.compilation_cache_interface.CacheInterface": "jax",
     "jax.extend.core.Jaxpr": "jax",
     "jax.extend.core.jaxpr_as_fun": "jax",
 }

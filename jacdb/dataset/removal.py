@@ -1,0 +1,84 @@
+"""Remove one run from a dataset, which is readable at every moment; what is left of a removal can be removed later."""
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from jacdb.dataset import manifest, run_status
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.manifest import PartPath, Run
+from jacdb.errors import FailureError, UsageError, suggestion
+
+# The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
+ORDER = ("runs", "episodes", "steps", "patterns", "axes")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A run to be removed.
+
+    Attributes:
+        root: the dataset's folder.
+        run: the run.
+        finished: whether it is whole.
+        n_bytes: what its files take.
+    """
+
+    root: Path
+    run: Run
+    finished: bool
+    n_bytes: int
+
+    @classmethod
+    def find(cls, root: Path | str, run_id: str, env: str | None = None) -> "Removal":
+        """Return the removal of a run, which is not carried out yet.
+
+        Args:
+            root: the dataset's folder.
+            run_id: the run's id, as ``jacdb runs`` lists it.
+            env: the run's environment, where several have a run of that id.
+
+        Raises:
+            UsageError: there is no dataset, no such run, or several.
+        """
+        if str(root).startswith("hf:"):
+            raise UsageError(f"--data {root} is on the Hub: a run is removed from a folder")
+        folder = Folder(root).path
+        begun = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part}
+        named = sorted(run for run in begun if run.run_id == run_id and env in (None, run.env))
+        if not named:
+            there = {run.run_id for run in begun if env in (None, run.env)}
+            raise UsageError(f"no run {run_id!r} in {root}: {suggestion(run_id, there)}")
+        if len(named) > 1:
+            raise UsageError(f"run {run_id} is in {', '.join(run.env for run in named)}: give one as --env")
+        [run] = named
+        files = (path for table in ORDER for path in (folder / run.folder(table)).rglob("*") if path.is_file())
+        return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files))
+
+    def describe(self) -> str:
+        """Return one line for people: which run it is, and how much of it there is."""
+        state = "finished" if self.finished else "not finished"
+        return f"run {self.run.run_id} of {self.run.env} ({state}, {self.n_bytes / 1e6:,.1f} MB)"
+
+    def carry_out(self) -> None:
+        """Remove the run's files, of every table.
+
+        Raises:
+            UsageError: an ingest is at work on it.
+            FailureError: a file can't be removed; the rest is still listed, and can be removed later.
+        """
+        try:
+            with run_status.lock(self.root, self.run):
+                for table in ORDER:
+                    folder = self.root / self.run.folder(table)
+                    if folder.exists():
+                        shutil.rmtree(folder)
+                        with contextlib.suppress(OSError):  # the environment has other runs
+                            folder.parent.rmdir()
+        except filelock.Timeout:
+            raise UsageError(f"an ingest is at work on {self.describe()}: stop it first, or let it finish") from None
+        except OSError as error:
+            raise FailureError(f"{error.filename} can't be removed: {error.strerror or error}") from error
