@@ -5,12 +5,14 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, figures
 from jacdb.dataset.sandbox import fetch
+from jacdb.figures.style import plain_log_ticks
 from jacdb.schemas import ZERO_THRESHOLD
 
 RNG = np.random.default_rng(3)
@@ -198,6 +200,12 @@ def test_users_21_durations_have_plain_ticks_and_do_not_say_runs(stepping):
     ticks = [label.get_text() for panel in figure.axes for label in panel.get_xticklabels()]
     assert ticks and all(tick.replace(",", "").isdigit() for tick in ticks)
     assert not any("run" in text.get_text() for text in figure.findobj(Text))
+
+
+def test_users_21_an_axis_between_round_numbers_has_a_tick():
+    axis = Figure().subplots().yaxis
+    plain_log_ticks(axis, 60.0, 60.0)
+    assert axis.get_major_locator()().tolist() == [60]
 
 
 def test_users_21_three_constraints_have_room_and_zero_is_the_baseline(tmp_path):

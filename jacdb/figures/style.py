@@ -63,7 +63,8 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
     """Tick a logarithmic axis in plain numbers: at every decade, and at 2 and 5 where it spans few."""
     factors = (1, 2, 5) if high < 150 * low else (1,)
     ticks = [factor * 10.0**decade for decade in range(-20, 20) for factor in factors]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    inside = [tick for tick in ticks if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(inside or sorted({low, high})))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
     axis.set_minor_locator(NullLocator())
 
