@@ -14,6 +14,7 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 # Title of a page of reference -> the modules on it
 REFERENCE: dict[str, tuple[str, ...]] = {
     "jacdb": ("jacdb.dataset.dataset", "jacdb.dataset.views", "jacdb.dataset.loader", "jacdb.errors"),
+    "normalization": ("jacdb.dataset.normalization",),
     "figures": ("jacdb.figures",),
     "graph": ("jacdb.graph",),
     "report": ("jacdb.report",),

@@ -31,6 +31,7 @@ STATISTICS = (
     "symmetries",
     "causal_graph",
     "method_comparison",
+    "axis_statistics",
 )
 VIEWS = TABLES + STATISTICS
 # Views that only others build on; a later version may change them.

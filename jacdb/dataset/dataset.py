@@ -45,6 +45,7 @@ class Dataset(Views):
         method: str | None = None,
         twins: bool = False,
         where: str | None = None,
+        normalize: bool = False,
         worker: int = 0,
         workers: int = 1,
     ) -> "Batches":
@@ -62,7 +63,7 @@ class Dataset(Views):
 
         return loader.Batches(
             self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
-            buffer_mib, method, twins, where, worker, workers,
+            buffer_mib, method, twins, where, normalize, worker, workers,
         )  # fmt: skip
 
     def tangent_space(self, env: str) -> "TangentSpace":

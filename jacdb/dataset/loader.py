@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyarrow as pa
 
+from jacdb.dataset.batch_columns import BatchColumns, normalization
 from jacdb.dataset.frameworks import converter
+from jacdb.dataset.normalization import Normalization
 from jacdb.dataset.row_buffers import Buffer, BufferedRows, between, buffer_loads, cut, selections
 from jacdb.dataset.segments import Segments, segments, trajectories
 from jacdb.dataset.split import SPLITS, of_split, sufficient_share
-from jacdb.dataset.step_rows import RowGroup, StepRows, check_columns
+from jacdb.dataset.step_rows import RowGroup, StepRows
 from jacdb.dataset.views import Views
 from jacdb.errors import UsageError
 from jacdb.methods import EXACT, METHODS
@@ -42,7 +44,9 @@ class Batches:
     Attributes:
         dataset: what to read.
         env: the environment.
-        columns: numeric columns of `steps`; j_state comes as (n, d, d), state as (n, s), reward as (n,).
+        columns: numeric columns of `steps`: j_state comes as (n, d, d), state as (n, s), reward as (n,). Further, x is
+            the state, dx the tangent from it to the next (n, d), see ``jacdb.tangent``; zero_state and zero_action say
+            where the Jacobians' entries are zero, (n, d, d) and (n, d, a).
         batch_size: rows in a batch; the last batch may have fewer.
         shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are
             permuted. The seed alone decides the order. Give ``seed=epoch`` for a new order in each epoch.
@@ -67,6 +71,9 @@ class Batches:
         twins: also take the same trajectories of other runs, which differ in method, dtype or length. By default
             the run that has most rows of a trajectory stands for it.
         where: a condition on steps, in SQL, which the rows meet besides the dataset's own.
+        normalize: give state, next_state, x, action and dx with mean 0 and deviation 1, and the Jacobians of the
+            normalized step; :class:`jacdb.dataset.normalization.Normalization` has the formula. Means and deviations
+            are those of the training split, in the validation split too; of all rows if there is no split.
         worker: which share of the batches a pass gives, from 0, where ``workers`` of them share a pass.
         workers: how many workers share a pass: each batch comes to one of them. They read different row groups.
     """
@@ -87,19 +94,30 @@ class Batches:
     method: str | None = None
     twins: bool = False
     where: str | None = None
+    normalize: bool = False
     worker: int = 0
     workers: int = 1
+    _columns: BatchColumns = field(init=False, repr=False)
     _rows: StepRows = field(init=False, repr=False)
     _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
     _spare: list[Buffer] = field(init=False, repr=False)  # buffers of finished passes, for the next
 
     def __post_init__(self) -> None:
         columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
-        check_columns(columns)
         self._check()
         self._prepare()
+        made = BatchColumns(self.dataset, self.env, columns, self.dtype)
         dataset = self.dataset if self.where is None else self.dataset.where(self.where)
-        object.__setattr__(self, "_rows", StepRows(dataset, self.env, columns, self._kept(dataset), self.dtype))
+        if self.normalize:
+            of_training = self._kept(dataset, self.split and "train")
+            made.normalization = normalization(dataset, self.env, of_training)
+        rows = StepRows(dataset, self.env, made.stored, self._kept(dataset, self.split), made.stored_dtype)
+        vars(self).update(_columns=made, _rows=rows)
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """The means and deviations by which rows are normalized; None if they are not."""
+        return self._columns.normalization
 
     @property
     def n_rows(self) -> int:
@@ -115,7 +133,7 @@ class Batches:
         readers = ThreadPoolExecutor(READERS, "jacdb-reader")
         try:
             for batch in cut(self._buffered(readers, buffers), self.batch_size, self.drop_last):
-                yield {name: self._convert(values) for name, values in batch.items()}
+                yield {name: self._convert(values) for name, values in self._columns.of(batch).items()}
         finally:
             readers.shutdown(cancel_futures=True)  # waits for running readers: they may be writing into a buffer
             self._spare.extend(buffers)
@@ -166,21 +184,21 @@ class Batches:
         first, stop = (min(n_rows, self.batch_size * bound) for bound in bounds)
         return first, stop
 
-    def _kept(self, dataset: Views) -> Segments:
-        """Return the segments that are asked for; some row is in them."""
+    def _kept(self, dataset: Views, split: str | None) -> Segments:
+        """Return the segments of a split that are asked for; some row is in them."""
         methods = EXACT if self.method is None else (self.method,)
         kept = segments(dataset, self.env, methods, twins=self.twins)
         if not len(kept):
             by = "by an exact method" if self.method is None else f"of method={self.method!r}"
             raise UsageError(f"no finite row of {self.env} {by}: ingest some, or ask for other rows with method=")
-        if self.split is None:
+        if split is None:
             return kept
         every = trajectories(self.dataset, self.env, methods)
-        chosen = of_split(kept, self.split, self.validation, every)
+        chosen = of_split(kept, split, self.validation, every)
         if not len(chosen):
-            share = sufficient_share(kept, self.split, every)
+            share = sufficient_share(kept, split, every)
             remedy = "ingest more episodes" if share is None else f"give validation={share}, or ingest more episodes"
-            told = f"no row of {self.env} in split={self.split!r} of validation={self.validation}"
+            told = f"no row of {self.env} in split={split!r} of validation={self.validation}"
             n = len(set(kept.trajectory_id))
             raise UsageError(f"{told}, of {n} episode{'s' * (n > 1)}: {remedy}")
         return chosen
@@ -198,6 +216,8 @@ class Batches:
             raise UsageError(f"worker={self.worker} of workers={self.workers}: give 0 or more, below workers")
         if self.method not in (None, *METHODS):
             raise UsageError(f"method={self.method!r}: give {', '.join(METHODS)}, or None for all but fd")
+        if self.method == "fd" and {"zero_state", "zero_action"} & {*self.columns}:
+            raise UsageError("zero_state and zero_action are of exact rows: leave them out, or method='fd'")
         if not self.buffer_mib > 0:
             raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0")
         if self.dtype not in (None, "float16", "float32", "float64"):

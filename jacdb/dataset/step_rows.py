@@ -179,21 +179,25 @@ class StepRows:
         return values.astype(self.dtypes[name], copy=False)
 
 
-def check_columns(columns: tuple[str, ...]) -> None:
+def check_columns(columns: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
     """Refuse columns that can't be arrays, before any work.
+
+    Args:
+        columns: their names.
+        others: names that are columns as well, for the message.
 
     Raises:
         UsageError: no column is given, there is no such column, or its values are not numbers.
     """
     kinds = {column.name: leaf_type(column.type) for column in schemas.steps().schema}
     numbers = [name for name, kind in kinds.items() if _is_number(kind)]
-    choices = f"there are {', '.join(numbers)}"
+    choices = f"there are {', '.join([*numbers, *others])}"
     for name in columns:
         if name in numbers:
             continue
         if name in kinds:
             raise UsageError(f"column {name!r} holds no numbers: {choices}")
-        raise UsageError(f"no column {name!r}: {suggestion(str(name), numbers)}")
+        raise UsageError(f"no column {name!r}: {suggestion(str(name), [*numbers, *others])}")
     if not columns:
         raise UsageError(f"no column is asked for: {choices}")
 
