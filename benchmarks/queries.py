@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import queries, schemas
+from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.sandbox import fetch
-from jacdb.ingest.storage.parquet import parquet_options
 from jacdb.ingest.storage.run_writer import ROW_GROUP_ROWS
 
 PAPER = ("global_sparsity", "entry_zero_fraction", "sparsity_histogram", "sparsity_timeline", "zero_durations")

@@ -16,6 +16,7 @@ import imports
 import typer
 
 from jacdb import queries, report, schemas
+from jacdb.dataset.layout import CURRENT, MANIFEST
 from jacdb.ingest.environments.registry import all_specs
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX
@@ -60,7 +61,15 @@ def tables() -> str:
         "# Tables and views\n",
         NOTE,
         f"Schema version {schemas.SCHEMA_VERSION}. Every table is a folder of hive partitions,"
-        " `<table>/env=<Env>/run=<run_id>/part-00000.parquet`; every view is one file in `queries/`.\n",
+        f" `<table>/{CURRENT.key}=<Env>/run=<run_id>/part-00000.parquet`; every view is one file in `queries/`.\n",
+        f"The key `{CURRENT.key}` is no column of the files, which have `env` and `run_id` themselves: a reader may add"
+        " it from the folder's name, or not. `run`, the other key, is no column either. A table's folder holds"
+        f" parts and nothing else. Beside the tables, `{CURRENT.journal}/{CURRENT.key}=<Env>/run=<run_id>` has what"
+        f" else there is of a run: its checksums, `{MANIFEST}` (for `sha256sum -c`), its log and, while it is at work,"
+        " its progress, its lock and drafts.\n",
+        "Version 1 had the key `env`, which is a column too, and kept checksums and logs in `runs`; `patterns` had"
+        " no words, and `episodes` no `trajectory_id`, which the view works out. `jacdb upgrade OLD --out NEW`"
+        " rewrites it.\n",
         "A dataset stays readable by every later jacdb. Within a version nothing is added, taken away, renamed or given"
         " another meaning; a new version only adds columns and tables, null or empty where an older file has none, or"
         " brings along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of"

@@ -12,7 +12,7 @@ import jax
 import pyarrow as pa
 
 from jacdb import interruption
-from jacdb.dataset.manifest import Run
+from jacdb.dataset.layout import Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.recording import axes
@@ -73,11 +73,11 @@ def ingest(
         UsageError: the request can't be right; nothing was written.
         FailureError: it was right and could not be carried out.
     """
-    root = usable_root(root)
+    root = usable_root(root, request.dtype)
     share_process_memory()
     plan = RunPlan.resolve(request, lambda doing: report(Event(doing)))
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
-    writer = RunWriter(root, request.env, request.policy.name, plan.run_id, jacobian)
+    writer = RunWriter(root, request.env, request.policy.name, plan.run_id, plan.trajectory_id, jacobian)
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {plan.run_id}; leave out --resume to begin it")
@@ -87,7 +87,7 @@ def ingest(
         there = writer.resume()
         missing = [number for number in range(request.episodes) if number not in there]
         _check_space(root, plan, len(missing) * plan.rollout.steps)
-        with Journal(root / Run(request.env, plan.run_id).folder("runs"), plan.settings()) as journal:
+        with Journal(root / Run(request.env, plan.run_id).journal, plan.settings()) as journal:
             writer.write_axes(axes.axis_rows(plan.rollout.system))
             if missing:
                 _roll_out(programs(plan.rollout, _both(journal, report)), missing, writer)

@@ -12,6 +12,10 @@ import numpy as np
 from jacdb._version import __version__
 from jacdb.ingest.environments.loading import System
 
+# Raise it with any change that changes rows, be it by a rounding that moves an entry across the threshold: runs of two
+# engines then have two names. Engine 1 is all that came before engines had numbers.
+ENGINE_VERSION = 2
+
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
 
 
@@ -23,8 +27,9 @@ def model_hash(system: System) -> str:
 
 
 @functools.cache
-def versions() -> dict[str, str]:
+def versions() -> dict[str, str | int]:
     """Return the versions of everything that may change a row's numbers."""
     installed = {name: importlib.metadata.version(name) for name in NUMERIC_PACKAGES}
     device = jax.devices()[0]
-    return {"jacdb": __version__, "python": platform.python_version(), **installed, "device": device.device_kind}
+    own = {"jacdb": __version__, "engine": ENGINE_VERSION, "python": platform.python_version()}
+    return {**own, **installed, "device": device.device_kind}

@@ -64,18 +64,39 @@ def check_memory(spec: EnvSpec, steps: int, num_envs: int | None, episodes: int,
         )
 
 
-def usable_root(root: Path | str) -> Path:
+def usable_root(root: Path | str, dtype: str) -> Path:
     """Return the folder of a dataset to write into, which need not exist yet.
 
     Raises:
-        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of a newer version.
+        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of another version, or has
+            matrices of another type.
     """
     root = Path(root)
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root}: rows are written into a folder; `jacdb publish` then sends it to the Hub")
     out_path.check_folder(root, "--data")
     if root.is_dir():
-        from jacdb.dataset.schema_version import check_version  # Arrow takes 0.3 s, and the folder may be new
-
-        check_version(root)
+        _check_dataset(root, dtype)
     return root
+
+
+def _check_dataset(root: Path, dtype: str) -> None:
+    """Refuse a dataset that rows of this type can't be added to."""
+    from jacdb.dataset.folder import Folder  # Arrow takes 0.3 s, and the folder may be new
+    from jacdb.dataset.layout import CURRENT, layout_of
+    from jacdb.dataset.schema_version import check_version
+
+    check_version(root)
+    layout = layout_of(root)
+    if layout and layout != CURRENT:
+        raise UsageError(
+            f"--data {root} is of schema version {layout.version}, rows are written in version {CURRENT.version}:"
+            f" rewrite it with `jacdb upgrade {root} --out NEW`, or give another folder"
+        )
+    other = {"float32": "float64", "float64": "float32"}[dtype]
+    if layout and any(root.glob(f"axes/{layout.parts}")) and other in Folder(root).dtypes():
+        # most readers of Parquet would read all of them as float32, without a word
+        raise UsageError(
+            f"--dtype {dtype}: the matrices in {root} are {other}, and a dataset has one type: give another --data, or"
+            f" --dtype {other}"
+        )

@@ -106,6 +106,13 @@ class RunPlan:
         model = model_hash(system)
         return cls(request, rollout, model, _run_id(request, rollout, model))
 
+    def trajectory_id(self, episode: int) -> int:
+        """Return the id of an episode's states, given its number."""
+        policy = self.request.policy
+        return schemas.trajectory_id(
+            self.request.env, policy.name, _as_json(policy.settings()), self.request.seed, self.model_hash, episode
+        )
+
     def matrix_bytes(self, rows: int) -> int:
         """Return what the matrices of so many rows take: nearly all that a run takes."""
         return rows * step_bytes(self.rollout.system.spec, self.request.dtype)
@@ -123,7 +130,7 @@ class RunPlan:
         """Return the columns of the run's row in `runs` that are known beforehand."""
         system = self.rollout.system
         return {
-            "policy_config": json.dumps(self.request.policy.settings(), sort_keys=True),
+            "policy_config": _as_json(self.request.policy.settings()),
             "seed": self.request.seed,
             "episodes": self.request.episodes,
             "steps": self.rollout.steps,
@@ -138,7 +145,7 @@ class RunPlan:
             "sim_dt": float(system.env.sim_dt),
             "held": list(system.spec.held),
             "model": self.model_hash,
-            "versions": json.dumps(versions(), sort_keys=True),
+            "versions": _as_json(versions()),
             "schema_version": schemas.SCHEMA_VERSION,
         }
 
@@ -172,5 +179,10 @@ def _run_id(request: Request, rollout: RolloutSettings, model: str) -> str:
         "model": model,
         "versions": versions(),
     }
-    digest = hashlib.blake2b(json.dumps(determining, sort_keys=True).encode(), digest_size=5).hexdigest()
+    digest = hashlib.blake2b(_as_json(determining).encode(), digest_size=5).hexdigest()
     return f"{request.policy.name}-seed{request.seed}-{digest}"
+
+
+def _as_json(settings: dict[str, Any]) -> str:
+    """Return settings as JSON; equal ones give equal text, of which ids are made."""
+    return json.dumps(settings, sort_keys=True)

@@ -7,17 +7,20 @@ files as well: Hugging Face's `datasets` does not add hive columns.
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
-PARTS = "env=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a table's files, below its folder
+# The columns that a version added, by table
+ADDED = {2: {"patterns": ("zero_state_words", "zero_action_words"), "episodes": ("trajectory_id",)}}
 
 ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
 SWEEP = tuple(float(f"1e-{k}") for k in range(16, 1, -1))  # thresholds of `threshold_sweep`
 
 VECTOR = pa.list_(pa.float64())
 COUNTS = pa.list_(pa.int64())
+WORDS = pa.list_(pa.int64())  # of 32 bits: never negative
 CONTACT = pa.struct(
     [
         pa.field("geom1", pa.string(), nullable=False),
@@ -123,6 +126,13 @@ PATTERNS = _table(
     ("d_action", pa.int32(), "columns of j_action"),
     ("zero_state", pa.binary(), "bits of j_state, row by row, first entry in the highest bit of the first byte"),
     ("zero_action", pa.binary(), "bits of j_action, likewise"),
+    (
+        "zero_state_words",
+        WORDS,
+        "the bits of j_state as words of 32 bits, for engines that count the bits of integers: entry i, row by row, is"
+        " bit i % 32, counted from the lowest, of word i // 32; bits beyond the last entry are 0",
+    ),
+    ("zero_action_words", WORDS, "the bits of j_action, likewise"),
 )
 
 EPISODES = _table(
@@ -147,6 +157,12 @@ EPISODES = _table(
     ("below_state", COUNTS, "entries of j_state below 1e-16, 1e-15, … 1e-2, summed over steps; null likewise"),
     ("below_action", COUNTS, "likewise of j_action"),
     ("part", pa.int32(), "the number of the Parquet part that holds its steps"),
+    (
+        "trajectory_id",
+        pa.int64(),
+        "a hash of what determines its states (environment, policy and its settings, seed, model, episode), not of how"
+        " they were differentiated or stored: the same episode by another method has the same id",
+    ),
     nullable=("largest_state", "largest_action", "below_state", "below_action"),
 )
 
@@ -200,6 +216,26 @@ RUNS = _table(
 )
 
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
+
+
+def of_version(table: str, schema: pa.Schema, version: int) -> pa.Schema:
+    """Return the schema that a table had in a former version, given today's."""
+    added = {name for since, tables in ADDED.items() if since > version for name in tables.get(table, ())}
+    return pa.schema([column for column in schema if column.name not in added])
+
+
+def pattern_words(bits: np.ndarray, entries: int) -> np.ndarray:
+    """Return zero patterns as words of 32 bits, (n, words): the first entry is the lowest bit of the first word.
+
+    A word of 64 bits could be negative, and then some engines count the bits of its absolute value.
+
+    Args:
+        bits: of one matrix, (n, bytes) of uint8: the first entry is the highest bit of the first byte.
+        entries: how many the matrix has.
+    """
+    ones = np.zeros((len(bits), -(-entries // 32) * 32), np.uint8)
+    ones[:, :entries] = np.unpackbits(bits, axis=1, count=entries)
+    return np.packbits(ones, axis=1, bitorder="little").view("<u4").astype(np.int64)
 
 
 def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:

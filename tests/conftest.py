@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "make the synthetic datasets of the views' tests so many times as long: 11000 for a million rows"
     parser.addoption("--scale", type=int, default=1, help=text)
     parser.addoption("--fuzz", type=int, default=400, help="how many broken inputs to try")
+    parser.addoption("--reference", action="store_true", help="make the engine's reference rows anew")
     parser.addoption("--kills", type=int, default=2, help="how often to kill an ingest in the test of faults")
 
 

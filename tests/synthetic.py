@@ -1,6 +1,7 @@
 """Episodes without a simulator, for what stores and queries them."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from jacdb.ingest.storage.arrow import batch
 from jacdb.ingest.storage.episodes import ARRAYS, ROW, Episode, pieces
 from jacdb.ingest.storage.run_writer import PART_BYTES, RunWriter
 from jacdb.ingest.storage.zero_patterns import EntryStatistics, ZeroBits, identify
-from jacdb.schemas import CONTACT, SWEEP, ZERO_THRESHOLD
+from jacdb.schemas import CONTACT, SCHEMA_VERSION, SWEEP, ZERO_THRESHOLD, trajectory_id
 
 
 def episode(
@@ -77,6 +78,11 @@ def episode(
     return made
 
 
+def trajectory(number: int, env: str = "E", seed: int = 0) -> int:
+    """The id of an episode's states, as the rows of a run's `runs` say."""
+    return trajectory_id(env, "noise", "{}", seed, "", number)
+
+
 def dataset(
     root: Path,
     env: str,
@@ -89,7 +95,8 @@ def dataset(
     seed: int = 0,
 ) -> RunWriter:
     """Write a finished run of these episodes; returns its writer. Runs of one seed have the same trajectories."""
-    writer = RunWriter(root, env, "noise", run_id, jacobian or pa.float64(), part_bytes)
+    ids = partial(trajectory, env=env, seed=seed)
+    writer = RunWriter(root, env, "noise", run_id, ids, jacobian or pa.float64(), part_bytes)
     d_state, d_action = episodes[0].jacobian_shape
     n_state = episodes[0].pieces[0].state.shape[1]
     spaces = {"tangent": d_state, "state": n_state, "action": d_action}
@@ -122,6 +129,12 @@ def dataset(
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],
     }
-    sizes = {"seed": seed, "d_state": d_state, "d_action": d_action, "schema_version": 1, "ctrl_dt": ctrl_dt}
+    sizes = {
+        "seed": seed,
+        "d_state": d_state,
+        "d_action": d_action,
+        "schema_version": SCHEMA_VERSION,
+        "ctrl_dt": ctrl_dt,
+    }
     writer.write_run({**whole, **numbers, **texts, **sizes, "started": np.datetime64(0, "us").item()})
     return writer

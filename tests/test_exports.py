@@ -78,7 +78,7 @@ def pieces(stored: pl.DataFrame) -> list[pl.DataFrame]:
 
 def test_the_dataset_has_what_the_tests_are_about(stored, root):
     assert [len(piece) for piece in pieces(stored)] == [12, 4, 7, 12, 12, 4, 7]
-    [path] = root.glob("steps/env=E/run=run-b/*.parquet")
+    [path] = root.glob("steps/environment=E/run=run-b/*.parquet")
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [10, 2, 10, 2]
 

@@ -14,7 +14,7 @@ from test_hub import contents
 import jacdb
 from jacdb import JacdbError, queries
 from jacdb.dataset import integrity, manifest
-from jacdb.dataset.manifest import PartPath
+from jacdb.dataset.layout import PartPath
 from jacdb.ingest.policies.network import Network
 
 FROZEN = ROOT / "tests" / "frozen" / "v1"

@@ -19,7 +19,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import PartPath, Run
 from jacdb.publishing.pull import pull
 
 SAMPLE = ROOT / "datasets" / "sample"
@@ -167,12 +167,12 @@ def test_a_broken_dataset_is_not_published(tmp_path):
     steps.write_bytes(content)
     refused(as_alice("publish", "alice/broken", "--data", root), "SHA-256", "nothing was published", code=1)
     dry = call_jacdb("publish", "alice/dry", "--data", SAMPLE, "--dry-run", token=None)
-    assert dry.returncode == 0 and "license:" in dry.stdout and "steps/env=CheetahRun/" in dry.stdout
+    assert dry.returncode == 0 and "license:" in dry.stdout and "steps/environment=CheetahRun/" in dry.stdout
 
 
 def test_unfinished_runs_are_left_out(tmp_path):
     root = small(small(tmp_path / "data"), "run-b")
-    (root / "runs/env=E/run=run-b/part-00000.parquet").unlink()
+    (root / "runs/environment=E/run=run-b/part-00000.parquet").unlink()
     ran = as_alice("publish", "alice/half", "--data", root)
     assert ran.returncode == 0 and "run-b" in ran.stderr
     assert not any("run-b" in path for path in HUB.files("alice/half"))

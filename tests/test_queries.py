@@ -26,7 +26,7 @@ def mixed(tmp_path_factory, lengths):
     """Two environments, two runs, NaN rows, a one-step episode, a pattern that never changes, empty folders."""
     root = tmp_path_factory.mktemp("mixed")
     for table in schemas.TABLES:
-        (root / table.name / "env=Empty" / "run=run-a").mkdir(parents=True)
+        (root / table.name / "environment=Empty" / "run=run-a").mkdir(parents=True)
     kept: dict[str, list[np.ndarray]] = {"Busy": [], "Still": []}
     for run in ("run-a", "run-b"):
         episodes = []

@@ -14,7 +14,7 @@ from synthetic import dataset, episode
 from jacdb import UsageError, schemas, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest
-from jacdb.dataset.manifest import Run
+from jacdb.dataset.layout import Run
 from jacdb.verification.findings import LISTED
 
 RUN = Run("E", "run-a")
@@ -133,6 +133,9 @@ CHANGES = [
     (PATTERNS, "zero_action", 2, b"", "patterns", 2),
     (PATTERNS, "pattern_id", 0, 7, "patterns", 0),
     (PATTERNS, "d_state", 0, 4, "patterns", 0),
+    (PATTERNS, "zero_state_words", 1, lambda words: [words[0] ^ 1], "patterns", 1),
+    (PATTERNS, "zero_action_words", 1, [], "patterns", 1),
+    (EPISODES, "trajectory_id", 1, lambda ident: ident + 1, "summaries", 1),
     (EPISODES, "total_reward", 1, 8.0 + 1e-9, "summaries", 1),
     (EPISODES, "n_contact_steps", 0, 2, "summaries", 0),
     (EPISODES, "n_excluded", 1, 0, "summaries", 1),
@@ -152,7 +155,7 @@ CHANGES = [
     (RUNS, "steps", 0, 9, "order", 7),
     (RUNS, "d_state", 0, 2, "run", 0),
     (RUNS, "dtype", 0, "float64", "run", 0),
-    (RUNS, "schema_version", 0, 2, "run", 0),
+    (RUNS, "schema_version", 0, 1, "run", 0),
     (RUNS, "method", 0, "autodiff", "run", 0),
     (RUNS, "policy", 0, "expert", "keys", 0),
     (RUNS, "zero_threshold", 0, 10.0, "zeros", 0),
@@ -271,10 +274,11 @@ def test_a_run_that_is_not_finished_is_no_failure(copy):
 def test_files_that_nobody_names_are_found(copy):
     extra = copy / part("steps", 7)
     shutil.copy(copy / STEPS, extra)
-    stray = copy / "steps" / "env=E" / "notes.txt"
+    stray = copy / "steps" / "environment=E" / "notes.txt"
     stray.write_text("")
-    (extra.parent / "part-00009.123.tmp").write_bytes(b"half a file")  # an ingest's draft
-    (copy / AXES).with_name(".lock").touch()
+    journal = copy / RUN.journal
+    (journal / "steps-part-00009.parquet.123.tmp").write_bytes(b"half a file")  # an ingest's draft
+    (journal / ".lock").touch()
     (copy / "README.md").touch()
     assert {(name, path) for name, path, _ in found(copy)} == {
         ("files", extra.relative_to(copy).as_posix()),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jacdb.dataset.manifest import Run
+from jacdb.dataset.layout import Run
 from jacdb.errors import JacdbError
 from jacdb.ingest import provenance
 from jacdb.ingest.environments.loading import System

@@ -16,7 +16,7 @@ _EPISODES_OWN = ("env", "policy", "run_id", "episode", "step")
 ARRAYS = ("state", "action", "next_state", "j_state", "j_action")
 ROW = pa.schema([column for column in schemas.steps().schema if column.name not in (*_EPISODES_OWN, *ARRAYS)])
 # Columns of `episodes` that the episode itself knows
-_PARTS_OWN = ("env", "policy", "run_id", "part")
+_PARTS_OWN = ("env", "policy", "run_id", "part", "trajectory_id")
 SUMMARY = pa.schema([column for column in schemas.EPISODES.schema if column.name not in _PARTS_OWN])
 
 

@@ -1,6 +1,6 @@
 """The journal of a run, for others to read while it works: how far it is, and a log of what happened.
 
-In the run's folder of `runs`: ``progress.json``, replaced every few seconds and gone when the run is finished, and
+In the run's journal folder: ``progress.json``, replaced every few seconds and gone when the run is finished, and
 ``ingest.log``, rotated. :mod:`jacdb.dataset.run_status` reads the former from another terminal.
 """
 
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from jacdb.atomic_file import draft_of
-from jacdb.dataset.run_status import LOG, PROGRESS
+from jacdb.dataset.layout import LOG, PROGRESS
 from jacdb.progress import Event
 
 EVERY = 5.0  # seconds between notes of progress
@@ -29,7 +29,7 @@ class Journal:
     """Notes the progress of one run; a context, which closes with how it ended.
 
     Attributes:
-        folder: the run's folder in `runs`.
+        folder: where to.
         about: what to write first: the command's settings.
     """
 

@@ -1,19 +1,20 @@
-"""How a table becomes a Parquet file: compression, encodings, and arrays beside Arrow's columns."""
+"""How a table becomes a Parquet file: on the disk when it is written, with arrays beside Arrow's columns."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
+from jacdb.dataset.encoding import parquet_options
 from jacdb.ingest.storage.durability import durable_file
 from jacdb.ingest.storage.episodes import ARRAYS
 from jacdb.ingest.storage.parquet_pages import DenseColumns
-from jacdb.nested_lists import from_array, leaf_and_depth, leaf_type
+from jacdb.nested_lists import from_array, leaf_type
 
 type Encoder = Literal["pages", "arrow"]  # who encodes the columns ARRAYS: DenseColumns, or Arrow as any column
 type Writing = Callable[[Path], str]  # writes a file, on the disk when it returns; its SHA-256
@@ -83,26 +84,3 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.
         pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
     ):
         yield stream, parquet
-
-
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """Return Arrow's options: zstd throughout; floats split by byte, without a dictionary: mantissas do not repeat."""
-    split, dictionary = [], []
-    for column in schema:
-        leaf, depth = leaf_and_depth(column.type)
-        path = column.name + ".list.element" * depth
-        if pa.types.is_floating(leaf):
-            split.append(path)
-        elif not pa.types.is_struct(leaf):
-            dictionary.append(path)
-        else:
-            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
-    return {
-        "compression": "zstd",
-        "use_dictionary": dictionary or False,
-        "use_byte_stream_split": split or False,
-        # Nobody looks for the rows whose matrices have an entry below some bound.
-        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
-        "write_page_index": True,
-        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
-    }

@@ -30,6 +30,8 @@ from jacdb import schemas
 from jacdb.atomic_file import SUFFIX, draft_of
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, run_status
+from jacdb.dataset.encoding import words_column
+from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
 from jacdb.ingest.storage.durability import sync_folder
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
@@ -48,6 +50,7 @@ class RunWriter:
     Attributes:
         root: the dataset's folder.
         env, policy, run_id: constants of every row.
+        trajectory_id: the id of an episode's states, given its number.
         jacobian: type of the stored matrix entries.
         part_bytes: of matrices in a part, about.
         encoder: who encodes the matrices' pages (:func:`jacdb.ingest.storage.parquet.writing_steps`).
@@ -57,6 +60,7 @@ class RunWriter:
     env: str
     policy: str
     run_id: str
+    trajectory_id: Callable[[int], int]
     jacobian: pa.DataType = field(default_factory=pa.float32)
     part_bytes: int = PART_BYTES
     encoder: Encoder = "pages"
@@ -77,9 +81,9 @@ class RunWriter:
         Raises:
             UsageError: another does.
         """
-        self._folder("axes").mkdir(parents=True, exist_ok=True)
+        self._journal.mkdir(parents=True, exist_ok=True)
         try:
-            with run_status.lock(self.root, manifest.Run(self.env, self.run_id)):
+            with run_status.lock(self.root, self._run):
                 yield
         except filelock.Timeout:
             raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
@@ -90,9 +94,8 @@ class RunWriter:
         Returns:
             The episodes that are already there, whole.
         """
-        for table in ("axes", "runs"):
-            for draft in self._folder(table).glob(f"*{SUFFIX}"):
-                draft.unlink()
+        for draft in self._journal.glob(f"*{SUFFIX}"):
+            draft.unlink()
         tables = ("steps", "patterns", "episodes")
         numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
         committed = numbers["steps"] & numbers["episodes"]
@@ -237,19 +240,19 @@ class RunWriter:
 
     def _patterns_table(self, patterns: dict[int, tuple[bytes, bytes]], like: Episode) -> pa.Table:
         d_state, d_action = like.jacobian_shape
-        rows = [
-            {
-                "env": self.env,
-                "run_id": self.run_id,
-                "pattern_id": pattern,
-                "d_state": d_state,
-                "d_action": d_action,
-                "zero_state": state_bits,
-                "zero_action": action_bits,
-            }
-            for pattern, (state_bits, action_bits) in patterns.items()
-        ]
-        return pa.Table.from_pylist(rows, schemas.PATTERNS.schema)
+        zero_state, zero_action = map(list, zip(*patterns.values(), strict=True))
+        columns = {
+            "env": pa.repeat(self.env, len(patterns)),
+            "run_id": pa.repeat(self.run_id, len(patterns)),
+            "pattern_id": list(patterns),
+            "d_state": pa.repeat(d_state, len(patterns)),
+            "d_action": pa.repeat(d_action, len(patterns)),
+            "zero_state": zero_state,
+            "zero_action": zero_action,
+            "zero_state_words": words_column(zero_state, d_state * d_state),
+            "zero_action_words": words_column(zero_action, d_state * d_action),
+        }
+        return pa.table(columns, schemas.PATTERNS.schema)
 
     def _episodes_table(self, episodes: list[Episode], part: int) -> pa.Table:
         constant = {"env": self.env, "policy": self.policy, "run_id": self.run_id, "part": part}
@@ -257,13 +260,22 @@ class RunWriter:
         columns = {
             **{name: own[name] for name in own.column_names},
             **{name: [value] * len(episodes) for name, value in constant.items()},
+            "trajectory_id": [self.trajectory_id(episode.number) for episode in episodes],
         }
         return pa.table(columns, schemas.EPISODES.schema)
 
     # --- files ----------------------------------------------------------------------------------------------
 
+    @property
+    def _run(self) -> Run:
+        return Run(self.env, self.run_id)
+
+    @property
+    def _journal(self) -> Path:
+        return self.root / self._run.journal
+
     def _folder(self, table: str) -> Path:
-        return self.root / manifest.Run(self.env, self.run_id).folder(table)
+        return self.root / self._run.folder(table)
 
     def _parts(self, table: str) -> list[Path]:
         return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
@@ -281,7 +293,7 @@ class RunWriter:
         return path.relative_to(self.root).as_posix()
 
     def _write_manifest(self, sums: dict[str, str]) -> None:
-        final = self.root / manifest.Run(self.env, self.run_id).manifest
+        final = self.root / self._run.manifest
         with draft_of(final) as draft:
             with draft.open("w", encoding="ascii") as stream:
                 stream.write(manifest.encode(sums))
@@ -291,11 +303,12 @@ class RunWriter:
 
     @contextmanager
     def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
-        """Write a part under a temporary name; yield the function that gives it its own."""
+        """Write a part in the run's journal folder; yield the function that moves it to its own place and name."""
         folder = self._folder(table.name)
-        folder.mkdir(parents=True, exist_ok=True)
+        for needed in (folder, self._journal):
+            needed.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
-        with draft_of(final) as draft:
+        with draft_of(self._journal / f"{table.name}-{final.name}") as draft:
             self._sums[self._name(final)] = write(draft)
 
             def commit() -> None:

@@ -49,7 +49,7 @@ def _root(
 
 for _command in (
     make.envs, make.ingest, make.train, share.runs, share.rm, ask.query, ask.sql, ask.plot, ask.graph, ask.report,
-    share.verify, share.publish, share.pull, ask.export, share.info,
+    share.verify, share.upgrade, share.publish, share.pull, ask.export, share.info,
 ):  # fmt: skip
     app.command(cls=Command)(_command)
 

@@ -77,7 +77,7 @@ def ingest(
         episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
     )
     request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
-    request_checks.usable_root(data)
+    request_checks.usable_root(data, dtype)
     require_simulator()
     from jacdb.ingest.policies import choice
 

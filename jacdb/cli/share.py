@@ -1,4 +1,4 @@
-"""The commands that list, remove, check and share the runs of a dataset, and info on what is installed."""
+"""The commands that list, remove, check, rewrite and share the runs of a dataset, and info on what is installed."""
 
 import re
 import sys
@@ -109,6 +109,29 @@ def _installed_replayer() -> "RunReplayer | None":
         checks.replay_run(*arguments)
 
     return replay
+
+
+def upgrade(
+    old: Annotated[Path, typer.Argument(help="Folder of a dataset of schema version 1.", metavar="OLD")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must be new.", metavar="NEW")],
+    dtype: Annotated[
+        str | None, typer.Option(help="Only runs whose matrices are float32, or float64; needed if there are both.")
+    ] = None,
+) -> None:
+    """Rewrite a dataset of schema version 1 in the present version, its rows as they are.
+
+    Example: jacdb upgrade data --out data-v2
+    """
+    from rich.console import Console
+
+    from jacdb.dataset import upgrade as upgrades
+    from jacdb.progress import Reporter
+
+    with Reporter(Console(stderr=True)).shown() as report:
+        upgraded = upgrades.upgrade(old, out, dtype=dtype, report=report)
+    for what in upgraded.left_out:
+        typer.echo(f"{what} and was left out", err=True)
+    typer.echo(upgraded.describe(old, out))
 
 
 def publish(

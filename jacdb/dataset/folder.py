@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jacdb import schemas
 from jacdb.dataset import manifest
+from jacdb.dataset.layout import CURRENT, PartPath, layout_of
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, UsageError, first_line
 
@@ -24,12 +24,13 @@ class Folder:
     Attributes:
         name: the path as it was given, for messages.
         path: the folder, absolute.
+        layout: the names of its files.
     """
 
     def __init__(self, path: Path | str) -> None:
         """
         Raises:
-            UsageError: there is no dataset.
+            UsageError: there is no dataset, or it mixes two layouts.
         """
         self.name = str(path)
         self.path = Path(path).resolve()
@@ -39,12 +40,14 @@ class Folder:
             raise UsageError(f"{path} is a file: give the folder of a dataset")
         if "\\" in str(self.path):
             raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
+        self.layout = layout_of(self.path) or CURRENT
         if not self.parts("axes"):
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""
-        runs = (run for env in _entries(self.path / table, "env=") for run in _entries(Path(env), "run="))
+        envs = _entries(self.path / table, f"{self.layout.key}=")
+        runs = (run for env in envs for run in _entries(Path(env), "run="))
         parts = (part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name))
         return sorted(Path(part).relative_to(self.path).as_posix() for part in parts)
 
@@ -61,17 +64,21 @@ class Folder:
     def scan(self, table: str) -> str:
         """Return SQL that reads a table's files, for DuckDB's FROM."""
         # The files hold the partition columns: a folder called env=… above the dataset must not replace them.
-        pattern = literal(f"{_glob_literal(self.path)}/{table}/{schemas.PARTS}")
+        pattern = literal(f"{_glob_literal(self.path)}/{table}/{self.layout.parts}")
         return f"read_parquet({pattern}, {self._options(table)})"
 
     def _options(self, table: str) -> str:
         # union_by_name keeps the digits of float64 runs beside float32 ones. It is off otherwise, for DuckDB then reads
         # every footer each time a view is named.
-        by_name = table == "steps" and self._has_both_types()
+        by_name = table == "steps" and len(self.dtypes()) > 1
         return f"hive_partitioning = false, union_by_name = {str(by_name).lower()}"
 
-    def _has_both_types(self) -> bool:
-        """Return whether matrices are float32 in some runs and float64 in others; for unfinished runs, read a part."""
+    def dtypes(self) -> set[str]:
+        """Return the types in which matrices are stored, float32 or float64; of unfinished runs, by a part.
+
+        Raises:
+            FailureError: a file can't be read.
+        """
         try:
             kinds = {dtype for part in self.parts("runs") for dtype in self._read(part, "dtype").to_pylist()}
             finished = {part.split("/", 1)[1].rpartition("/")[0] for part in self.parts("runs")}
@@ -82,7 +89,7 @@ class Folder:
                     kinds.add("float32" if kind == pa.float32() else "float64")
         except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
             raise FailureError(f"{self.name} can't be read: {first_line(error)}") from error
-        return len(kinds) > 1
+        return kinds
 
     def _read(self, part: str, column: str) -> pa.ChunkedArray:
         return pq.read_table(self.path / part, columns=[column], partitioning=None).column(0)
@@ -108,9 +115,9 @@ class FinishedRuns(Folder):
             FailureError: a run's checksums can't be read.
         """
         folder = Folder(path)
-        self.name, self.path = folder.name, folder.path
+        self.name, self.path, self.layout = folder.name, folder.path, folder.layout
         self.runs = manifest.finished(folder.path)
-        begun = {part.run for part in map(manifest.PartPath.parse, folder.parts("axes")) if part}
+        begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part}
         self.unfinished = sorted(begun - {*self.runs})
         if not self.runs:
             raise UsageError(f"no run in {path} is finished: repeat the `jacdb ingest` command to complete one")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 
@@ -78,8 +78,11 @@ def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
         return "jacdb did not write it: it carries no schema version"
     if version > schemas.SCHEMA_VERSION:
         return f"it is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}"
-    if not any(_same(schema, expected) for expected in _schemas(part.table)):
-        return f"its columns are not those of {part.table}: {_difference(schema, _schemas(part.table)[0])}"
+    if version != part.run.layout.version:
+        return f"it is of schema version {version}, its name is of version {part.run.layout.version}"
+    expected = _schemas(part.table, version)
+    if not any(_same(schema, one) for one in expected):
+        return f"its columns are not those of {part.table}: {_difference(schema, expected[0])}"
     for index in range(groups.num_row_groups):
         group = groups.row_group(index)
         if group.num_rows > MAX_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
@@ -90,10 +93,10 @@ def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
     return None
 
 
-def _schemas(table: str) -> list[pa.Schema]:
+def _schemas(table: str, version: int) -> list[pa.Schema]:
     if table == "steps":
         return [schemas.steps(kind).schema for kind in (pa.float32(), pa.float64())]
-    return [one.schema for one in schemas.TABLES if one.name == table]
+    return [schemas.of_version(table, one.schema, version) for one in schemas.TABLES if one.name == table]
 
 
 def _same(schema: pa.Schema, expected: pa.Schema) -> bool:

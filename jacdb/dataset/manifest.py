@@ -1,75 +1,33 @@
-"""Paths of a dataset's files, and the checksums of a finished run: ``runs/env=…/run=…/SHA256SUMS``.
+"""The files of a dataset's runs, and the checksums of a finished one: ``_runs/environment=…/run=…/SHA256SUMS``.
 
 Each run has one such file, in the format of sha256sum(1), written just before the run's row in `runs`. Without jacdb,
-``sha256sum -c runs/env=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
+``sha256sum -c _runs/environment=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
 
 from jacdb import schemas
+from jacdb.dataset.layout import LAYOUTS, PartPath, Run
 from jacdb.errors import FailureError, first_line
 
-NAME = "SHA256SUMS"
-_WORD = "[A-Za-z0-9._-]{1,128}"
-_TABLES = "|".join(table.name for table in schemas.TABLES)
-_PART = re.compile(
-    rf"(?P<table>{_TABLES})/env=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/part-(?P<number>[0-9]{{5}})\.parquet"
-)
-_MANIFEST = re.compile(rf"runs/env=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{NAME}")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-
-
-class Run(NamedTuple):
-    """A run, identified by its environment and its id."""
-
-    env: str
-    run_id: str
-
-    def folder(self, table: str) -> str:
-        """Return the folder of the run's parts of a table, as a path below the dataset's folder."""
-        return f"{table}/env={self.env}/run={self.run_id}"
-
-    @property
-    def manifest(self) -> str:
-        """The path of its checksums, below the dataset's folder."""
-        return f"{self.folder('runs')}/{NAME}"
-
-    @classmethod
-    def from_manifest(cls, path: str) -> Self | None:
-        """Return the run whose manifest has this path; None if the path is not a manifest's."""
-        match = _MANIFEST.fullmatch(path)
-        return cls(match["env"], match["run_id"]) if match else None
-
-
-class PartPath(NamedTuple):
-    """The path of a part, which is a Parquet file of a dataset, taken apart."""
-
-    table: str
-    run: Run
-    number: int
-
-    @classmethod
-    def parse(cls, path: str) -> Self | None:
-        """Take apart a path below a dataset's folder; return None if it is not a part's."""
-        match = _PART.fullmatch(path)
-        return cls(match["table"], Run(match["env"], match["run_id"]), int(match["number"])) if match else None
 
 
 def finished(root: Path) -> list[Run]:
     """Return the finished runs, sorted: those that have a row in `runs` and a manifest."""
-    paths = (path.relative_to(root).as_posix() for path in root.glob(f"runs/env=*/run=*/{NAME}"))
-    runs = (run for run in map(Run.from_manifest, paths) if run)
-    return sorted(run for run in runs if (root / run.folder("runs") / "part-00000.parquet").is_file())
+    files = (path for layout in LAYOUTS for path in root.glob(Run("*", "*", layout).manifest))
+    runs = (Run.from_manifest(path.relative_to(root).as_posix()) for path in files)
+    return sorted(run for run in runs if run and (root / run.row).is_file())
 
 
 def parts(root: Path) -> Iterator[str]:
     """Yield every part below a dataset's folder, of finished and of unfinished runs."""
     for table in schemas.TABLES:
-        for path in sorted(root.glob(f"{table.name}/{schemas.PARTS}")):
-            yield path.relative_to(root).as_posix()
+        for layout in LAYOUTS:
+            for path in sorted(root.glob(f"{table.name}/{layout.parts}")):
+                yield path.relative_to(root).as_posix()
 
 
 def encode(sums: Mapping[str, str]) -> str:

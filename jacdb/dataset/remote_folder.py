@@ -9,9 +9,9 @@ import pyarrow as pa
 from huggingface_hub import HfFileSystem, snapshot_download
 from huggingface_hub.hf_file_system import HfFileSystemFile
 
-from jacdb import hub, schemas
-from jacdb.dataset import manifest
+from jacdb import hub
 from jacdb.dataset.folder import Folder
+from jacdb.dataset.layout import CURRENT, PartPath, the_one
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
@@ -37,6 +37,8 @@ class RemoteFolder(Folder):
         self._snapshot = hub.Snapshot.take(name, revision)
         self.name = url
         self._at = f"datasets/{name}@{self._snapshot.commit}"
+        parts = filter(None, map(PartPath.parse, self._snapshot.files))
+        self.layout = the_one((part.run.layout.key for part in parts), url) or CURRENT
         if not self.parts("axes"):
             raise UsageError(f"no dataset in {url}: publish one there with `jacdb publish {name}`")
         with hub.explained(name, revision):
@@ -44,14 +46,14 @@ class RemoteFolder(Folder):
                 name,
                 repo_type="dataset",
                 revision=self._snapshot.commit,
-                allow_patterns=[f"{table}/{schemas.PARTS}" for table in SMALL],
+                allow_patterns=[f"{table}/{self.layout.parts}" for table in SMALL],
                 tqdm_class=hub.Silent,
             )
         self.path = Path(small)
         self._files = _PinnedFileSystem(self._at, self._snapshot)
 
     def parts(self, table: str) -> list[str]:
-        paths = ((path, manifest.PartPath.parse(path)) for path in self._snapshot.files)
+        paths = ((path, PartPath.parse(path)) for path in self._snapshot.files)
         return sorted(path for path, part in paths if part and part.table == table)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
@@ -66,7 +68,7 @@ class RemoteFolder(Folder):
     def scan(self, table: str) -> str:
         if table in SMALL:
             return super().scan(table)
-        pattern = literal(f"{SCHEME}{self._at}/{table}/{schemas.PARTS}")
+        pattern = literal(f"{SCHEME}{self._at}/{table}/{self.layout.parts}")
         return f"read_parquet({pattern}, {self._options(table)})"
 
     def _readable(self) -> list[str]:

@@ -13,11 +13,8 @@ import pyarrow.parquet as pq
 
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import PROGRESS, PartPath, Run
 from jacdb.errors import FailureError, first_line
-
-# Files in a run's folder in `runs`: the progress of an unfinished run, and its log
-PROGRESS, LOG = "progress.json", "ingest.log"
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "env": pl.String,
@@ -34,7 +31,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 def lock(root: Path, run: Run) -> filelock.BaseFileLock:
     """Return the lock that the writer of a run holds; the system releases it when the process ends, in any way."""
-    return filelock.FileLock(root / run.folder("axes") / ".lock", timeout=0)
+    return filelock.FileLock(root / run.lock, timeout=0)
 
 
 def status(root: Path | str) -> pl.DataFrame:
@@ -57,7 +54,7 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
         return row | {"status": "finished"}
     row["status"] = "at work" if _is_held(folder.path, run) else "stopped"
     try:
-        progress = json.loads((folder.path / run.folder("runs") / PROGRESS).read_text())
+        progress = json.loads((folder.path / run.journal / PROGRESS).read_text())
         row |= {name: progress[name] for name in ("doing", "done", "total")}
         row["updated"] = datetime.datetime.fromtimestamp(progress["updated"], datetime.UTC)
         elapsed = progress["updated"] - progress["started"]
@@ -77,7 +74,7 @@ def _steps(folder: Folder, run: Run) -> int:
 
 
 def _is_held(root: Path, run: Run) -> bool:
-    if not (root / run.folder("axes") / ".lock").exists():
+    if not (root / run.lock).exists():
         return False
     try:
         with lock(root, run):

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.dataset.layout import CURRENT, layout_of
 from jacdb.errors import FailureError, UsageError, first_line
 
 
@@ -22,11 +23,12 @@ def check_version(root: Path) -> None:
         root: the dataset's folder; one without files passes.
 
     Raises:
-        UsageError: the dataset is newer than this jacdb reads, or jacdb did not write it.
+        UsageError: the dataset is newer than this jacdb reads, mixes versions, or jacdb did not write it.
         FailureError: a file can't be read.
     """
+    layout = layout_of(root) or CURRENT
     # `axes` has one small file per run, and it is the first that a run writes.
-    for path in root.glob(f"axes/{schemas.PARTS}"):
+    for path in root.glob(f"axes/{layout.parts}"):
         try:
             schema = pq.read_schema(path)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -38,4 +40,9 @@ def check_version(root: Path) -> None:
             raise UsageError(
                 f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
                 " upgrade with `pip install -U jacdb`"
+            )
+        if version != layout.version:
+            raise UsageError(
+                f"{root} mixes schema versions: {path.relative_to(root)} is of version {version}, its name is of"
+                f" version {layout.version}; move it into a folder of its own"
             )

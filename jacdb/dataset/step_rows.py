@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
+from jacdb.dataset.layout import PartPath
 from jacdb.dataset.segments import Segments
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
@@ -60,7 +60,7 @@ class StepsFile:
 
 def files(location: Folder, env: str) -> list[StepsFile]:
     """Return the files of an environment's steps, by run and number. All reading of arrays goes through here."""
-    paths = ((path, manifest.PartPath.parse(path)) for path in location.parts("steps"))
+    paths = ((path, PartPath.parse(path)) for path in location.parts("steps"))
     return [
         StepsFile(f"{location.name}/{path}", part.run.run_id, functools.partial(location.open, path))
         for path, part in paths

@@ -17,6 +17,7 @@ from jacdb import queries, schemas
 from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
+from jacdb.dataset.layout import VERSION_1
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
 from jacdb.dataset.portable_types import portable
@@ -185,7 +186,7 @@ class Views:
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, sorted."""
-        return sorted({part.split("/")[1].removeprefix("env=") for part in self.location.parts("steps")})
+        return sorted({part.split("/")[1].partition("=")[2] for part in self.location.parts("steps")})
 
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
@@ -234,7 +235,8 @@ class Views:
         try:
             for table in reversed(schemas.TABLES):  # `runs` first, of which `episodes` are told what they are of
                 if self.location.parts(table.name):
-                    text = EPISODES_OF_VERSION_1 if table.name == "episodes" else "select * from {scan}"
+                    of_version_1 = table.name == "episodes" and self.location.layout == VERSION_1
+                    text = EPISODES_OF_VERSION_1 if of_version_1 else "select * from {scan}"
                     create(f"create view stored_{table.name} as {text.format(scan=self.location.scan(table.name))}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())

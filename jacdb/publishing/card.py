@@ -12,6 +12,7 @@ import jinja2
 
 from jacdb import figures, report, schemas
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.layout import CURRENT, Run
 
 LICENSE = "apache-2.0"
 PICTURE = "figures/heatmap.png"
@@ -53,7 +54,7 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         versions=_versions(runs),
         columns=schemas.steps().describe(),
         picture=PICTURE,
-        parts=schemas.PARTS,
+        parts=CURRENT.parts,
         schema_version=schemas.SCHEMA_VERSION,
         policies=sorted(policies),
     )
@@ -61,9 +62,9 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
 
 def configs(envs: list[str]) -> list[Config]:
     """Return one config per environment, for matrices of different sizes do not mix, and one per small table."""
-    steps = [Config(env, f"steps/env={env}/run=*/part-*.parquet") for env in envs]
+    steps = [Config(env, f"{Run(env, '*').folder('steps')}/part-*.parquet") for env in envs]
     small = [table.name for table in schemas.TABLES if table.name != "steps"]
-    return steps + [Config(table, f"{table}/env=*/run=*/part-*.parquet") for table in small]
+    return steps + [Config(table, f"{Run('*', '*').folder(table)}/part-*.parquet") for table in small]
 
 
 def pictured(dataset: Dataset) -> str:

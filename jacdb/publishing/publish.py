@@ -13,7 +13,7 @@ from jacdb import hub
 from jacdb.dataset import integrity
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import CURRENT, PartPath, Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
@@ -70,13 +70,19 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         report: called with progress.
 
     Raises:
-        UsageError: there is no dataset, no run is finished, or the name is not valid for a repository.
+        UsageError: there is no dataset, it is of a former version, no run is finished, or the name is not valid for a
+            repository.
         FailureError: a file does not have the checksum that its run gives.
     """
     hub.check_name(name)
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = FinishedRuns(root)
+    if finished.layout != CURRENT:
+        raise UsageError(
+            f"--data {root} is of schema version {finished.layout.version}, version {CURRENT.version} is published:"
+            f" rewrite it with `jacdb upgrade {root} --out NEW`"
+        )
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for path in finished.sums}
     checked = itertools.count()
@@ -152,8 +158,9 @@ def _make(api: HfApi, name: str, private: bool) -> None:
 
 def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
     """Refuse a repository that holds runs which the publication lacks: its card would not name them."""
-    ours = {part.run for part in map(PartPath.parse, publication.files) if part}
-    more = {part.run for part in map(PartPath.parse, snapshot.files) if part} - ours
+    ours = {(part.run.env, part.run.run_id) for part in map(PartPath.parse, publication.files) if part}
+    stored = {part.run for part in map(PartPath.parse, snapshot.files) if part}
+    more = {run for run in stored if (run.env, run.run_id) not in ours}
     if more:
         first = min(more)
         raise UsageError(
@@ -183,5 +190,6 @@ def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> di
 
 
 def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:
-    """Return the parts in the repository that their run has no more."""
-    return [path for path in snapshot.files if PartPath.parse(path) and path not in publication.files]
+    """Return the files of runs in the repository that their run has no more, or has under other names by now."""
+    of_runs = (path for path in snapshot.files if PartPath.parse(path) or Run.from_manifest(path))
+    return [path for path in of_runs if path not in publication.files]

@@ -19,7 +19,7 @@ from huggingface_hub import hf_hub_download
 from jacdb import hub
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest, run_status
-from jacdb.dataset.manifest import Run
+from jacdb.dataset.layout import Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, suggestion
 from jacdb.progress import Event
@@ -80,6 +80,7 @@ def pull(
     report(Event("asking the Hub"))
     snapshot = hub.Snapshot.take(name, revision)
     wanted = _wanted(snapshot, envs)
+    _refuse_other_layout(root, name, wanted)
     with _staging(root, snapshot.commit) as staging:
         fetch = _Fetch(snapshot, staging, report)
         sums = {run: fetch.manifest(run) for run in wanted}
@@ -119,12 +120,23 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
     """Return the finished runs of these environments; all if None."""
     runs = sorted(run for run in map(Run.from_manifest, snapshot.files) if run)
     if not runs:
-        raise UsageError(f"{snapshot.name} holds no jacdb dataset (no runs/env=…/run=…/{manifest.NAME})")
+        raise UsageError(f"{snapshot.name} holds no jacdb dataset (no {Run('…', '…').manifest})")
+    the_one((run.layout.key for run in runs), snapshot.name)
     present = {run.env for run in runs}
     for env in envs or []:
         if env not in present:
             raise UsageError(f"{snapshot.name} has no {env!r}: {suggestion(env, present)}")
     return [run for run in runs if not envs or run.env in envs]
+
+
+def _refuse_other_layout(root: Path, name: str, runs: list[Run]) -> None:
+    """Refuse to mix files of two schema versions in one folder."""
+    here = layout_of(root)
+    if here and here != runs[0].layout:
+        raise UsageError(
+            f"--data {root} is of schema version {here.version}, {name} of version {runs[0].layout.version}: pull into"
+            " another folder; `jacdb upgrade` rewrites one of version 1"
+        )
 
 
 @dataclass
@@ -182,7 +194,7 @@ class _Fetch:
 
     def _meter(self, path: str) -> type[hub.Silent]:
         """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""
-        fetch, env = self, path.split("/")[1].removeprefix("env=")
+        fetch, env = self, path.split("/")[1].partition("=")[2]
 
         class Meter(hub.Silent):
             def __init__(self, *args: Any, **options: Any) -> None:
@@ -218,7 +230,8 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
 
 def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
     """Move a run's checked files into the dataset, its row in `runs` last."""
-    (root / run.folder("axes")).mkdir(parents=True, exist_ok=True)
+    for place in (root / run.lock, root / run.manifest):
+        place.parent.mkdir(parents=True, exist_ok=True)
     try:
         with run_status.lock(root, run):
             for path in sorted(paths, key=lambda path: ORDER.index(path.split("/")[0])):

@@ -10,8 +10,7 @@ import polars as pl
 from jacdb import atomic_file, schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.manifest import PartPath, Run
-from jacdb.dataset.run_status import LOG, PROGRESS
+from jacdb.dataset.layout import LOCK, LOG, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
 from jacdb.progress import Event
 from jacdb.verification.findings import Check, Finding
@@ -90,12 +89,13 @@ def verify(
         raise UsageError(f"--data {root} is on the Hub: `jacdb pull` it, which checks its files, and give the folder")
     if sample < 0:
         raise UsageError(f"sample={sample}: give the number of steps of each run to replay; 0 for none")
-    folder = Folder(root).path
+    opened = Folder(root)
+    folder = opened.path
     finished = manifest.finished(folder)
     runs = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part} | {*finished}
     _refuse_unknown(envs, {run.env for run in runs})
     names = Check(env="", run_id="", name="names", unit="files")
-    _check_names(folder, envs, names)
+    _check_names(folder, opened.layout, envs, names)
     checks = [names]
     for run in sorted(runs):
         if not envs or run.env in envs:
@@ -109,16 +109,18 @@ def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
             raise UsageError(f"no run of {env!r} here: {suggestion(env, present)}")
 
 
-def _check_names(root: Path, envs: list[str] | None, check: Check) -> None:
-    """Check that every file in the tables' folders is a part, a manifest, a file of a running ingest, or a draft."""
-    tops = [root / table.name for table in schemas.TABLES]
+def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Check) -> None:
+    """Check that every file is a part, a manifest, a file of a running ingest, or a draft, and in its place."""
+    folders = dict.fromkeys([*(table.name for table in schemas.TABLES), layout.journal])
+    tops = [root / name for name in folders]
     if envs:
-        tops = [top / f"env={env}" for top in tops for env in envs]
+        tops = [top / f"{layout.key}={env}" for top in tops for env in envs]
     for top in tops:
         for folder, _, files in os.walk(top):
             for name in sorted(files):
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
-                of_an_ingest = name in (".lock", PROGRESS) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
-                if not (PartPath.parse(path) or Run.from_manifest(path) or of_an_ingest):
+                of_an_ingest = name in (LOCK, PROGRESS) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
+                in_its_place = layout == VERSION_1 or path.startswith(f"{layout.journal}/")
+                if not (PartPath.parse(path) or Run.from_manifest(path) or (of_an_ingest and in_its_place)):
                     check.fail(path, "a dataset has no such file")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jacdb.dataset.manifest import PartPath
+from jacdb.dataset.layout import PartPath
 
 LISTED = 5  # findings of a check that are listed; the rest are only counted
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from jacdb.dataset.manifest import Run
+from jacdb.dataset.layout import Run
 from jacdb.progress import Event
 from jacdb.verification.findings import Check
 from jacdb.verification.rows import Dimensions

@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas, simulator
 from jacdb.dataset import integrity, manifest
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import MANIFEST, PartPath, Run
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
-from jacdb.verification import rows
+from jacdb.verification import patterns, rows
 from jacdb.verification.episodes import EpisodeChecks, malformed
 from jacdb.verification.findings import Check, message
 from jacdb.verification.replayer import RunReplayer
 from jacdb.verification.rows import Dimensions, RowChecks, RunPatterns
 from jacdb.verification.steps import Expected, RowCounts, StepChecks
 
-FACTS = ("policy", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
-         "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
+FACTS = ("policy", "policy_config", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method",
+         "dtype", "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
 MAX_AXES = 100_000
 
 
@@ -92,7 +92,7 @@ class RunChecks:
                 bad.add(problem.path)
                 check.fail(problem.path, problem.wrong)
         else:
-            needed = {"row in runs": f"{self.run.folder('runs')}/part-00000.parquet", manifest.NAME: self.run.manifest}
+            needed = {"row in runs": self.run.row, MANIFEST: self.run.manifest}
             missing = [name for name, path in needed.items() if not (self.root / path).is_file()]
             check.note = f"unfinished: no {' and no '.join(missing)}"
         check.checked = len({*present, *named})
@@ -120,7 +120,9 @@ class RunChecks:
             coded: text columns with few values, besides the usual ones, to read as codes: a corrupt file could unpack
                 to any size.
         """
-        schema = next(one.schema for one in schemas.TABLES if one.name == path.split("/")[0])
+        name = path.split("/")[0]
+        schema = next(one.schema for one in schemas.TABLES if one.name == name)
+        schema = schemas.of_version(name, schema, self.run.layout.version)
         codes = [column for column in ("env", "policy", "run_id", *coded) if column in schema.names]
         keys = self._check("keys", "rows")
         try:
@@ -176,32 +178,31 @@ class RunChecks:
                 f"d_state and d_action are {facts['d_state']} and {facts['d_action']}, `axes` has"
                 f" {dimensions.d_state} and {dimensions.d_action}"
             )
-            check.fail(self._runs_path, wrong, 0)
+            check.fail(self.run.row, wrong, 0)
             return None
         return dimensions
-
-    @property
-    def _runs_path(self) -> str:
-        return f"{self.run.folder('runs')}/part-00000.parquet"
 
     def _read_patterns(self, paths: list[str], dimensions: Dimensions) -> RunPatterns:
         """Check and return the run's patterns. A wrong one is left out: steps that name it become findings, too."""
         check = self._check("patterns", "patterns")
         kept: dict[int, tuple[bytes, bytes]] = {}
         for path in paths:
+            if wrong := rows.oversized(self.root / path, "patterns", dimensions):
+                check.fail(path, wrong)
+                continue
             if (table := self._table(path, ["zero_state", "zero_action"])) is None:
                 continue
             check.checked += len(table)
+            columns = [name for name in (*patterns.COLUMNS, *patterns.WORDS) if name in table.column_names]
             for row in range(len(table)):
-                row_says = {name: table[name][row].as_py() for name in ("pattern_id", "d_state", "d_action")}
-                bits = [table[name][row].as_py() for name in ("zero_state", "zero_action")]
-                wrong = _pattern_problem(row_says, bits, dimensions)
+                row_says = {name: table[name][row].as_py() for name in columns}
+                wrong = patterns.problem(row_says, dimensions)
                 if not wrong and row_says["pattern_id"] in kept:
                     wrong = f"pattern {row_says['pattern_id']} occurs twice"
                 if wrong:
                     check.fail(path, wrong, row)
                 else:
-                    kept[row_says["pattern_id"]] = (bits[0], bits[1])
+                    kept[row_says["pattern_id"]] = (row_says["zero_state"], row_says["zero_action"])
         ids = np.array(sorted(kept), np.int64)
         packed = []
         for which, matrix in enumerate(("j_state", "j_action")):
@@ -261,11 +262,17 @@ class RunChecks:
                 wrong = f"episode {row['episode']} occurs twice"
             elif facts and row["policy"] != facts["policy"]:
                 wrong = f"policy is {row['policy']!r:.80}, the run's is {facts['policy']!r:.80}"
+            elif facts and row.get("trajectory_id") not in (None, ident := self._trajectory_id(row["episode"], facts)):
+                wrong = f"trajectory_id is {row['trajectory_id']}, by the row in runs it is {ident}"
             if wrong:
                 check.fail(path, wrong, place)
             else:
                 kept[row["episode"]] = {**row, "row": place}
         return kept
+
+    def _trajectory_id(self, episode: int, facts: dict[str, Any]) -> int:
+        determining = {name: facts[name] for name in ("policy", "policy_config", "seed", "model")}
+        return schemas.trajectory_id(self.run.env, episode=episode, **determining)
 
     def _check_part(self, path: str, expected: Expected, checks: StepChecks) -> None:
         """Check the rows of a part of `steps`, batch by batch."""
@@ -305,7 +312,7 @@ class RunChecks:
             "n_rows": counts.rows,
             "n_excluded": counts.excluded,
             "n_recomputed": counts.methods.total() - counts.methods[facts["method"]],
-            "schema_version": schemas.SCHEMA_VERSION,
+            "schema_version": self.run.layout.version,
         }
         if self.finished:
             counted["episodes"] = len(episodes)
@@ -314,37 +321,14 @@ class RunChecks:
         for name, value in counted.items():
             check.checked += 1
             if facts[name] != value:
-                check.fail(self._runs_path, f"{name} is {facts[name]!r}, the run has {value!r}", 0)
+                check.fail(self.run.row, f"{name} is {facts[name]!r}, the run has {value!r}", 0)
         if self.finished and (odd := sorted(episodes ^ set(range(len(episodes))))):
-            check.fail(self._runs_path, f"episodes are not numbered from 0 on: {odd[:5]} are missing or too many", 0)
+            check.fail(self.run.row, f"episodes are not numbered from 0 on: {odd[:5]} are missing or too many", 0)
 
 
 def _by_number(paths: list[str]) -> dict[int, str]:
     """Return parts by their numbers."""
     return {part.number: path for path in paths if (part := PartPath.parse(path))}
-
-
-def _pattern_problem(row: dict[str, Any], bits: list[bytes], dimensions: Dimensions) -> str | None:
-    """Return what is wrong with a row of `patterns`; None if nothing.
-
-    Args:
-        row: its pattern_id, d_state and d_action.
-        bits: its bits of j_state and of j_action, packed in bytes.
-        dimensions: the run's.
-    """
-    if (row["d_state"], row["d_action"]) != (dimensions.d_state, dimensions.d_action):
-        stated = f"d_state and d_action are {row['d_state']} and {row['d_action']}"
-        return f"{stated}, the run's {dimensions.d_state} and {dimensions.d_action}"
-    for packed, matrix in zip(bits, ("j_state", "j_action"), strict=True):
-        entries = dimensions.n_entries(matrix)
-        if len(packed) != -(-entries // 8):
-            return f"the bits of {matrix} are {len(packed):,} bytes, {entries} entries take {-(-entries // 8)}"
-        if entries % 8 and packed[-1] & (0xFF >> entries % 8):
-            return f"bits of {matrix} that belong to no entry are set"
-    ident = schemas.pattern_id(dimensions.d_state, dimensions.d_action, b"".join(bits))
-    if ident != row["pattern_id"]:
-        return f"pattern_id is {row['pattern_id']}, the hash of its bits is {ident}"
-    return None
 
 
 def _unreadable(error: Exception) -> str:

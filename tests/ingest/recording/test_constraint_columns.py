@@ -3,6 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
+import reference_rows
 
 import jacdb
 from jacdb.ingest.pipeline import ingest
@@ -18,6 +19,10 @@ def cheetah(tmp_path_factory):
     ingest(Request("CheetahRun", episodes=4, steps=50, seed=2), root)  # all converge: `unrolled` takes long to compile
     with jacdb.open(root) as dataset:
         yield dataset
+
+
+def test_users_02_rows_of_the_cheetah_are_this_engines(cheetah, pytestconfig):
+    reference_rows.check(cheetah, "CheetahRun", pytestconfig.getoption("reference"))
 
 
 def test_contacts_are_those_of_the_c_engine(cheetah, system):

@@ -77,12 +77,14 @@ def test_a_run_reads_the_same_by_either_encoder(tmp_path, jacobian):
     for encoder in ("pages", "arrow"):
         rng = np.random.default_rng(0)
         matrices = [(rng.normal(size=(40, 3, 3)), rng.normal(size=(40, 3, 2))) for _ in range(3)]
-        writer = RunWriter(tmp_path / encoder, "Acrobot", "noise", "run", jacobian, encoder=encoder)
+        writer = RunWriter(
+            tmp_path / encoder, "Acrobot", "noise", "run", synthetic.trajectory, jacobian, encoder=encoder
+        )
         writer.root.mkdir()
         dtype = jacobian.to_pandas_dtype()
         writer.add(*(synthetic.episode(number, *of_one, dtype=dtype) for number, of_one in enumerate(matrices)))
         writer.flush()
-        (part,) = (tmp_path / encoder).glob("steps/env=*/run=*/*.parquet")
+        (part,) = (tmp_path / encoder).glob("steps/environment=*/run=*/*.parquet")
         found.append(pq.read_table(part, partitioning=None))
     assert found[0].num_rows == 120 and found[0].equals(found[1])
 
@@ -108,7 +110,7 @@ def test_metadata_say_what_is_there(tmp_path):
 
 @pytest.mark.parametrize("table", schemas.TABLES, ids=lambda table: table.name)
 def test_a_footer_is_decoded_and_encoded_without_a_change(cartpole, table):
-    for path in cartpole.glob(f"{table.name}/env=*/run=*/*.parquet"):
+    for path in cartpole.glob(f"{table.name}/environment=*/run=*/*.parquet"):
         footer = io.BytesIO()
         pq.read_metadata(path).write_metadata_file(footer)
         content = footer.getvalue()[4:-8]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import dataset, episode
+from synthetic import dataset, episode, trajectory
 
 import jacdb
 from jacdb import UsageError, schemas
@@ -40,7 +40,7 @@ def test_matrices_come_back_as_they_were(tmp_path):
 def test_float32_is_stored_as_such_and_zeros_are_decided_before(tmp_path):
     j_state = np.full((1, 3, 3), 1e-60)  # zero in float32, and below the threshold before
     j_state[0, 0, 0] = 1 + 1e-9
-    run = RunWriter(tmp_path, "E", "noise", "r", pa.float32())
+    run = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float32())
     run.add(episode(0, j_state, np.ones((1, 3, 2)), dtype=np.float32))
     run.flush()
     table = pq.read_table(next(tmp_path.glob("steps/*/*/part-00000.parquet")), partitioning=None)
@@ -51,7 +51,7 @@ def test_float32_is_stored_as_such_and_zeros_are_decided_before(tmp_path):
 
 @pytest.mark.parametrize("table", schemas.TABLES, ids=lambda table: table.name)
 def test_files_have_the_schema(table, cartpole):
-    for path in cartpole.glob(f"{table.name}/env=*/run=*/*.parquet"):
+    for path in cartpole.glob(f"{table.name}/environment=*/run=*/*.parquet"):
         found = pq.read_schema(path)
         assert found.names == table.schema.names
         assert found.types == table.schema.types
@@ -92,7 +92,7 @@ def test_a_pattern_has_one_id_and_its_id_means_the_same_everywhere():
 
 def test_parts_hold_whole_episodes_and_no_pattern_twice(tmp_path):
     episodes = [episode(number, *matrices(20, zeros=0.0)) for number in range(6)]
-    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=2 * episodes[0].nbytes)
+    run = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=2 * episodes[0].nbytes)
     for one in episodes:
         run.add(one)
     run.flush()
@@ -116,7 +116,7 @@ def test_a_row_group_holds_whole_episodes_if_they_are_short_enough(tmp_path, mon
 
 def test_episodes_that_end_together_make_equal_parts(tmp_path):
     episodes = [episode(number, *matrices(10)) for number in range(7)]
-    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=4 * episodes[0].nbytes)
+    run = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=4 * episodes[0].nbytes)
     run.add(*reversed(episodes))
     run.flush()
     rows = [pq.read_metadata(path).num_rows for path in sorted(tmp_path.glob("steps/*/*/part-*.parquet"))]
@@ -130,7 +130,7 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
     expected = np.concatenate([one.pieces[0].j_state for one in episodes])
     size = 2 * episodes[0].nbytes
     again = copy.deepcopy(episodes[2:])
-    stopped = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
+    stopped = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=size)
     stopped.write_axes([])
     for one in episodes:
         stopped.add(one)
@@ -139,7 +139,7 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
         next(tmp_path.glob(f"{table}/*/*/part-00001.parquet")).unlink()
     (next(tmp_path.glob("steps/*/*/")) / "part-00002.999.tmp").write_bytes(b"half a file")
 
-    resumed = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=size)
+    resumed = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=size)
     assert resumed.resume() == {0, 1}
     for one in again:
         resumed.add(one)
@@ -156,8 +156,8 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
 def test_nothing_follows_a_part_that_could_not_be_written(tmp_path):
     """Parts are written side by side, and come to be in order: a later one may need the patterns of an earlier one."""
     episodes = [episode(number, *matrices(10)) for number in range(4)]
-    run = RunWriter(tmp_path, "E", "noise", "r", pa.float64(), part_bytes=episodes[0].nbytes)
-    in_the_way = tmp_path / "steps/env=E/run=r/part-00001.parquet"
+    run = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=episodes[0].nbytes)
+    in_the_way = tmp_path / "steps/environment=E/run=r/part-00001.parquet"
     in_the_way.mkdir(parents=True)
 
     def write() -> None:
@@ -171,11 +171,11 @@ def test_nothing_follows_a_part_that_could_not_be_written(tmp_path):
         run.flush()
     assert [path.name for path in tmp_path.glob("episodes/*/*/part-*")] == ["part-00000.parquet"]  # nor a draft
     in_the_way.rmdir()
-    assert RunWriter(tmp_path, "E", "noise", "r", pa.float64()).resume() == {0}
+    assert RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64()).resume() == {0}
 
 
 def test_a_run_has_one_writer_at_a_time(tmp_path):
-    first, second = (RunWriter(tmp_path, "E", "noise", "r", pa.float64()) for _ in range(2))
+    first, second = (RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64()) for _ in range(2))
     with first.alone(), pytest.raises(UsageError, match="another ingest"), second.alone():
         pass
     with second.alone():

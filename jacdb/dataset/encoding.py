@@ -1,0 +1,39 @@
+"""How tables become Parquet: columns compressed and encoded, bits of patterns as words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jacdb.nested_lists import from_array, leaf_and_depth
+from jacdb.schemas import WORDS, pattern_words
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """Return Arrow's options: zstd throughout; floats split by byte, without a dictionary: mantissas do not repeat."""
+    split, dictionary = [], []
+    for column in schema:
+        leaf, depth = leaf_and_depth(column.type)
+        path = column.name + ".list.element" * depth
+        if pa.types.is_floating(leaf):
+            split.append(path)
+        elif not pa.types.is_struct(leaf):
+            dictionary.append(path)
+        else:
+            dictionary += [f"{path}.{part.name}" for part in leaf if not pa.types.is_floating(part.type)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": dictionary or False,
+        "use_byte_stream_split": split or False,
+        # Nobody looks for the rows whose matrices have an entry below some bound.
+        "write_statistics": [column.name for column in schema if not pa.types.is_nested(column.type)],
+        "write_page_index": True,
+        "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
+    }
+
+
+def words_column(bits: Sequence[bytes], entries: int) -> pa.Array:
+    """Return the bits of a matrix's patterns as lists of words (:func:`jacdb.schemas.pattern_words`)."""
+    packed = np.frombuffer(b"".join(bits), np.uint8).reshape(len(bits), -1)
+    return from_array(pattern_words(packed, entries), WORDS)

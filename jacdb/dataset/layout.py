@@ -1,0 +1,137 @@
+"""The names of a dataset's files, ``<table>/environment=<Env>/run=<run_id>/part-00000.parquet``, and of version 1's.
+
+The key of an environment's folders is no column of the files, or readers that know hive partitions would meet it twice.
+Below a table's folder lie its parts and nothing else, for many readers take whatever they find there. What else there
+is of a run lies beside the tables, in ``_runs/environment=<Env>/run=<run_id>``: its checksums, log, lock and drafts.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from jacdb import schemas
+from jacdb.errors import UsageError
+
+_WORD = "[A-Za-z0-9._-]{1,128}"
+_TABLES = "|".join(table.name for table in schemas.TABLES)
+
+
+MANIFEST = "SHA256SUMS"  # a finished run's checksums
+PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
+LOCK = ".lock"  # held by a run's writer
+
+
+class Layout(NamedTuple):
+    """The names of a schema version.
+
+    Attributes:
+        version: the schema version.
+        key: of the folders of environments, KEY=Env.
+        journal: the folder above runs' checksums, progress and logs.
+        locks: the folder above their locks.
+    """
+
+    version: int
+    key: str
+    journal: str
+    locks: str
+
+    @property
+    def parts(self) -> str:
+        """A glob pattern of a table's files, below its folder."""
+        return f"{self.key}=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"
+
+
+VERSION_1 = Layout(1, "env", "runs", "axes")
+CURRENT = Layout(schemas.SCHEMA_VERSION, "environment", "_runs", "_runs")
+LAYOUTS = (VERSION_1, CURRENT)
+_BY_KEY = {layout.key: layout for layout in LAYOUTS}
+_KEYS = "|".join(_BY_KEY)
+_PART = re.compile(
+    rf"(?P<table>{_TABLES})/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/part-(?P<number>[0-9]{{5}})\.parquet"
+)
+_MANIFEST = re.compile(rf"_?runs/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{MANIFEST}")
+
+
+class Run(NamedTuple):
+    """A run, identified by its environment and its id, in a layout."""
+
+    env: str
+    run_id: str
+    layout: Layout = CURRENT
+
+    def folder(self, table: str) -> str:
+        """Return the folder of the run's parts of a table, as a path below the dataset's folder."""
+        return f"{table}/{self.layout.key}={self.env}/run={self.run_id}"
+
+    @property
+    def journal(self) -> str:
+        """The folder of its checksums, progress and log, below the dataset's folder."""
+        return self.folder(self.layout.journal)
+
+    @property
+    def manifest(self) -> str:
+        """The path of its checksums, below the dataset's folder."""
+        return f"{self.journal}/{MANIFEST}"
+
+    @property
+    def lock(self) -> str:
+        """The path of its lock, below the dataset's folder."""
+        return f"{self.folder(self.layout.locks)}/{LOCK}"
+
+    @property
+    def row(self) -> str:
+        """The path of its row in `runs`, below the dataset's folder."""
+        return f"{self.folder('runs')}/part-00000.parquet"
+
+    @classmethod
+    def from_manifest(cls, path: str) -> Self | None:
+        """Return the run whose manifest has this path; None if the path is not a manifest's."""
+        match = _MANIFEST.fullmatch(path)
+        run = cls(match["env"], match["run_id"], _BY_KEY[match["key"]]) if match else None
+        return run if run and path == run.manifest else None
+
+
+class PartPath(NamedTuple):
+    """The path of a part, which is a Parquet file of a dataset, taken apart."""
+
+    table: str
+    run: Run
+    number: int
+
+    @classmethod
+    def parse(cls, path: str) -> Self | None:
+        """Take apart a path below a dataset's folder; return None if it is not a part's."""
+        match = _PART.fullmatch(path)
+        if not match:
+            return None
+        run = Run(match["env"], match["run_id"], _BY_KEY[match["key"]])
+        return cls(match["table"], run, int(match["number"]))
+
+
+def layout_of(root: Path) -> Layout | None:
+    """Return the layout of the dataset in a folder; None if nothing is in it.
+
+    Raises:
+        UsageError: the folder mixes two.
+    """
+    tables = (root / table.name for table in schemas.TABLES)
+    return the_one((path.name.partition("=")[0] for top in tables if top.is_dir() for path in top.iterdir()), str(root))
+
+
+def the_one(keys: Iterable[str], name: str) -> Layout | None:
+    """Return the layout that has these keys; None if none of them is a layout's.
+
+    Args:
+        keys: of the folders below tables.
+        name: of the dataset, for messages.
+
+    Raises:
+        UsageError: they are of two layouts.
+    """
+    found = sorted({_BY_KEY[key] for key in keys if key in _BY_KEY})
+    if len(found) > 1:
+        keys_found = " and ".join(f"{layout.key}=… (schema version {layout.version})" for layout in found)
+        raise UsageError(f"{name} mixes {keys_found}: move the files of one version into a folder of their own")
+    return found[0] if found else None

@@ -1,0 +1,154 @@
+"""Rewrite a dataset of schema version 1 in the present version: rows equal to the last bit, under their run ids."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb import schemas
+from jacdb.atomic_file import draft_of
+from jacdb.checksum import sha256_of
+from jacdb.dataset import integrity, manifest
+from jacdb.dataset.encoding import parquet_options, words_column
+from jacdb.dataset.folder import FinishedRuns
+from jacdb.dataset.layout import CURRENT, PartPath, Run
+from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.progress import Event
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """The result of an upgrade: how many runs were rewritten, and which were left out, each with the reason."""
+
+    n_runs: int
+    left_out: list[str]
+
+    def describe(self, root: Path | str, out: Path | str) -> str:
+        """Return one line for people."""
+        runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
+        return f"{runs} of {root} in {out}, schema version {CURRENT.version}"
+
+
+def upgrade(
+    root: Path | str,
+    out: Path | str,
+    *,
+    dtype: str | None = None,
+    report: Callable[[Event], None] = lambda event: None,
+) -> Upgraded:
+    """Rewrite the finished runs of a dataset of version 1 in the present version, into a new folder.
+
+    The new folder comes to be when all of it is written. The old one stays as it is.
+
+    Args:
+        root: the old dataset's folder.
+        out: the new folder; it does not exist yet, or is empty.
+        dtype: rewrite only the runs whose matrices are stored so; needed where some are float32 and others float64, for
+            a dataset of the present version has one type.
+        report: called with progress.
+
+    Raises:
+        UsageError: there is no dataset of version 1, none of its runs is finished, the new folder is not empty, or the
+            runs differ in type and none is given.
+        FailureError: a file is not what its run's checksums say, or the new one can't be written.
+    """
+    out = Path(out)
+    if str(root).startswith("hf:"):
+        raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"--out {out} exists: give a new folder")
+    old = FinishedRuns(root)
+    if old.layout == CURRENT:
+        raise UsageError(f"{root} is of schema version {CURRENT.version} already: there is nothing to upgrade")
+    left_out = [f"run {run.run_id} of {run.env} is not finished" for run in old.unfinished]
+    rows = {run: pq.read_table(old.path / run.row, partitioning=None).to_pylist()[0] for run in _whole(old, report)}
+    chosen = {run: row for run, row in rows.items() if row["dtype"] == _one_type(root, rows, dtype)}
+    left_out += [f"run {run.run_id} of {run.env} is {rows[run]['dtype']}" for run in rows if run not in chosen]
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(out.absolute()) as draft:
+            draft.mkdir()
+            for done, (run, row) in enumerate(chosen.items()):
+                report(Event("rewriting", done, len(chosen), "runs"))
+                _rewrite(old.path, draft, run, row)
+            draft.replace(out.absolute())
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise FailureError(f"could not write {out}: {reason}; nothing was kept of it, {root} is as it was") from error
+    return Upgraded(len(chosen), left_out)
+
+
+def _whole(old: FinishedRuns, report: Callable[[Event], None]) -> list[Run]:
+    """Return the finished runs, once all their files are what their checksums say."""
+    checked, total = itertools.count(), len(old.sums)
+    for path, wrong in integrity.check_runs(
+        old.path, old.runs, lambda path: report(Event("checking", next(checked), total, "files"))
+    ):
+        raise FailureError(f"{old.name}/{path}: {wrong}; nothing was written")
+    return old.runs
+
+
+def _one_type(root: Path | str, rows: dict[Run, dict[str, Any]], dtype: str | None) -> str:
+    """Return the type of the matrices to take over."""
+    present = sorted({row["dtype"] for row in rows.values()})
+    if dtype is not None and dtype not in present:
+        raise UsageError(f"--dtype {dtype}: the runs of {root} are {' and '.join(present)}")
+    if dtype is None and len(present) > 1:
+        raise UsageError(
+            f"{root} has runs of {' and of '.join(present)}, a dataset of version {CURRENT.version} has one type: give"
+            f" --dtype {' or --dtype '.join(present)}, and repeat it with the other into another --out"
+        )
+    return dtype or present[0]
+
+
+def _rewrite(root: Path, out: Path, old: Run, row: dict[str, Any]) -> None:
+    """Rewrite a run: its parts, then its checksums."""
+    new, sums = Run(old.env, old.run_id), {}
+    for path in sorted(manifest.read(root, old)):
+        part = PartPath.parse(path)
+        if part is None:
+            raise FailureError(f"{path} is no part")
+        there = f"{new.folder(part.table)}/part-{part.number:05d}.parquet"
+        (out / there).parent.mkdir(parents=True, exist_ok=True)
+        _rewrite_part(root / path, out / there, part.table, row)
+        sums[there] = sha256_of(out / there)
+    (out / new.manifest).parent.mkdir(parents=True, exist_ok=True)
+    (out / new.manifest).write_text(manifest.encode(sums), "ascii")
+
+
+def _rewrite_part(source: Path, target: Path, table: str, row: dict[str, Any]) -> None:
+    """Rewrite a part row group by row group, which bounds the memory that it takes."""
+    with pq.ParquetFile(source) as parquet:
+        entry = pa.float64() if row["dtype"] == "float64" else pa.float32()
+        schema = next(one.schema for one in (schemas.steps(entry), *schemas.TABLES) if one.name == table)
+        with pq.ParquetWriter(target, schema, **parquet_options(schema)) as writer:
+            for index in range(parquet.num_row_groups):
+                group = parquet.read_row_group(index)
+                columns = {name: group[name] for name in group.column_names} | _added(table, group, row)
+                writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
+
+
+def _added(table: str, group: pa.Table, row: dict[str, Any]) -> dict[str, pa.Array | list[int]]:
+    """Return the columns that version 1 lacks, or says otherwise.
+
+    Args:
+        table: its name.
+        group: some of its rows.
+        row: the run's row in `runs`.
+    """
+    if table == "patterns":
+        sizes = {"zero_state": row["d_state"] ** 2, "zero_action": row["d_state"] * row["d_action"]}
+        return {f"{name}_words": words_column(group[name].to_pylist(), entries) for name, entries in sizes.items()}
+    if table == "episodes":
+        determining = {name: row[name] for name in ("env", "policy", "policy_config", "seed", "model")}
+        numbers = group["episode"].to_pylist()
+        return {"trajectory_id": [schemas.trajectory_id(**determining, episode=number) for number in numbers]}
+    if table == "runs":
+        return {"schema_version": [CURRENT.version] * len(group)}
+    return {}
