@@ -83,7 +83,7 @@ sample: $(READY)
 	for env in CheetahRun SwimmerSwimmer6 WalkerRun; do \
 	  $(BIN)/jacdb ingest --env $$env --episodes 4 --steps 100 --data datasets/sample || exit; done
 	$(BIN)/jacdb ingest --env PandaPickCube --episodes 4 --steps 40 --data datasets/sample
-	find datasets/sample -name .lock -delete -o -name ingest.log -delete
+	find datasets/sample -name lock -delete -o -name ingest.log -delete
 
 # Trains what is missing in datasets/policies: minutes each on a GPU; on a CPU give TRAIN="--num-timesteps 10000000".
 experts: $(READY)

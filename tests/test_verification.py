@@ -278,7 +278,7 @@ def test_files_that_nobody_names_are_found(copy):
     stray.write_text("")
     journal = copy / RUN.journal
     (journal / "steps-part-00009.parquet.123.tmp").write_bytes(b"half a file")  # an ingest's draft
-    (journal / ".lock").touch()
+    (journal / "lock").touch()
     (copy / "README.md").touch()
     assert {(name, path) for name, path, _ in found(copy)} == {
         ("files", extra.relative_to(copy).as_posix()),

@@ -2,7 +2,7 @@
 
 The key of an environment's folders is no column of the files, or readers that know hive partitions would meet it twice.
 Below a table's folder lie its parts and nothing else, for many readers take whatever they find there. What else there
-is of a run lies beside the tables, in ``_runs/environment=<Env>/run=<run_id>``: its checksums, log, lock and drafts.
+is of a run lies beside the tables, in ``journal/environment=<Env>/run=<run_id>``: its checksums, log, lock and drafts.
 """
 
 import re
@@ -19,7 +19,6 @@ _TABLES = "|".join(table.name for table in schemas.TABLES)
 
 MANIFEST = "SHA256SUMS"  # a finished run's checksums
 PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
-LOCK = ".lock"  # held by a run's writer
 
 
 class Layout(NamedTuple):
@@ -30,12 +29,14 @@ class Layout(NamedTuple):
         key: of the folders of environments, KEY=Env.
         journal: the folder above runs' checksums, progress and logs.
         locks: the folder above their locks.
+        lock: the file that a run's writer holds.
     """
 
     version: int
     key: str
     journal: str
     locks: str
+    lock: str
 
     @property
     def parts(self) -> str:
@@ -43,15 +44,15 @@ class Layout(NamedTuple):
         return f"{self.key}=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"
 
 
-VERSION_1 = Layout(1, "env", "runs", "axes")
-CURRENT = Layout(schemas.SCHEMA_VERSION, "environment", "_runs", "_runs")
+VERSION_1 = Layout(1, "env", "runs", "axes", ".lock")
+CURRENT = Layout(schemas.SCHEMA_VERSION, "environment", "journal", "journal", "lock")
 LAYOUTS = (VERSION_1, CURRENT)
 _BY_KEY = {layout.key: layout for layout in LAYOUTS}
 _KEYS = "|".join(_BY_KEY)
 _PART = re.compile(
     rf"(?P<table>{_TABLES})/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/part-(?P<number>[0-9]{{5}})\.parquet"
 )
-_MANIFEST = re.compile(rf"_?runs/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{MANIFEST}")
+_MANIFEST = re.compile(rf"(?:runs|journal)/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{MANIFEST}")
 
 
 class Run(NamedTuple):
@@ -78,7 +79,7 @@ class Run(NamedTuple):
     @property
     def lock(self) -> str:
         """The path of its lock, below the dataset's folder."""
-        return f"{self.folder(self.layout.locks)}/{LOCK}"
+        return f"{self.folder(self.layout.locks)}/{self.layout.lock}"
 
     @property
     def row(self) -> str:

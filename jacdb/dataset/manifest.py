@@ -1,7 +1,7 @@
-"""The files of a dataset's runs, and the checksums of a finished one: ``_runs/environment=…/run=…/SHA256SUMS``.
+"""The files of a dataset's runs, and the checksums of a finished one: ``journal/environment=…/run=…/SHA256SUMS``.
 
 Each run has one such file, in the format of sha256sum(1), written just before the run's row in `runs`. Without jacdb,
-``sha256sum -c _runs/environment=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
+``sha256sum -c journal/environment=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
 """
 
 import re

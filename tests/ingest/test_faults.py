@@ -143,7 +143,7 @@ def test_a_full_disk_loses_nothing_and_runs_say_how_far_they_are(whole, small_pa
     ingest(REQUEST, tmp_path)
     same(rows(tmp_path), whole)
     assert status(tmp_path).select("status", "steps", "doing").row(0) == ("finished", 2400, None)
-    [log] = tmp_path.glob("_runs/*/*/ingest.log")
+    [log] = tmp_path.glob("journal/*/*/ingest.log")
     assert "stopped: OSError" in log.read_text() and log.read_text().endswith("finished\n")
 
 
