@@ -40,7 +40,7 @@ def published():
 
 def contents(root) -> dict[str, bytes]:
     """A dataset's files, by path; locks left out."""
-    files = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    files = (path for path in root.rglob("*") if path.is_file() and path.name != "lock")
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 

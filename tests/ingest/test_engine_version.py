@@ -4,10 +4,13 @@ import json
 
 import pytest
 import reference_rows
+from reference_rows import difference, load
 
 import jacdb
 from jacdb.ingest import provenance
 from jacdb.ingest.run_plan import Request, RunPlan
+
+UP, TURN = 11, 28  # of PandaPickCube's axes: box.z, box.angvel_y
 
 
 def test_users_02_two_engines_have_two_run_ids(monkeypatch):
@@ -22,6 +25,18 @@ def test_users_02_two_engines_have_two_run_ids(monkeypatch):
     assert run_id() != now
     monkeypatch.undo()
     assert run_id() == now
+
+
+def test_users_02_an_entry_that_rounding_leaves_may_not_grow_to_the_threshold():
+    kept = load("PandaPickCube")
+    assert (abs(kept["j_state"][:, TURN, UP]) < 1e-13).all()
+    assert difference(kept, kept) is None
+    moved = kept | {"j_state": kept["j_state"].copy()}
+    moved["j_state"][2, TURN, UP] = 1.1e-12  # as engine 1 had it
+    assert "entry 1075 of j_state in step 4 was" in str(difference(kept, moved))
+    rounded = kept | {name: kept[name] * (1 + 1e-8) for name in ("j_state", "state")}  # another processor's
+    assert difference(kept, rounded) is None
+    assert "is engine 3" in str(difference(kept, kept | {"engine": kept["engine"] + 1}))
 
 
 @pytest.mark.slow

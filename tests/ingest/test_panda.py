@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import reference_rows
 from conftest import ROOT, run_jacdb
 
 import jacdb
@@ -58,6 +59,10 @@ def test_what_turns_the_cube_is_not_left_of_rounding(panda):
     entries = np.abs(np.array(steps["j_state"].to_list()))[:, turns, up]
     assert ((entries >= 1e-12) & (entries < 1e-10)).mean() < 0.005  # a third, about the arm's centre of mass
     assert 0.9 < (entries < 1e-12).mean() < 1
+
+
+def test_users_02_rows_of_the_panda_are_this_engines(panda, pytestconfig):
+    reference_rows.check(panda, "PandaPickCube", pytestconfig.getoption("reference"))
 
 
 def test_next_ctrl_is_the_clipped_sum(panda, system):
