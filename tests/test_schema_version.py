@@ -162,3 +162,10 @@ def test_users_13_an_upgrade_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(FailureError, match=r"part-00000.parquet: its SHA-256 is .*; nothing was written"):
         upgrade(old, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_users_13_a_dataset_has_matrices_of_one_type(two):
+    with pytest.raises(UsageError, match=r"--dtype float32: the matrices in .* are float64.* give another --data, or"):
+        ingest(Request("CartpoleBalance", episodes=1, steps=2), two)
+    ran = call_jacdb("ingest", "--env", "CartpoleBalance", "--dtype", "float32", "--data", two)
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
