@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 import jacdb
 from jacdb import schemas
+from jacdb.dataset.layout import CURRENT, Run
 from jacdb.dataset.loader import COLUMNS, Batches
 from queries import repeat  # the script beside this one
 
@@ -35,7 +36,7 @@ def through(batches: Batches) -> int:
 
 def ways(root: Path, env: str, buffer_mib: float) -> dict[str, Callable[[], object]]:
     """Return the ways to read an environment's steps, by name."""
-    files = sorted(root.glob(f"steps/env={env}/{schemas.PARTS.partition('/')[2]}"))
+    files = sorted(root.glob(f"{Run(env, '*').folder('steps')}/part-*.parquet"))
     columns = list(COLUMNS)
     dataset = jacdb.open(root)
 
@@ -110,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         alone = Path(scratch) / "one"
         for table in schemas.TABLES:  # an environment of many
-            folder = Path(table.name) / f"env={arguments.env}"
+            folder = Path(table.name) / f"{CURRENT.key}={arguments.env}"
             shutil.copytree(arguments.data / folder, alone / folder)
         for rows in arguments.rows:
             root = Path(scratch) / str(rows)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import jacdb
 from jacdb import queries, schemas
 from jacdb.dataset.encoding import parquet_options
+from jacdb.dataset.layout import CURRENT
 from jacdb.dataset.sandbox import fetch
 from jacdb.ingest.storage.run_writer import ROW_GROUP_ROWS
 
@@ -51,11 +52,11 @@ def repeat(source: Path, target: Path, rows: int) -> None:
     """Write a dataset of at least so many rows, in parts and row groups like the source's."""
 
     def count(table: str) -> int:
-        return sum(pq.read_metadata(path).num_rows for path in source.glob(f"{table}/{schemas.PARTS}"))
+        return sum(pq.read_metadata(path).num_rows for path in source.glob(f"{table}/{CURRENT.parts}"))
 
     copies, episodes = -(-rows // count("steps")), count("episodes")
     for table in schemas.TABLES:
-        for path in sorted(source.glob(f"{table.name}/{schemas.PARTS}")):
+        for path in sorted(source.glob(f"{table.name}/{CURRENT.parts}")):
             folder = target / path.parent.relative_to(source)
             folder.mkdir(parents=True, exist_ok=True)
             if table.name not in ("steps", "episodes"):
@@ -71,6 +72,10 @@ def _later_episodes(path: Path, folder: Path, copy: int, episodes: int) -> None:
     column = rows.schema.get_field_index("episode")
     moved = pa.array(rows["episode"].to_numpy() + copy * episodes, pa.int32())
     number = int(path.stem.removeprefix("part-")) + copy * 100
+    if "trajectory_id" in rows.column_names:  # of `episodes`: equal ones would be taken for the same states
+        place = rows.schema.get_field_index("trajectory_id")
+        own = pa.array(rows["trajectory_id"].to_numpy() ^ copy)
+        rows = rows.set_column(place, rows.schema.field(place), own)
     with pq.ParquetWriter(folder / f"part-{number:05d}.parquet", rows.schema, **parquet_options(rows.schema)) as out:
         out.write_table(rows.set_column(column, rows.schema.field("episode"), moved), row_group_size=ROW_GROUP_ROWS)
 
