@@ -9,7 +9,7 @@ import filelock
 
 from jacdb.dataset import manifest, run_status
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.manifest import PartPath, Run
+from jacdb.dataset.layout import PartPath, Run
 from jacdb.errors import FailureError, UsageError, suggestion
 
 # The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
@@ -55,7 +55,7 @@ class Removal:
         if len(named) > 1:
             raise UsageError(f"run {run_id} is in {', '.join(run.env for run in named)}: give one as --env")
         [run] = named
-        files = (path for table in ORDER for path in (folder / run.folder(table)).rglob("*") if path.is_file())
+        files = (path for each in _folders(run) for path in (folder / each).rglob("*") if path.is_file())
         return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files))
 
     def describe(self) -> str:
@@ -72,8 +72,8 @@ class Removal:
         """
         try:
             with run_status.lock(self.root, self.run):
-                for table in ORDER:
-                    folder = self.root / self.run.folder(table)
+                for each in _folders(self.run):
+                    folder = self.root / each
                     if folder.exists():
                         shutil.rmtree(folder)
                         with contextlib.suppress(OSError):  # the environment has other runs
@@ -82,3 +82,8 @@ class Removal:
             raise UsageError(f"an ingest is at work on {self.describe()}: stop it first, or let it finish") from None
         except OSError as error:
             raise FailureError(f"{error.filename} can't be removed: {error.strerror or error}") from error
+
+
+def _folders(run: Run) -> list[str]:
+    """Return the folders of a run in the order in which they go: its journal, which has the lock, goes last."""
+    return [*dict.fromkeys([*map(run.folder, ORDER), run.journal])]
