@@ -10,6 +10,7 @@ import math
 import string
 
 from jacdb import schemas
+from jacdb.errors import UsageError, suggestion
 from jacdb.methods import METHODS
 
 # The tables as people see them, and the views that answer questions: what may be asked for by name.
@@ -45,6 +46,16 @@ _FROM_SCHEMA = {
     "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",
     "methods": str(list(METHODS)),
 }
+
+
+def check(name: str) -> None:
+    """Refuse a name that no view has.
+
+    Raises:
+        UsageError: there is no such view (the error lists them, and the nearest).
+    """
+    if name not in VIEWS:
+        raise UsageError(f"no view {name!r}: {suggestion(name, VIEWS)}")
 
 
 @functools.cache

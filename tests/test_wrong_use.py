@@ -54,7 +54,7 @@ WRONG = [
     (["export", "hdf", "--env", "CheetahRun", "--out", "a"], "'hdf'"),
     (["export", "npz", "--env", "CheetahRun", "--out", "a.csv"], ".npz"),
     (["export", "lerobot", "--env", "CheetahRun", "--out", "a_folder"], "a_folder exists"),
-    (["query", "nosuch"], "entry_zero_fraction"),
+    (["query", "global_sparsty"], "did you mean global_sparsity?"),
     (["query", "steps", "--env", "Cartpol"], "CartpoleBalance"),
     (["query", "steps", "--format", "xml"], "markdown"),
     (["query", "steps", "--memory", "0"], "memory=0"),

@@ -37,7 +37,9 @@ def query(
     Example: jacdb query global_sparsity --where "not in_contact" --out sparsity.csv
     """
     check_form(form, out)
-    from jacdb import output
+    from jacdb import output, queries
+
+    queries.check(name)  # before the dataset is opened
     from jacdb.dataset.dataset import Dataset
     from jacdb.dataset.sql_text import identifier
 

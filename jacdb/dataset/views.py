@@ -144,8 +144,7 @@ class Views:
         Raises:
             UsageError: there is no such view (the error lists them), or the dataset has no such environment.
         """
-        if name not in queries.VIEWS:
-            raise UsageError(f"no view {name!r}: there are {', '.join(queries.VIEWS)}")
+        queries.check(name)
         if self._where is not None and name in _NOT_OF_STEPS:
             raise UsageError(self._refusal(name))
         if env is None:
