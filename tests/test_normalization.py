@@ -8,6 +8,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import UsageError
 from jacdb.dataset.normalization import Normalization
+from jacdb.methods import METHODS
 from jacdb.tangent import TangentSpace
 
 RNG = np.random.default_rng(0)
@@ -109,6 +110,12 @@ def test_users_17_masks_and_tangents_are_columns(opened):
         opened.batches("E", ("zero_state",), method="fd")
     with pytest.raises(UsageError, match="did you mean zero_state"):
         opened.batches("E", ("zero_stat",))
+
+
+@pytest.mark.parametrize("method", ["implicit", "fd"])
+def test_users_17_the_method_is_a_column(opened, method):
+    rows = columns_of(opened.batches("E", ("method", "step"), method=method, dtype="float32"))
+    assert rows["method"].dtype == np.int8 and {METHODS[place] for place in rows["method"]} == {method}
 
 
 def test_users_17_a_condition_narrows_the_batches(opened):

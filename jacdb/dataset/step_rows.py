@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
@@ -17,8 +18,10 @@ from jacdb.dataset.layout import PartPath
 from jacdb.dataset.segments import Segments
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
+from jacdb.methods import METHODS
 from jacdb.nested_lists import leaf_type, to_array
 
+CODES = {"method": METHODS}  # columns of words, read as places in a list: arrays hold numbers
 Arrays = dict[str, np.ndarray]  # column -> values, (rows, …)
 PIECE_BYTES = 2**21  # decoded at a time: more does not fit the processor's caches, less makes Python the bottleneck
 
@@ -168,6 +171,8 @@ class StepRows:
 
     def _array(self, group: RowGroup, name: str, column: pa.Array) -> np.ndarray:
         """Return a column as an array of the type and shape that all row groups share."""
+        if name in CODES:
+            column = pc.index_in(column.cast(pa.string()), pa.array(CODES[name])).cast(pa.int8())
         try:
             values = to_array(column)
         except ValueError as error:
@@ -190,7 +195,7 @@ def check_columns(columns: tuple[str, ...], others: tuple[str, ...] = ()) -> Non
         UsageError: no column is given, there is no such column, or its values are not numbers.
     """
     kinds = {column.name: leaf_type(column.type) for column in schemas.steps().schema}
-    numbers = [name for name, kind in kinds.items() if _is_number(kind)]
+    numbers = [name for name, kind in kinds.items() if _is_number(kind) or name in CODES]
     choices = f"there are {', '.join([*numbers, *others])}"
     for name in columns:
         if name in numbers:
@@ -232,6 +237,8 @@ def _key(episode: np.ndarray, step: np.ndarray) -> np.ndarray:
 def _dtype(part: StepsFile, column: str) -> np.dtype:
     if column not in part.schema.names:
         raise FailureError(f"{part.name} has no column {column}: ingest its run again")
+    if column in CODES:
+        return np.dtype(np.int8)
     return np.dtype(leaf_type(part.schema.field(column).type).to_pandas_dtype())
 
 
