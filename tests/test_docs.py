@@ -90,6 +90,18 @@ def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
     assert "shape: (8, 5)" in capsys.readouterr().out
 
 
+def test_users_15_the_page_on_tangents_runs(with_sample, monkeypatch):
+    """It prints what its comments and its text say."""
+    monkeypatch.chdir(with_sample)
+    page = (ROOT / "docs" / "tangent.md").read_text()
+    ran = subprocess.run([sys.executable, "-c", "\n".join(blocks(page, "python"))], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    prediction, *printed = ran.stdout.splitlines()
+    [percent] = re.findall(r"It prints (\d+) %", page)
+    assert f"leaves {percent}% of" in prediction
+    assert printed == re.findall(r"^print\(.*\)  # (.+)$", page, re.MULTILINE)
+
+
 def test_nothing_is_left_to_be_filled_in():
     for page in PUBLIC:
         assert not re.search(r"@[A-Z]+@|TODO|TBD", page.read_text()), page.name
