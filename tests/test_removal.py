@@ -55,7 +55,7 @@ def test_users_19_rm_asks_and_refuses_a_run_at_work(sample):
     found = Removal.find(sample, run_id)
     with run_status.lock(sample, found.run), pytest.raises(UsageError, match="an ingest is at work"):
         found.carry_out()
-    assert [path for path in sorted(sample.rglob("*")) if path.name != ".lock"] == before
+    assert [path for path in sorted(sample.rglob("*")) if path.name != "lock"] == before
 
 
 def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch):
