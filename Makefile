@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test test-fast lint docs bench reference sample experts lock clean
+.PHONY: help setup demo test test-fast lint docs matrix bench reference sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ help:
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
 	@echo "make docs    the documentation as pages, in build/site"
+	@echo "make matrix  nine other engines read the sample: docs/reading.md"
 	@echo "make bench   the benchmarks"
 
 setup: $(READY)
@@ -51,13 +52,17 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file= --ignore-missing-imports --check-untyped-defs benchmarks docs/generate.py
+	$(BIN)/mypy --config-file= --ignore-missing-imports --check-untyped-defs benchmarks docs/generate.py docs/reading_matrix.py
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint queries
 
 # The documentation as pages, with a reference made from docstrings: build/site. A broken link fails it.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Nine engines, each in an environment of its own in build/reading (3 GB), read the sample. Spark needs Java 17.
+matrix: $(READY)
+	$(BIN)/python docs/reading_matrix.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py
