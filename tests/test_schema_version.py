@@ -169,3 +169,19 @@ def test_users_13_a_dataset_has_matrices_of_one_type(two):
         ingest(Request("CartpoleBalance", episodes=1, steps=2), two)
     ran = call_jacdb("ingest", "--env", "CartpoleBalance", "--dtype", "float32", "--data", two)
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+
+
+def test_users_11_runs_are_listed_without_a_write(two, monkeypatch):
+    """Of a colleague's folder: nothing of it may be opened for writing, and the status is still right."""
+    run = Run("F", "run-b")
+
+    def states():
+        frame = run_status.status(two)
+        return dict(zip(frame["run_id"], frame["status"], strict=True))
+
+    with run_status.lock(two, run), monkeypatch.context() as patch:
+        patch.setattr(run_status.filelock, "FileLock", lambda *_, **__: pytest.fail("opened for writing"))
+        assert states()["run-b"] == "at work"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_status.filelock, "FileLock", lambda *_, **__: pytest.fail("opened for writing"))
+        assert states() == {"run-a": "finished", "run-b": "stopped"}

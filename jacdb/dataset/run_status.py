@@ -1,6 +1,7 @@
 """List the runs of a dataset: finished, at work (with progress), or stopped."""
 
 import datetime
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,15 @@ def _steps(folder: Folder, run: Run) -> int:
 
 
 def _is_held(root: Path, run: Run) -> bool:
-    if not (root / run.lock).exists():
-        return False
+    """Return whether a writer holds a run's lock, without a write: the folder may be a colleague's, or read-only.
+
+    Where a file system has no locks, or they can't be asked for, a run counts as stopped.
+    """
     try:
-        with lock(root, run):
-            return False
-    except filelock.Timeout:
+        with (root / run.lock).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # filelock takes an exclusive one; closing gives it back
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
+    return False
