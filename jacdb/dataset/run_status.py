@@ -1,7 +1,6 @@
 """List the runs of a dataset: finished, at work (with progress), or stopped."""
 
 import datetime
-import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,11 @@ from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PROGRESS, PartPath, Run
 from jacdb.errors import FailureError, first_line
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "env": pl.String,
@@ -79,10 +83,15 @@ def _is_held(root: Path, run: Run) -> bool:
 
     Where a file system has no locks, or they can't be asked for, a run counts as stopped.
     """
+    if not (root / run.lock).exists():
+        return False
     try:
+        if fcntl is None:
+            with lock(root, run):
+                return False
         with (root / run.lock).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # filelock takes an exclusive one; closing gives it back
-    except BlockingIOError:
+    except (BlockingIOError, filelock.Timeout):
         return True
     except OSError:
         return False
