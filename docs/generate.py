@@ -87,6 +87,8 @@ def tables() -> str:
             f"## {name} (view)\n\n- question: {header['question']}\n- one row is {header['grain']}\n"
             f"- columns: {header['columns']}\n"
         )
+    parts.append("# Conditions with a name\n")
+    parts.append(_table(("in SQL", "means"), [[f"`{name}`", f"`{text}`"] for name, text in queries.MACROS.items()]))
     return "\n".join(parts)
 
 

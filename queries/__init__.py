@@ -41,6 +41,11 @@ INTERNAL = ("exact_steps", "jacobian_patterns", "sampled_steps")
 REGISTERED = (
     "steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", "sampled_steps", *STATISTICS,
 )  # fmt: skip
+# Conditions on a row of `steps` that have a name: signature -> SQL
+MACROS = {
+    # of some actuator; exactly at the end of its range the derivative is the mean of both sides, beyond it is 0
+    "at_clip(active)": "len(list_filter(active, lambda name: name like 'ctrl_clip:%')) > 0",
+}
 # What the text of a view takes from the schema, as $name, and does not say again
 _FROM_SCHEMA = {
     "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",

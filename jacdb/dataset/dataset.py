@@ -1,8 +1,9 @@
 """A dataset as people open it: ``jacdb.open`` returns a :class:`Dataset`."""
 
+import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from jacdb.tangent import TangentSpace
 
 
+class ViewMethod(Protocol):
+    """A view as a method of a dataset."""
+
+    def __call__(self, env: str | None = None) -> pl.DataFrame:
+        """Return the view, of all environments or of one."""
+
+
 class Dataset(Views):
     """A jacdb dataset, open for reading.
 
@@ -23,9 +31,37 @@ class Dataset(Views):
     outside the dataset's folder.
     """
 
-    if TYPE_CHECKING:  # the views, which are added below
+    if TYPE_CHECKING:  # the views, which are added below; a name that is not here is a type error
+        steps: ViewMethod
+        episodes: ViewMethod
+        axes: ViewMethod
+        runs: ViewMethod
+        patterns: ViewMethod
+        samples: ViewMethod
+        global_sparsity: ViewMethod
+        threshold_sweep: ViewMethod
+        entry_zero_fraction: ViewMethod
+        sparsity_histogram: ViewMethod
+        sparsity_timeline: ViewMethod
+        zero_durations: ViewMethod
+        step_sets: ViewMethod
+        constraint_sets: ViewMethod
+        step_constraints: ViewMethod
+        sparsity_by_constraint: ViewMethod
+        pattern_switches: ViewMethod
+        switch_explanations: ViewMethod
+        symmetries: ViewMethod
+        causal_graph: ViewMethod
+        method_comparison: ViewMethod
+        axis_statistics: ViewMethod
+    else:
 
-        def __getattr__(self, view: str) -> Callable[..., pl.DataFrame]: ...
+        def __getattr__(self, name: str) -> object:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            close = difflib.get_close_matches(name, queries.VIEWS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "docs/tables.md lists the views"
+            raise AttributeError(f"a dataset has no view or method {name!r}: {hint}")
 
     def batches(
         self,

@@ -20,6 +20,7 @@ from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
 from jacdb.dataset.layout import VERSION_1
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
+from jacdb.dataset.own_tables import OwnTables, Rows
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import identifier, literal
@@ -80,6 +81,7 @@ class Views:
         self.location = locate(root)
         self._where = where
         check_version(self.location.path)
+        self._own = OwnTables(frozenset(name.lower() for name in (*queries.REGISTERED, *self.environments)))
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._open()
 
@@ -144,16 +146,37 @@ class Views:
         Raises:
             UsageError: there is no such view (the error lists them), or the dataset has no such environment.
         """
-        queries.check(name)
+        if name not in self._own.names:
+            queries.check(name)
         if self._where is not None and name in _NOT_OF_STEPS:
             raise UsageError(self._refusal(name))
         if env is None:
-            return self.sql(f"from {name}")
+            return self.sql(f"from {identifier(name)}")
         wanted = [env] if isinstance(env, str) else env
         for one in wanted:
             if one not in self.environments:
                 raise UsageError(f"no steps of {one!r} here: {suggestion(one, self.environments)}")
-        return self.sql(f"from {name} where env in ({', '.join(map(literal, wanted))})")
+        return self.sql(f"from {identifier(name)} where env in ({', '.join(map(literal, wanted))})")
+
+    def register(self, name: str, rows: Rows) -> None:
+        """Add rows of your own to the dataset's SQL, as a table that can be joined; SQL opens no file for it.
+
+        Args:
+            name: the table's name in SQL; a table of your own that has it is replaced.
+            rows: a frame of polars or pandas, an Arrow table, or the path of a Parquet file or of a folder of them.
+
+        Raises:
+            UsageError: the dataset itself has something of that name, or the rows are none of these.
+        """
+        self._own.add_table(self._connection, name, rows)
+
+    def register_views(self, folder: Path | str) -> None:
+        """Add views of your own: each file NAME.sql of a folder is a SELECT, which may build on the others.
+
+        Raises:
+            UsageError: there is no such file, a name is taken, or a file is not one valid SELECT.
+        """
+        self._own.add_views(self._connection, Path(folder))
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         """Run a relation within the dataset's limits of memory and time; return a polars frame.
@@ -191,7 +214,7 @@ class Views:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
         narrowed = copy.copy(self)
-        narrowed._where = both
+        narrowed._where, narrowed._own = both, self._own.copy()
         narrowed._open()
         return narrowed
 
@@ -239,10 +262,13 @@ class Views:
                     create(f"create view stored_{table.name} as {text.format(scan=self.location.scan(table.name))}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
+            for signature, text in queries.MACROS.items():
+                create(f"create macro {signature} as {text}")
             for name in queries.REGISTERED:
                 create(f"create view {name} as {queries.sql(name)}")
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
             raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
+        self._own.lay_tables(self._connection)
         if self._where is not None:
             if subscript := named_axes.counted_from_0(self._where):
                 raise UsageError(f"condition {self._where!r}: {subscript} is always null: {_COUNTED}")
@@ -256,4 +282,5 @@ class Views:
                 create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
             except (duckdb.Error, UsageError) as error:
                 raise UsageError(f"condition {self._where!r}: {first_line(error)}") from error
+        self._own.lay_views(self._connection)
         create("set lock_configuration = true")
