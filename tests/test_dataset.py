@@ -9,7 +9,7 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import FailureError, UsageError, queries, schemas
+from jacdb import FailureError, UsageError, queries, schemas, verification
 from jacdb.dataset.sandbox import fetch
 
 
@@ -200,7 +200,7 @@ def test_a_query_ends_at_its_limits(small, limit, query, told):
         assert len(limited.fetch(limited.sql("from steps"))) == 3  # and the next one is answered
 
 
-def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):
+def test_users_11_a_part_may_be_a_link_and_opens_nothing_beside_it(small, tmp_path):
     """A part that is a link to another dataset's, and a folder that is a link to the one above it."""
     other = tmp_path / "other"
     dataset(other, "Secret", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
@@ -208,8 +208,15 @@ def test_links_out_of_a_dataset_are_not_followed(small, tmp_path):
     link = small / "steps" / "environment=Secret" / "run=r" / "part-00000.parquet"
     link.parent.mkdir(parents=True)
     link.symlink_to(secret)
-    with pytest.raises(FailureError, match="Cannot access file"), jacdb.open(small) as opened:
-        opened.fetch(opened.sql("select env from steps"))
+    with jacdb.open(small) as opened:
+        assert {*opened.fetch(opened.sql("select env from steps"))["env"]} == {"E", "Secret"}
+        for beside in (secret.with_name("*.parquet"), next(other.glob("axes/*/*/*.parquet"))):
+            with pytest.raises(UsageError, match=r"not allowed|Cannot access file"):
+                opened.fetch(opened.sql(f"select count(*) from read_parquet('{beside}')"))
+        link.unlink()
+        link.symlink_to(next(other.glob("axes/*/*/*.parquet")))  # moved while it is open
+        with pytest.raises(FailureError, match="Cannot access file"):
+            opened.fetch(opened.sql("select count(*) from steps"))
     link.unlink()
     (small / "steps" / "environment=Loop").symlink_to(small / "steps")
     (small / "axes" / "environment=Loop").symlink_to(small)
@@ -230,3 +237,21 @@ def test_users_01_an_episode_by_another_method_has_the_same_trajectory(tmp_path)
     expected = [schemas.trajectory_id("E", "noise", "{}", 0, "", number) for number in range(2)]
     assert ids["run-a"] == ids["run-b"] == expected
     assert len({*expected}) == 2
+
+
+def test_users_11_a_dataset_of_links_answers_as_the_folders_it_links_to(small, tmp_path):
+    """Of its folder, of its environments' folders, and of all files, as the Hub's cache has them."""
+    made = {name: tmp_path / name for name in ("whole", "folders", "files")}
+    made["whole"].symlink_to(small)
+    for path in [path for path in small.rglob("*") if path.is_file()]:
+        file = made["files"] / path.relative_to(small)
+        file.parent.mkdir(parents=True)
+        file.symlink_to(path)
+    for path in small.glob("*/environment=E"):
+        (made["folders"] / path.parent.name).mkdir(parents=True)
+        (made["folders"] / path.relative_to(small)).symlink_to(path)
+    for root in made.values():
+        with jacdb.open(root) as opened:
+            assert opened.global_sparsity()["samples"].to_list() == [3]
+            assert [len(batch["state"]) for batch in opened.batches("E")] == [3]
+        assert verification.verify(root, sample=0).ok

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jacdb import schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.layout import CURRENT, PartPath, layout_of
 from jacdb.dataset.sql_text import literal
@@ -56,9 +57,11 @@ class Folder:
         return pa.OSFile(str(self.path / part))
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Allow a connection to read this folder, and nothing else."""
+        """Allow a connection to read this folder, the parts that links in it lead to now, and nothing else."""
         folders = ", ".join(literal(f"{folder}/") for folder in self._readable())
         connection.execute(f"set allowed_directories = [{folders}]")
+        if linked := ", ".join(map(literal, self._linked_parts())):
+            connection.execute(f"set allowed_paths = [{linked}]")
         connection.execute("set enable_external_access = false")
 
     def scan(self, table: str) -> str:
@@ -93,6 +96,16 @@ class Folder:
 
     def _read(self, part: str, column: str) -> pa.ChunkedArray:
         return pq.read_table(self.path / part, columns=[column], partitioning=None).column(0)
+
+    def _linked_parts(self) -> Iterator[str]:
+        """Yield where the parts of tables with links are, one by one: beside them may lie anything."""
+        for table in schemas.TABLES:
+            top = self.path / table.name
+            envs = [*_entries(top, f"{self.layout.key}=")]
+            runs = [run for env in envs for run in _entries(Path(env), "run=")]
+            parts = [part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name)]
+            if top.is_symlink() or any(entry.is_symlink() for entry in (*envs, *runs, *parts)):
+                yield from map(os.path.realpath, parts)
 
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it
