@@ -32,7 +32,7 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, run_status
 from jacdb.dataset.encoding import words_column
 from jacdb.dataset.layout import Run
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 from jacdb.ingest.storage.durability import sync_folder
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
 from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
@@ -80,13 +80,24 @@ class RunWriter:
 
         Raises:
             UsageError: another does.
+            FailureError: the file system has no locks, or the lock is somebody else's.
         """
         self._journal.mkdir(parents=True, exist_ok=True)
+        lock = run_status.lock(self.root, self._run)
         try:
-            with run_status.lock(self.root, self._run):
-                yield
+            lock.acquire()
         except filelock.Timeout:
             raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise FailureError(
+                f"run {self.run_id} can't be locked in {self.root} ({reason}): give a --data on a disk that has locks"
+                " and that you may write, and copy the dataset from there"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def resume(self) -> set[int]:
         """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.

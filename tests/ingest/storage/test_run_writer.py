@@ -1,7 +1,9 @@
 """What is written is what is read, and a run that stopped goes on without a row lost or doubled."""
 
 import copy
+import errno
 import json
+import os
 
 import jax
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from synthetic import dataset, episode, trajectory
 
 import jacdb
-from jacdb import UsageError, schemas
+from jacdb import FailureError, UsageError, schemas
 from jacdb.ingest.recording import zero_bits
 from jacdb.ingest.storage import run_writer, zero_patterns
 from jacdb.ingest.storage.run_writer import RunWriter
@@ -197,3 +199,18 @@ def test_versions_and_settings_are_in_the_run(cartpole):
     assert json.loads(run["versions"]).keys() >= {"jax", "mujoco", "mujoco-mjx", "playground", "jacdb"}
     assert json.loads(run["policy_config"]) == {"name": "noise", "beta": 0.5, "scale": 1.0}
     assert (run["n_rows"], run["episodes"], run["steps"]) == (120, 3, 40)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_users_11_a_file_system_without_locks_is_told_in_one_line(tmp_path, monkeypatch, code):
+    def no_locks(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    writer = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64())
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", no_locks)
+        told = rf"can't be locked in .* \({os.strerror(code)}\): give a --data on a disk that has locks"
+        with pytest.raises(FailureError, match=told), writer.alone():
+            pytest.fail("it went on")
+    with writer.alone():  # and the next one is not kept out
+        pass
