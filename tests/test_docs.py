@@ -23,14 +23,6 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def newcomer(tmp_path_factory):
-    """One for both pages: the second finds its rows there already."""
-    made = tmp_path_factory.mktemp("newcomer")
-    (made / "datasets").symlink_to(ROOT / "datasets")
-    return made
-
-
 @pytest.fixture
 def with_sample(tmp_path):
     (tmp_path / "datasets").symlink_to(ROOT / "datasets")
@@ -43,9 +35,9 @@ def test_generated_pages_are_fresh(name):
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
-def test_every_command_and_all_code_of_a_page_runs(name, newcomer, monkeypatch):
+def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
-    monkeypatch.chdir(newcomer)
+    monkeypatch.chdir(with_sample)
     monkeypatch.delenv("JACDB_DATA", raising=False)
     page = (ROOT / name).read_text()
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]

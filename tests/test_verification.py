@@ -327,7 +327,7 @@ def test_the_command_line(copy, tmp_path):
     assert f"{STEPS}, row 3: n_contacts is 9" in ran.stderr and "Traceback" not in ran.stderr
     assert ran.stderr.splitlines()[-1].startswith("jacdb: 1 ")
     for wrong, told in ((("--env", "F"), "there are E"), (("--sample", "-1"), "sample=-1")):
-        ran = call_jacdb(*words, *wrong)
+        ran = call_jacdb(*words[:3], *wrong)
         assert ran.returncode == 2 and told in ran.stderr
     with pytest.raises(UsageError, match="pull"):
         verification.verify("hf://datasets/alice/dynamics")

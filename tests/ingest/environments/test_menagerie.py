@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jacdb import user_cache
 from jacdb.errors import UsageError
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments import menagerie
@@ -55,6 +56,7 @@ def test_what_is_in_the_cache_is_not_fetched_again(monkeypatch, tmp_path):
     monkeypatch.delenv("MENAGERIE_ROOT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("JACDB_MENAGERIE_URL", "file:///nowhere")
+    user_cache.folder.cache_clear()
     before = playground.robots_folder()
     root = tmp_path / "jacdb" / "menagerie" / playground.MENAGERIE_COMMIT
     (root / "arm").mkdir(parents=True)
@@ -63,6 +65,7 @@ def test_what_is_in_the_cache_is_not_fetched_again(monkeypatch, tmp_path):
         assert playground.robots_folder() == str(root)
     finally:
         playground.read_robots_from(Path(before))
+        user_cache.folder.cache_clear()
 
 
 def test_a_checkout_without_the_robot_is_named(monkeypatch, tmp_path):

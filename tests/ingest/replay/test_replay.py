@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jacdb import verification
+from jacdb import schemas, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
 from jacdb.ingest.replay import checks
@@ -24,6 +24,11 @@ SIZES = Dimensions(n_state=4, n_moving=4, d_state=4, d_action=1)
 @pytest.fixture
 def copy(cartpole, tmp_path):
     return shutil.copytree(cartpole, tmp_path / "copy")
+
+
+def rows(root: Path, table: str) -> list[dict[str, object]]:
+    [run] = manifest.finished(root)
+    return pq.read_table(root / run.folder(table) / "part-00000.parquet", partitioning=None).to_pylist()
 
 
 def edit(root: Path, table: str, column: str, changes: dict[int, object]) -> None:
@@ -72,6 +77,10 @@ def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
 
 def test_another_seed_is_found_and_another_simulator_is_told(copy):
     edit(copy, "runs", "seed", {0: 1})
+    [run] = rows(copy, "runs")
+    of_seed = [run[name] for name in ("env", "policy", "policy_config", "seed", "model")]
+    ids = [schemas.trajectory_id(*of_seed, row["episode"]) for row in rows(copy, "episodes")]
+    edit(copy, "episodes", "trajectory_id", dict(enumerate(ids)))
     verified = verification.verify(copy, sample=1, replayer=checks.replay_run)
     assert {check.name for check in verified.checks if check.failed} == {"reset"}
     edit(copy, "runs", "versions", {0: lambda text: json.dumps(json.loads(text) | {"mujoco": "3.0"})})
