@@ -53,4 +53,11 @@ def test_users_16_the_gradients_of_the_page_are_those_of_its_losses(run):
 def test_users_15_what_the_page_says_of_shapes_is_so(run):
     _, printed = run
     wide = {"x": (32, 39), "action": (32, 8), "dx": (32, 38), "j_state": (32, 38, 38), "zero_state": (32, 38, 38)}
-    assert printed[0] == wide and printed[2:] == [(16, [8, 8])]
+    assert printed[0] == wide and printed[4:] == [(16, [8, 8])]
+
+
+def test_users_17_what_the_page_says_of_windows_is_so(run):
+    _, printed = run
+    n_windows, n_batches, begin = printed[3]
+    assert printed[2] == ((8, 20, 18), (8, 20, 18, 18)) and (n_windows, n_batches) == (15, 2)
+    assert len(begin) == 7 and (begin % 20 == 0).all()

@@ -84,8 +84,12 @@ class Dataset(Views):
         normalize: bool = False,
         worker: int = 0,
         workers: int = 1,
+        window: int | None = None,
+        stride: int | None = None,
     ) -> "Batches":
         """Return batches for training: an iterable of dicts, column -> array of shape (n, …).
+
+        With ``window=k`` the items of a batch are k consecutive steps of an episode: arrays have shape (n, k, …).
 
         Rows are the finite ones (``finite = true``) that meet the dataset's condition, by exact methods, of one run for
         each trajectory. Each pass over the batches gives every row once.
@@ -99,7 +103,7 @@ class Dataset(Views):
 
         return loader.Batches(
             self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
-            buffer_mib, method, twins, where, normalize, worker, workers,
+            buffer_mib, method, twins, where, normalize, worker, workers, window, stride,
         )  # fmt: skip
 
     def tangent_space(self, env: str) -> "TangentSpace":

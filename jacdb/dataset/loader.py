@@ -6,6 +6,7 @@ Batches are copied or gathered out of the buffer.
 
 import copy
 import itertools
+import operator
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,11 +19,12 @@ import pyarrow as pa
 from jacdb.dataset.batch_columns import BatchColumns, normalization
 from jacdb.dataset.frameworks import converter
 from jacdb.dataset.normalization import Normalization
-from jacdb.dataset.row_buffers import Buffer, BufferedRows, between, buffer_loads, cut, selections
+from jacdb.dataset.row_buffers import Buffer, BufferedRows, Load, Part, Selection, between, buffer_loads, cut
 from jacdb.dataset.segments import Segments, segments, trajectories
 from jacdb.dataset.split import SPLITS, of_split, sufficient_share
-from jacdb.dataset.step_rows import RowGroup, StepRows
+from jacdb.dataset.step_rows import StepRows
 from jacdb.dataset.views import Views
+from jacdb.dataset.windows import Windows, long_enough
 from jacdb.errors import UsageError
 from jacdb.methods import EXACT, METHODS
 
@@ -38,8 +40,8 @@ READERS = min(pa.cpu_count() + 1, 8)
 class Batches:
     """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them.
 
-    ``len()`` is the number of batches. Batches can be pickled and can be used in a process that was forked, spawned or
-    started by a fork server.
+    ``len()`` is the number of batches, and ``batches[i]`` is the i-th of a pass. Batches can be pickled and can be used
+    in a process that was forked, spawned or started by a fork server.
 
     Attributes:
         dataset: what to read.
@@ -77,6 +79,11 @@ class Batches:
             are those of the training split, in the validation split too; of all rows if there is no split.
         worker: which share of the batches a pass gives, from 0, where ``workers`` of them share a pass.
         workers: how many workers share a pass: each batch comes to one of them. They read different row groups.
+        window: steps in a window. The items of a batch are windows, not rows: n consecutive steps of an episode, so
+            state comes as (batch, n, s) and j_state as (batch, n, d, d). No window reaches across a row that is left
+            out. ``batch_size``, ``shuffle`` and ``workers`` concern windows.
+        stride: steps from the start of a window to that of the next. By default ``window``: windows do not overlap, and
+            of each run of consecutive steps fewer than ``window`` are left over at its end.
     """
 
     dataset: Views
@@ -98,8 +105,11 @@ class Batches:
     normalize: bool = False
     worker: int = 0
     workers: int = 1
+    window: int | None = None
+    stride: int | None = None
     _columns: BatchColumns = field(init=False, repr=False)
     _rows: StepRows = field(init=False, repr=False)
+    _windows: Windows | None = field(init=False, repr=False)
     _convert: Callable[[np.ndarray], Any] = field(init=False, repr=False)
     _spare: list[Buffer] = field(init=False, repr=False)  # buffers of finished passes, for the next
 
@@ -112,8 +122,10 @@ class Batches:
         if self.normalize:
             of_training = self._kept(dataset, self.split and "train")
             made.normalization = normalization(dataset, self.env, of_training)
-        rows = StepRows(dataset, self.env, made.stored, self._kept(dataset, self.split), made.stored_dtype)
-        vars(self).update(_columns=made, _rows=rows)
+        kept = self._with_windows(self._kept(dataset, self.split))
+        rows = StepRows(dataset, self.env, made.stored, kept, made.stored_dtype)
+        windows = None if self.window is None else Windows(rows, self.window, self.stride or self.window)
+        vars(self).update(_columns=made, _rows=rows, _windows=windows)
 
     @property
     def normalization(self) -> Normalization | None:
@@ -122,7 +134,7 @@ class Batches:
 
     @property
     def n_rows(self) -> int:
-        """How many rows a pass gives (before ``drop_last``)."""
+        """How many rows, or windows, a pass gives (before ``drop_last``)."""
         first, stop = self._share
         return stop - first
 
@@ -130,10 +142,30 @@ class Batches:
         return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._between(0, self.n_rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return the i-th batch of a pass, as iterating gives it; a negative index counts from the end.
+
+        Only the row groups that hold it are read; of a shuffled pass, the buffers that hold it.
+
+        Raises:
+            IndexError: there is no such batch.
+        """
+        at = operator.index(index)
+        at += len(self) if at < 0 else 0
+        if not 0 <= at < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        start = at * self.batch_size
+        [batch] = self._between(start, min(start + self.batch_size, self.n_rows))
+        return batch
+
+    def _between(self, first: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Yield the batches of rows or windows [first, stop) of the worker's share of a pass."""
         buffers = [self._spare.pop() if self._spare else Buffer(self._rows) for _ in range(2)]
         readers = ThreadPoolExecutor(READERS, "jacdb-reader")
         try:
-            for batch in cut(self._buffered(readers, buffers), self.batch_size, self.drop_last):
+            for batch in cut(self._buffered(readers, buffers, first, stop), self.batch_size, self.drop_last):
                 yield {name: self._convert(values) for name, values in self._columns.of(batch).items()}
         finally:
             readers.shutdown(cancel_futures=True)  # waits for running readers: they may be writing into a buffer
@@ -178,8 +210,8 @@ class Batches:
 
     @property
     def _share(self) -> tuple[int, int]:
-        """The rows of the worker, of all rows of a pass: the first, and the one behind the last. Whole batches."""
-        n_rows = self._rows.kept.n_rows
+        """The worker's rows or windows, of all of a pass: the first, and the one behind the last. Whole batches."""
+        n_rows = self._rows.kept.n_rows if self._windows is None else len(self._windows)
         n_batches = -(-n_rows // self.batch_size)
         bounds = (n_batches * worker // self.workers for worker in (self.worker, self.worker + 1))
         first, stop = (min(n_rows, self.batch_size * bound) for bound in bounds)
@@ -204,9 +236,23 @@ class Batches:
             raise UsageError(f"{told}, of {n} episode{'s' * (n > 1)}: {remedy}")
         return chosen
 
+    def _with_windows(self, kept: Segments) -> Segments:
+        """Return the segments in which a window fits; some window does."""
+        if self.window is None:
+            return kept
+        fitting = long_enough(kept, self.window)
+        if not len(fitting):
+            longest = int((kept.last - kept.first).max()) + 1
+            raise UsageError(f"window={self.window}: {self.env} has {longest} consecutive steps at most: give fewer")
+        return fitting
+
     def _check(self) -> None:
         if self.batch_size < 1:
             raise UsageError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.window is not None and self.window < 1:
+            raise UsageError(f"window={self.window}: give 1 step or more, or None for rows")
+        if self.stride is not None and (self.window is None or self.stride < 1):
+            raise UsageError(f"stride={self.stride} of window={self.window}: give a window, and a stride of 1 or more")
         if self.seed < 0:
             raise UsageError(f"seed={self.seed}: give 0 or more")
         if self.split not in (None, *SPLITS):
@@ -224,35 +270,58 @@ class Batches:
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 
-    def _buffered(self, readers: ThreadPoolExecutor, buffers: list[Buffer]) -> Iterator[BufferedRows]:
+    def _buffered(
+        self, readers: ThreadPoolExecutor, buffers: list[Buffer], first: int, stop: int
+    ) -> Iterator[BufferedRows]:
         """Yield the rows of a pass, one buffer at a time; a buffer is refilled as soon as its rows have been used."""
-        rows, groups, most = self._rows, self._rows.groups, self.buffer_mib * 2**20
-        random = np.random.default_rng(self.seed)
-        if self.shuffle:
-            groups = [groups[i] for i in random.permutation(len(groups))]
-        loads = buffer_loads(rows, between(selections(rows, groups), *self._share), most)
-        idle, waiting = deque(buffers), deque[tuple[Buffer, int, list[Future[None]]]]()
+        loads, most = self._loads(first, stop), self.buffer_mib * 2**20
+        idle, waiting = deque(buffers), deque[tuple[Buffer, int, np.ndarray | None, list[Future[None]]]]()
 
-        def fill(buffer: Buffer, group: RowGroup, wanted: np.ndarray, start: int) -> None:
-            for piece in rows.read(group, wanted):
+        def fill(buffer: Buffer, part: Part, start: int) -> None:
+            for piece in self._rows.read(*part):
                 start = buffer.put(piece, start)
 
         def begin() -> None:
             for load in itertools.islice(loads, len(idle)):
-                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in load]
-                buffer.make_room(load[0][0], sum(counts), most)
+                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in load.parts]
+                buffer.make_room(load.parts[0][0], sum(counts), most)
                 starts = itertools.accumulate(counts, initial=0)
                 reads = [
-                    readers.submit(fill, buffer, *selection, start)
-                    for selection, start in zip(load, starts, strict=False)
+                    readers.submit(fill, buffer, part, start) for part, start in zip(load.parts, starts, strict=False)
                 ]
-                waiting.append((buffer, sum(counts), reads))
+                waiting.append((buffer, sum(counts), load.order, reads))
 
         begin()
         while waiting:
-            buffer, n_rows, reads = waiting.popleft()
+            buffer, n_rows, order, reads = waiting.popleft()
             for reading in reads:
                 reading.result()
-            yield BufferedRows(buffer.first(n_rows), random.permutation(n_rows) if self.shuffle else None)
+            yield BufferedRows(buffer.first(n_rows), order)
             idle.append(buffer)
             begin()
+
+    def _loads(self, first: int, stop: int) -> Iterator[Load]:
+        """Yield what fills the buffers, for rows or windows [first, stop) of the worker's share of a pass."""
+        random, n_groups = np.random.default_rng(self.seed), len(self._rows.groups)
+        order = random.permutation(n_groups) if self.shuffle else range(n_groups)
+        chosen, most, share = map(self._selection, order), self.buffer_mib * 2**20, self._share
+        if not self.shuffle:
+            here = between(chosen, share[0] + first, share[0] + stop)
+            yield from map(Load.of, buffer_loads(self._rows, here, most))
+            return
+        at = 0
+        for some in buffer_loads(self._rows, between(chosen, *share), most):
+            load, n_items = Load.of(some, random), sum(map(len, some))  # also if it is not asked for: random goes on
+            low, high = max(first - at, 0), min(stop - at, n_items)
+            if low < high and load.order is not None:
+                yield Load(load.parts, load.order[low:high])
+            at += n_items
+            if at >= stop:
+                return
+
+    def _selection(self, index: int) -> Selection:
+        """Return the rows wanted of a row group, or the windows that start in it."""
+        if self._windows is not None:
+            return self._windows.selection(index)
+        group = self._rows.groups[index]
+        return Selection([(group, self._rows.wanted(group))])

@@ -1,26 +1,90 @@
 """Buffers of rows: which rows fill one, how they are put into it, and batches that are cut out of several."""
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from jacdb.dataset.step_rows import Arrays, RowGroup, StepRows
 
-Selection = tuple[RowGroup, np.ndarray]  # a row group, and which of its rows to read
+Part = tuple[RowGroup, np.ndarray]  # a row group, and which of its rows to read
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that are read together for some items of a pass; the items are rows, or windows of rows.
+
+    Attributes:
+        parts: row groups in order, and which of their rows are read.
+        windows: the place of each row of each window among the rows read, (windows, steps); None: the items are rows.
+    """
+
+    parts: list[Part]
+    windows: np.ndarray | None = None
+
+    @classmethod
+    def of_windows(cls, parts: list[Part], windows: np.ndarray) -> Self:
+        """Return the selection of some windows of the rows in ``parts``; only rows of these windows are read."""
+        used, places = np.unique(windows, return_inverse=True)
+        return cls(_narrowed(parts, used), places.reshape(windows.shape))
+
+    def __len__(self) -> int:
+        return self.n_rows if self.windows is None else len(self.windows)
+
+    @functools.cached_property
+    def n_rows(self) -> int:
+        """The number of rows read."""
+        return sum(int(wanted.sum()) for _, wanted in self.parts)
+
+    def between(self, low: int, high: int) -> Self:
+        """Return items [low, high) alone."""
+        if high - low == len(self):
+            return self
+        if self.windows is not None:
+            return self.of_windows(self.parts, self.windows[low:high])
+        return type(self)(_narrowed(self.parts, np.arange(low, high)))
+
+
+class Load(NamedTuple):
+    """Rows that fill a buffer, and the order in which a pass returns them; see ``BufferedRows``."""
+
+    parts: list[Part]
+    order: np.ndarray | None
+
+    @classmethod
+    def of(cls, chosen: list[Selection], random: np.random.Generator | None = None) -> Self:
+        """Return the load of some selections; with ``random``, their items are permuted."""
+        parts = [part for selection in chosen for part in selection.parts]
+        order = None
+        if chosen[0].windows is not None:
+            starts = itertools.accumulate((selection.n_rows for selection in chosen), initial=0)
+            moved = [one.windows + at for one, at in zip(chosen, starts, strict=False) if one.windows is not None]
+            order = np.concatenate(moved)
+        if random is not None:
+            permutation = random.permutation(sum(map(len, chosen)))
+            order = permutation if order is None else order[permutation]
+        return cls(parts, order)
 
 
 class BufferedRows(NamedTuple):
-    """Rows in a buffer, and the order in which a pass returns them; None for their own."""
+    """Rows in a buffer, and the order in which a pass returns them.
+
+    Attributes:
+        rows: the rows.
+        order: the places of the rows, (rows,), or of those of each window, (windows, steps). None: rows as they lie.
+    """
 
     rows: Arrays
     order: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.rows.values())))
+        return len(next(iter(self.rows.values())) if self.order is None else self.order)
 
     def cut(self, start: int, stop: int) -> Arrays:
-        """Return rows [start, stop) of the order, as copies: a view would keep the whole buffer alive."""
+        """Return rows or windows [start, stop) of the order, as copies: a view would keep the whole buffer alive."""
         if self.order is None:
             return {name: values[start:stop].copy() for name, values in self.rows.items()}
         places = self.order[start:stop]
@@ -54,24 +118,14 @@ class Buffer:
         return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
 
 
-def selections(rows: StepRows, groups: Iterable[RowGroup]) -> Iterator[Selection]:
-    """Yield each row group, and which of its rows are wanted."""
-    return ((group, rows.wanted(group)) for group in groups)
-
-
 def between(chosen: Iterable[Selection], first: int, stop: int) -> Iterator[Selection]:
-    """Yield rows [first, stop) of selections, by their place in all of them."""
+    """Yield items [first, stop) of selections, by their place in all of them."""
     at = 0
-    for group, wanted in chosen:
-        n_rows = int(wanted.sum())
-        low, high = max(first - at, 0), min(stop - at, n_rows)
+    for selection in chosen:
+        low, high = max(first - at, 0), min(stop - at, len(selection))
         if low < high:
-            if high - low < n_rows:
-                places = np.flatnonzero(wanted)[low:high]
-                wanted = np.zeros_like(wanted)
-                wanted[places] = True
-            yield group, wanted
-        at += n_rows
+            yield selection.between(low, high)
+        at += len(selection)
         if at >= stop:
             return
 
@@ -80,14 +134,13 @@ def buffer_loads(rows: StepRows, chosen: Iterable[Selection], most: float) -> It
     """Yield selections, as many at a time as fit in ``most`` bytes."""
     some: list[Selection] = []
     size = 0.0
-    for group, wanted in chosen:
-        nbytes = rows.row_bytes(group) * int(wanted.sum())
+    for selection in chosen:
+        nbytes = rows.row_bytes(selection.parts[0][0]) * selection.n_rows
         if some and size + nbytes > most:
             yield some
             some, size = [], 0.0
-        if nbytes:
-            some.append((group, wanted))
-            size += nbytes
+        some.append(selection)
+        size += nbytes
     if some:
         yield some
 
@@ -113,3 +166,17 @@ def _joined(pieces: list[Arrays]) -> Arrays:
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _narrowed(parts: list[Part], used: np.ndarray) -> list[Part]:
+    """Return row groups and which of their rows to read, of all rows in ``parts`` those at the places ``used``."""
+    narrowed, at = [], 0
+    for group, wanted in parts:
+        places = np.flatnonzero(wanted)
+        low, high = np.searchsorted(used, (at, at + len(places)))
+        if low < high:
+            read = np.zeros_like(wanted)
+            read[places[used[low:high] - at]] = True
+            narrowed.append((group, read))
+        at += len(places)
+    return narrowed

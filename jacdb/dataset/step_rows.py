@@ -119,11 +119,43 @@ class StepRows:
         n_rows = _n_rows(group)
         if group.part.run_id in self._complete:
             return np.ones(n_rows, bool)
+        return self._segment_of(group, self._keys(group)) >= 0
+
+    def segment_starts(self, group: RowGroup, before: int = -1) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return where segments start in a row group; two small columns are read.
+
+        Args:
+            group: the row group.
+            before: the key of the last wanted row before it, of the same run.
+
+        Returns:
+            The places of the first rows of segments among the wanted rows, the lengths of these segments in rows, and
+            the key of the last wanted row so far.
+
+        Raises:
+            FailureError: the file can't be read, or the steps of an episode are not in order.
+        """
+        key = self._keys(group)
+        at = self._segment_of(group, key)
+        key, at = key[at >= 0], at[at >= 0]
         first, last = self._bounds[group.part.run_id]
-        (keys,) = group.part.read(group.index, ("episode", "step"), n_rows)
-        key = _key(keys["episode"].to_numpy(), keys["step"].to_numpy())
+        is_first = key == first[at]
+        if not (is_first | (np.diff(key, prepend=before) == 1)).all():
+            where = f"{group.part.name}, row group {group.index}"
+            raise FailureError(f"{where}: steps are not in order: ingest its run again")
+        starts = np.flatnonzero(is_first)
+        return starts, (last - first)[at[starts]] + 1, int(key[-1]) if len(key) else before
+
+    def _keys(self, group: RowGroup) -> np.ndarray:
+        """Return the keys of all rows of a row group."""
+        (keys,) = group.part.read(group.index, ("episode", "step"), _n_rows(group))
+        return _key(keys["episode"].to_numpy(), keys["step"].to_numpy())
+
+    def _segment_of(self, group: RowGroup, key: np.ndarray) -> np.ndarray:
+        """Return the place of each row's segment among those of its run; -1 for rows in none."""
+        first, last = self._bounds[group.part.run_id]
         at = np.searchsorted(first, key, "right") - 1
-        return (at >= 0) & (key <= last[at])
+        return np.where((at >= 0) & (key <= last[at]), at, -1)
 
     def widths(self, group: RowGroup) -> dict[str, int]:
         """Return how many numbers a row has in each column, by the file's footer."""
@@ -153,6 +185,8 @@ class StepRows:
                 piece = piece.filter(pa.array(of_runs))
             if len(piece):
                 yield {name: self._array(group, name, piece[name]) for name in self.columns}
+            if not wanted[at:].any():
+                return
 
     def in_order(self) -> Iterator[tuple[str, Arrays]]:
         """Yield all rows in stored order, some at a time, each piece with its run's id.
