@@ -34,12 +34,12 @@ BUSY = {
 def stopped(program: str, how: signal.Signals, folder, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program until it prints a line, send it a signal, and wait for its end."""
     with subprocess.Popen(
-        [sys.executable, "-c", program, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout and process.stdout.readline() == "at work\n", process.stderr.read()
+        [sys.executable, "-c", program, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:  # without a buffer, for `communicate` does not give what one has read ahead
+        assert process.stdout and process.stdout.readline() == b"at work\n", process.stderr.read()
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+        return subprocess.CompletedProcess(words, process.returncode, out.decode(), err.decode())
 
 
 @pytest.mark.parametrize("busy", BUSY)
