@@ -183,6 +183,12 @@ def test_users_15_axes_alone_map_states_to_the_rows_of_their_jacobians(sample, e
     assert np.median(off / without) < 0.3
 
 
+def test_users_15_a_condition_on_steps_leaves_the_space_as_it_is(sample):
+    assert sample.where("step < 5").tangent_space("PandaPickCube") == sample.tangent_space("PandaPickCube")
+    with pytest.raises(UsageError, match=r"no steps of 'PandaPickCub' here: .*did you mean PandaPickCube"):
+        sample.tangent_space("PandaPickCub")
+
+
 def test_users_15_what_is_no_state_is_refused_in_a_line(sample):
     space = sample.tangent_space("PandaPickCube")
     with pytest.raises(UsageError, match=r"x is of shape \(38,\): its last axis must have 39 numbers"):

@@ -117,20 +117,19 @@ def upgrade(
     dtype: Annotated[
         str | None, typer.Option(help="Only runs whose matrices are float32, or float64; needed if there are both.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Rewrite a dataset of schema version 1 in the present version, its rows as they are.
 
     Example: jacdb upgrade data --out data-v2
     """
-    from rich.console import Console
-
     from jacdb.dataset import upgrade as upgrades
     from jacdb.progress import Reporter
 
-    with Reporter(Console(stderr=True)).shown() as report:
+    with Reporter(quiet=quiet).shown() as report:
         upgraded = upgrades.upgrade(old, out, dtype=dtype, report=report)
     for what in upgraded.left_out:
-        typer.echo(f"{what} and was left out", err=True)
+        note(f"{what} and was left out", quiet)
     typer.echo(upgraded.describe(old, out))
 
 

@@ -118,9 +118,13 @@ class BatchColumns:
 
 
 def tangent_space(dataset: Views, env: str) -> TangentSpace:
-    """Return the tangent space of an environment's states."""
-    axes = dataset.sql(f"select distinct env, space, index, name, quantity from axes where env = {literal(env)}")
-    return TangentSpace.from_axes(dataset.fetch(axes))
+    """Return the tangent space of an environment's states, whatever condition the dataset has.
+
+    Raises:
+        UsageError: the dataset has no such environment.
+    """
+    dataset.view("steps", env)
+    return TangentSpace.from_axes(dataset.fetch(dataset.sql(f"from axes where env = {literal(env)}")))
 
 
 def normalization(dataset: Views, env: str, kept: Segments) -> Normalization:

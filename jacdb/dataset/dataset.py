@@ -112,9 +112,9 @@ class Dataset(Views):
         Raises:
             UsageError: the dataset has no such environment.
         """
-        from jacdb.tangent import TangentSpace
+        from jacdb.dataset import batch_columns
 
-        return TangentSpace.from_axes(self.fetch(self.view("axes", env)))
+        return batch_columns.tangent_space(self, env)
 
 
 def _as_method(view: str) -> Callable[..., pl.DataFrame]:

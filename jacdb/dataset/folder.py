@@ -47,10 +47,7 @@ class Folder:
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""
-        envs = _entries(self.path / table, f"{self.layout.key}=")
-        runs = (run for env in envs for run in _entries(Path(env), "run="))
-        parts = (part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name))
-        return sorted(Path(part).relative_to(self.path).as_posix() for part in parts)
+        return sorted(Path(part).relative_to(self.path).as_posix() for part in self._entries_of(table)[-1])
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         """Open a part for reading; threads that read it at the same time each open it."""
@@ -100,12 +97,15 @@ class Folder:
     def _linked_parts(self) -> Iterator[str]:
         """Yield where the parts of tables with links are, one by one: beside them may lie anything."""
         for table in schemas.TABLES:
-            top = self.path / table.name
-            envs = [*_entries(top, f"{self.layout.key}=")]
-            runs = [run for env in envs for run in _entries(Path(env), "run=")]
-            parts = [part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name)]
-            if top.is_symlink() or any(entry.is_symlink() for entry in (*envs, *runs, *parts)):
+            envs, runs, parts = self._entries_of(table.name)
+            if (self.path / table.name).is_symlink() or any(entry.is_symlink() for entry in (*envs, *runs, *parts)):
                 yield from map(os.path.realpath, parts)
+
+    def _entries_of(self, table: str) -> tuple[list[os.DirEntry[str]], ...]:
+        """Return a table's folders of environments, its folders of runs, and its parts."""
+        envs = [*_entries(self.path / table, f"{self.layout.key}=")]
+        runs = [run for env in envs for run in _entries(Path(env), "run=")]
+        return envs, runs, [part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name)]
 
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it

@@ -1,5 +1,6 @@
 """Check files of a dataset: their checksums, their columns, and that none is too large to be read."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -10,9 +11,11 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
+from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
+from jacdb.progress import Event
 
 MAX_GROUP_ROWS = 1_000_000  # jacdb writes 5,000 at most; a reader holds one row group in memory
 MAX_GROUP_BYTES = 2**31  # decompressed
@@ -45,6 +48,24 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
             report(path)
             if wrong := check_file(root / path, path, expected):
                 yield FileProblem(path, wrong)
+
+
+def refuse_damaged(finished: FinishedRuns, report: Callable[[Event], None], consequence: str) -> None:
+    """Refuse finished runs of which a file is not what its run's checksums say.
+
+    Args:
+        finished: the runs.
+        report: called with progress.
+        consequence: what has not been done, for the message.
+
+    Raises:
+        FailureError: a file is damaged.
+    """
+    checked, total = itertools.count(), len(finished.sums)
+    for path, wrong in check_runs(
+        finished.path, finished.runs, lambda path: report(Event("checking", next(checked), total, "files"))
+    ):
+        raise FailureError(f"{path}: {wrong}; {consequence}")
 
 
 def check_file(file: Path, path: str, sha256: str) -> str | None:

@@ -1,6 +1,5 @@
 """Rewrite a dataset of schema version 1 in the present version: rows equal to the last bit, under their run ids."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,8 @@ def upgrade(
     if old.layout == CURRENT:
         raise UsageError(f"{root} is of schema version {CURRENT.version} already: there is nothing to upgrade")
     left_out = [f"run {run.run_id} of {run.env} is not finished" for run in old.unfinished]
-    rows = {run: pq.read_table(old.path / run.row, partitioning=None).to_pylist()[0] for run in _whole(old, report)}
+    integrity.refuse_damaged(old, report, "nothing was written")
+    rows = {run: pq.read_table(old.path / run.row, partitioning=None).to_pylist()[0] for run in old.runs}
     chosen = {run: row for run, row in rows.items() if row["dtype"] == _one_type(root, rows, dtype)}
     left_out += [f"run {run.run_id} of {run.env} is {rows[run]['dtype']}" for run in rows if run not in chosen]
     try:
@@ -82,16 +82,6 @@ def upgrade(
         reason = getattr(error, "strerror", None) or first_line(error)
         raise FailureError(f"could not write {out}: {reason}; nothing was kept of it, {root} is as it was") from error
     return Upgraded(len(chosen), left_out)
-
-
-def _whole(old: FinishedRuns, report: Callable[[Event], None]) -> list[Run]:
-    """Return the finished runs, once all their files are what their checksums say."""
-    checked, total = itertools.count(), len(old.sums)
-    for path, wrong in integrity.check_runs(
-        old.path, old.runs, lambda path: report(Event("checking", next(checked), total, "files"))
-    ):
-        raise FailureError(f"{old.name}/{path}: {wrong}; nothing was written")
-    return old.runs
 
 
 def _one_type(root: Path | str, rows: dict[Run, dict[str, Any]], dtype: str | None) -> str:

@@ -35,9 +35,9 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
     held = list(_held(shown))
     with styled():
-        lanes = LANE * max(len(held), 1)
-        figure = new(PAGE, 1.6 + lanes)
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, lanes))
+        lanes = max(len(held), 1)
+        figure = new(PAGE, 1.6 + LANE * lanes)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, LANE * lanes))
         for jacobian, (label, colour) in JACOBIANS.items():
             above.step(shown["step"], shown[f"sparsity_{jacobian}"], where="mid", color=colour, label=label)
         above.set(ylabel="share of zeros", xlim=(shown["step"][0] - 0.5, shown["step"][-1] + 0.5))
@@ -47,7 +47,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         for row, (_, _, spans) in enumerate(held):
             below.broken_barh(spans, (row - 0.35, 0.7), color=GREY)
         _name_kinds(below, [kind for kind, _, _ in held])
-        below.set(ylim=(len(held) - 0.5, -0.5), xlabel="step")
+        below.set(ylim=(lanes - 0.5, -0.5), xlabel="step")
         below.set_yticks(range(len(held)), [name for _, name, _ in held])
         below.tick_params(axis="y", length=0)
     return figure

@@ -1,7 +1,6 @@
 """Publish a dataset on the Hugging Face Hub: check it, write its card, and send what has changed."""
 
 import importlib.resources
-import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from jacdb.dataset import integrity
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import CURRENT, PartPath, Run
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
 
@@ -85,11 +84,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         )
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for path in finished.sums}
-    checked = itertools.count()
-    for path, wrong in integrity.check_runs(
-        finished.path, finished.runs, lambda path: report(Event("checking", next(checked), len(files), "files"))
-    ):
-        raise FailureError(f"{path}: {wrong}; nothing was published")
+    integrity.refuse_damaged(finished, report, "nothing was published")
     report(Event("writing the card"))
     with Dataset(finished) as dataset:
         policies = _policies(dataset.environments)
