@@ -80,6 +80,20 @@ def usable_root(root: Path | str, dtype: str) -> Path:
     return root
 
 
+def check_resumable(root: Path, env: str, seed: int) -> None:
+    """Refuse to resume where no run of an environment has this seed; which of them it is, only its whole plan says.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from jacdb.dataset.layout import Run  # here, for few resume
+
+    if not any(root.glob(Run(env, f"*-seed{seed}-*").folder("axes"))):
+        raise UsageError(
+            f"nothing to resume: {root} has no run of {env} with seed {seed}; leave out --resume to begin one"
+        )
+
+
 def _check_dataset(root: Path, dtype: str) -> None:
     """Refuse a dataset that rows of this type can't be added to."""
     from jacdb.dataset.folder import Folder  # Arrow takes 0.3 s, and the folder may be new

@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from jacdb import out_path
-from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
+
+if TYPE_CHECKING:  # networkx is slow to import: what is typed wrong is told before
+    import networkx as nx
+
+    from jacdb.dataset.dataset import Dataset
 
 FORMATS = (".graphml", ".json")
 
 
-def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
+def causal_graph(dataset: "Dataset", env: str) -> "nx.DiGraph":
     """Return which axes of the next state depend on which axes of state and action, as a networkx graph.
 
     Nodes are axes, ``state:<name>`` or ``action:<name>``, with the attributes ``space``, ``name``, ``quantity`` and
@@ -26,6 +29,8 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
     if edges.is_empty():
         raise UsageError(f"causal_graph has no edge in {env}: no step of it counts")
     axes = dataset.fetch(dataset.view("axes", env)).unique(["space", "index"], keep="first", maintain_order=True)
+    import networkx as nx
+
     graph = nx.DiGraph(env=env)
     spaces = {"tangent": "state", "action": "action"}
     for axis in axes.filter(axes["space"].is_in(list(spaces))).iter_rows(named=True):
@@ -38,13 +43,15 @@ def causal_graph(dataset: Dataset, env: str) -> nx.DiGraph:
     return graph
 
 
-def save(graph: nx.DiGraph, path: Path) -> None:
+def save(graph: "nx.DiGraph", path: Path) -> None:
     """Write GraphML, or JSON in networkx's node-link form; the suffix of the file decides.
 
     Raises:
         UsageError: the suffix is neither .graphml nor .json.
     """
     out_path.check_file(path, FORMATS)
+    import networkx as nx
+
     if path.suffix.lower() == ".graphml":
         nx.write_graphml(graph, path)
     else:

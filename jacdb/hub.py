@@ -1,7 +1,6 @@
-"""The Hugging Face Hub as jacdb meets it: names of repositories, what is in one, and its refusals in one line."""
+"""The Hugging Face Hub as jacdb meets it: what is in a repository, and its refusals in one line."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +9,12 @@ from typing import Any, Self
 
 from huggingface_hub import HfApi, constants, errors, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported without __all__
 from tqdm import tqdm
 
 from jacdb.checksum import sha256_of
 from jacdb.errors import FailureError, UsageError, first_line
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
-_URL = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+?))?/?")
 
 
 @dataclass(frozen=True)
@@ -101,34 +98,6 @@ class Silent(tqdm):
     def __init__(self, *args: Any, **options: Any) -> None:
         options.pop("name", None)
         super().__init__(*args, **{**options, "disable": True})
-
-
-def check_name(name: str) -> str:
-    """Return OWNER/NAME as it is, if a repository can have that name.
-
-    Raises:
-        UsageError: it can't.
-    """
-    wrong = f"no repository is called {name!r}: give OWNER/NAME, of letters, digits, '-', '_' and '.'"
-    try:
-        validate_repo_id(name)
-    except errors.HFValidationError:
-        raise UsageError(wrong) from None
-    if name.count("/") != 1:
-        raise UsageError(wrong)
-    return name
-
-
-def parse_url(url: str) -> tuple[str, str | None]:
-    """Return OWNER/NAME and revision of ``hf://datasets/OWNER/NAME[@REVISION]``.
-
-    Raises:
-        UsageError: it is not of that form.
-    """
-    parts = _URL.fullmatch(url)
-    if not parts:
-        raise UsageError(f"{url}: give hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION")
-    return check_name(parts["name"]), parts["revision"]
 
 
 @contextmanager

@@ -16,14 +16,24 @@ def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:
     Raises:
         UsageError: its name ends in none of them, it is a folder, or its folder is missing or may not be written to.
     """
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder: give a file name")
+    if suffixes:
+        check_suffix(path, suffixes)
     if not path.parent.is_dir():
         raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UsageError(f"--out {path} may not be written: give another place")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file whose name ends in none of these.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: give a file name that ends in {', '.join(suffixes)}")
 
 
 def check_folder(path: Path, option: str = "--out") -> None:

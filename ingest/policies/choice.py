@@ -94,10 +94,10 @@ def path_of(name: str, spec: EnvSpec) -> Path:
     """
     if path := local_path(name, spec):
         return path
-    from jacdb import hub  # it takes 0.3 s to import, and most policies are local
+    from jacdb import hub, hub_names  # they take 0.3 s to import, and most policies are local
 
     url = name if name.startswith(HUB) else f"{HUB}datasets/{os.environ['JACDB_HUB']}"
-    return hub.policy(*hub.parse_url(url), spec.name, MAX_BYTES)
+    return hub.policy(*hub_names.parse_url(url), spec.name, MAX_BYTES)
 
 
 def load[Loaded: PolicyFile](path: Path, spec: EnvSpec, kind: type[Loaded]) -> Loaded:

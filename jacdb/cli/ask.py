@@ -120,12 +120,11 @@ def plot(
 
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
     """
-    out_path.check_file(out)
     from jacdb import figures
     from jacdb.dataset.dataset import Dataset
 
-    figures.check(name, run_id=run_id, episode=episode)
     out_path.check_file(out, figures.FORMATS)
+    figures.check(name, run_id=run_id, episode=episode)
     with Dataset(data, where=where) as dataset:
         figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
     typer.echo(f"{name} of {env}: {out}")
@@ -141,11 +140,11 @@ def graph(
 
     Example: jacdb graph --env CheetahRun --out cheetah.graphml
     """
-    out_path.check_file(out)
     from jacdb import graph as graphs
-    from jacdb.dataset.dataset import Dataset
 
     out_path.check_file(out, graphs.FORMATS)
+    from jacdb.dataset.dataset import Dataset
+
     with Dataset(data, where=where) as dataset:
         causal_graph = graphs.causal_graph(dataset, env)
     graphs.save(causal_graph, out)

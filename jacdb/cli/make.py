@@ -78,6 +78,8 @@ def ingest(
     )
     request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
     request_checks.usable_root(data, dtype)
+    if resume:
+        request_checks.check_resumable(data, env, seed)
     require_simulator()
     from jacdb.ingest.policies import choice
 

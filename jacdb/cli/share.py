@@ -149,6 +149,9 @@ def publish(
     """
     if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
+    from jacdb import hub_names
+
+    hub_names.check_name(name)  # before the slow imports
     interruption.advise("what was sent is kept; repeat the command to send the rest")
     from jacdb.progress import Reporter
     from jacdb.publishing import publish as publishing
@@ -178,6 +181,9 @@ def pull(
 
     Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
     """
+    from jacdb import hub_names
+
+    hub_names.check_name(name)
     interruption.advise("fetched files are kept; repeat the command to resume")
     from jacdb.progress import Reporter
     from jacdb.publishing import pull as pulling

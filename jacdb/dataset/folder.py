@@ -92,7 +92,8 @@ class Folder:
         return kinds
 
     def _read(self, part: str, column: str) -> pa.ChunkedArray:
-        return pq.read_table(self.path / part, columns=[column], partitioning=None).column(0)
+        with pq.ParquetFile(self.path / part) as file:  # not read_table: it imports pandas
+            return file.read([column]).column(0)
 
     def _linked_parts(self) -> Iterator[str]:
         """Yield where the parts of tables with links are, one by one: beside them may lie anything."""

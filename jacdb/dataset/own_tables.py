@@ -7,7 +7,6 @@ from typing import Any
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from jacdb.dataset import sandbox
 from jacdb.dataset.sql_text import identifier
@@ -89,6 +88,8 @@ def _readable(name: str, rows: Rows) -> object:
     if isinstance(rows, str | Path):
         if not Path(rows).exists():
             raise UsageError(f"{name}: no Parquet at {rows}")
+        import pyarrow.dataset as pads  # it imports pandas, and few register a file
+
         try:
             return pads.dataset(rows, format="parquet", partitioning="hive")
         except (pa.ArrowException, OSError) as error:

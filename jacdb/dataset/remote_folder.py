@@ -9,7 +9,7 @@ import pyarrow as pa
 from huggingface_hub import HfFileSystem, snapshot_download
 from huggingface_hub.hf_file_system import HfFileSystemFile
 
-from jacdb import hub
+from jacdb import hub, hub_names
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, PartPath, the_one
 from jacdb.dataset.sql_text import literal
@@ -33,7 +33,7 @@ class RemoteFolder(Folder):
             UsageError: there is no such repository or revision, or no dataset in it.
             FailureError: the Hub can't be reached.
         """
-        name, revision = hub.parse_url(url)
+        name, revision = hub_names.parse_url(url)
         self._snapshot = hub.Snapshot.take(name, revision)
         self.name = url
         self._at = f"datasets/{name}@{self._snapshot.commit}"

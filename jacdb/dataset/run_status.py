@@ -72,7 +72,7 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
 def _steps(folder: Folder, run: Run) -> int:
     parts = (folder.path / run.folder("episodes")).glob("part-*.parquet")
     try:
-        columns = [pq.read_table(part, columns=["n_steps"], partitioning=None).column(0) for part in parts]
+        columns = [pq.ParquetFile(part).read(["n_steps"]).column(0) for part in parts]
     except (OSError, pa.ArrowException) as error:
         raise FailureError(f"{folder.name} can't be read: {first_line(error)}") from error
     return sum(pc.sum(column).as_py() or 0 for column in columns)

@@ -96,7 +96,8 @@ def _batches(relation: duckdb.DuckDBPyRelation, limits: Limits) -> Iterator[pa.R
     taken = 0
     try:
         with portable(relation, "INTERVAL").to_arrow_reader(BATCH_ROWS) as reader:
-            yield pa.RecordBatch.from_pylist([], reader.schema)
+            # not from_pylist: it imports pandas
+            yield pa.record_batch([pa.nulls(0, field.type) for field in reader.schema], schema=reader.schema)
             for batch in reader:
                 yield batch
                 taken += batch.nbytes

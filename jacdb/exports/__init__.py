@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from jacdb import out_path
 from jacdb.atomic_file import draft_of
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
@@ -14,6 +15,7 @@ FORMATS: dict[str, Callable[[Source, Path, Path], str]] = {
     "lerobot": lerobot.write,
     "npz": npz.write,
 }
+SUFFIXES = {"npz": ".npz"}  # of formats that write a file; the others write a folder
 
 
 def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
@@ -32,13 +34,16 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
         One line for people: what was written.
 
     Raises:
-        UsageError: there is no such format or environment, ``out`` exists, or a library is missing.
+        UsageError: there is no such format or environment, ``out`` exists or has the wrong suffix, or a library is
+            missing.
         FailureError: a file can't be read.
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
     if out.exists():
         raise UsageError(f"--out {out} exists: give another name, or remove it first")
+    if form in SUFFIXES:
+        out_path.check_suffix(out, (SUFFIXES[form],))
     source = Source.of(dataset, env)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that who lists the folder meanwhile, as Minari does, takes it for no dataset.

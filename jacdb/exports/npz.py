@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from jacdb import out_path
 from jacdb.exports.trajectories import COLUMNS, Source
 
 
@@ -16,11 +15,7 @@ def write(source: Source, path: Path, out: Path) -> str:
     ``state_axes`` names the dimensions of state and next_state; ``tangent_axes`` those of the rows and columns of
     j_state and of the rows of j_action; ``action_axes`` those of action and of the columns of j_action. ``…_units``
     are their units.
-
-    Raises:
-        UsageError: the file's name does not end in .npz.
     """
-    out_path.check_file(out, (".npz",))
     starts = np.cumsum([0, *(len(one) for one in source.trajectories())])[:-1]
     small = {"env": np.array(source.env), "runs": np.array(source.runs), "episode_starts": starts}
     for space in ("state", "tangent", "action"):

@@ -8,9 +8,7 @@ they differ in brightness.
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError, suggestion
@@ -20,6 +18,9 @@ from jacdb.figures.entries import heatmap
 from jacdb.figures.episodes import durations, timeline
 from jacdb.figures.sparsity import histogram, threshold
 from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LEGIBLE, ORANGE, PAGE, POINTS, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "BLUE", "COLUMN", "FIGURES", "FORMATS", "GREY", "JACOBIANS", "LEGIBLE", "ORANGE", "PAGE", "POINTS", "NamedFigure",
@@ -36,7 +37,7 @@ class NamedFigure(NamedTuple):
         caption: what it shows, in a sentence.
     """
 
-    draw: Callable[..., Figure]
+    draw: Callable[..., "Figure"]
     caption: str
 
 
@@ -72,7 +73,7 @@ def check(name: str, **options: object) -> dict[str, object]:
     return given
 
 
-def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
+def draw(dataset: Dataset, name: str, env: str, **options: object) -> "Figure":
     """Draw a figure by its name.
 
     Raises:
@@ -82,13 +83,13 @@ def draw(dataset: Dataset, name: str, env: str, **options: object) -> Figure:
     return FIGURES[name].draw(dataset, env, **given)
 
 
-def save(figure: Figure, out: Path | BinaryIO, dpi: int = DPI) -> None:
+def save(figure: "Figure", out: Path | BinaryIO, dpi: int = DPI) -> None:
     """Write a figure to a file. The style is needed here, too: here matplotlib decides whether text stays text."""
     with styled():
         figure.savefig(out, dpi=dpi)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Return a figure as PNG, at a resolution for pages."""
     picture = io.BytesIO()
     save(figure, picture, dpi=150)

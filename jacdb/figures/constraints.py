@@ -1,13 +1,17 @@
 """Figures of what contacts, limits, dry friction and clips do to sparsity."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, ORANGE, PAGE, answer, label_inches, new, styled
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def constraint(dataset: Dataset, env: str) -> Figure:
+
+def constraint(dataset: Dataset, env: str) -> "Figure":
     """Draw how sparse J_s is while each constraint holds and while it does not.
 
     Percents and widths of lines say in how many steps it holds.

@@ -1,23 +1,25 @@
 """The figure of the state space: steps laid out by t-SNE, coloured by sparsity."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 from jacdb.figures.style import COLUMN, JACOBIANS, ORANGE, new, styled
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 THUMBNAILS = 6  # so many patterns in a row can be read in a column
 PERPLEXITY = 50  # as in the paper
 
 
-def embedding(dataset: Dataset, env: str) -> Figure:
+def embedding(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 4 of the paper: t-SNE of (s, a, s') over ten episodes, coloured by sparsity; and zero patterns.
 
     Points are a thousand steps at most, evenly spaced, standardised. Below, different patterns of J_s and J_a (zeros
@@ -27,6 +29,8 @@ def embedding(dataset: Dataset, env: str) -> Figure:
     Raises:
         UsageError: scikit-learn is not installed, or there are too few steps, or they are all alike.
     """
+    from matplotlib.patheffects import withStroke
+
     dataset.view("steps", env)  # refuses an unknown environment
     steps = dataset.fetch(dataset.sql(f"from sampled_steps where env = {literal(env)} order by place"))
     place = _placed(steps, env)
@@ -90,7 +94,7 @@ def _different_patterns(steps: pl.DataFrame) -> list[int]:
     return sorted(kinds.filter(pl.col("pattern_id").is_in(chosen))["index"].to_list())
 
 
-def _thumbnail(panel: Axes, steps: pl.DataFrame, row: int) -> None:
+def _thumbnail(panel: "Axes", steps: pl.DataFrame, row: int) -> None:
     """Draw the patterns of a step's J_s and J_a side by side, zeros dark."""
     bits = [np.array(list(steps[f"zero_{jacobian}"][row]), int) for jacobian in JACOBIANS]
     d_state = math.isqrt(len(bits[0]))

@@ -2,28 +2,33 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.figures.style import COLUMN, JACOBIANS, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
 
 NEARLY = 1e-6  # of a million steps, no share but 0 and 1 themselves is closer to them
 CELL = 0.2  # inches: no cell is larger
 BAR = 0.8  # inches that the scale takes, with its label
 
 
-def shares() -> tuple[Colormap, Normalize]:
+def shares() -> "tuple[Colormap, Normalize]":
     """Return the colours of a share: white for never, black for always, and between them none as light or as dark."""
+    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
     between = matplotlib.colormaps["cividis_r"](np.linspace(0, 0.8, 256))
     colours = LinearSegmentedColormap.from_list("shares", list(between))
     return colours.with_extremes(under="white", over="black"), Normalize(NEARLY, 1 - NEARLY)
 
 
-def heatmap(dataset: Dataset, env: str) -> Figure:
+def heatmap(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
     entries = answer(dataset, "entry_zero_fraction", env)
     blocks = {}

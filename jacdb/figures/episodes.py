@@ -1,20 +1,23 @@
 """Figures of time: one episode step by step, and how long entries stay as they are."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.figures.style import BLUE, GREY, JACOBIANS, ORANGE, PAGE, answer, new, plain_log_ticks, styled
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 LANE = 0.13  # inches: a line of type
 
 
-def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: int | None = None) -> Figure:
+def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: int | None = None) -> "Figure":
     """Draw Figure 6 of the paper: sparsity along one episode, and what held meanwhile, by kind.
 
     Args:
@@ -65,7 +68,7 @@ def _held(shown: pl.DataFrame) -> Iterator[tuple[str, str, list[tuple[float, flo
         yield kind, which, list(zip(starts - 0.5, stops - starts + 1.0, strict=True))
 
 
-def _name_kinds(panel: Axes, kinds: list[str]) -> None:
+def _name_kinds(panel: "Axes", kinds: list[str]) -> None:
     """Write each kind once, right of its lanes, and draw a line between kinds."""
     for kind in dict.fromkeys(kinds):
         first, count = kinds.index(kind), kinds.count(kind)
@@ -74,7 +77,7 @@ def _name_kinds(panel: Axes, kinds: list[str]) -> None:
             panel.axhline(first - 0.5, color="0.8", lw=0.5)
 
 
-def durations(dataset: Dataset, env: str) -> Figure:
+def durations(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
     none = "no entry becomes zero or ceases to be within an episode; longer episodes may visit more"
     spans = answer(dataset, "zero_durations", env, none)

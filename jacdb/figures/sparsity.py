@@ -1,14 +1,18 @@
 """Figures of how many zeros there are: in single steps, and by what counts as zero."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.figures.style import COLUMN, GREY, JACOBIANS, answer, new, styled
 from jacdb.schemas import ZERO_THRESHOLD
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def histogram(dataset: Dataset, env: str) -> Figure:
+
+def histogram(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
     bins = answer(dataset, "sparsity_histogram", env)
     with styled():
@@ -28,7 +32,7 @@ def histogram(dataset: Dataset, env: str) -> Figure:
     return figure
 
 
-def threshold(dataset: Dataset, env: str) -> Figure:
+def threshold(dataset: Dataset, env: str) -> "Figure":
     """Draw how many zeros there are by what counts as zero: in an average step, and in every step."""
     sweep = answer(dataset, "threshold_sweep", env)
     with styled():

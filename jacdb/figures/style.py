@@ -1,15 +1,18 @@
-"""Style every figure alike: widths, colours, type, and how one asks its view."""
+"""Style every figure alike: widths, colours, type, and how one asks its view.
 
-from typing import Any
+matplotlib is slow to import. The modules of figures do so when they draw: what is typed wrong is told before.
+"""
 
-import matplotlib
+from typing import TYPE_CHECKING, Any
+
 import polars as pl
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both; no figure has another width
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -49,8 +52,10 @@ def answer(dataset: Dataset, view: str, env: str, otherwise: str = "there is non
     return frame
 
 
-def new(width: float, height: float) -> Figure:
+def new(width: float, height: float) -> "Figure":
     """Return an empty figure of COLUMN or PAGE, and of a height in inches."""
+    from matplotlib.figure import Figure
+
     return Figure((width, height), layout="constrained")
 
 
@@ -59,8 +64,10 @@ def label_inches(names: list[str]) -> float:
     return max((len(name) for name in names), default=0) * POINTS * 0.56 / 72
 
 
-def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
+def plain_log_ticks(axis: "Axis", low: float, high: float) -> None:
     """Tick a logarithmic axis in plain numbers: at every decade, and at 2 and 5 where it spans few."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     factors = (1, 2, 5) if high < 150 * low else (1,)
     ticks = [factor * 10.0**decade for decade in range(-20, 20) for factor in factors]
     inside = [tick for tick in ticks if low <= tick <= high]
@@ -71,4 +78,6 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
 
 def styled() -> Any:
     """Return a context in which matplotlib draws in this style."""
+    import matplotlib
+
     return matplotlib.rc_context(STYLE)

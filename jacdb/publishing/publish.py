@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants, errors
 
-from jacdb import hub
+from jacdb import hub, hub_names
 from jacdb.dataset import integrity
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
@@ -73,7 +73,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
             repository.
         FailureError: a file does not have the checksum that its run gives.
     """
-    hub.check_name(name)
+    hub_names.check_name(name)
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = FinishedRuns(root)

@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 from huggingface_hub import hf_hub_download
 
-from jacdb import hub
+from jacdb import hub, hub_names
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.layout import Run, layout_of, the_one
@@ -71,7 +71,7 @@ def pull(
             has a run with the same id and other contents.
         FailureError: the Hub can't be reached; a file is not valid or has another checksum; or the disk is full.
     """
-    hub.check_name(name)
+    hub_names.check_name(name)
     root = Path(root)
     if root.exists():
         if not root.is_dir():
