@@ -13,7 +13,8 @@ ADDED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 # Title of a page of reference -> the modules on it
 REFERENCE: dict[str, tuple[str, ...]] = {
-    "jacdb": ("jacdb.dataset.dataset", "jacdb.dataset.views", "jacdb.dataset.loader", "jacdb.errors"),
+    "jacdb": ("jacdb.dataset.dataset", "jacdb.dataset.views", "jacdb.dataset.loader",
+              "jacdb.dataset.interleaved_batches", "jacdb.dataset.batch_sequence", "jacdb.errors"),
     "normalization": ("jacdb.dataset.normalization",),
     "figures": ("jacdb.figures",),
     "graph": ("jacdb.graph",),

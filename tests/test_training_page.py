@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "training.md").read_text(), re.MULTILINE | re.DOTALL)
+PAGE, _ = (
+    (ROOT / "docs" / "training.md").read_text().split("\n## PyTorch\n")
+)  # tests/dataset/test_torch_dataset.py runs it
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 [NETWORK] = [block for block in BLOCKS if "tanh" in block]
 
 
@@ -53,7 +56,7 @@ def test_users_16_the_gradients_of_the_page_are_those_of_its_losses(run):
 def test_users_15_what_the_page_says_of_shapes_is_so(run):
     _, printed = run
     wide = {"x": (32, 39), "action": (32, 8), "dx": (32, 38), "j_state": (32, 38, 38), "zero_state": (32, 38, 38)}
-    assert printed[0] == wide and printed[4:] == [(16, [8, 8])]
+    assert printed[0] == wide and printed[6:] == [(16, [8, 8])]
 
 
 def test_users_17_what_the_page_says_of_windows_is_so(run):
@@ -61,3 +64,13 @@ def test_users_17_what_the_page_says_of_windows_is_so(run):
     n_windows, n_batches, begin = printed[3]
     assert printed[2] == ((8, 20, 18), (8, 20, 18, 18)) and (n_windows, n_batches) == (15, 2)
     assert len(begin) == 7 and (begin % 20 == 0).all()
+
+
+def test_users_17_what_the_page_says_of_several_environments_is_so(run):
+    _, printed = run
+    shapes = {
+        "CartpoleBalance": (19, ((40, 4), (40, 4))),
+        "CheetahRun": (8, ((40, 18), (40, 18))),
+        "PandaPickCube": (3, ((40, 39), (40, 38))),
+    }
+    assert printed[4:6] == [(30, shapes), ((18,), 120)]

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack, overload
 
 import polars as pl
 
@@ -11,7 +11,8 @@ from jacdb import queries
 from jacdb.dataset.views import Views
 
 if TYPE_CHECKING:
-    from jacdb.dataset.loader import Batches
+    from jacdb.dataset.interleaved_batches import InterleavedBatches
+    from jacdb.dataset.loader import Batches, BatchOptions
     from jacdb.tangent import TangentSpace
 
 
@@ -63,9 +64,23 @@ class Dataset(Views):
             hint = f"did you mean {close[0]}?" if close else "docs/tables.md lists the views"
             raise AttributeError(f"a dataset has no view or method {name!r}: {hint}")
 
+    @overload
+    def batches(
+        self, env: str, columns: Sequence[str] = ..., batch_size: int = ..., **options: "Unpack[BatchOptions]"
+    ) -> "Batches": ...
+
+    @overload
     def batches(
         self,
-        env: str,
+        env: list[str] | tuple[str, ...],
+        columns: Sequence[str] = ...,
+        batch_size: int = ...,
+        **options: "Unpack[BatchOptions]",
+    ) -> "InterleavedBatches": ...
+
+    def batches(
+        self,
+        env: str | list[str] | tuple[str, ...],
         columns: Sequence[str] = ("state", "action", "next_state", "j_state", "j_action"),
         batch_size: int = 256,
         *,
@@ -86,25 +101,30 @@ class Dataset(Views):
         workers: int = 1,
         window: int | None = None,
         stride: int | None = None,
-    ) -> "Batches":
+    ) -> "Batches | InterleavedBatches":
         """Return batches for training: an iterable of dicts, column -> array of shape (n, …).
 
-        With ``window=k`` the items of a batch are k consecutive steps of an episode: arrays have shape (n, k, …).
+        With a list of environments one pass goes over all of them. Each batch is of one, and has its name under the key
+        ``environment``; see :class:`jacdb.dataset.interleaved_batches.InterleavedBatches`. With ``window=k`` the items
+        of a batch are k consecutive steps of an episode: arrays have shape (n, k, …).
 
         Rows are the finite ones (``finite = true``) that meet the dataset's condition, by exact methods, of one run for
         each trajectory. Each pass over the batches gives every row once.
         :class:`jacdb.dataset.loader.Batches` says what each argument does.
 
         Raises:
-            UsageError: an argument is not valid, the framework is not installed, or no row is left.
+            UsageError: an argument is not valid, the framework is not installed, or an environment has no row left.
             FailureError: a file can't be read, or its rows differ in shape; this may also happen while iterating.
         """
-        from jacdb.dataset import loader
+        from jacdb.dataset import interleaved_batches, loader
 
-        return loader.Batches(
-            self, env, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
-            buffer_mib, method, twins, where, normalize, worker, workers, window, stride,
-        )  # fmt: skip
+        def of(one: str) -> "Batches":
+            return loader.Batches(
+                self, one, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
+                buffer_mib, method, twins, where, normalize, worker, workers, window, stride,
+            )  # fmt: skip
+
+        return of(env) if isinstance(env, str) else interleaved_batches.InterleavedBatches.of(self, env, of)
 
     def tangent_space(self, env: str) -> "TangentSpace":
         """Return the tangent space of an environment's states: what its Jacobians are derivatives in.

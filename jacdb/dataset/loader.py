@@ -1,25 +1,22 @@
 """Batches for training: rows of `steps` as arrays of NumPy, JAX or PyTorch, shuffled in bounded memory.
 
-Threads read row groups into a buffer in parallel (Arrow releases the GIL while it decodes), ahead of the training loop.
-Batches are copied or gathered out of the buffer.
+Rows are read into a buffer, ahead of the training loop. Batches are copied or gathered out of the buffer.
 """
 
 import copy
-import itertools
-import operator
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
-import pyarrow as pa
 
 from jacdb.dataset.batch_columns import BatchColumns, normalization
+from jacdb.dataset.batch_sequence import BatchSequence
 from jacdb.dataset.frameworks import converter
 from jacdb.dataset.normalization import Normalization
-from jacdb.dataset.row_buffers import Buffer, BufferedRows, Load, Part, Selection, between, buffer_loads, cut
+from jacdb.dataset.read_ahead import READERS, read_ahead
+from jacdb.dataset.row_buffers import Buffer, Load, Selection, between, buffer_loads, cut
 from jacdb.dataset.segments import Segments, segments, trajectories
 from jacdb.dataset.split import SPLITS, of_split, sufficient_share
 from jacdb.dataset.step_rows import StepRows
@@ -28,16 +25,33 @@ from jacdb.dataset.windows import Windows, long_enough
 from jacdb.errors import UsageError
 from jacdb.methods import EXACT, METHODS
 
-if TYPE_CHECKING:
-    from jacdb.dataset.torch_batches import TorchBatches
-
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
-# row groups read at once: one more than cores, for a reader sometimes waits for the disk
-READERS = min(pa.cpu_count() + 1, 8)
+
+
+class BatchOptions(TypedDict, total=False):
+    """Options of batches, for type checkers; ``Batches`` says what each does."""
+
+    shuffle: bool
+    seed: int
+    split: str | None
+    validation: float
+    framework: str
+    device: str | None
+    dtype: str | None
+    drop_last: bool
+    buffer_mib: float
+    method: str | None
+    twins: bool
+    where: str | None
+    normalize: bool
+    worker: int
+    workers: int
+    window: int | None
+    stride: int | None
 
 
 @dataclass(frozen=True)
-class Batches:
+class Batches(BatchSequence):
     """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them.
 
     ``len()`` is the number of batches, and ``batches[i]`` is the i-th of a pass. Batches can be pickled and can be used
@@ -133,6 +147,11 @@ class Batches:
         return self._columns.normalization
 
     @property
+    def nbytes(self) -> int:
+        """The bytes in memory of all rows of a pass, of all workers together."""
+        return self._rows.kept.n_rows * self._rows.row_bytes(self._rows.groups[0])
+
+    @property
     def n_rows(self) -> int:
         """How many rows, or windows, a pass gives (before ``drop_last``)."""
         first, stop = self._share
@@ -142,33 +161,28 @@ class Batches:
         return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self._between(0, self.n_rows)
+        with ThreadPoolExecutor(READERS, "jacdb-reader") as readers:
+            yield from self.read(readers)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return the i-th batch of a pass, as iterating gives it; a negative index counts from the end.
+    def read(self, readers: Executor) -> Generator[dict[str, Any]]:
+        """Yield the batches of a pass; row groups are read by these threads, which several passes may share."""
+        return self._between(0, self.n_rows, readers)
 
-        Only the row groups that hold it are read; of a shuffled pass, the buffers that hold it.
-
-        Raises:
-            IndexError: there is no such batch.
-        """
-        at = operator.index(index)
-        at += len(self) if at < 0 else 0
-        if not 0 <= at < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        start = at * self.batch_size
-        [batch] = self._between(start, min(start + self.batch_size, self.n_rows))
+    def _at(self, place: int) -> dict[str, Any]:
+        start = place * self.batch_size
+        with ThreadPoolExecutor(READERS, "jacdb-reader") as readers:
+            [batch] = self._between(start, min(start + self.batch_size, self.n_rows), readers)
         return batch
 
-    def _between(self, first: int, stop: int) -> Iterator[dict[str, Any]]:
+    def _between(self, first: int, stop: int, readers: Executor) -> Generator[dict[str, Any]]:
         """Yield the batches of rows or windows [first, stop) of the worker's share of a pass."""
         buffers = [self._spare.pop() if self._spare else Buffer(self._rows) for _ in range(2)]
-        readers = ThreadPoolExecutor(READERS, "jacdb-reader")
+        rows = read_ahead(self._rows, self._loads(first, stop), buffers, self.buffer_mib * 2**20, readers)
         try:
-            for batch in cut(self._buffered(readers, buffers, first, stop), self.batch_size, self.drop_last):
+            for batch in cut(rows, self.batch_size, self.drop_last):
                 yield {name: self._convert(values) for name, values in self._columns.of(batch).items()}
         finally:
-            readers.shutdown(cancel_futures=True)  # waits for running readers: they may be writing into a buffer
+            rows.close()  # waits for running readers: they may be writing into a buffer
             self._spare.extend(buffers)
 
     def share(self, worker: int, workers: int) -> Self:
@@ -182,19 +196,11 @@ class Batches:
         shared._check()
         return shared
 
-    def torch_dataset(self) -> "TorchBatches":
-        """Return an ``IterableDataset`` for ``torch.utils.data.DataLoader(…, batch_size=None, num_workers=n)``.
-
-        The DataLoader's workers share a pass.
-
-        Raises:
-            UsageError: PyTorch is not installed.
-        """
-        try:
-            from jacdb.dataset.torch_batches import TorchBatches
-        except ImportError as error:
-            raise UsageError("torch_dataset() needs PyTorch: pip install torch") from error
-        return TorchBatches(self)
+    def with_buffer(self, buffer_mib: float) -> Self:
+        """Return these batches with a buffer of another size, without another query."""
+        changed = copy.copy(self)
+        vars(changed).update(buffer_mib=buffer_mib, _spare=[])
+        return changed
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but what a process has for itself: workers read the same rows, whatever is ingested meanwhile."""
@@ -269,36 +275,6 @@ class Batches:
             raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0")
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
-
-    def _buffered(
-        self, readers: ThreadPoolExecutor, buffers: list[Buffer], first: int, stop: int
-    ) -> Iterator[BufferedRows]:
-        """Yield the rows of a pass, one buffer at a time; a buffer is refilled as soon as its rows have been used."""
-        loads, most = self._loads(first, stop), self.buffer_mib * 2**20
-        idle, waiting = deque(buffers), deque[tuple[Buffer, int, np.ndarray | None, list[Future[None]]]]()
-
-        def fill(buffer: Buffer, part: Part, start: int) -> None:
-            for piece in self._rows.read(*part):
-                start = buffer.put(piece, start)
-
-        def begin() -> None:
-            for load in itertools.islice(loads, len(idle)):
-                buffer, counts = idle.popleft(), [int(wanted.sum()) for _, wanted in load.parts]
-                buffer.make_room(load.parts[0][0], sum(counts), most)
-                starts = itertools.accumulate(counts, initial=0)
-                reads = [
-                    readers.submit(fill, buffer, part, start) for part, start in zip(load.parts, starts, strict=False)
-                ]
-                waiting.append((buffer, sum(counts), load.order, reads))
-
-        begin()
-        while waiting:
-            buffer, n_rows, order, reads = waiting.popleft()
-            for reading in reads:
-                reading.result()
-            yield BufferedRows(buffer.first(n_rows), order)
-            idle.append(buffer)
-            begin()
 
     def _loads(self, first: int, stop: int) -> Iterator[Load]:
         """Yield what fills the buffers, for rows or windows [first, stop) of the worker's share of a pass."""
