@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from conftest import call_jacdb
 from mypy import api
 from synthetic import dataset, episode
 
@@ -67,6 +68,14 @@ def test_users_17_a_folder_of_views(opened, tmp_path):
     (views / "b.sql").write_text("drop view steps")
     with pytest.raises(UsageError, match=r"b\.sql: only SELECT"):
         opened.register_views(views)
+
+
+def test_users_17_a_folder_of_views_on_the_command_line(opened, tmp_path):
+    (tmp_path / "counted.sql").write_text("select count(*) as n from steps")
+    words = ("sql", "from counted", "--data", tmp_path / "data", "--format", "csv")
+    assert call_jacdb(*words, "--views", str(tmp_path)).stdout == "n\n3\n"
+    nowhere = call_jacdb(*words, "--views", str(tmp_path / "nowhere"))
+    assert (nowhere.returncode, nowhere.stderr) == (2, f"jacdb: {tmp_path}/nowhere: no .sql file there\n")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,9 @@ def sql(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A file that holds the SELECT; - for standard input.")
     ] = None,
+    views: Annotated[
+        Path | None, typer.Option("--views", help="Folder of views of your own, one SELECT in a .sql.", metavar="DIR")
+    ] = None,
     where: Where = None,
     data: Data = "data",
     limit: Limit = None,
@@ -74,12 +77,16 @@ def sql(
     Example: jacdb sql "select in_contact, avg(n_zero_state) from steps group by all"
 
     Example: jacdb sql --file question.sql --out answer.parquet
+
+    Example: jacdb sql "from my_view" --views my_views
     """
     check_form(form, out)
     select = _select(text, file)
     from jacdb.dataset.dataset import Dataset
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        if views is not None:
+            dataset.register_views(views)
         print_answer(dataset, dataset.sql(select), form, out, limit, quiet)
 
 
