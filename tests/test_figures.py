@@ -1,5 +1,6 @@
 """Figures show what the views say; what can't be drawn is refused in one line."""
 
+import io
 import itertools
 
 import matplotlib.pyplot as plt
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 from synthetic import dataset, episode
 
 import jacdb
@@ -48,6 +50,26 @@ def test_every_figure_in_every_format(name, suffix, begins, stepping, tmp_path):
     figures.draw(stepping, name, "Walk").savefig(tmp_path / f"it{suffix}")
     assert (tmp_path / f"it{suffix}").read_bytes().startswith(begins)
     assert not plt.get_fignums()  # nothing is left open behind the caller's back
+
+
+@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "embedding"])
+def test_users_20_a_picture_is_drawn_once_and_looks_like_matplotlib_s_own(name, stepping, monkeypatch):
+    figure = figures.draw(stepping, name, "Walk")
+    own, plain, draws = io.BytesIO(), io.BytesIO(), []
+    before = figure.canvas, figure.get_dpi(), figure.get_layout_engine()
+    with monkeypatch.context() as watched:
+        watched.setattr(Figure, "draw", lambda self, to, draw=Figure.draw: [draws.append(to), draw(self, to)])
+        figures.save(figure, own, dpi=150)
+    assert len(draws) == 1
+    assert (figure.canvas, figure.get_dpi(), figure.get_layout_engine()) == before
+    again = figures.draw(stepping, name, "Walk")
+    with figures.styled():
+        again.savefig(plain, dpi=150)
+    for ours, theirs in zip(figure.axes, again.axes, strict=True):
+        np.testing.assert_allclose(ours.get_position().extents, theirs.get_position().extents, atol=0.005)
+    ours, theirs = (np.asarray(Image.open(picture).convert("L"), float) for picture in (own, plain))
+    assert ours.shape == theirs.shape
+    assert (255 - ours).sum() == pytest.approx((255 - theirs).sum(), rel=0.02)  # as much ink
 
 
 def test_the_heatmap_is_the_share_of_zeros(stepping):

@@ -46,7 +46,8 @@ def threshold(dataset: Dataset, env: str) -> "Figure":
             axis.plot(part["threshold"], part["mean_sparsity"], "o-", color=colour, label=f"{label}, average step")
             axis.plot(part["threshold"], part["zero_pct"] / 100, "s--", color=colour, label=f"{label}, every step")
         axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel="an entry is zero below", ylabel="share of zeros")
-        axis.set_xticks(sorted(sweep["threshold"].unique())[::2])
+        ticks = sorted(sweep["threshold"].unique())[::2]
+        axis.set_xticks(ticks, [f"{tick:.0e}" for tick in ticks])
         axis.minorticks_off()
         figure.legend(loc="outside upper center", ncols=2, title=env)
     return figure

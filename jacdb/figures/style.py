@@ -22,6 +22,7 @@ LEGIBLE = 5.0  # points: the smallest name on an axis, where a matrix is too lar
 STYLE: Any = {  # matplotlib types its keys
     "font.size": POINTS,
     "axes.titlesize": POINTS,
+    "axes.titley": 1.0,  # no ticks are above: there is nothing to move a title out of the way of
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
