@@ -6,6 +6,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from conftest import ROOT
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -184,6 +185,15 @@ def test_users_21_a_figure_has_a_width_of_print_and_type_of_7_points(name, stepp
     assert inside.x0 >= -0.02 and inside.x1 <= figure.get_figwidth() + 0.02
     shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert {text.get_fontsize() for text in shown} == {figures.POINTS}
+
+
+@pytest.mark.parametrize("env", ["CartpoleBalance", "CheetahRun", "PandaPickCube", "SwimmerSwimmer6"])
+def test_users_21_no_title_of_a_heatmap_is_cut_off(env):
+    with jacdb.open(ROOT / "datasets" / "sample") as opened:
+        figure = figures.heatmap(opened, env)
+    figures.png(figure)
+    inside = figure.get_tightbbox()
+    assert inside.y0 >= 0 and inside.y1 <= figure.get_figheight()
 
 
 def test_users_21_always_and_never_zero_are_told_from_nearly(tmp_path):
