@@ -38,9 +38,8 @@ def heatmap(dataset: Dataset, env: str) -> "Figure":
         blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
     d_state, d_action = blocks["state"][0].shape[0], blocks["action"][0].shape[1]
     beside = label_inches(blocks["state"][1]) + BAR + 0.35
-    below = (
-        label_inches(blocks["state"][2] + blocks["action"][2]) + 0.88
-    )  # titles above and below; square cells are laid out only roughly
+    # titles stand above and below; constrained layout is rough where cells are square, and cut some off with less
+    below = label_inches(blocks["state"][2] + blocks["action"][2]) + 0.88
     fits = [width for width in (COLUMN, PAGE) if 72 * (width - beside) / (d_state + d_action) >= POINTS / 0.85]
     width = fits[0] if fits else PAGE
     cell = min(CELL, (width - beside) / (d_state + d_action))
