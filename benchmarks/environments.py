@@ -33,6 +33,7 @@ from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsInput, Physi
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments import registry
 from jacdb.ingest.environments.loading import System
+from jacdb.ingest.program_store import ProgramStore
 from jacdb.ingest.recording.chunk_program import Batch, StepChunk
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.settings import RolloutSettings
@@ -56,25 +57,28 @@ def measure(name: str, times: bool = False) -> dict[str, Any]:
     class Recorded(Programs):
         """Programs that time their compilation and every chunk, and keep the records."""
 
-        def step_chunk(self, chunk: int, batch: Batch) -> StepChunk:
+        def step_chunk(self, chunk: int) -> StepChunk:
             started = time.process_time()
-            step_chunk = super().step_chunk(chunk, batch)
+            step_chunk = super().step_chunk(chunk)
             compiling.append(time.process_time() - started)
 
             def timed(batch: Batch, noise: Array | np.ndarray) -> tuple[Batch, ChunkRecord]:
                 started = time.process_time()
                 stepped = jax.block_until_ready(step_chunk(batch, noise))
-                chunks.append((time.process_time() - started) / (chunk * EPISODES))
-                records.append(jax.tree.map(np.asarray, stepped[1].steps))
+                record = jax.tree.map(np.asarray, stepped[1].steps)
+                turns = np.count_nonzero(record.in_episode.any(axis=1))  # it ends with the last episode
+                chunks.append((time.process_time() - started) / (turns * record.in_episode.shape[1]))
+                records.append(record)
                 return stepped
 
             return timed
 
     def programs(settings: RolloutSettings, report: Callable[[Event], None]) -> Programs:
         # no step is recomputed: the method's own Jacobians are what is compared
-        return Recorded(dataclasses.replace(settings, tolerance=np.inf), report)
+        return Recorded(dataclasses.replace(settings, tolerance=np.inf), report, ProgramStore(Path(cache)))
 
-    with tempfile.TemporaryDirectory() as root:
+    # all is compiled anew
+    with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as cache:
         request = run_plan.Request(name, episodes=EPISODES, steps=STEPS, dtype="float64")
         result = pipeline.ingest(request, root, programs=programs)
     spent = {"compile_s": compiling[0], "steps_per_s": 1 / min(chunks)}

@@ -68,16 +68,24 @@ class Calls:
     """Arguments with which the first ingest called its programs.
 
     Attributes:
-        start: the batch of the first chunk.
-        noises: of every chunk.
-        inputs: of every step, (slots, …).
+        chunks: the batch and the noise of every chunk of every block of slots.
+        inputs: of every chunk of every block, (steps, slots, …).
         recomputed: the program and the arguments of every recomputation.
     """
 
-    start: Batch | None = None
-    noises: list[Array | np.ndarray] = field(default_factory=list)
+    chunks: list[tuple[Batch, Array | np.ndarray]] = field(default_factory=list)
     inputs: list[PhysicsInput] = field(default_factory=list)
     recomputed: list[tuple[Recompute, PhysicsInput, CtrlJacobian]] = field(default_factory=list)
+
+    def of_steps(self, n_blocks: int, steps: int) -> list[PhysicsInput]:
+        """Return the inputs of each step of all slots."""
+        chunks = itertools.batched(self.inputs, n_blocks)
+        together: list[PhysicsInput] = [
+            jax.tree.map(lambda *blocks, k=k: np.concatenate([block[k] for block in blocks]), *chunk)
+            for chunk in chunks
+            for k in range(len(chunk[0].qpos))
+        ]
+        return together[:steps]
 
 
 class KeptPrograms(Programs):
@@ -91,17 +99,15 @@ class KeptPrograms(Programs):
     def close(self) -> None:
         """Keep what is compiled: the next ingest uses it again."""
 
-    def step_chunk(self, chunk: int, batch: Batch) -> StepChunk:
-        compiled = super().step_chunk(chunk, batch)
+    def step_chunk(self, chunk: int) -> StepChunk:
+        compiled = super().step_chunk(chunk)
         if not self.recording:
             return compiled
 
         def recorded(batch: Batch, noise: Array | np.ndarray) -> tuple[Batch, ChunkRecord]:
             after, record = compiled(batch, noise)
-            inputs = jax.tree.map(np.array, record.steps.physics_input)
-            self.calls.start = self.calls.start or batch
-            self.calls.noises.append(noise)
-            self.calls.inputs += [jax.tree.map(lambda leaf, k=k: leaf[k], inputs) for k in range(chunk)]
+            self.calls.chunks.append((batch, noise))
+            self.calls.inputs.append(jax.tree.map(np.array, record.steps.physics_input))
             return after, record
 
         return recorded
@@ -133,11 +139,8 @@ def measure(name: str, episodes: int, steps: int) -> dict[str, Any]:
     whole(request, programs)  # compiles, and touches the memory that the turns will use
     kept[0].recording = False
     calls, rows = kept[0].calls, episodes * steps
-    inputs, start = calls.inputs[:steps], calls.start
-    if start is None:
-        raise RuntimeError(f"{name}: the first ingest took no step")
-    chunk = len(calls.noises[0])
-    step_chunk = kept[0].step_chunk(chunk, start)
+    inputs = calls.of_steps(-(-episodes // kept[0].block), steps)
+    step_chunk = kept[0].step_chunk(len(calls.chunks[0][1]))
     method = cast(OnDevice, system.spec.method)  # no environment's own is fd
     differentiate, _ = compiled(control_step.physics_jacobian(system, method), inputs[0], spread=True)
     inputs = jax.device_put(inputs, placed(episodes))
@@ -151,9 +154,9 @@ def measure(name: str, episodes: int, steps: int) -> dict[str, Any]:
         return (spent() - started) / rows
 
     def chunks() -> np.ndarray:
-        batch, before, started = start, None, spent()
-        for noise in calls.noises:
-            batch, record = step_chunk(batch, noise)
+        before, started = None, spent()
+        for batch, noise in calls.chunks:
+            _, record = step_chunk(batch, noise)
             jax.block_until_ready(before)  # not this chunk: cores share no chunk's end, as in ingest
             before = record
         jax.block_until_ready(before)

@@ -4,3 +4,7 @@
 >>> from jacdb.ingest.run_plan import Request
 >>> ingest(Request("CheetahRun", episodes=4), "data")
 """
+
+from jacdb.ingest.compat import warp
+
+warp.leave_out()  # before any module imports MJX

@@ -15,6 +15,8 @@ from jacdb.errors import UsageError
 from jacdb.ingest.compat.jax import heal_compilation_cache
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
+BLOCK_PER_CORE = 24  # slots of a program that a core steps at once: few idle where episodes are few
+BLOCK_OF_GPU = 8192  # at most: more gain nothing (docs/performance.md)
 # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
@@ -96,6 +98,16 @@ def without_collector() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+def block_slots(num_envs: int) -> int:
+    """Return how many slots a program steps at once, for so many episodes side by side.
+
+    On a CPU that is one number for all, so that a program is compiled once.
+    """
+    if jax.default_backend() == "cpu":
+        return BLOCK_PER_CORE * len(jax.devices())
+    return min(BLOCK_OF_GPU, 1 << max(num_envs - 1, 63).bit_length())
 
 
 def mesh(slots: int) -> Mesh:

@@ -1,17 +1,22 @@
-"""Take from JAX what is beside its public names: programs as data, and a compilation cache whose entries heal.
+"""Take from JAX what is beside its public names: programs as data, compiled ones as bytes, and a cache that heals.
 
 JAX shows ``jax.extend`` and ``jax.interpreters``, and promises of neither that they stay as they are.
 """
 
 import contextlib
 import hashlib
+import pickle
+import threading
 from pathlib import Path
 
 import jax
 from jax._src import compilation_cache
 from jax._src.compilation_cache_interface import CacheInterface
-from jax.extend.core import Jaxpr, jaxpr_as_fun
+from jax.experimental import serialize_executable
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # type: ignore[attr-defined]  # re-exported without __all__
 from jax.interpreters import partial_eval
+from jax.stages import Compiled, Lowered
+from jaxlib import lapack
 
 from jacdb.atomic_file import draft_of
 
@@ -20,16 +25,53 @@ WRITTEN_AGAINST = {"jax": "0.12.0.1"}
 as_function = jaxpr_as_fun
 
 
-def inputs_read(program: Jaxpr, outputs: list[bool]) -> list[bool]:
-    """Return of each input of a program whether the outputs that are asked for depend on it.
+def without_unread(program: ClosedJaxpr, outputs: list[bool]) -> tuple[ClosedJaxpr, list[bool]]:
+    """Return a program that computes some of a program's outputs alone, and which of its inputs it takes.
 
     An input of a loop counts if any turn of the loop reads it.
 
     Args:
         outputs: of each output, whether it is asked for.
     """
-    _, read = partial_eval.dce_jaxpr(program.jaxpr, outputs)
-    return read
+    less, read = partial_eval.dce_jaxpr(program.jaxpr, outputs)
+    return ClosedJaxpr(less, program.consts), read
+
+
+_compiling = threading.local()  # .anew: whether this thread compiles what is to be kept as bytes
+
+
+def compile_anew(lowered: Lowered, options: dict[str, bool | int | str] | None = None) -> Compiled:
+    """Compile a program, not taking it from JAX's cache: what comes from there can't be written as bytes."""
+    _compiling.anew = True
+    try:
+        return lowered.compile(compiler_options=options)
+    finally:
+        _compiling.anew = False
+
+
+def to_bytes(compiled: Compiled) -> bytes:
+    """Return a compiled program as bytes; it has not been called yet."""
+    devices = {device.id for sharding in jax.tree.leaves(compiled.output_shardings) for device in sharding.device_set}
+    return pickle.dumps((*serialize_executable.serialize(compiled), sorted(devices)))
+
+
+def from_bytes(content: bytes) -> Compiled:
+    """Return a program that :func:`to_bytes` wrote, for the devices of the numbers that it was compiled for.
+
+    It is code, and runs: the bytes must be this user's own.
+    """
+    # Compiled code calls LAPACK by addresses that jaxlib fills in when it is first traced.
+    lapack._lapack.initialize()  # type: ignore[attr-defined]
+    program, inputs, outputs, numbers = pickle.loads(content)
+    devices = {device.id: device for device in jax.devices()}
+    return serialize_executable.deserialize_and_load(
+        program, inputs, outputs, execution_devices=[devices[number] for number in numbers]
+    )
+
+
+def text_of(lowered: Lowered) -> str:
+    """Return all of a program that decides what it is compiled to, and not where its lines come from."""
+    return str(lowered.as_text())
 
 
 class HealingCache(CacheInterface):
@@ -44,6 +86,8 @@ class HealingCache(CacheInterface):
 
     def get(self, key: str) -> bytes | None:
         """Return an entry; None if there is none, or no whole one."""
+        if getattr(_compiling, "anew", False):
+            return None
         entry, checksum = self._files(key)
         with contextlib.suppress(OSError):
             value = entry.read_bytes()
@@ -55,6 +99,8 @@ class HealingCache(CacheInterface):
 
     def put(self, key: str, value: bytes) -> None:
         """Write an entry, whole or not at all."""
+        if getattr(_compiling, "anew", False):
+            return
         with contextlib.suppress(OSError):
             self._path.mkdir(parents=True, exist_ok=True)
             written = zip(self._files(key), (value, hashlib.sha256(value).digest()), strict=True)

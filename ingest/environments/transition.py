@@ -87,12 +87,11 @@ def restored(system: System, state: State, vector: Float[Array, " n"]) -> State:
     return _with_carried(system, state.replace(data=data), vector[nq + nv :])
 
 
-def episode_start(system: System, seed: int) -> Callable[[Array], State]:
-    """Return the function of an episode's number that gives its first state: it depends on seed and number alone."""
-    root = jax.random.key(seed)
+def episode_start(system: System) -> Callable[[Array | int, Array], State]:
+    """Return the function of (seed, an episode's number) that gives its first state: it depends on these two alone."""
 
-    def start(number: Array) -> State:
-        state = system.env.reset(jax.random.fold_in(root, number))
+    def start(seed: Array | int, number: Array) -> State:
+        state = system.env.reset(jax.random.fold_in(jax.random.key(seed), number))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
 
     return start

@@ -1,4 +1,4 @@
-"""The interface of a policy: four members."""
+"""The interface of a policy: five members."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,10 @@ class Policy(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """Return all that determines its actions, besides the seed."""
+        ...
+
+    def act_settings(self) -> dict[str, Any]:
+        """Return those of its settings that ``act`` depends on: compiled programs are told apart by them."""
         ...
 
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:

@@ -34,17 +34,15 @@ class ExpertPolicy:
     def __post_init__(self) -> None:
         check_noise(self.beta)
 
-    def settings(self) -> dict[str, Any]:
+    def act_settings(self) -> dict[str, Any]:
         parts = [self.network.mean, self.network.std, *(part for layer in self.network.layers for part in layer)]
         digest = hashlib.blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in parts), digest_size=8)
+        return {"network": digest.hexdigest()}
+
+    def settings(self) -> dict[str, Any]:
         trained = {key: self.network.about.get(key) for key in ("status", "return", "num_timesteps")}
-        return {
-            "name": self.name,
-            "beta": self.beta,
-            "deterministic": self.deterministic,
-            "network": digest.hexdigest(),
-            **trained,
-        }
+        own = {"name": self.name, "beta": self.beta, "deterministic": self.deterministic}
+        return {**own, **self.act_settings(), **trained}
 
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
         if self.deterministic:

@@ -44,6 +44,9 @@ class NoisePolicy:
     def settings(self) -> dict[str, Any]:
         return asdict(self)
 
+    def act_settings(self) -> dict[str, Any]:
+        return {}
+
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
         return np.clip(self.scale * coloured_noise(self.beta, seed, episode, steps, d_action), -1.0, 1.0)
 
@@ -59,6 +62,9 @@ class ZeroPolicy:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+    def act_settings(self) -> dict[str, Any]:
+        return {}
 
     def noise(self, seed: int, episode: int, steps: int, d_action: int) -> Float[np.ndarray, "steps d_action"]:
         return np.zeros((steps, d_action))

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Lowered
 from jaxtyping import Array, Float, Int
 from mujoco_playground import State
 
-from jacdb.ingest.compat.jax import as_function, inputs_read
+from jacdb.ingest.compat.jax import as_function, without_unread
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.environments import transition
 from jacdb.ingest.recording.settings import RolloutSettings
@@ -36,28 +37,34 @@ class Batch(NamedTuple):
     statistics: EntryStatistics
 
 
+class _Turns(NamedTuple):
+    """Turns so far: how many, the leaves that are carried on, and the records, whose leaves are (turns, slots, …)."""
+
+    number: Int[Array, ""]
+    carry: list[Array]
+    records: list[Array]
+
+
 type _Carry = tuple[State, Array, Array, EntryStatistics]  # with, third, whether the slot is in an episode
-type _Chunk = Callable[[Batch, Array], tuple[Batch, ChunkRecord]]  # as traced
+type _Chunk = Callable[[Batch, Array, Array], tuple[Batch, ChunkRecord]]  # as traced
 type StepChunk = Callable[[Batch, Float[Array | np.ndarray, "steps slots d_action"]], tuple[Batch, ChunkRecord]]
 
 
-def compiled_chunk(settings: RolloutSettings, mesh: Mesh, chunk: int, batch: Batch) -> StepChunk:
-    """Compile the program for chunks of ``chunk`` steps.
+def lowered_chunk(settings: RolloutSettings, mesh: Mesh, chunk: int, batch: Batch) -> Lowered:
+    """Trace the program (batch, noise, steps) for chunks of ``chunk`` steps, of episodes that are cut after ``steps``.
 
     Args:
         mesh: the devices that share the slots.
-        batch: like those that the program will be given.
+        batch: shapes and types of those that the program will be given.
     """
-    noise = np.zeros((chunk, settings.num_envs, settings.system.spec.d_action))
-    slots, steps = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names)
-    outputs = slots, ChunkRecord(steps=steps, statistics=slots)  # type: ignore[arg-type]  # specs in leaves' places
-    step_chunk = spread(_keeping_what_is_read(_step_chunk(settings)), mesh, (slots, steps), outputs)
-    compiled: StepChunk = step_chunk.lower(batch, noise).compile()
-    return compiled
+    noise = np.zeros((chunk, len(batch.n_steps), settings.system.spec.d_action))
+    slots, turns, whole = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names), PartitionSpec()
+    outputs = slots, ChunkRecord(steps=turns, statistics=slots)  # type: ignore[arg-type]  # specs in leaves' places
+    return spread(_step_chunk(settings), mesh, (slots, turns, whole), outputs).lower(batch, noise, np.int64(0))
 
 
 def _step_chunk(settings: RolloutSettings) -> _Chunk:
-    """Return the function that steps every slot as many times as there is noise.
+    """Return the function that steps every slot as many times as there is noise, or until no episode is left.
 
     Records of steps after an episode's end are not in an episode.
     """
@@ -65,7 +72,7 @@ def _step_chunk(settings: RolloutSettings) -> _Chunk:
     # Finite differences are the host's; the device still records what to differentiate, and the ctrl map's Jacobian.
     step_and_differentiate = control_step.control_step(system, "implicit" if method == "fd" else method)
 
-    def one(carry: _Carry, drawn: Array) -> tuple[_Carry, StepRecord]:
+    def one(carry: _Carry, drawn: Array, steps: Array) -> tuple[_Carry, StepRecord]:
         state, n_steps, in_episode, statistics = carry
         action = policy.act(state.obs, drawn)
         step = step_and_differentiate(state, action)
@@ -77,7 +84,7 @@ def _step_chunk(settings: RolloutSettings) -> _Chunk:
         if method == "implicit":
             valid &= ~(step.physics.residual > settings.tolerance)
         counts = in_episode & finite & jacobian.finite & valid & (method != "fd")
-        done, cut = step.state.done > 0, n_steps + 1 >= settings.steps
+        done, cut = step.state.done > 0, n_steps + 1 >= steps
         record = StepRecord(
             in_episode=in_episode,
             state=vector,
@@ -97,41 +104,61 @@ def _step_chunk(settings: RolloutSettings) -> _Chunk:
         statistics = with_step(statistics, jacobian[:2], exact, counts)
         return (transition.cast_like(step.state, state), n_steps + 1, in_episode & ~done & ~cut, statistics), record
 
-    def slots(carry: _Carry, drawn: Array) -> tuple[_Carry, StepRecord]:
-        stepped: tuple[_Carry, StepRecord] = jax.vmap(one)(carry, drawn)
-        return stepped
+    def chunk(batch: Batch, noise: Array, steps: Array) -> tuple[Batch, ChunkRecord]:
+        def turn(carry: _Carry, drawn: Array) -> tuple[_Carry, StepRecord]:
+            stepped: tuple[_Carry, StepRecord] = jax.vmap(one, (0, 0, None))(carry, drawn, steps)
+            return stepped
 
-    def _chunk(batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
-        first = batch.state, batch.n_steps, batch.n_steps < settings.steps, batch.statistics
-        (state, n_steps, in_episode, statistics), records = jax.lax.scan(slots, first, noise)
-        return Batch(state, jnp.where(in_episode, n_steps, settings.steps), statistics), ChunkRecord(
-            records, statistics
-        )
+        first = batch.state, batch.n_steps, batch.n_steps < steps, batch.statistics
+        (state, n_steps, in_episode, statistics), records = _turns(turn, first, noise)
+        after = Batch(state, jnp.where(in_episode, n_steps, steps), statistics)
+        return after, ChunkRecord(records, statistics)
 
-    return _chunk
+    return chunk
 
 
-def _keeping_what_is_read(chunk: _Chunk) -> _Chunk:
-    """Return ``chunk`` such that it leaves alone whatever of the state no later step reads.
+def _turns(
+    turn: Callable[[_Carry, Array], tuple[_Carry, StepRecord]], first: _Carry, noise: Array
+) -> tuple[_Carry, StepRecord]:
+    """Take turns for as long as there is noise and a slot in an episode; return the carry, and the turns' records.
 
+    It is ``jax.lax.scan``, but for its early end, and for what of the state no later turn reads: that stays as it was.
     Most of MJX's Data are results. A loop that carries them computes them all and writes them at every step: 16 kB in
     CheetahRun, of which the next step reads 0.6 (docs/performance.md).
     """
+    program, (_, record) = jax.make_jaxpr(turn, return_shape=True)(first, noise[0])
+    start, like = jax.tree.leaves(first), jax.tree.leaves(record)
+    carried = [number >= len(jax.tree.leaves(first[0])) for number in range(len(start))]  # of the state none as yet
+    while True:
+        step, read = without_unread(program, [*carried, *[True] * len(like)])
+        reads_more = [was or is_read for was, is_read in zip(carried, read[:-1], strict=True)]
+        if reads_more == carried:
+            break
+        carried = reads_more
+    inputs = [number for number, is_read in enumerate(read[:-1]) if is_read]
+    outputs = [number for number, is_carried in enumerate(carried) if is_carried]
+    n_carried, in_episode = len(outputs), len(jax.tree.leaves(first[:2]))
 
-    def keeping(batch: Batch, noise: Array) -> tuple[Batch, ChunkRecord]:
-        traced, like = jax.make_jaxpr(chunk, return_shape=True)(batch, noise)
-        inputs, n_state = jax.tree.leaves((batch, noise)), len(jax.tree.leaves(batch.state))
-        results = [number >= n_state for number in range(len(traced.jaxpr.outvars))]
-        read = inputs_read(traced, results)
-        outputs = as_function(traced)(*inputs)
-        outputs[:n_state] = [
-            new if is_read else old
-            for new, old, is_read in zip(outputs[:n_state], inputs[:n_state], read[:n_state], strict=True)
+    def goes_on(now: _Turns) -> Array:
+        return (now.number < len(noise)) & now.carry[outputs.index(in_episode)].any()
+
+    def go(now: _Turns) -> _Turns:
+        at = dict(zip(outputs, now.carry, strict=True))
+        drawn = [noise[now.number]] if read[-1] else []
+        stepped = as_function(step)(*(at.get(number, start[number]) for number in inputs), *drawn)
+        records = [
+            jax.lax.dynamic_update_index_in_dim(leaf, new, now.number, 0)
+            for leaf, new in zip(now.records, stepped[n_carried:], strict=True)
         ]
-        kept: tuple[Batch, ChunkRecord] = jax.tree.unflatten(jax.tree.structure(like), outputs)
-        return kept
+        return _Turns(now.number + 1, stepped[:n_carried], records)
 
-    return keeping
+    none = [jnp.zeros((len(noise), *leaf.shape), leaf.dtype) for leaf in like]
+    end = jax.lax.while_loop(goes_on, go, _Turns(jnp.int64(0), [start[number] for number in outputs], none))
+    for number, leaf in zip(outputs, end.carry, strict=True):
+        start[number] = leaf
+    carry: _Carry = jax.tree.unflatten(jax.tree.structure(first), start)
+    records: StepRecord = jax.tree.unflatten(jax.tree.structure(record), end.records)
+    return carry, records
 
 
 def spread(function: Callable[..., Any], mesh: Mesh, inputs: Any, outputs: Any) -> Any:
@@ -141,5 +168,9 @@ def spread(function: Callable[..., Any], mesh: Mesh, inputs: Any, outputs: Any) 
         inputs, outputs: PartitionSpecs of the function's arguments and results.
     """
     shares = jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+
     # Said again here, or leaves of no size come back on all devices, and everything has to be put anew.
-    return jax.jit(shares, out_shardings=jax.tree.map(lambda spec: NamedSharding(mesh, spec), outputs))
+    def placed(specs: Any) -> Any:
+        return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+    return jax.jit(shares, in_shardings=placed(inputs), out_shardings=placed(outputs))

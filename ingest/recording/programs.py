@@ -1,32 +1,44 @@
-"""The programs that a rollout runs on the device, each compiled when it is first needed."""
+"""The programs that a rollout runs on the device: taken from the store of compiled ones, or compiled side by side."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled, Lowered
 from jaxtyping import Array, Bool, Int
 from mujoco_playground import State
 
-from jacdb.ingest import runtime
-from jacdb.ingest.differentiation.types import OnDevice
+from jacdb.ingest import provenance, runtime
+from jacdb.ingest.differentiation.types import CtrlJacobian, OnDevice, PhysicsInput
 from jacdb.ingest.environments import transition
+from jacdb.ingest.program_store import ProgramStore
 from jacdb.ingest.recording import chunk_program, recomputation
 from jacdb.ingest.recording.chunk_program import Batch, StepChunk
-from jacdb.ingest.recording.recomputation import Recompute
+from jacdb.ingest.recording.recomputation import Recompute, Recomputed
 from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.recording.zero_bits import no_statistics
 from jacdb.progress import Event
 
 type Reset = Callable[[Int[np.ndarray, " slots"]], State]
 type Place = Callable[[Batch, State, Int[np.ndarray, " slots"], Bool[np.ndarray, " slots"]], Batch]
+type _Options = dict[str, bool | int | str]
+
+# A reset runs once an episode: what it takes to compile counts for more than what it takes to run.
+RESET_OPTIONS: _Options = {"xla_backend_optimization_level": 1}
 
 
 @dataclass
 class Programs:
-    """Compiles the programs of one rollout, and holds them until it is closed.
+    """Has the programs of one rollout, and holds them until it is closed.
+
+    They are for blocks of slots of one size, whatever the number of episodes, of steps and the seed: these are
+    arguments. A program that the store has is neither traced nor compiled.
 
     Whoever wants to keep programs for several rollouts, or to see what they are called with, hands :func:`ingest
     <jacdb.ingest.pipeline.ingest>` a subclass (benchmarks/ingest.py).
@@ -34,17 +46,27 @@ class Programs:
     Attributes:
         settings: what determines the rows.
         report: called with progress.
+        store: of compiled programs.
     """
 
     settings: RolloutSettings
     report: Callable[[Event], None] = field(default=lambda event: None)
+    store: ProgramStore = field(default_factory=ProgramStore.of_user)
     _chunks: dict[int, StepChunk] = field(default_factory=dict, init=False, repr=False)
     _recomputations: dict[OnDevice, Recompute] = field(default_factory=dict, init=False, repr=False)
+    _compiler: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "compile"), init=False, repr=False
+    )
+
+    @functools.cached_property
+    def block(self) -> int:
+        """Return the slots of a batch."""
+        return runtime.block_slots(self.settings.num_envs)
 
     @functools.cached_property
     def mesh(self) -> Mesh:
         """Return the devices that share the slots."""
-        return runtime.mesh(self.settings.num_envs)
+        return runtime.mesh(self.block)
 
     @property
     def sharding(self) -> NamedSharding:
@@ -54,11 +76,13 @@ class Programs:
     @functools.cached_property
     def reset(self) -> Reset:
         """Return the function that gives the first states of episodes, one a slot."""
-        system = self.settings.system
-        self.report(Event(f"compiling the reset of {system.spec.name}"))
-        reset, slots = transition.episode_start(system, self.settings.seed), PartitionSpec(self.mesh.axis_names)
-        compiled: Reset = chunk_program.spread(jax.vmap(reset), self.mesh, slots, slots)
-        return compiled
+        compiled, seed = self._reset[1].result(), np.int64(self.settings.seed)
+
+        def reset(numbers: Int[np.ndarray, " slots"]) -> State:
+            states: State = compiled(seed, numbers)
+            return states
+
+        return reset
 
     @functools.cached_property
     def place(self) -> Place:
@@ -77,23 +101,101 @@ class Programs:
 
         return jax.jit(put, out_shardings=self.sharding)
 
-    def step_chunk(self, chunk: int, batch: Batch) -> StepChunk:
-        """Return the program for chunks of so many steps, and batches like ``batch``."""
+    def step_chunk(self, chunk: int) -> StepChunk:
+        """Return the program for chunks of so many steps.
+
+        While it is traced and compiled, the reset is compiled beside it.
+        """
         if chunk not in self._chunks:
-            self.report(Event(f"compiling {self.settings.system.spec.name}"))
-            self._chunks[chunk] = chunk_program.compiled_chunk(self.settings, self.mesh, chunk, batch)
+            steps, made_of = np.int64(self.settings.steps), {"chunk": chunk, "policy": self._policy}
+            state = self._reset[0]
+
+            def lowered() -> Lowered:
+                self.report(Event(f"compiling {self.settings.system.spec.name}"))
+                return chunk_program.lowered_chunk(self.settings, self.mesh, chunk, self._batch_like(state))
+
+            compiled = self._found("chunk", made_of) or self._compiled("chunk", made_of, lowered())
+            self._chunks[chunk] = lambda batch, noise: compiled(batch, noise, steps)
         return self._chunks[chunk]
 
     def recompute(self, method: OnDevice) -> Recompute:
         """Return the function that recomputes a batch of recorded steps by ``method``."""
         if method not in self._recomputations:
-            self.report(Event(f"compiling {method}, for steps whose constraint solver stopped early"))
-            self._recomputations[method] = recomputation.compiled_recompute(self.settings, method)
+            made_of = {"recompute": method}
+            compiled = self._found("recompute", made_of)
+
+            def recompute(start: PhysicsInput, ctrl: CtrlJacobian) -> Recomputed:
+                nonlocal compiled
+                if compiled is None:
+                    self.report(Event(f"compiling {method}, for steps whose constraint solver stopped early"))
+                    lowered = recomputation.lowered_recompute(self.settings, method, start, ctrl)
+                    compiled = self._compiled("recompute", made_of, lowered)
+                recomputed: Recomputed = compiled(start, ctrl)
+                return recomputed
+
+            self._recomputations[method] = recompute
         return self._recomputations[method]
 
     def close(self) -> None:
         """Free all compiled code, which takes 0.1 s."""
         self._chunks.clear()
         self._recomputations.clear()
-        for name in ("reset", "place"):
+        for name in ("reset", "place", "_reset"):
             self.__dict__.pop(name, None)
+
+    @functools.cached_property
+    def _reset(self) -> tuple[Any, Future[Compiled]]:
+        """Return the states that the reset gives, or their shapes and types; and the reset, once it is compiled."""
+        done: Future[Compiled] = Future()
+        if found := self._found("reset", {}):
+            done.set_result(found)
+            return found(np.int64(self.settings.seed), np.zeros(self.block, int)), done
+        self.report(Event(f"compiling the reset of {self.settings.system.spec.name}"))
+        start, slots = transition.episode_start(self.settings.system), PartitionSpec(self.mesh.axis_names)
+        spread = chunk_program.spread(jax.vmap(start, (None, 0)), self.mesh, (PartitionSpec(), slots), slots)
+        lowered = spread.lower(np.int64(0), np.zeros(self.block, int))
+        compiling = self._compiler.submit(self._compiled, "reset", {}, lowered, RESET_OPTIONS)
+        return lowered.out_info, compiling
+
+    def _batch_like(self, state: Any) -> Batch:
+        shapes = tuple((self.block, *shape) for shape in self.settings.matrix_shapes)
+        like = Batch(state, np.zeros(self.block, int), no_statistics(shapes, self.settings.dtype))  # type: ignore[arg-type]
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+
+    # --- the store --------------------------------------------------------------------------------------------------
+
+    def _found(self, program: str, made_of: Mapping[str, Any]) -> Compiled | None:
+        return self.store.find(self._ingredients(program, made_of)) if self._is_known else None
+
+    def _compiled(
+        self, program: str, made_of: Mapping[str, Any], lowered: Lowered, options: _Options | None = None
+    ) -> Compiled:
+        ingredients = self._ingredients(program, made_of) if self._is_known else None
+        return self.store.compile(ingredients, lowered, options)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether names say what programs are made of: not of environments and policies that are not installed."""
+        env, policy = self.settings.system.env, self.settings.policy
+        return [type(each).__module__.partition(".")[0] for each in (env, policy)] == ["mujoco_playground", "jacdb"]
+
+    @property
+    def _policy(self) -> dict[str, Any]:
+        return {"kind": type(self.settings.policy).__name__, **self.settings.policy.act_settings()}
+
+    def _ingredients(self, program: str, made_of: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._common, "program": program, **made_of}
+
+    @functools.cached_property
+    def _common(self) -> dict[str, Any]:
+        """Return what all programs of a rollout are made of."""
+        settings = self.settings
+        return {
+            "env": settings.system.spec.name,
+            "model": provenance.model_hash(settings.system),
+            "method": settings.method,
+            "tolerance": settings.tolerance,
+            "dtype": np.dtype(settings.dtype).name,
+            "block": self.block,
+            "versions": {name: version for name, version in provenance.versions().items() if name != "python"},
+        }

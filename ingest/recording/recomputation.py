@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Lowered
 from jaxtyping import Array, Bool, Int, Shaped
 
 from jacdb.ingest.differentiation import control_step
@@ -63,8 +64,8 @@ class Replacement(NamedTuple):
     statistics: EntryStatistics
 
 
-def compiled_recompute(settings: RolloutSettings, method: OnDevice) -> Recompute:
-    """Return the function that recomputes RECOMPUTE_BATCH recorded steps, compiled at its first call."""
+def lowered_recompute(settings: RolloutSettings, method: OnDevice, start: PhysicsInput, ctrl: CtrlJacobian) -> Lowered:
+    """Trace the program that recomputes RECOMPUTE_BATCH recorded steps, such as these."""
     differentiate = control_step.physics_jacobian(settings.system, method)
 
     def again(start: PhysicsInput, ctrl: CtrlJacobian) -> tuple[StoredJacobian, EntryStatistics, Array]:
@@ -75,7 +76,7 @@ def compiled_recompute(settings: RolloutSettings, method: OnDevice) -> Recompute
         statistics = with_step(none, jacobian[:2], exact, jacobian.finite)
         return jacobian, statistics, jnp.asarray(physics.valid)
 
-    return jax.jit(jax.vmap(again))
+    return jax.jit(jax.vmap(again)).lower(start, ctrl)
 
 
 def begin(

@@ -8,7 +8,6 @@ neighbours, and no row joins two.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jacdb.ingest.recording.chunk_rows import RowMaker
@@ -20,13 +19,13 @@ from jacdb.ingest.recording.step_records import ChunkRecord, ended_early
 from jacdb.ingest.storage.episodes import Episode
 from jacdb.progress import Event
 
-CHUNK_BYTES = 2**24  # of matrices, that a chunk of more than 32 steps may take; three chunks are there at once
+CHUNK_BYTES = 2**24  # of a batch's matrices, that a chunk of more than 32 steps may take; three are there at once
 
 
 class _SteppedChunk(NamedTuple):
     """A chunk that the device is at, or has done."""
 
-    record: ChunkRecord
+    records: list[ChunkRecord]  # of each batch
     episodes: dict[int, Episode]  # by slot
 
 
@@ -69,37 +68,44 @@ class Rollout:
         which is there before its results are asked for. The price is a chunk in which the slot of an episode that ended
         before its time is idle; where one did, chunks are waited for.
         """
-        chunk = chunk_steps(self._settings.steps, self._step_bytes())
-        slots = Slots(self._settings, chunk, self._numbers)
-        initial_states = InitialStates(self._programs, self._numbers)
+        chunk, block = chunk_steps(self._programs.block * self._step_bytes()), self._programs.block
+        slots = Slots(self._settings, chunk, self._numbers, block)
         row_maker = RowMaker(self._settings, self._programs.recompute)
-        batch = initial_states.idle_batch()
-        step_chunk = self._programs.step_chunk(chunk, batch)
-        batch = initial_states.place(batch, slots.fill())
-        jax.block_until_ready(batch)  # resets, which take place while the chunk is compiled
+        step_chunk = self._programs.step_chunk(chunk)
+        initial_states = InitialStates(self._programs, self._numbers)
+        batches = initial_states.place([initial_states.idle_batch()] * slots.n_blocks, slots.fill())
         self._report()
         stepped: _SteppedChunk | None = None
         received: _ReceivedChunk | None = None
         waits = False
         while slots.episodes:
-            batch, record = step_chunk(batch, slots.noise())
+            done = [step_chunk(batch, slots.noise(number)) for number, batch in enumerate(batches)]
+            batches, records = [batch for batch, _ in done], [record for _, record in done]
             if stepped:
-                shards = row_maker.receive(stepped.record)
+                shards = self._receive(row_maker, stepped)
                 early = _ended_early(shards, stepped.episodes, slots)
                 slots.free(early)
                 waits |= bool(early)
                 yield from self._finished(row_maker, received)
                 received = _ReceivedChunk(shards, stepped.episodes)
-            stepped = _SteppedChunk(record, dict(slots.episodes))
+            stepped = _SteppedChunk(records, dict(slots.episodes))
             over = slots.advance()
             if waits:
-                over |= ended_early(record.steps)
+                over |= np.concatenate([ended_early(record.steps) for record in records])
             slots.free(np.flatnonzero(over).tolist())
-            batch = initial_states.place(batch, slots.fill())
+            batches = initial_states.place(batches, slots.fill())
         yield from self._finished(row_maker, received)
         if stepped:
-            last = _ReceivedChunk(row_maker.receive(stepped.record), stepped.episodes)
+            last = _ReceivedChunk(self._receive(row_maker, stepped), stepped.episodes)
             yield from self._finished(row_maker, last)
+
+    def _receive(self, row_maker: RowMaker, stepped: _SteppedChunk) -> list[DeviceShard]:
+        """Wait for a chunk; return what every device has of every batch, its slots numbered through all batches."""
+        return [
+            shard._replace(first_slot=number * self._programs.block + shard.first_slot)
+            for number, record in enumerate(stepped.records)
+            for shard in row_maker.receive(record)
+        ]
 
     def _finished(self, row_maker: RowMaker, received: _ReceivedChunk | None) -> Iterator[list[Episode]]:
         """Add a chunk's rows to their episodes, yield those that are over, then report."""
@@ -121,9 +127,9 @@ class Rollout:
         self._programs.report(Event(f"rolling out {self._settings.system.spec.name}", self._done, self._total))
 
     def _step_bytes(self) -> int:
-        """Return the size of the matrices of one step of all slots."""
+        """Return the size of the matrices of one step of one slot."""
         entries = sum(rows * columns for rows, columns in self._settings.matrix_shapes)
-        return self._settings.num_envs * entries * np.dtype(self._settings.dtype).itemsize
+        return entries * np.dtype(self._settings.dtype).itemsize
 
 
 def _ended_early(shards: list[DeviceShard], episodes: dict[int, Episode], slots: Slots) -> list[int]:
@@ -132,12 +138,10 @@ def _ended_early(shards: list[DeviceShard], episodes: dict[int, Episode], slots:
     return [slot for slot in ended if slots.episodes.get(slot) is episodes[slot]]
 
 
-def chunk_steps(steps: int, step_bytes: int) -> int:
-    """Return how many steps to take between visits of the host: few idle, few visits, little memory.
+def chunk_steps(step_bytes: int) -> int:
+    """Return how many steps to take between visits of the host: few visits, little memory.
 
     Args:
-        steps: the length at which an episode is cut.
-        step_bytes: what the matrices of one step of all slots take.
+        step_bytes: what the matrices of one step of a batch's slots take.
     """
-    most = min(max(32, min(64, CHUNK_BYTES // step_bytes)), steps)
-    return min(range(min(8, steps), most + 1), key=lambda k: (-(-steps // k) * k, -k))
+    return 64 if 64 * step_bytes <= CHUNK_BYTES else 32

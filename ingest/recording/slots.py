@@ -1,4 +1,4 @@
-"""Assign episodes to the slots of the batch."""
+"""Assign episodes to the slots of the batches."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -15,24 +15,27 @@ class Slots:
 
     Attributes:
         episodes: the episode that each occupied slot steps.
+        n_blocks: how many batches there are.
 
     Args:
         settings: of the rollout.
         chunk: steps from one visit of the host to the next.
         numbers: the episodes wanted, in order.
+        block: slots of a batch; the last batch may have some that are never filled.
     """
 
-    def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int]) -> None:
+    def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int], block: int = 1) -> None:
         self.episodes: dict[int, Episode] = {}
         self._settings, self._chunk = settings, chunk
         self._waiting = deque(numbers)
-        count, d_action = settings.num_envs, settings.system.spec.d_action
+        self._block, self.n_blocks = block, -(-settings.num_envs // block)
+        count, d_action = self.n_blocks * block, settings.system.spec.d_action
         self._n_steps = np.zeros(count, int)  # of each slot's episode; right where it did not end before its time
         self._noise = np.zeros((count, settings.steps + chunk, d_action))  # none after an episode's end
 
     def fill(self) -> list[int]:
         """Give the next episodes to free slots, and return these slots."""
-        free = [slot for slot in range(len(self._n_steps)) if slot not in self.episodes][: len(self._waiting)]
+        free = [slot for slot in range(self._settings.num_envs) if slot not in self.episodes][: len(self._waiting)]
         for slot in free:
             number = self._waiting.popleft()
             self.episodes[slot] = Episode(number)
@@ -40,10 +43,11 @@ class Slots:
             self._n_steps[slot] = 0
         return free
 
-    def noise(self) -> Float[np.ndarray, "chunk slots d_action"]:
-        """Return the noise of the next chunk."""
-        window = np.minimum(self._n_steps, self._settings.steps) + np.arange(self._chunk)[:, None]
-        drawn: np.ndarray = self._noise[np.arange(len(self._n_steps)), window]
+    def noise(self, block: int) -> Float[np.ndarray, "chunk slots d_action"]:
+        """Return the noise of a batch's next chunk."""
+        slots = np.arange(block * self._block, (block + 1) * self._block)
+        window = np.minimum(self._n_steps[slots], self._settings.steps) + np.arange(self._chunk)[:, None]
+        drawn: np.ndarray = self._noise[slots, window]
         return drawn
 
     def advance(self) -> Bool[np.ndarray, " slots"]:

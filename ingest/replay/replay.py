@@ -16,6 +16,7 @@ axis of state and action, in both engines. In MJX its physics is the environment
 environment handed to its physics.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -114,7 +115,7 @@ class Replayer:
         self._system = system
         self._scratch = mujoco.MjData(system.mj_model)
         self._reset: Callable[[Int[np.ndarray, " slots"]], State] = runtime.compiled_quickly(
-            jax.vmap(transition.episode_start(system, seed)), numbers
+            jax.vmap(functools.partial(transition.episode_start(system), seed)), numbers
         )
         vectors, actions = np.zeros((SLOTS, spec.nq + spec.nv + spec.d_carried)), np.zeros((SLOTS, spec.d_action))
         self._step: Callable[[State, np.ndarray, np.ndarray], ReplayedStep] = runtime.compiled_quickly(

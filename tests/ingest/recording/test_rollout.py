@@ -5,6 +5,7 @@ import gc
 import itertools
 import weakref
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from jacdb.errors import UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments import transition
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.policies.noise import NoisePolicy, ZeroPolicy
-from jacdb.ingest.recording import recomputation
+from jacdb.ingest.program_store import ProgramStore
+from jacdb.ingest.recording import chunk_program, recomputation
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
 from jacdb.ingest.recording.settings import RolloutSettings
@@ -65,10 +68,10 @@ def test_a_row_starts_where_the_row_before_ended(cartpole):
     assert len({tuple(start) for start in state[:, 0]}) == 3
 
 
-def rolled_out(system, numbers, *, method="implicit", num_envs=2, **settings):
+def rolled_out(system, numbers, *, method="implicit", num_envs=2, programs=None, **settings):
     """These episodes under noise, in the order in which they end."""
     settings = RolloutSettings(system, NoisePolicy(), method, seed=0, num_envs=num_envs, **settings)
-    with Rollout(Programs(settings), numbers) as rollout:
+    with Rollout(Programs(settings, **programs or {}), numbers) as rollout:
         return list(itertools.chain(*rollout.run()))
 
 
@@ -148,8 +151,8 @@ def test_a_device_without_an_episode_left_does_no_harm(system, method):
 class Watched(Programs):
     """Programs that say whether the chunk's is still there."""
 
-    def step_chunk(self, chunk, batch):
-        program = super().step_chunk(chunk, batch)
+    def step_chunk(self, chunk):
+        program = super().step_chunk(chunk)
         self.chunk = weakref.ref(program)
         return program
 
@@ -165,10 +168,10 @@ def test_programs_are_freed_when_the_rollout_is_closed_and_episodes_stay(system)
 
 def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     settings = RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
-    slots = Slots(settings, 4, [5, 6, 7])
+    slots = Slots(settings, 4, [5, 6, 7], 2)
     drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (5, 6, 7)}
     assert slots.fill() == [0, 1] and [episode.number for episode in slots.episodes.values()] == [5, 6]
-    assert np.array_equal(slots.noise(), np.stack([drawn[5][:4], drawn[6][:4]], axis=1))
+    assert np.array_equal(slots.noise(0), np.stack([drawn[5][:4], drawn[6][:4]], axis=1))
     assert not slots.advance().any()
     slots.free([1])  # ended before its time
     slots.free([1])
@@ -180,9 +183,10 @@ def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     assert slots.fill() == [] and list(slots.episodes) == [1]
 
 
-def with_tolerance(system, tolerance):
+def with_tolerance(system, tolerance, **programs):
     """Two episodes, the steps above the tolerance computed again."""
-    episodes = rolled_out(system("CartpoleBalance"), [0, 1], steps=20, tolerance=tolerance, dtype=np.float64)
+    settings = {"steps": 20, "tolerance": tolerance, "dtype": np.float64}
+    episodes = rolled_out(system("CartpoleBalance"), [0, 1], programs=programs, **settings)
     return sorted(episodes, key=lambda episode: episode.number)
 
 
@@ -214,7 +218,7 @@ def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, inste
             check_sizes(episode)
 
 
-def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
+def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch, tmp_path):
     differentiation = control_step.physics_jacobian
 
     def partly(of, method):
@@ -227,7 +231,9 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
         return covering_some if method == "unrolled" else differentiate
 
     monkeypatch.setattr(control_step, "physics_jacobian", partly)
-    for before, episode in zip(with_tolerance(system, np.inf), with_tolerance(system, -1.0), strict=True):
+    empty = {"store": ProgramStore(tmp_path)}  # the user's has the engine's own, and is not to have this one
+    both = with_tolerance(system, np.inf, **empty), with_tolerance(system, -1.0, **empty)
+    for before, episode in zip(*both, strict=True):
         [piece] = episode.pieces
         valid = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0
         assert valid.any() and not valid.all() and column(episode, "finite").all()
@@ -298,10 +304,36 @@ def test_impossible_requests_are_refused_with_the_value(wrong):
         dataclasses.replace(REQUEST, **wrong)
 
 
-@pytest.mark.parametrize(("steps", "step_bytes", "chunk"), [
-    (1, 1, 1), (10, 1, 10), (150, 1, 50), (150, 2**19, 30), (1000, 1, 50), (1000, 2**24, 25), (997, 2**20, 27),
-])  # fmt: skip
-def test_chunks_waste_little_and_hold_little(steps, step_bytes, chunk):
-    found = chunk_steps(steps, step_bytes)
-    assert -(-steps // found) * found <= -(-steps // chunk) * chunk
-    assert found >= chunk and (found <= 32 or found * step_bytes <= CHUNK_BYTES)
+@pytest.mark.parametrize(("step_bytes", "chunk"), [(1, 64), (2**18, 64), (2**18 + 1, 32), (2**24, 32)])
+def test_chunks_hold_little(step_bytes, chunk):
+    assert chunk_steps(step_bytes) == chunk and (chunk == 32 or chunk * step_bytes <= CHUNK_BYTES)
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 2**40 + 3}, {"steps": 70}, {"episodes": 5}, {"num_envs": 2}, {"policy": NoisePolicy(scale=0.5)}]
+)
+def test_the_same_programs_serve_another_seed_length_number_and_noise(other, cartpole, tmp_path, monkeypatch):
+    def trace(*arguments):
+        pytest.fail("traced anew")
+
+    monkeypatch.setattr(chunk_program, "spread", trace)
+    assert ingest(dataclasses.replace(REQUEST, **other), tmp_path).n_rows > 0
+
+
+@pytest.mark.parametrize("num_envs", [1, 100])
+def test_an_episode_is_the_same_to_the_last_bit_whatever_the_number_beside_it(num_envs, system):
+    """100 need more than one batch, of which the last is not full."""
+    several = rolled_out(system("CartpoleBalance"), range(100), num_envs=num_envs, steps=3)
+    [alone] = rolled_out(system("CartpoleBalance"), [99], num_envs=1, steps=3)
+    assert sorted(episode.number for episode in several) == [*range(100)]
+    [same] = [episode for episode in several if episode.number == 99]
+    for name in ("state", "next_state", "j_state", "j_action"):
+        assert np.array_equal(column(same, name), column(alone, name))
+
+
+def test_a_seed_given_to_the_reset_is_the_seed_that_jax_would_take(system):
+    start = transition.episode_start(system("CartpoleBalance"))
+    for seed in (0, 7, 2**33 + 1, 2**63 - 1):
+        given = jax.jit(start)(np.int64(seed), 3)
+        expected = system("CartpoleBalance").env.reset(jax.random.fold_in(jax.random.key(seed), 3))
+        np.testing.assert_allclose(given.data.qpos, expected.data.qpos, rtol=1e-14)
