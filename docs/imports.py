@@ -30,6 +30,7 @@ ROOMS = {
     "jacdb.ingest.linalg": (7, 0, "batched algebra"),
     "jacdb.ingest.compat": (8, 1, "MJX's private names"),
     "jacdb.ingest.runtime": (7, 2, "JAX, set up"),
+    "jacdb.ingest.program_store": (6, 0.45, "compiled code, kept"),
     "jacdb.publishing": (1, 5.5, "to the Hub and back"),
     "jacdb.report": (2, 5.5, "Table 1 and a page"),
     "jacdb.verification": (3, 2.5, "is it what it says?"),
