@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jacdb import schemas
+from jacdb.ingest import runtime
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.registry import EnvSpec
@@ -22,9 +23,6 @@ from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
 from jacdb.methods import Method
 from jacdb.schemas import ZERO_THRESHOLD
 
-# Many numbers of cores share it evenly; powers of two from 256 up are slow (docs/performance.md)
-MAX_ENVS = 144
-
 
 @dataclass(frozen=True)
 class Request:
@@ -35,7 +33,8 @@ class Request:
         policy: chooses the actions.
         episodes: how many to roll out.
         steps: control steps after which an episode is cut; None for the environment's own length.
-        num_envs: episodes stepped side by side; None for as many as ``memory`` allows, 144 at most.
+        num_envs: episodes stepped side by side; None for as many as ``memory`` allows and the device gains by. No row
+            depends on it.
         seed: of resets and policy noise.
         method: ``implicit``, ``unrolled``, ``autodiff`` or ``fd``; None for the environment's own.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
@@ -158,7 +157,7 @@ def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
     """
     check_memory(spec, steps, request.num_envs, request.episodes, request.dtype, request.memory)
     episode = steps * step_bytes(spec, request.dtype) / 2**30  # GiB
-    fitting = request.num_envs or min(MAX_ENVS, int(request.memory / episode))
+    fitting = request.num_envs or min(runtime.envs_of_device(), int(request.memory / episode))
     return min(fitting, request.episodes)
 
 
@@ -169,7 +168,6 @@ def _run_id(request: Request, rollout: RolloutSettings, model: str) -> str:
         "policy": request.policy.settings(),
         "episodes": request.episodes,
         "steps": rollout.steps,
-        "num_envs": rollout.num_envs,
         "seed": request.seed,
         "method": rollout.method,
         "dtype": request.dtype,

@@ -16,7 +16,8 @@ from jacdb.ingest.compat.jax import heal_compilation_cache
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
 BLOCK_PER_CORE = 24  # slots of a program that a core steps at once: few idle where episodes are few
-BLOCK_OF_GPU = 8192  # at most: more gain nothing (docs/performance.md)
+BLOCK_OF_GPU = 8192  # at most: twice as many took twice the time for each step (docs/performance.md)
+BLOCKS_AT_ONCE = 3  # on a CPU: one is stepped while the host makes rows of another
 # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
@@ -108,6 +109,13 @@ def block_slots(num_envs: int) -> int:
     if jax.default_backend() == "cpu":
         return BLOCK_PER_CORE * len(jax.devices())
     return min(BLOCK_OF_GPU, 1 << max(num_envs - 1, 63).bit_length())
+
+
+def envs_of_device() -> int:
+    """Return how many episodes to step side by side where memory allows it: more gain nothing."""
+    if jax.default_backend() == "cpu":
+        return BLOCKS_AT_ONCE * BLOCK_PER_CORE * len(jax.devices())
+    return BLOCK_OF_GPU
 
 
 def mesh(slots: int) -> Mesh:

@@ -22,6 +22,7 @@ from jacdb.ingest.recording import chunk_program, recomputation
 from jacdb.ingest.recording.chunk_program import Batch, StepChunk
 from jacdb.ingest.recording.recomputation import Recompute, Recomputed
 from jacdb.ingest.recording.settings import RolloutSettings
+from jacdb.ingest.recording.step_records import ChunkRecord
 from jacdb.ingest.recording.zero_bits import no_statistics
 from jacdb.progress import Event
 
@@ -108,14 +109,14 @@ class Programs:
         """
         if chunk not in self._chunks:
             steps, made_of = np.int64(self.settings.steps), {"chunk": chunk, "policy": self._policy}
-            state = self._reset[0]
-
-            def lowered() -> Lowered:
+            self._reset_found  # noqa: B018  # begins to look for it, beside the chunk
+            compiled = self._found("chunk", made_of)
+            if compiled is None:
+                like = self._batch_like(self._reset[0])
                 self.report(Event(f"compiling {self.settings.system.spec.name}"))
-                return chunk_program.lowered_chunk(self.settings, self.mesh, chunk, self._batch_like(state))
-
-            compiled = self._found("chunk", made_of) or self._compiled("chunk", made_of, lowered())
-            self._chunks[chunk] = lambda batch, noise: compiled(batch, noise, steps)
+                lowered = chunk_program.lowered_chunk(self.settings, self.mesh, chunk, like)
+                compiled = self._compiled("chunk", made_of, lowered)
+            self._chunks[chunk] = functools.partial(_of_length, compiled, steps)
         return self._chunks[chunk]
 
     def recompute(self, method: OnDevice) -> Recompute:
@@ -140,14 +141,18 @@ class Programs:
         """Free all compiled code, which takes 0.1 s."""
         self._chunks.clear()
         self._recomputations.clear()
-        for name in ("reset", "place", "_reset"):
+        for name in ("reset", "place", "_reset", "_reset_found"):
             self.__dict__.pop(name, None)
+
+    @functools.cached_property
+    def _reset_found(self) -> Future[Compiled | None]:
+        return self._compiler.submit(self._found, "reset", {})
 
     @functools.cached_property
     def _reset(self) -> tuple[Any, Future[Compiled]]:
         """Return the states that the reset gives, or their shapes and types; and the reset, once it is compiled."""
         done: Future[Compiled] = Future()
-        if found := self._found("reset", {}):
+        if found := self._reset_found.result():
             done.set_result(found)
             return found(np.int64(self.settings.seed), np.zeros(self.block, int)), done
         self.report(Event(f"compiling the reset of {self.settings.system.spec.name}"))
@@ -199,3 +204,11 @@ class Programs:
             "block": self.block,
             "versions": {name: version for name, version in provenance.versions().items() if name != "python"},
         }
+
+
+def _of_length(
+    program: Compiled, steps: np.int64, batch: Batch, noise: Array | np.ndarray
+) -> tuple[Batch, ChunkRecord]:
+    """Take a chunk of episodes that are cut after so many steps."""
+    stepped: tuple[Batch, ChunkRecord] = program(batch, noise, steps)
+    return stepped

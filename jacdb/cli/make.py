@@ -47,7 +47,9 @@ def ingest(
     episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 8,
     num_envs: Annotated[
         int | None,
-        typer.Option(help="Episodes stepped side by side; default: as many as --memory allows, at most 144."),
+        typer.Option(
+            help="Episodes stepped side by side; default: as many as --memory allows and the device gains by."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Length at which an episode is cut; default: the environment's own.")

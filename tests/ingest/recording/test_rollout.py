@@ -176,7 +176,7 @@ def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     slots.free([1])  # ended before its time
     slots.free([1])
     assert slots.fill() == [1] and slots.episodes[1].number == 7
-    noise = slots.noise()
+    noise = slots.noise(0)
     assert np.array_equal(noise[:, 0], [*drawn[5][4:], [0], [0]]) and np.array_equal(noise[:, 1], drawn[7][:4])
     assert slots.advance().tolist() == [True, False]
     slots.free([0])
@@ -318,6 +318,10 @@ def test_the_same_programs_serve_another_seed_length_number_and_noise(other, car
 
     monkeypatch.setattr(chunk_program, "spread", trace)
     assert ingest(dataclasses.replace(REQUEST, **other), tmp_path).n_rows > 0
+
+
+def test_a_run_has_one_name_whatever_the_number_side_by_side(cartpole):
+    assert ingest(dataclasses.replace(REQUEST, num_envs=2), cartpole).was_there
 
 
 @pytest.mark.parametrize("num_envs", [1, 100])
