@@ -22,6 +22,8 @@ BLOCKS_AT_ONCE = 3  # on a CPU: one is stepped while the host makes rows of anot
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
+# XLA's flag for what YNNPACK computes on a CPU; without a value: nothing
+_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
 _left_behind = False  # whether something came to be while the collector rested, and has not been collected since
 
 
@@ -31,6 +33,7 @@ def configure() -> None:
     A compilation folder of the user's own (JAX_COMPILATION_CACHE_DIR) is kept.
     """
     jax.config.update("jax_enable_x64", True)
+    _use_xla_kernels()
     _use_cache_and_cores()
     _keep_memory()
 
@@ -50,6 +53,18 @@ def configure_training(device: str | None) -> bool:
         return jax.default_backend() == "gpu"
     except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform asked for is there
         raise UsageError("device gpu: JAX finds none here; leave out --device, or pip install 'jacdb[cuda]'") from error
+
+
+def _use_xla_kernels() -> None:
+    """Have XLA compile sums and small products on a CPU itself, where it would call YNNPACK (docs/performance.md).
+
+    YNNPACK is for a network's large matrices. A robot's have three or four rows, and its calls took a third of
+    PandaPickCube's time, with threads of their own beside the cores at work. The user's own setting is kept. Once XLA
+    has compiled something in this process, nothing changes any more.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _YNNPACK not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_YNNPACK}".strip()
 
 
 def _use_cache_and_cores() -> None:
