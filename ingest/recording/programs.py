@@ -180,7 +180,7 @@ class Programs:
 
     @property
     def _is_known(self) -> bool:
-        """Whether names say what programs are made of: not of environments and policies that are not installed."""
+        """Return whether names say what programs are made of: not of environments and policies of one's own."""
         env, policy = self.settings.system.env, self.settings.policy
         return [type(each).__module__.partition(".")[0] for each in (env, policy)] == ["mujoco_playground", "jacdb"]
 
