@@ -58,7 +58,7 @@ def configure_training(device: str | None) -> bool:
 def _use_xla_kernels() -> None:
     """Have XLA compile sums and small products on a CPU itself, where it would call YNNPACK (docs/performance.md).
 
-    YNNPACK is for a network's large matrices. A robot's have three or four rows, and its calls took a third of
+    YNNPACK is for a network's large matrices. A robot's have three or four rows, and its calls took a seventh of
     PandaPickCube's time, with threads of their own beside the cores at work. The user's own setting is kept. Once XLA
     has compiled something in this process, nothing changes any more.
     """
