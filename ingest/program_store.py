@@ -1,7 +1,7 @@
 """Compiled programs, kept from one process to the next, so that nothing is traced or compiled twice.
 
-A program is found by what it is made of (:class:`Ingredients`), without being traced. Where that has no program yet, it
-is traced, and found by its text: line breaks in jacdb's own code, or another policy that acts alike, compile nothing.
+A program is found by what it is made of, its ingredients, without being traced. Where these have no program yet, it is
+traced, and found by its text: line breaks in jacdb's own code, or another policy that acts alike, compile nothing.
 """
 
 import functools

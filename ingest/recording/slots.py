@@ -24,7 +24,7 @@ class Slots:
         block: slots of a batch; the last batch may have some that are never filled.
     """
 
-    def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int], block: int = 1) -> None:
+    def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int], block: int) -> None:
         self.episodes: dict[int, Episode] = {}
         self._settings, self._chunk = settings, chunk
         self._waiting = deque(numbers)
