@@ -49,6 +49,22 @@ PAIR = """
 """
 
 # A pendulum whose end hangs in the floor, and no constraint to push it out.
+# Eight points of contact in three pairs of bodies, of which MJX picks six as it runs
+PICKED = """
+<mujoco>
+  <option iterations="30" ls_iterations="30"><flag eulerdamp="disable"/></option>
+  <custom><numeric name="max_contact_points" data="6"/></custom>
+  <worldbody>
+    <geom type="plane" size="1 1 .1"/>
+    <body pos="0 0 .095"> <freejoint/> <geom type="box" size=".1 .1 .1"/> </body>
+    <body pos=".05 .02 .29">
+      <joint name="lift" type="slide" axis="0 0 1"/> <joint type="ball"/> <geom type="sphere" size=".1"/>
+    </body>
+  </worldbody>
+  <actuator> <motor joint="lift"/> </actuator>
+</mujoco>
+"""
+
 SUNK = """
 <mujoco>
   <option><flag constraint="disable" eulerdamp="disable"/></option>

@@ -13,10 +13,13 @@ What a motion does to a contact is kept apart from carrying the contact along. A
 carries every contact, and what is left is exactly 0. (As a difference of two large terms, up to 6e6 in WalkerRun, it
 was 1e-11, and no zero.)
 
+What motions do to a contact is a matrix, six by six. Joints move all contacts of one pair of bodies alike, so where
+MJX picks contacts as it runs, and has fewer pairs than contacts, matrices are summed by pair before joints come in.
+
 Samples are the last axis, as in :mod:`jacdb.ingest.differentiation.rnea_derivatives`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,12 +27,18 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation.contact_forces import Impedance, PushingContacts
-from jacdb.ingest.differentiation.contact_geometry import Geometry, GeometryRates, rates_against_body_2, static_geoms
+from jacdb.ingest.differentiation.contact_geometry import (
+    Geometry,
+    GeometryRates,
+    body_pairs,
+    rates_against_body_2,
+    static_geoms,
+)
 from jacdb.ingest.differentiation.rnea_derivatives import Kinematics, Tree, tree_sum
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize, sum_terms
@@ -85,6 +94,50 @@ def contact_derivatives(
 
 
 @dataclass(frozen=True)
+class Clusters:
+    """Contacts that the same joints move: those of one pair of bodies, or else each by itself.
+
+    Where contacts keep their bodies, and where there are no fewer pairs than contacts, each is by itself.
+    """
+
+    body1: Array | np.ndarray  # (clusters,) or, where MJX picks pairs as it runs, (clusters, n)
+    body2: Array | np.ndarray
+    supports1: Array | np.ndarray  # (clusters, nv, n or 1): 1 where the dof moves body 1
+    supports2: Array | np.ndarray
+    # 1 where a cluster holds a contact, (clusters, contacts, n or 1); None: one contact each
+    members: Array | np.ndarray | None
+
+    @classmethod
+    def of(cls, tree: Tree, bodies: Array | np.ndarray, pairs: Int[np.ndarray, "pairs 2"]) -> "Clusters":
+        """Group contacts by their bodies, (contacts, 2) or (contacts, 2, n), all of them among these pairs."""
+        members = None
+        if not isinstance(bodies, np.ndarray) and len(pairs) < len(bodies):
+            members = (bodies[None] == pairs[:, None, :, None]).all(axis=2).astype(float)
+            bodies = pairs
+        body1, body2 = bodies[:, 0], bodies[:, 1]
+        return cls(body1, body2, _supports(tree, body1), _supports(tree, body2), members)
+
+    def total[T](self, values: T) -> T:
+        """Sum arrays (…, contacts, n) over the contacts of each cluster. All are summed as one array."""
+        members = self.members
+        if members is None:
+            return values
+        leaves, structure = jax.tree.flatten(values)
+        rows = [leaf.reshape(-1, *leaf.shape[-2:]) for leaf in leaves]
+        stacked = materialize(jnp.concatenate(rows))
+        if isinstance(members, np.ndarray):
+            total = jnp.einsum("pc,rcn->rpn", members[..., 0], stacked)
+        else:
+            total = sum_terms(stacked[:, None, c] * members[:, c] for c in range(members.shape[1]))
+        ends = np.cumsum([len(row) for row in rows])[:-1]
+        parts = jnp.split(materialize(total), ends)
+        return jax.tree.unflatten(
+            structure,
+            [part.reshape(*leaf.shape[:-2], *part.shape[-2:]) for part, leaf in zip(parts, leaves, strict=True)],
+        )
+
+
+@dataclass(frozen=True)
 class ContactGroup:
     """The contacts of one dimension, whatever the acceleration: arrays (contacts, n)."""
 
@@ -94,8 +147,7 @@ class ContactGroup:
     tangents_turn: Vector  # about the normal, by a rotation of both bodies as one
     body1: Array | np.ndarray
     body2: Array | np.ndarray
-    supports1: Array | np.ndarray  # (contacts, nv, n or 1): 1 where the dof moves body 1
-    supports2: Array | np.ndarray
+    clusters: Clusters
     friction: list[Array]
     impedance: Impedance
     touching: Bool[Array, "contacts n"]
@@ -121,8 +173,10 @@ class ContactGroup:
         geometry = Geometry.of(distance, Vector(*(point[:, k] - kin.origin[k] for k in range(3))), frame)
         group_rates = GeometryRates(*(rate[:, slots] for rate in rates))
         geometry_rates = rates_against_body_2(tree, origin, point, frame, group_rates)
-        body1, body2 = bodies[slots, 0], bodies[slots, 1]
-        supports1, supports2 = _supports(tree, body1), _supports(tree, body2)
+        if len(tree.motions) == 6:  # in a plane half of the components are never read, and would be computed
+            geometry, geometry_rates = materialize((geometry, geometry_rates))
+        bodies = bodies[slots]
+        body1, body2 = bodies[:, 0], bodies[:, 1]
         friction = [jnp.asarray(contact.friction)[slots, k] for k in range(dim - 1)]
         impedance = Impedance.of(model, mj_model, d, (body1, body2), slots, distance, friction)
         edges = 2 * (dim - 1) if dim > 1 else 1
@@ -133,8 +187,7 @@ class ContactGroup:
             tangents_turn=Vector(*group_rates.turn),
             body1=body1,
             body2=body2,
-            supports1=supports1,
-            supports2=supports2,
+            clusters=Clusters.of(tree, bodies, body_pairs(mj_model, dim)),
             friction=friction,
             impedance=impedance,
             touching=distance < impedance.margin,
@@ -144,7 +197,8 @@ class ContactGroup:
     @property
     def first_moves(self) -> bool:
         """Return whether body 1 may be other than the world."""
-        return not isinstance(self.supports1, np.ndarray) or bool(self.supports1.any())
+        supports1 = self.clusters.supports1
+        return not isinstance(supports1, np.ndarray) or bool(supports1.any())
 
     def pushing(self, active: Bool[Array, "nefc n"]) -> PushingContacts:
         """Return the contacts with those edges pushing whose constraint rows are active."""
@@ -166,13 +220,52 @@ class ContactGroup:
             acceleration_above: each dof's, over the joints above it (nv, n).
             active: the constraint rows that push.
         """
+        clusters = self.clusters
+        of_clusters = materialize(self._response(tree, kin, acceleration, active))
+
+        # From here on (clusters, nv, n): what each joint does to the force, the other body held.
+        axis = _with_contact_axis(kin.axis)
+        lifted = acceleration_above.cross(kin.axis)
+        accelerated, carried_along = (
+            axis.cross(_with_joint_axis(_of_body(bodies, clusters.body1))) + _with_contact_axis(rate)
+            for bodies, rate in ((acceleration, lifted), (kin.velocity, kin.axis_rate))
+        )
+        accelerated, carried_along = materialize((accelerated, carried_along))
+        supports1, supports2 = jnp.asarray(clusters.supports1), jnp.asarray(clusters.supports2)
+        sign = supports2 - supports1
+        stiffness, damping = of_clusters.stiffness, of_clusters.damping
+        moving, by_acceleration, by_velocity = (
+            [motion.components[k] for k in tree.motions] for motion in (axis, accelerated, carried_along)
+        )
+        by_q = _times(of_clusters.geometric, moving) - _times(stiffness, by_acceleration) - _times(damping, by_velocity)
+        by_q = by_q * sign
+        if of_clusters.turning is not None:  # carried along, a contact keeps its force, but not its tangents
+            by_q = by_q + _times(of_clusters.turning, [axis.ang[k] for k in tree.motions if k < 3]) * supports1
+        by_v, by_a = _times(damping, moving) * sign, _times(stiffness, moving) * sign
+        rows = axis * sign
+        by_q, by_v, by_a, rows = materialize((by_q, by_v, by_a, rows))
+        # A row is -S_i . K summed over contacts, and K goes with body 2. Joints that carry S_i as well change nothing.
+        force = _with_joint_axis(of_clusters.force)
+        if self.first_moves:
+            carried = materialize(axis.cross_force(force))
+            carrying = _contract(rows, carried, supports2, tree.ancestor_or_same[..., None])
+        else:
+            received = Force.of([None if part is None else (part * sign).sum(axis=0) for part in force.components])
+            carrying = outer(kin.axis, kin.axis.cross_force(received)) * tree.ancestor.T[..., None]
+        return ContactDerivatives(
+            by_q=-carrying - _contract(rows, by_q), by_v=_contract(rows, by_v), by_a=_contract(rows, by_a)
+        )
+
+    def _response(
+        self, tree: Tree, kin: Kinematics, acceleration: Motion, active: Bool[Array, "nefc n"]
+    ) -> "_Response":
+        """Differentiate the contact forces by the motions of the bodies, and sum them over each cluster."""
         contacts, impedance, b = self.pushing(active), self.impedance, self.impedance.damping
 
         def motion_of(body: Array | np.ndarray) -> Motion:
             return _of_body(acceleration, body) + _of_body(kin.velocity, body) * b
 
-        motion1 = motion_of(self.body1)
-        motion1, relative = materialize((motion1, motion_of(self.body2) - motion1))
+        relative = materialize(motion_of(self.body2) - motion_of(self.body1))
 
         def force(geometry: Geometry, weight: Array, kappa: Array) -> Force:
             return contacts.force(geometry, weight, kappa, relative)
@@ -180,52 +273,45 @@ class ContactGroup:
         at = (self.geometry, impedance.weight, impedance.kappa)
         distance_rates = self.geometry_rates.distance
         rates = (self.geometry_rates, impedance.weight_rate * distance_rates, impedance.kappa_rate * distance_rates)
-        pushed = force(*at)
-        by_motion = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
-        pushed, by_motion = materialize((pushed, by_motion))
-
-        # From here on (contacts, nv, n): what each joint does to the force, the other body held.
-        lifted = materialize(acceleration_above.cross(kin.axis))
-        axis, axis_rate, lifted = map(_with_contact_axis, (kin.axis, kin.axis_rate, lifted))
-        moving = [axis.components[motion] for motion in tree.motions]
-        geometric = Force.of([spatial.products(part[:, :, None], moving) for part in by_motion.components])
-        per_joint, b = contacts.per_joint(), b[:, None]
-        faster = axis.cross(_with_joint_axis(motion1)) + lifted + axis_rate * b
-        supports1, supports2 = jnp.asarray(self.supports1), jnp.asarray(self.supports2)
-        sign = supports2 - supports1
-        by_q = (geometric - per_joint.response(faster)) * sign
-        if self.first_moves:  # carried along, a contact keeps its force, but not its tangents
-            by_q = by_q + self._by_turning_tangents(force, at, axis) * supports1
-        by_a = per_joint.response(axis) * sign
-        rows = axis * sign
-        by_q, by_a, rows = materialize((by_q, by_a, rows))
-        # A row is -S_i . K summed over contacts, and K goes with body 2. Joints that carry S_i as well change nothing.
-        if self.first_moves:
-            carried = materialize(axis.cross_force(_with_joint_axis(pushed)))
-            carrying = _contract(rows, carried, supports2, tree.ancestor_or_same[..., None])
-        else:
-            received = Force.of([(part[:, None] * sign).sum(axis=0) for part in pushed.components])
-            carrying = outer(kin.axis, kin.axis.cross_force(received)) * tree.ancestor.T[..., None]
-        return ContactDerivatives(
-            by_q=-carrying - _contract(rows, by_q), by_v=_contract(rows, by_a * b), by_a=_contract(rows, by_a)
-        )
+        geometric = jax.vmap(lambda rate: jax.jvp(force, at, rate)[1])(rates)
+        units = np.eye(6)[list(tree.motions), :, None, None]
+        stiffness = contacts.response(Motion.of([units[:, k] if k in tree.motions else None for k in range(6)]))
+        geometric, stiffness, pushed = materialize((geometric, stiffness, force(*at)))
+        turns = self.first_moves and min(tree.motions) < 3
+        turning = self._by_turning_tangents(tree, force, at) if turns else None
+        return self.clusters.total(_Response(pushed, geometric, stiffness, stiffness * b, turning))
 
     def _by_turning_tangents(
-        self, force: Callable[[Geometry, Array, Array], Force], at: tuple[Geometry, Array, Array], axis: Motion
+        self, tree: Tree, force: Callable[[Geometry, Array, Array], Force], at: tuple[Geometry, Array, Array]
     ) -> Force:
-        """Differentiate the force by the joints that carry both bodies: the tangents turn, nothing else does.
+        """Differentiate the force by rotations of both bodies as one: the tangents turn, nothing else does.
 
         Args:
             force: of geometry, weight and kappa.
             at: the arguments of ``force``.
-            axis: (1, nv, n).
         """
         still = jax.tree.map(jnp.zeros_like, at)
         tangents = self.geometry.frame[1:]
         turning_frame = still[0]._replace(frame=(still[0].frame[0], tangents[1], -tangents[0]))
         by_turn = jax.jvp(force, at, (turning_frame, *still[1:]))[1]
-        turn = _with_joint_axis(self.tangents_turn).dot(axis.ang)
-        return _with_joint_axis(by_turn) * turn
+        return by_turn * jnp.stack([self.tangents_turn[motion] for motion in tree.motions if motion < 3])
+
+
+class _Response(NamedTuple):
+    """How contact forces answer to the bodies' motions, ``tree.motions`` each by itself: (motions, contacts, n)."""
+
+    force: Force  # (contacts, n): as it is
+    geometric: Force  # by how far body 2 has moved
+    stiffness: Force  # by how much an acceleration of body 2 lessens the force
+    damping: Force  # by how much a velocity does
+    turning: Force | None  # by rotations of both bodies alone; None where body 1 is the world
+
+
+def _times(matrix: Force, moving: Sequence[spatial.Known]) -> Force:
+    """Return the forces that motions make, (clusters, nv, n), given those of single motions and how much of each."""
+    return Force.of(
+        [None if part is None else spatial.products(part[:, :, None], moving) for part in matrix.components]
+    )
 
 
 def _supports(tree: Tree, body: Array | np.ndarray) -> Array | np.ndarray:

@@ -6,7 +6,6 @@ kappa, so that the sum over edges needs no more than the matrix sum_r E_r E_r^T,
 its first column and its diagonal. Reference: MuJoCo documentation, "Computation", "Constraint model" and "Contact".
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,7 +74,7 @@ class Impedance(NamedTuple):
 
 @dataclass(frozen=True)
 class PushingContacts:
-    """Contacts of one dimension whose pushing edges are known: arrays (contacts, n), or (contacts, 1, n) per joint."""
+    """Contacts of one dimension whose pushing edges are known: arrays (contacts, n)."""
 
     dim: int  # 1, 3, 4 or 6
     geometry: Geometry
@@ -101,20 +100,6 @@ class PushingContacts:
         normal = sum(r * y for r, y in zip(row, local, strict=True))
         rest = [r * local[0] + g * y for r, g, y in zip(row[1:], diagonal[1:], local[1:], strict=True)]
         return self._world(self.geometry, [self.weight * value for value in [normal, *rest]])
-
-    def per_joint(self) -> "PushingContacts":
-        """Return the same contacts with an axis for joints: (contacts, 1, n)."""
-
-        def add_axis[T](tree: T) -> T:
-            return jax.tree.map(lambda x: x[..., None, :], tree)
-
-        return dataclasses.replace(
-            self,
-            geometry=add_axis(self.geometry),
-            friction=add_axis(self.friction),
-            weight=add_axis(self.weight),
-            pushes=add_axis(self.pushes),
-        )
 
     def _local(self, geometry: Geometry, motion: Motion) -> list[Array]:
         """Return y: the motion along the normal and the tangents, then the rotations that the dimension counts."""

@@ -4,6 +4,7 @@ There are few such motions: six directions, in a plane three, whatever the numbe
 differentiated through MJX's collision functions (see :mod:`jacdb.ingest.differentiation.contact_derivatives`).
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -43,6 +44,34 @@ class GeometryRates(NamedTuple):
     turn: Float[Array, "3 ncon *n"]  # about the normal, by each of three rotations of both geoms as one
 
 
+@jax.custom_jvp
+def _moved_by(value: Array, mover: Array) -> Array:
+    """Return a value that is differentiated as if it were another."""
+    return value
+
+
+@_moved_by.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[1]
+
+
+@dataclass(frozen=True)
+class _ByGeom:
+    """An array that MJX's collision functions index by geom, of which those geoms alone move that can meet.
+
+    PandaPickCube has 83 geoms, of which five can. The values are taken as forward dynamics takes them, so that XLA
+    finds contacts once for both.
+    """
+
+    values: Array
+    moving: Array  # rows of those that can meet
+    rows: Int[np.ndarray, " ngeom"]
+
+    def __getitem__(self, geoms: Array | np.ndarray) -> Array:
+        rows = self.rows if isinstance(geoms, np.ndarray) else jnp.asarray(self.rows)
+        return _moved_by(self.values[geoms], self.moving[rows[geoms]])
+
+
 def geometry_derivative(
     model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, coloring: ContactColoring
 ) -> GeometryRates:
@@ -52,10 +81,15 @@ def geometry_derivative(
     (``make_frame``) and not from the geoms'.
     """
     origin = d.subtree_com[rnea_derivatives.common_root(mj_model)]
+    meeting = np.unique([pair[:2] for pairs in geom_groups(mj_model).values() for pair in pairs])
     color = jnp.asarray(coloring.geom_color)
+    rows = np.zeros(mj_model.ngeom, int)
+    rows[meeting] = np.arange(len(meeting))
+    at = d.geom_xpos[meeting], d.geom_xmat[meeting]
 
     def collide(xpos: Array, xmat: Array) -> tuple[Array, Array, Array]:
-        contact = impl(collision(model, d.replace(geom_xpos=xpos, geom_xmat=xmat))).contact
+        moved = d.replace(geom_xpos=_ByGeom(d.geom_xpos, xpos, rows), geom_xmat=_ByGeom(d.geom_xmat, xmat, rows))
+        contact = impl(collision(model, moved)).contact
         return contact.dist, contact.pos, contact.frame
 
     turns = jnp.zeros((3, impl(d).contact.dist.shape[0]))
@@ -66,9 +100,9 @@ def geometry_derivative(
 
     def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
         spin, shift = motion[:3], motion[3:]
-        xpos = (jnp.cross(spin, d.geom_xpos - origin) + shift) * color[:, None]
-        turned = jnp.cross(spin, d.geom_xmat, axisb=1, axisc=1) * color[:, None, None]
-        by_color = jax.jvp(collide, (d.geom_xpos, d.geom_xmat), (xpos, turned))[1]
+        xpos = (jnp.cross(spin, at[0] - origin) + shift) * color[meeting][:, None]
+        turned = jnp.cross(spin, at[1], axisb=1, axisc=1) * color[meeting][:, None, None]
+        by_color = jax.jvp(collide, at, (xpos, turned))[1]
         contact = impl(d).contact
         color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
         turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
@@ -137,3 +171,9 @@ def static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "nco
         by_dim.setdefault(key.condim, []).extend(pair[:2] for pair in geoms for _ in range(points))
     pairs = [pair for dim in sorted(by_dim) for pair in by_dim[dim]]
     return np.array(pairs) if len(pairs) == n_contacts else None
+
+
+def body_pairs(model: mujoco.MjModel, dim: int) -> Int[np.ndarray, "pairs 2"]:
+    """Return the pairs of bodies between which MJX looks for contacts of this dimension."""
+    geoms = [pair[:2] for key, pairs in geom_groups(model).items() if key.condim == dim for pair in pairs]
+    return np.unique(model.geom_bodyid[np.array(geoms)], axis=0)

@@ -248,22 +248,29 @@ def _chain(system: System) -> Callable[[Array, Array | None, Array], Array]:
         )
         start = jnp.eye(2 * nv, columns)[..., None]
         dq, dv = start[:nv], start[nv:]
-        d_ctrl = jnp.eye(nu, columns, k=2 * nv)[..., None]
         d_warm: list[Array] = []  # of the acceleration of the substep before, by the control step's inputs
+
+        def through(d_acceleration: Array, moved: Array) -> Array:
+            """Chain a substep's derivative with those of its start. Ctrl is the control step's own."""
+            by_ctrl = d_acceleration[:, 2 * nv : columns]
+            by_moved = jnp.concatenate([d_acceleration[:, : 2 * nv], d_acceleration[:, columns:]], axis=1)
+            return batched.matmul(by_moved, moved) + jnp.pad(by_ctrl, ((0, 0), (2 * nv, 0), (0, 0)))
+
         for substep in range(d_qacc_integrator.shape[0]):
             if substep == 0:
                 dv = dv + h * d_qacc_integrator[0][:, :columns]
                 if d_qacc is not None:
                     d_warm = [d_qacc[0][:, :columns]]
             else:
-                inputs = jnp.concatenate([dq, dv, d_ctrl + jnp.zeros_like(dq[:1]), *d_warm])
-                dv = dv + h * batched.matmul(d_qacc_integrator[substep], inputs)
+                moved = jnp.concatenate([dq, dv, *d_warm])
+                dv = dv + h * through(d_qacc_integrator[substep], moved)
                 if d_qacc is not None:
-                    d_warm = [batched.matmul(d_qacc[substep], inputs)]
-            if mj.nq == mj.nv:
-                dq = dq + h * dv
-            else:
-                dq = batched.matmul(by_q[substep], dq) + batched.matmul(by_v[substep], dv)
+                    d_warm = [through(d_qacc[substep], moved)]
+            before, dq = dq, dq + h * dv
+            for dofs in tangent_space.orientation_dofs(mj):
+                turned = batched.matmul(by_q[substep][dofs, dofs], before[dofs])
+                turned = turned + batched.matmul(by_v[substep][dofs, dofs], dv[dofs])
+                dq = jnp.concatenate([dq[: dofs.start], turned, dq[dofs.stop :]])
             dq, dv, d_warm = batched.materialize((dq, dv, d_warm))
         return batched.samples_first(jnp.concatenate([dq, dv]))
 

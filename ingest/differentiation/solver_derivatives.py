@@ -66,6 +66,7 @@ class AccelerationJacobian:
     coloring: ContactColoring
     coupling: Coupling
     damps_implicitly: bool
+    blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
 
     @classmethod
     def of(cls, system: System, model: mjx.Model) -> "AccelerationJacobian":
@@ -73,7 +74,9 @@ class AccelerationJacobian:
         mj = system.mj_model
         coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
         damps = joint_derivatives.damps_implicitly(model)
-        return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps)
+        same_tree = mj.body_rootid[mj.dof_bodyid][:, None] == mj.body_rootid[mj.dof_bodyid]
+        blocks = batched.diagonal_blocks(same_tree | coupling.by_dof)
+        return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps, blocks)
 
     def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
         """Differentiate the integrator's acceleration a' by (dq, v, ctrl), where forward dynamics solved for a.
@@ -226,12 +229,12 @@ class AccelerationJacobian:
         da: Float[Array, "nv all_inputs n"],
         qaccs: Float[Array, "n nv"],
         qaccs_integrator: Float[Array, "n nv"],
-        dr: Float[Array, "nv all_inputs n"] | float = 0.0,
+        dr: Float[Array, "nv all_inputs n"] | None = None,
     ) -> Float[Array, "nv all_inputs n"]:
         """Return da' of (M - h B) a' = M a - r, given da. A solver that stopped early leaves r.
 
         Args:
-            dr: the total derivative of r; 0 where the solver left none.
+            dr: the total derivative of r; None where the solver left none.
         """
         if linear.damping_by_inputs is None:
             return da
@@ -245,5 +248,10 @@ class AccelerationJacobian:
         explicit = jnp.concatenate([damping_by_inputs[:, :nv] + mass_by_q, damping_by_inputs[:, nv:]], axis=1)
         explicit = jnp.pad(explicit, ((0, 0), (0, da.shape[1] - explicit.shape[1]), (0, 0)))
         h = self.model.opt.timestep
-        driving = batched.matmul(linear.mass, da) + explicit - dr
-        return batched.cho_solve(batched.cholesky(linear.mass - h * damping), driving)
+        accelerations = []
+        for block in self.blocks:
+            mass = linear.mass[block, block]
+            driving = batched.matmul(mass, da[block]) + explicit[block]
+            driving = driving if dr is None else driving - dr[block]
+            accelerations.append(batched.cho_solve(batched.cholesky(mass - h * damping[block, block]), driving))
+        return jnp.concatenate(accelerations)

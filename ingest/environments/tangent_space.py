@@ -28,6 +28,11 @@ def _quaternions(model: mujoco.MjModel | mjx.Model) -> list[tuple[int, int]]:
     return addresses
 
 
+def orientation_dofs(model: mujoco.MjModel) -> list[slice]:
+    """Return the dofs of every orientation, three each."""
+    return [slice(vadr, vadr + 3) for _, vadr in _quaternions(model)]
+
+
 def _plain(model: mujoco.MjModel | mjx.Model) -> tuple[np.ndarray, np.ndarray]:
     """Return the addresses in qpos and in qvel of all coordinates that are no part of an orientation."""
     quats = _quaternions(model)

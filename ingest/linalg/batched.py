@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 UNROLLED = 32  # terms of a sum that are written out; more take longer to compile than they save
@@ -125,6 +126,14 @@ def _sum_over_rows(term: Callable[..., Array], *arrays: Array) -> Array:
     summed = jax.lax.scan(add, first, tuple(array[1:] for array in blocks))[0]
     rest = tuple(array[n_blocks * UNROLLED :] for array in arrays)
     return summed + written_out(rest) if n_rows % UNROLLED else summed
+
+
+def diagonal_blocks(joined: Bool[np.ndarray, "m m"]) -> list[slice]:
+    """Return the smallest blocks along a matrix's diagonal that hold all its entries, given where these may be."""
+    last = [int(np.flatnonzero(row | column)[-1]) for row, column in zip(joined, joined.T, strict=True)]
+    reach = np.maximum.accumulate(last)  # the last row that the rows so far are joined with
+    ends = [row + 1 for row in range(len(joined)) if reach[row] == row]
+    return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def cholesky(matrix: Float[Array, "m m n"]) -> list[Float[Array, "_ n"]]:

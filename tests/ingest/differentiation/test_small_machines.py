@@ -1,14 +1,18 @@
 """Derivatives of the physics of small machines, by finite differences of MJX's own step."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from machine import EVERY_CONSTRAINT, PAIR, SUNK, machine, states
+from machine import EVERY_CONSTRAINT, PAIR, PICKED, SUNK, machine, states
 from mujoco import mjx
 
 from jacdb.ingest import runtime
 from jacdb.ingest.compat.mjx import impl
-from jacdb.ingest.differentiation import control_step, finite_differences
+from jacdb.ingest.differentiation import contact_geometry, control_step, finite_differences
+from jacdb.ingest.differentiation.coloring import ContactColoring
+from jacdb.ingest.differentiation.contact_derivatives import Clusters
+from jacdb.ingest.differentiation.rnea_derivatives import Tree
 from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.dynamics import forward, observations
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
@@ -57,3 +61,33 @@ def test_contacts_between_bodies_that_both_move():
     found, error = compared(system, states(system, 8, spread), "implicit")
     assert np.max(found.residual) < RESIDUAL_TOLERANCE
     assert error.max() < 1e-7
+
+
+def test_users_28_contacts_of_one_pair_of_bodies_are_summed_before_joints_come_in():
+    """Also where MJX picks the nearest contacts as it runs, and no slot has a pair of its own."""
+    system = machine(PICKED)
+    pairs = contact_geometry.body_pairs(system.mj_model, 3)
+    assert pairs.tolist() == [[0, 1], [0, 2], [2, 1]]
+    bodies = jnp.asarray([[2, 0, 0, 0, 0, 2], [1, 1, 1, 1, 2, 1]]).T[..., None]  # of one sample
+    clusters = Clusters.of(Tree.of(system.mj_model), bodies, pairs)
+    assert clusters.total(jnp.arange(6.0)[:, None])[:, 0].tolist() == [1 + 2 + 3, 4, 0 + 5]
+    found, error = compared(
+        system, states(system, 8, np.array([0.001] * 3 + [0.02] * 4 + [0.001] + [0.3] * 4)), "implicit"
+    )
+    assert np.max(found.residual) < RESIDUAL_TOLERANCE
+    assert error.max() < 1e-6
+
+
+def test_users_28_only_geoms_that_can_meet_are_moved():
+    """Those that are only seen are not: 78 of PandaPickCube's 83."""
+    seen = '<geom type="sphere" size=".02" contype="0" conaffinity="0"/>'
+    system = machine(PICKED.replace("</worldbody>", 8 * seen + "</worldbody>"))
+    blank = mjx.make_data(system.mj_model, impl="jax")
+    forwarded = jax.eval_shape(lambda: forward.forward(system.mjx_model, blank))
+    tree, coloring = Tree.of(system.mj_model), ContactColoring.of(system.mj_model)
+
+    def rates(d: mjx.Data) -> contact_geometry.GeometryRates:
+        return contact_geometry.geometry_derivative(system.mjx_model, system.mj_model, tree, d, coloring)
+
+    program = str(jax.make_jaxpr(rates)(forwarded))
+    assert "f64[6,3,3,3]" in program and "f64[6,11,3,3]" not in program  # (motions, geoms, 3, 3)
