@@ -48,8 +48,7 @@ PAIR = """
 </mujoco>
 """
 
-# A pendulum whose end hangs in the floor, and no constraint to push it out.
-# Eight points of contact in three pairs of bodies, of which MJX picks six as it runs
+# Eight points of contact in three pairs of bodies, of which MJX picks six as it runs.
 PICKED = """
 <mujoco>
   <option iterations="30" ls_iterations="30"><flag eulerdamp="disable"/></option>
@@ -65,6 +64,7 @@ PICKED = """
 </mujoco>
 """
 
+# A pendulum whose end hangs in the floor, and no constraint to push it out.
 SUNK = """
 <mujoco>
   <option><flag constraint="disable" eulerdamp="disable"/></option>
