@@ -15,15 +15,15 @@ from jacdb.errors import UsageError
 from jacdb.ingest.compat.jax import heal_compilation_cache
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
-BLOCK_PER_CORE = 24  # slots of a program that a core steps at once: few idle where episodes are few
+BLOCK_OF_CORE = 24  # slots of a batch, which one core steps: few idle where episodes are few
 BLOCK_OF_GPU = 8192  # at most: twice as many took twice the time for each step (docs/performance.md)
-BLOCKS_AT_ONCE = 3  # on a CPU: one is stepped while the host makes rows of another
+BLOCKS_OF_CORE = 3  # one is stepped while the host makes rows of another
 # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
-# XLA's flag for what YNNPACK computes on a CPU; without a value: nothing
-_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
+# XLA's flags on a CPU: what YNNPACK computes (without a value: nothing); and loops are not unrolled by LLVM
+_FLAGS = {"--xla_cpu_experimental_ynn_fusion_type": "", "--xla_backend_extra_options": "xla_cpu_disable_loop_unrolling"}
 _left_behind = False  # whether something came to be while the collector rested, and has not been collected since
 
 
@@ -33,8 +33,8 @@ def configure() -> None:
     A compilation folder of the user's own (JAX_COMPILATION_CACHE_DIR) is kept.
     """
     jax.config.update("jax_enable_x64", True)
-    _use_xla_kernels()
-    _use_cache_and_cores()
+    _set_flags()
+    _use_cache()
     _keep_memory()
 
 
@@ -48,34 +48,39 @@ def configure_training(device: str | None) -> bool:
         raise UsageError(f"device {device!r}: give cpu or gpu")
     if device:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
-    _use_cache_and_cores()
+    _use_cache()
+    # XLA keeps one core busy with operations as small as ours, and Brax trains on devices: one for each core.
+    with contextlib.suppress(RuntimeError):  # too late, JAX runs already: it is slower, no more
+        jax.config.update("jax_num_cpu_devices", cores())
     try:
         return jax.default_backend() == "gpu"
     except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform asked for is there
         raise UsageError("device gpu: JAX finds none here; leave out --device, or pip install 'jacdb[cuda]'") from error
 
 
-def _use_xla_kernels() -> None:
-    """Have XLA compile sums and small products on a CPU itself, where it would call YNNPACK (docs/performance.md).
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _set_flags() -> None:
+    """Have XLA compile for a robot's small matrices on a CPU (docs/performance.md). A user's own flags are kept.
 
     YNNPACK is for a network's large matrices. A robot's have three or four rows, and its calls took a seventh of
-    PandaPickCube's time, with threads of their own beside the cores at work. The user's own setting is kept. Once XLA
-    has compiled something in this process, nothing changes any more.
+    PandaPickCube's time, with threads of their own beside the cores at work. Loops are over a few rows or over slots,
+    and vectorised; unrolled, they take longer to compile and, filling the cache of instructions, to run. Once XLA has
+    compiled something in this process, nothing changes any more.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if _YNNPACK not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_YNNPACK}".strip()
+    ours = [f"{name}={value}" for name, value in _FLAGS.items() if f"{name}=" not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([flags, *ours]).strip()
 
 
-def _use_cache_and_cores() -> None:
+def _use_cache() -> None:
     heal_compilation_cache()
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    # XLA keeps one core busy with operations as small as ours; a device per core takes a share of the batch each.
-    with contextlib.suppress(RuntimeError):  # too late, JAX runs already: it is slower, no more
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def _keep_memory() -> None:
@@ -122,15 +127,20 @@ def block_slots(num_envs: int) -> int:
     On a CPU that is one number for all, so that a program is compiled once.
     """
     if jax.default_backend() == "cpu":
-        return BLOCK_PER_CORE * len(jax.devices())
+        return BLOCK_OF_CORE * len(jax.devices())
     return min(BLOCK_OF_GPU, 1 << max(num_envs - 1, 63).bit_length())
 
 
 def envs_of_device() -> int:
     """Return how many episodes to step side by side where memory allows it: more gain nothing."""
     if jax.default_backend() == "cpu":
-        return BLOCKS_AT_ONCE * BLOCK_PER_CORE * len(jax.devices())
+        return BLOCKS_OF_CORE * BLOCK_OF_CORE * cores()
     return BLOCK_OF_GPU
+
+
+def lanes() -> int:
+    """Return how many batches the device steps at once: on a CPU one a core, and a GPU is filled by one."""
+    return cores() if jax.default_backend() == "cpu" else 1
 
 
 def mesh(slots: int) -> Mesh:

@@ -1,6 +1,6 @@
 """The chunk of a rollout: a program that takes some control steps of every slot, with the Jacobian of each.
 
-It runs on the device; slots are spread over the devices, of which a CPU core is one.
+It runs on the device. Where there are several, slots are spread over them.
 """
 
 from collections.abc import Callable

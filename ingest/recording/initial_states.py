@@ -55,7 +55,8 @@ class InitialStates:
         return batches
 
     def _reset_next(self) -> State:
-        return self._programs.reset(np.resize(self._numbers[self._placed : self._placed + self._size], self._size))
+        numbers = np.resize(self._numbers[self._placed : self._placed + self._size], self._size)
+        return self._programs.lanes.call(self._placed // self._size, self._programs.reset, numbers).result()
 
     def _batch(self, n_steps: int) -> Batch:
         rest = np.full(self._size, n_steps), self._no_statistics

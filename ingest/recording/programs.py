@@ -20,6 +20,7 @@ from jacdb.ingest.environments import transition
 from jacdb.ingest.program_store import ProgramStore
 from jacdb.ingest.recording import chunk_program, recomputation
 from jacdb.ingest.recording.chunk_program import Batch, StepChunk
+from jacdb.ingest.recording.lanes import Lanes
 from jacdb.ingest.recording.recomputation import Recompute, Recomputed
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.recording.step_records import ChunkRecord
@@ -55,6 +56,7 @@ class Programs:
     store: ProgramStore = field(default_factory=ProgramStore.of_user)
     _chunks: dict[int, StepChunk] = field(default_factory=dict, init=False, repr=False)
     _recomputations: dict[OnDevice, Recompute] = field(default_factory=dict, init=False, repr=False)
+    _reset_sought: Future[Compiled | None] | None = field(default=None, init=False, repr=False)
     _compiler: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, "compile"), init=False, repr=False
     )
@@ -68,6 +70,11 @@ class Programs:
     def mesh(self) -> Mesh:
         """Return the devices that share the slots."""
         return runtime.mesh(self.block)
+
+    @functools.cached_property
+    def lanes(self) -> Lanes:
+        """Return the threads that call programs."""
+        return Lanes(runtime.lanes())
 
     @property
     def sharding(self) -> NamedSharding:
@@ -109,7 +116,7 @@ class Programs:
         """
         if chunk not in self._chunks:
             steps, made_of = np.int64(self.settings.steps), {"chunk": chunk, "policy": self._policy}
-            self._reset_found  # noqa: B018  # begins to look for it, beside the chunk
+            self._seek_reset()
             compiled = self._found("chunk", made_of)
             if compiled is None:
                 like = self._batch_like(self._reset[0])
@@ -141,18 +148,22 @@ class Programs:
         """Free all compiled code, which takes 0.1 s."""
         self._chunks.clear()
         self._recomputations.clear()
-        for name in ("reset", "place", "_reset", "_reset_found"):
+        self.lanes.close()
+        self._reset_sought = None
+        for name in ("lanes", "reset", "place", "_reset"):
             self.__dict__.pop(name, None)
 
-    @functools.cached_property
-    def _reset_found(self) -> Future[Compiled | None]:
-        return self._compiler.submit(self._found, "reset", {})
+    def _seek_reset(self) -> Future[Compiled | None]:
+        """Begin to look for the reset in the store, beside what the caller does next; return what will be found."""
+        if self._reset_sought is None:
+            self._reset_sought = self._compiler.submit(self._found, "reset", {})
+        return self._reset_sought
 
     @functools.cached_property
     def _reset(self) -> tuple[Any, Future[Compiled]]:
         """Return the states that the reset gives, or their shapes and types; and the reset, once it is compiled."""
         done: Future[Compiled] = Future()
-        if found := self._reset_found.result():
+        if found := self._seek_reset().result():
             done.set_result(found)
             return found(np.int64(self.settings.seed), np.zeros(self.block, int)), done
         self.report(Event(f"compiling the reset of {self.settings.system.spec.name}"))

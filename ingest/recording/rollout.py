@@ -64,11 +64,12 @@ class Rollout:
         At any time the device is at one chunk; the chunk before is received, and has steps recomputed behind that; and
         the rows of the one before that are made.
 
-        Cores that are devices share no chunk's end but the last: each begins the next chunk when it has done this one,
-        which is there before its results are asked for. The price is a chunk in which the slot of an episode that ended
+        Lanes share no chunk's end but the last: each begins the next chunk when it has done this one, which is there
+        before its results are asked for. The price is a chunk in which the slot of an episode that ended
         before its time is idle; where one did, chunks are waited for.
         """
-        chunk, block = chunk_steps(self._programs.block * self._step_bytes()), self._programs.block
+        block, lanes = self._programs.block, self._programs.lanes
+        chunk = chunk_steps(block * self._step_bytes())
         slots = Slots(self._settings, chunk, self._numbers, block)
         row_maker = RowMaker(self._settings, self._programs.recompute)
         step_chunk = self._programs.step_chunk(chunk)
@@ -79,7 +80,8 @@ class Rollout:
         received: _ReceivedChunk | None = None
         waits = False
         while slots.episodes:
-            done = [step_chunk(batch, slots.noise(number)) for number, batch in enumerate(batches)]
+            calls = [lanes.call(number, step_chunk, batch, slots.noise(number)) for number, batch in enumerate(batches)]
+            done = [call.result() for call in calls]
             batches, records = [batch for batch, _ in done], [record for _, record in done]
             if stepped:
                 shards = self._receive(row_maker, stepped)

@@ -85,3 +85,19 @@ def test_where_nothing_can_be_kept_programs_are_compiled(tmp_path):
     store = ProgramStore(tmp_path / "a_file")
     assert store.compile({"made": "so"}, lowered(2.0))(X)["root"].shape == (2, 2)
     assert store.find({"made": "so"}) is None
+
+
+def test_users_28_a_program_is_found_again_on_another_number_of_cores():
+    program = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+from jacdb.ingest import program_store, runtime
+runtime.configure()
+print(program_store._machine())
+"""
+    made = [
+        subprocess.run([sys.executable, "-c", program, cores], check=True, capture_output=True, text=True).stdout
+        for cores in ("1", "2")
+    ]
+    assert made[0] == made[1]
+    assert "cpu" in made[0]
