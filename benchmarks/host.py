@@ -183,9 +183,8 @@ def main() -> None:
     sides = {"this": (sys.executable, ROOT)}
     if arguments.baseline:
         sides["baseline"] = (arguments.baseline, arguments.baseline_checkout)
-    print(
-        "                    writers  core-us a row: best  median   1000 rows/s: best  median   bytes a row   peak GiB"
-    )
+    heads = "core-us a row: best  median   1000 rows/s: best  median   bytes a row   peak GiB"
+    print(f"{'writers':>31}  {heads}")
     for env, writers in itertools.product(arguments.environments, arguments.writers):
         path = (arguments.recordings or user_cache.folder() / "host").resolve() / f"{env}.pickle"
         if not path.exists():
@@ -199,10 +198,10 @@ def main() -> None:
             best[side] = (min(core), statistics.median(core), max(speed) / 1e3, statistics.median(speed) / 1e3)
             size, gib = times[0]["bytes"], max(one["gib"] for one in times)
             numbers = "{:>21.2f}{:>8.2f}{:>19.1f}{:>8.1f}".format(*best[side])
-            print(f"{env:<14}{side:<10}{writers:>3}{numbers}{size:>14.1f}{gib:>11.2f}", flush=True)
+            print(f"{env:<18}{side:<10}{writers:>3}{numbers}{size:>14.1f}{gib:>11.2f}", flush=True)
         if arguments.baseline:
             ratios = [this / base for this, base in zip(best["this"], best["baseline"], strict=True)]
-            print(f"{env:<14}{'ratio':<10}{writers:>3}" + "{:>21.2f}{:>8.2f}{:>19.2f}{:>8.2f}".format(*ratios))
+            print(f"{env:<18}{'ratio':<10}{writers:>3}" + "{:>21.2f}{:>8.2f}{:>19.2f}{:>8.2f}".format(*ratios))
     return None
 
 

@@ -8,10 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
 from jacdb.dataset.encoding import parquet_options
-from jacdb.ingest.storage.durability import durable_file
+from jacdb.ingest.storage.durability import DurableFile, durable_file
 from jacdb.ingest.storage.episodes import ARRAYS
 from jacdb.ingest.storage.parquet_pages import DenseColumns
 from jacdb.nested_lists import from_array, leaf_type
@@ -42,10 +41,10 @@ def writing(table: pa.Table) -> Writing:
     """Return the function that writes a table."""
 
     def write(path: Path) -> str:
-        with durable_file(path) as settled:
-            with _parquet(path, table.schema) as (_, parquet):
+        with durable_file(path) as file:
+            with _parquet(file, table.schema) as (_, parquet):
                 parquet.write_table(table)
-            return settled.checksum()
+            return file.checksum()
 
     return write
 
@@ -61,26 +60,28 @@ def writing_steps(schema: pa.Schema, groups: Iterable[RowGroup], encoder: Encode
     """
 
     def write(path: Path) -> str:
-        with durable_file(path) as settled:
-            with _parquet(path, schema) as (stream, parquet):
+        with durable_file(path) as file:
+            with _parquet(file, schema) as (stream, parquet):
                 arrays = DenseColumns(stream, schema, ARRAYS) if encoder == "pages" else None
                 for group in groups:
                     parquet.write_table(group.rows if arrays else group.with_arrays())
                     if arrays:
                         arrays.write(group.arrays)
-                    settled.advance(stream.tell())
+                    file.advance()
+                if arrays:
+                    file.keep()  # the footer, which does not know of the arrays
             if arrays:
-                arrays.finish(path)
-            return settled.checksum()
+                file.write(arrays.completed(file.kept(), file.tell()))
+            return file.checksum()
 
     return write
 
 
 @contextmanager
-def _parquet(path: Path, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
-    """Open Arrow's own file (one of Python's is given a copy of all that is written), and Arrow's writer of it."""
+def _parquet(file: DurableFile, schema: pa.Schema) -> Iterator[tuple[pa.NativeFile, pq.ParquetWriter]]:
+    """Open the file for Arrow, and Arrow's writer of it. Both count the bytes that go through the stream."""
     with (
-        LocalFileSystem().open_output_stream(str(path)) as stream,
+        pa.PythonFile(file, mode="w") as stream,
         pq.ParquetWriter(stream, schema, **parquet_options(schema)) as parquet,
     ):
         yield stream, parquet

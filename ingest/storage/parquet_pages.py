@@ -14,16 +14,18 @@ import itertools
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jacdb.ingest.storage import thrift_compact
 
-PAGE_BYTES = 2**20  # of a page's entries, about: Arrow's own choice
-_BLOCK_BYTES = 2**18  # of entries that are split at once: they are gathered, out of memory, and still in a cache then
+PAGE_BYTES = 2**19  # of a page's entries, about: a plane of float32 is one block of zstd, and all stay in a cache
+_BLOCK_BYTES = 2**17  # of entries that are split at once: they are gathered, out of memory, and still in a cache then
+_SAMPLE_BYTES = 2**16  # of a plane, to decide how to compress those that follow
+_QUICK, _SMALL = (pa.Codec("zstd", compression_level=level) for level in (-2, 1))  # 1 is Arrow's
+_QUICK_MAY_LEAVE = 1.03  # times as many bytes
 _MAGIC = b"PAR1"
 _DATA_PAGE, _BYTE_STREAM_SPLIT, _RLE = 0, 9, 3  # of PageType and Encoding
 
@@ -58,7 +60,8 @@ class DenseColumns:
         self._fields = {name: schema.field(name) for name in names}
         first = itertools.accumulate(map(_n_leaves, schema.types), initial=0)
         self._places = dict(zip(schema.names, first, strict=False))  # a column's first leaf, among the file's
-        self._codec = pa.Codec("zstd", compression_level=1)  # Arrow's level
+        self._planes = _Planes()
+        self._codecs: dict[str, list[pa.Codec]] = {}  # by column, of each plane
         self._groups: list[list[_Chunk]] = []
 
     def write(self, arrays: Mapping[str, list[np.ndarray]]) -> None:
@@ -72,34 +75,42 @@ class DenseColumns:
         pages, rows, uncompressed = [], 0, 0
         for some in rechunk(pieces, of_page):
             count = sum(map(len, some))
-            page = _page(some, _levels(count, shape, deepest), entry)
-            compressed = self._codec.compress(page)
-            header = thrift_compact.encode(_page_header(count * math.prod(shape), len(page), compressed.size))
-            pages.append((self._stream.tell(), len(header) + compressed.size, rows))
-            self._stream.write(header)
-            self._stream.write(compressed)
+            levels, planes = _levels(count, shape, deepest), self._planes.split(some, entry)
+            if field.name not in self._codecs:
+                self._codecs[field.name] = [_codec_for(plane) for plane in planes]
+            codecs = zip(self._codecs[field.name], planes, strict=True)
+            frames = [codec.compress(plane) for codec, plane in codecs]
+            size, compressed = levels.size + planes.nbytes, len(levels.frame) + sum(map(len, frames))
+            header = thrift_compact.encode(_page_header(count * math.prod(shape), size, compressed))
+            pages.append((self._stream.tell(), len(header) + compressed, rows))
+            for part in (header + levels.frame, *frames):
+                self._stream.write(part)
             rows += count
-            uncompressed += len(header) + len(page)
+            uncompressed += len(header) + size
         return _Chunk(field.name, rows * math.prod(shape), pages, uncompressed)
 
-    def finish(self, path: Path) -> None:
-        """Tell the footer of the closed file where its arrays are."""
-        with path.open("rb+") as file:
-            end = file.seek(-8, 2)
-            length, magic = struct.unpack("<I4s", file.read(8))
-            if magic != _MAGIC:
-                raise OSError(f"{path} does not end as a Parquet file does: it can't be completed")
-            file.seek(end - length)
-            footer = thrift_compact.decode(file.read(length), closed=(4, 1))  # row groups, and columns in each
-            file.seek(end - length)
-            file.truncate()
-            for group, chunks in zip(footer[4].value.items, self._groups, strict=True):
-                self._correct(group, chunks, file)
-            encoded = thrift_compact.encode(footer)
-            file.write(encoded + struct.pack("<I4s", len(encoded), _MAGIC))
+    def completed(self, end: bytes, offset: int) -> bytes:
+        """Return the end of a file, from behind the last page, with its arrays in the footer.
 
-    def _correct(self, group: thrift_compact.Struct, chunks: list[_Chunk], file: BinaryIO) -> None:
-        """Put arrays into a RowGroup, and where their pages are into the file."""
+        Args:
+            end: as Arrow wrote it: indices, and the footer.
+            offset: of the end, in the file.
+
+        Raises:
+            OSError: Arrow's footer is not as it was expected.
+        """
+        length, magic = struct.unpack("<I4s", end[-8:])
+        if magic != _MAGIC:
+            raise OSError("a Parquet file does not end as it should: it can't be completed")
+        footer = thrift_compact.decode(end[-8 - length : -8], closed=(4, 1))  # row groups, and columns in each
+        indices = bytearray(end[: -8 - length])
+        for group, chunks in zip(footer[4].value.items, self._groups, strict=True):
+            self._correct(group, chunks, indices, offset)
+        encoded = thrift_compact.encode(footer)
+        return bytes(indices) + encoded + struct.pack("<I4s", len(encoded), _MAGIC)
+
+    def _correct(self, group: thrift_compact.Struct, chunks: list[_Chunk], indices: bytearray, offset: int) -> None:
+        """Put arrays into a RowGroup, and where their pages are into the indices, which begin at ``offset``."""
         columns = group[1].value.items
         more = {"uncompressed": 0, "compressed": 0}
         for chunk in chunks:
@@ -121,8 +132,8 @@ class DenseColumns:
             index = thrift_compact.encode(_offset_index(chunk))
             for optional in (6, 7):  # the column index
                 column.pop(optional, None)
-            column |= {4: thrift_compact.i64(file.tell()), 5: thrift_compact.i32(len(index))}
-            file.write(index)
+            column |= {4: thrift_compact.i64(offset + len(indices)), 5: thrift_compact.i32(len(index))}
+            indices += index
         group[2] = thrift_compact.i64(group[2].value + more["uncompressed"])
         group[6] = thrift_compact.i64(group[6].value + more["compressed"])
 
@@ -147,28 +158,69 @@ def placeholder(rows: int, field: pa.Field) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), pa.array([], field.type.value_type))
 
 
-def _page(pieces: list[np.ndarray], levels: np.ndarray, entry: np.dtype) -> np.ndarray:
-    """Return a page's bytes: after the levels every entry's first byte, then every entry's second byte, …"""
-    entries = sum(piece.size for piece in pieces)
-    page = np.empty(len(levels) + entries * entry.itemsize, np.uint8)
-    page[: len(levels)] = levels
-    split = page[len(levels) :].reshape(entry.itemsize, entries)
-    of_block = max(1, _BLOCK_BYTES // (math.prod(pieces[0].shape[1:]) * entry.itemsize))
-    done = 0
-    for some in rechunk(pieces, of_block):
-        bits = np.concatenate(some, dtype=entry, casting="same_kind").view(f"u{entry.itemsize}").ravel()
-        for byte, plane in enumerate(split):
-            plane[done : done + bits.size] = bits >> (8 * byte)  # of an unsigned number the lowest byte stays
-        done += bits.size
-    return page
+class _Planes:
+    """Splits pages: memory for their bytes, used again for every page, so that it stays in a cache."""
+
+    def __init__(self) -> None:
+        self._planes = np.empty(0, np.uint8)
+
+    def split(self, pieces: list[np.ndarray], entry: np.dtype) -> np.ndarray:
+        """Return every entry's first byte, then every entry's second byte, …: a plane each, (bytes, entries).
+
+        They stay until the next call.
+        """
+        n_entries = sum(piece.size for piece in pieces)
+        if self._planes.size < n_entries * entry.itemsize:
+            self._planes = np.empty(n_entries * entry.itemsize, np.uint8)
+        planes = self._planes[: n_entries * entry.itemsize].reshape(entry.itemsize, n_entries)
+        of_block = max(1, _BLOCK_BYTES // (math.prod(pieces[0].shape[1:]) * entry.itemsize))
+        done = 0
+        for some in rechunk(pieces, of_block):
+            bits = np.concatenate(some, dtype=entry, casting="same_kind").view(f"u{entry.itemsize}").ravel()
+            _split(bits, planes[:, done : done + bits.size])
+            done += bits.size
+        return planes
+
+
+def _split(bits: np.ndarray, planes: np.ndarray) -> None:
+    """Write each byte of unsigned numbers into its plane, by halves: shorter numbers are quicker to shift."""
+    if len(planes) == 1:
+        planes[0] = bits
+        return
+    half = len(planes) // 2
+    lower = bits.astype(f"u{half}")  # of an unsigned number the lowest bytes stay
+    _split(lower, planes[:half])
+    np.right_shift(bits, 8 * half, out=bits)
+    lower[...] = bits
+    _split(lower, planes[half:])
+
+
+# --- compression: a frame of zstd for the levels, and for each plane; frames that follow one another are one content --
+
+
+def _codec_for(plane: np.ndarray) -> pa.Codec:
+    """Return what to compress planes like this one with.
+
+    The quick way stores what does not repeat as it is. Mantissas with zeros among them take two thirds of the time, and
+    leave as many bytes, for in a whole plane it finds more of the zeros than in a sample.
+    """
+    quick, small = (codec.compress(plane[:_SAMPLE_BYTES]).size for codec in (_QUICK, _SMALL))
+    return _QUICK if quick <= _QUICK_MAY_LEAVE * small else _SMALL
 
 
 # --- levels ---------------------------------------------------------------------------------------------------
 
 
+class _Levels(NamedTuple):
+    """A page's repetition and definition levels."""
+
+    size: int  # bytes
+    frame: bytes  # compressed
+
+
 @functools.lru_cache(maxsize=16)
-def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
-    """Return the bytes of a page's repetition and definition levels.
+def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> _Levels:
+    """Return the levels of a page of so many arrays of one shape.
 
     Repetition levels are one bit-packed run, of a bit each, or two; definition levels one run of the same value.
     """
@@ -182,7 +234,7 @@ def _levels(rows: int, shape: tuple[int, ...], deepest: int) -> np.ndarray:
     packed = thrift_compact.varint(groups << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
     constant = thrift_compact.varint(repetition.size << 1) + bytes([deepest])
     both = b"".join(struct.pack("<I", len(levels)) + levels for levels in (packed, constant))
-    return np.frombuffer(both, np.uint8)
+    return _Levels(len(both), _SMALL.compress(both, asbytes=True))
 
 
 def _n_leaves(kind: pa.DataType) -> int:

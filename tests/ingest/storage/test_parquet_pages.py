@@ -1,6 +1,7 @@
 """Vectors and matrices that jacdb writes beside Arrow's columns: readers find them, as if Arrow had written them."""
 
 import io
+import sys
 
 import duckdb
 import numpy as np
@@ -68,6 +69,26 @@ def test_every_reader_finds_what_arrow_would_have_written(tmp_path, monkeypatch,
     with pq.ParquetFile(ours) as file:
         for number, (start, count) in enumerate(zip(np.cumsum([0, *GROUPS]), GROUPS, strict=False)):
             assert file.read_row_group(number).equals(whole.slice(start, count))
+
+
+def test_users_28_each_byte_of_the_entries_is_compressed_as_suits_it(tmp_path, monkeypatch):
+    """By frames of zstd, for the levels and each byte, that leave less than Arrow's one way of a whole page."""
+    monkeypatch.setattr(sys.modules[__name__], "GROUPS", (60, 30))
+    of_columns = arrays(sum(GROUPS), ((60, 60), (60, 8)), np.float32)
+    blocks = np.kron(np.random.default_rng(0).random((12, 12)) < 0.5, np.ones((5, 5), bool))
+    of_columns["j_state"] *= blocks  # zero in every step, as where arm and cube do not depend on each other
+    by_arrow, ours, whole = files(tmp_path, of_columns)
+    assert pq.read_table(ours).equals(whole) and pl.read_parquet(ours).equals(pl.read_parquet(by_arrow))
+    sizes, content = [], ours.read_bytes()
+    for path in (by_arrow, ours):
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(i).column(5) for i in range(metadata.num_row_groups)]
+        sizes.append(sum(group.total_compressed_size for group in groups))
+    starts = [group.data_page_offset for group in groups]
+    chunks = [content[at : at + group.total_compressed_size] for at, group in zip(starts, groups, strict=True)]
+    pages = [-(-rows // (parquet_pages.PAGE_BYTES // (4 * 60 * 60))) for rows in GROUPS]
+    assert [chunk.count(b"\x28\xb5\x2f\xfd") for chunk in chunks] == [5 * count for count in pages]
+    assert sizes[1] < sizes[0]
 
 
 @pytest.mark.parametrize("jacobian", [pa.float32(), pa.float64()])
