@@ -70,11 +70,21 @@ class DeviceShard(NamedTuple):
         return gathered
 
 
+def begin_copies(records: list[ChunkRecord]) -> None:
+    """Begin to copy the steps of records to the host, all arrays at once, for when the device has done them.
+
+    Asked for when a chunk is received, they would be copied one after the other, while the host waits for each.
+    """
+    leaves = jax.tree.leaves([record.steps for record in records])
+    # JAX keeps the copy with the very array that was asked for it: these are the ones that are read later
+    jax.copy_to_host_async([leaf.addressable_data(n) for leaf in leaves for n in range(len(leaf.addressable_shards))])
+
+
 def device_shards(record: ChunkRecord) -> Iterator[DeviceShard]:
     """Wait for a chunk, and yield the share of each device that has a row."""
     in_episode: jax.Array = record.steps.in_episode  # type: ignore[assignment]  # not yet NumPy's
     for number, device in enumerate(in_episode.addressable_shards):
-        if not np.asarray(device.data).any():
+        if not np.asarray(in_episode.addressable_data(number)).any():
             continue
         steps = _of_device(record.steps, number)
         slot, step = np.nonzero(np.asarray(steps.in_episode).T)

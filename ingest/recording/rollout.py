@@ -8,10 +8,11 @@ neighbours, and no row joins two.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jacdb.ingest.recording.chunk_rows import RowMaker
-from jacdb.ingest.recording.device_shards import DeviceShard
+from jacdb.ingest.recording.device_shards import DeviceShard, begin_copies
 from jacdb.ingest.recording.initial_states import InitialStates
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.slots import Slots
@@ -78,11 +79,13 @@ class Rollout:
         self._report()
         stepped: _SteppedChunk | None = None
         received: _ReceivedChunk | None = None
-        waits = False
+        waits, copies = False, jax.default_backend() != "cpu"  # whose memory is the host's
         while slots.episodes:
             calls = [lanes.call(number, step_chunk, batch, slots.noise(number)) for number, batch in enumerate(batches)]
             done = [call.result() for call in calls]
             batches, records = [batch for batch, _ in done], [record for _, record in done]
+            if copies:
+                begin_copies(records)
             if stepped:
                 shards = self._receive(row_maker, stepped)
                 early = _ended_early(shards, stepped.episodes, slots)
