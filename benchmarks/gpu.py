@@ -5,7 +5,7 @@
 - engine: benchmarks/jacobians.py for its nine environments, this engine against naive differentiation;
 - start: seconds from the command to the first rows, nothing cached, then once more; with --before also of another
   jacdb, named by its Python;
-- ingest: rows a second of whole ingests at the default number of environments, from the first chunk on;
+- ingest: rows a second of whole ingests at the default number of environments, compiled before;
 - verify: what `jacdb verify` on the CPU says of these rows;
 - patterns: 500 steps of each of the nine, once on the GPU and once on the CPU: how many have the same zeros.
 
@@ -120,9 +120,10 @@ def main() -> None:
                         where = {"platform": platform, "python": python, **cache}
                         show(f"start {env} {which} {turn}", ingest(env, 4, 40, folder / f"{env}{which}{turn}", **where))
             data, steps = folder / f"{env}-rows", 1000 if env == "CheetahRun" else 150
+            ingest(env, -(-arguments.rows // steps), steps, folder / f"{env}-before", platform=platform)  # compiles
             show(f"ingest {env}", ingest(env, -(-arguments.rows // steps), steps, data, platform=platform))
-            ran = command("verify", "--data", str(data), platform="cpu")
-            show(f"verify {env}", {"rc": ran.returncode, "said": ran.stdout.strip().splitlines()[-1:]})
+            ran = command("verify", "--data", str(data), "--format", "csv", platform="cpu")
+            show(f"verify {env}", {"rc": ran.returncode, "checks": ran.stdout.splitlines()})
         for env in arguments.envs:
             show(f"patterns {env}", same_patterns(env, arguments.steps, platform, folder))
     if not arguments.without_engine:
