@@ -27,7 +27,7 @@ from typing import Any, cast
 
 import jax
 import numpy as np
-from jacobians import compiled, placed  # the script beside this one
+from jacobians import compiled, shared  # the script beside this one
 from jaxtyping import Array
 
 from jacdb.ingest import pipeline, run_plan
@@ -143,7 +143,7 @@ def measure(name: str, episodes: int, steps: int) -> dict[str, Any]:
     step_chunk = kept[0].step_chunk(len(calls.chunks[0][1]))
     method = cast(OnDevice, system.spec.method)  # no environment's own is fd
     differentiate, _ = compiled(control_step.physics_jacobian(system, method), inputs[0], spread=True)
-    inputs = jax.device_put(inputs, placed(episodes))
+    inputs = [shared(of_step) for of_step in inputs]
 
     def engine() -> np.ndarray:
         started = spent()

@@ -3,10 +3,12 @@
     python benchmarks/jacobians.py [ENV …] [--batch N …] [--out FILE.json]
 
 Ways, each µs per control step at its best batch, the step itself included:
-- own: the environment's own method (`ingest/environments.csv`), on all devices (a CPU core is one);
+- own: the environment's own method (`ingest/environments.csv`), on all devices, on a CPU by a thread for each core;
 - engine: the same with steps whose solver stopped early computed again, at the share that the visited states have;
 - jacfwd: `jit(vmap(jacfwd(step)))` on MJX's step, as one would write it in a minute;
-- fd: MuJoCo's C engine, centred `mjd_transitionFD`, on as many threads as there are cores.
+- fd: MuJoCo's C engine, centred `mjd_transitionFD`, on as many threads as there are cores, an MjData each.
+- pin: Pinocchio's derivatives of the articulated-body algorithm, once a substep, on one thread: the same bodies and
+  joints without contacts, limits, actuators, or a step. Where it is installed: `pip install 'jacdb[peers]'`.
 The batch of each grows to four times the last for as long as it gains by that, then twice the best is tried
 (--batch: these and no others).
 Then the step alone (MJX's, without a derivative), seconds to compile the own method with an empty and with a warm
@@ -14,7 +16,7 @@ cache, and the process's peak memory.
 
 Machines are noisy: read the ratios. Ways take turns, three times and for a minute at least: a small environment's
 would all be over within one slow second of the machine. A turn is a call that warms caches and memory, then three that
-are timed. The best call of each way counts.
+are timed. The median of all calls of a way counts, at its better batch; below it the quartiles are printed.
 """
 
 import argparse
@@ -35,6 +37,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+import pinocchio_derivatives
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 from mujoco import mjx
@@ -54,7 +57,7 @@ ENVIRONMENTS = (
     "BallInCup", "CartpoleBalance", "CheetahRun", "FingerSpin", "FingerTurnEasy", "ReacherHard", "SwimmerSwimmer6",
     "WalkerRun", "PandaPickCube",
 )  # fmt: skip
-COLUMNS = ("step", "own", "engine", "jacfwd", "fd")
+COLUMNS = ("step", "own", "engine", "jacfwd", "fd", "pin")
 TURNS, CALLS = 3, 3
 TURNS_S = 60.0
 SIDE_BY_SIDE = 136  # powers of two are slow (docs/performance.md)
@@ -132,32 +135,55 @@ def placed(batch: int) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
 
+def shared(inputs: PhysicsInput) -> list[PhysicsInput]:
+    """Return equal shares of samples, one for each lane, on all devices; as many as their number can be split into."""
+    samples = len(inputs.qpos)
+    count = max(n for n in range(1, runtime.lanes() + 1) if samples % n == 0)
+    shares = np.split(np.arange(samples), count)
+    return [jax.device_put(jax.tree.map(lambda leaf, i=i: leaf[i], inputs), placed(len(i))) for i in shares]
+
+
 def compiled(
     function: Callable[[PhysicsInput], Any], inputs: PhysicsInput, *, spread: bool = False
 ) -> tuple[Callable[..., Any], float]:
-    """Return a call that waits for its result, on these inputs unless given others, and its seconds to compile."""
+    """Return a call that waits for its results, of these inputs unless given other shares, and seconds to compile.
+
+    Args:
+        spread: whether lanes and devices share the samples, as in ingest.
+    """
     batched = jax.vmap(function)
+    shares = [inputs]
     if spread:
-        placement = placed(len(inputs.qpos))
+        shares = shared(inputs)
+        placement = placed(len(shares[0].qpos))
         batched = jax.shard_map(
             batched, mesh=placement.mesh, in_specs=placement.spec, out_specs=placement.spec, check_vma=False
         )
-        inputs = jax.device_put(inputs, placement)
     started = time.perf_counter()
-    ready = jax.jit(batched).lower(inputs).compile()
+    ready = jax.jit(batched).lower(shares[0]).compile()
     seconds = time.perf_counter() - started
-    return lambda others=inputs: jax.block_until_ready(ready(others)), seconds
+    lanes = concurrent.futures.ThreadPoolExecutor(len(shares))
+
+    def call(others: list[PhysicsInput] = shares) -> list[Any]:
+        return list(lanes.map(lambda share: jax.block_until_ready(ready(share)), others))
+
+    return call, seconds
 
 
-def us_per_step(batch: int, call: Callable[[], None], calls: int) -> float:
-    """Return us per control step in the best of so many calls, after one that warms caches and memory."""
+def us_per_step(batch: int, call: Callable[[], None], calls: int) -> list[float]:
+    """Return µs per control step of each of so many calls, after one that warms caches and memory."""
     call()
-    best = np.inf
+    us = []
     for _ in range(calls):
         started = time.perf_counter()
         call()
-        best = min(best, 1e6 * (time.perf_counter() - started) / batch)
-    return best
+        us.append(1e6 * (time.perf_counter() - started) / batch)
+    return us
+
+
+def quartiles(us: list[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    return np.quantile(us, [0.25, 0.5, 0.75]).tolist()
 
 
 def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable[[], None]]:
@@ -167,7 +193,7 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
 
     def gains(batch: int) -> bool:
         call, so_far = compile_for(batch), min(us.values(), default=np.inf)
-        us[batch] = us_per_step(batch, call, 1)
+        [us[batch]] = us_per_step(batch, call, 1)
         calls[batch] = call
         return us[batch] < (1 - GAIN) * so_far
 
@@ -206,6 +232,9 @@ def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
         ways[way] = {batch: compile_way(batch) for batch in batches} if batches else seek(compile_way)
     fewest, inputs = min(starts), starts[max(starts)]
     ways["fd"] = {fewest: c_engine(system, starts[fewest])}  # a thread takes one sample at a time
+    if pinocchio_derivatives.version():
+        qpos, qvel = np.asarray(starts[fewest].qpos), np.asarray(starts[fewest].qvel)
+        ways["pin"] = {fewest: pinocchio_derivatives.derivatives(system.mj_model, system.env.n_substeps, qpos, qvel)}
     found = jax.jit(jax.vmap(own))(inputs)
     stopped_early = np.asarray(found.residual) > RESIDUAL_TOLERANCE
     again = np.flatnonzero(stopped_early if method == "implicit" else ~np.asarray(found.valid))
@@ -214,29 +243,45 @@ def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, RECOMPUTE_BATCH)], inputs)
         ways["again"] = {RECOMPUTE_BATCH: compiled(instead, some)[0]}
 
-    best = dict.fromkeys(ways, (np.inf, 0))
+    taken: dict[str, dict[int, list[float]]] = {way: {batch: [] for batch in calls} for way, calls in ways.items()}
     turns, started = 0, time.perf_counter()
     while turns < TURNS or time.perf_counter() - started < TURNS_S:
         for way, calls in ways.items():
             for batch, call in calls.items():
-                best[way] = min(best[way], (us_per_step(batch, call, CALLS), batch))
+                taken[way][batch] += us_per_step(batch, call, CALLS)
         turns += 1
-    us = {way: best[way][0] for way in ways}
-    us["engine"] = us["own"] + len(again) / len(stopped_early) * us.get("again", 0.0)
+    best = {way: min(taken[way], key=lambda batch, way=way: np.median(taken[way][batch])) for way in ways}
+    spread = {way: quartiles(taken[way][best[way]]) for way in ways}
+    share = len(again) / len(stopped_early)
+    of_again = spread.get("again", [0.0] * 3)
+    spread["engine"] = [own + share * instead for own, instead in zip(spread["own"], of_again, strict=True)]
     jax.clear_caches()
     _, warm = compiled(own, starts[max(ways["own"])], spread=True)
     return {
         "env": name,
         "device": jax.devices()[0].device_kind,
         "method": method,
-        "us_per_step": us,
-        "batch": {way: best[way][1] for way in ways},
+        "us_per_step": {way: median for way, (_, median, _) in spread.items()},
+        "quartiles": {way: [low, high] for way, (low, _, high) in spread.items()},
+        "batch": best,
         "unconverged": float(stopped_early.mean()),
-        "computed_again": len(again) / len(stopped_early),
+        "computed_again": share,
         "compile_cold_s": compile_s,
         "compile_warm_s": warm,
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
+
+
+def lines(result: dict[str, Any]) -> tuple[str, str]:
+    """Return an environment's line of medians and ratios, and the line of quartiles below it."""
+    us, spread = result["us_per_step"], result["quartiles"]
+    medians = "".join(f"{us[way]:>16.1f}" if way in us else f"{'-':>16}" for way in COLUMNS)
+    ranges = "".join(f"{'{:.1f}-{:.1f}'.format(*spread[way]):>16}" if way in us else f"{'':>16}" for way in COLUMNS)
+    return (
+        f"{result['env']:<18}{medians}{us['jacfwd'] / us['engine']:>14.1f}x{us['fd'] / us['engine']:>10.1f}x"
+        f"{100 * result['unconverged']:>12.1f}%{result['compile_cold_s']['own']:>7.0f} {result['compile_warm_s']:.0f}",
+        f"{'':<18}{ranges}",
+    )
 
 
 def main() -> None:
@@ -260,11 +305,13 @@ def main() -> None:
         parser.error(f"--batch {min(arguments.batch)}: give whole numbers from 1 up")
     if arguments.out and not arguments.out.parent.is_dir():
         parser.error(f"--out {arguments.out}: there is no folder {arguments.out.parent}; make it first")
-    where = {"cores": os.cpu_count(), "jax": jax.__version__, "command": " ".join(sys.argv)}
+    versions = {"jax": jax.__version__, "mujoco": mujoco.__version__, "pinocchio": pinocchio_derivatives.version()}
+    if not versions["pinocchio"]:
+        print(pinocchio_derivatives.HOW_TO_GET_IT, file=sys.stderr)
+    where = {"cores": os.cpu_count(), **versions, "command": " ".join(sys.argv)}
     results = []
-    print(
-        f"{'env':<18}" + "".join(f"{way:>10}" for way in COLUMNS) + "  jacfwd/engine  fd/engine  unconverged  compile s"
-    )
+    ways = "".join(f"{way:>16}" for way in COLUMNS)
+    print(f"{'env':<18}{ways}  jacfwd/engine  fd/engine  unconverged  compile s")
     for name in arguments.envs:
         batch = ["--batch", *map(str, arguments.batch)] if arguments.batch else []
         command = [sys.executable, __file__, name, *batch, "--here"]
@@ -273,13 +320,7 @@ def main() -> None:
             print(f"{name}: its process ended with {done.returncode}, not measured", file=sys.stderr, flush=True)
             continue
         result = json.loads(done.stdout.strip().splitlines()[-1])
-        us = result["us_per_step"]
-        print(
-            f"{name:<18}" + "".join(f"{us[way]:>10.1f}" for way in COLUMNS) + f"{us['jacfwd'] / us['engine']:>14.1f}x"
-            f"{us['fd'] / us['engine']:>10.1f}x{100 * result['unconverged']:>12.1f}%"
-            f"{result['compile_cold_s']['own']:>7.0f} {result['compile_warm_s']:.0f}",
-            flush=True,
-        )
+        print("\n".join(lines(result)), flush=True)
         results.append(result)
         if arguments.out:  # at once: all of them take an hour
             arguments.out.write_text(json.dumps({**where, "results": results}, indent=1) + "\n")
