@@ -22,8 +22,8 @@ BLOCKS_OF_CORE = 3  # one is stepped while the host makes rows of another
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
 FROZEN_AT_START = 10_000
-# XLA's flags on a CPU: what YNNPACK computes (without a value: nothing); and loops are not unrolled by LLVM
-_FLAGS = {"--xla_cpu_experimental_ynn_fusion_type": "", "--xla_backend_extra_options": "xla_cpu_disable_loop_unrolling"}
+# XLA's flag for what YNNPACK computes on a CPU; without a value: nothing
+_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
 _left_behind = False  # whether something came to be while the collector rested, and has not been collected since
 
 
@@ -33,7 +33,7 @@ def configure() -> None:
     A compilation folder of the user's own (JAX_COMPILATION_CACHE_DIR) is kept.
     """
     jax.config.update("jax_enable_x64", True)
-    _set_flags()
+    _use_xla_kernels()
     _use_cache()
     _keep_memory()
 
@@ -63,17 +63,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _set_flags() -> None:
-    """Have XLA compile for a robot's small matrices on a CPU (docs/performance.md). A user's own flags are kept.
+def _use_xla_kernels() -> None:
+    """Have XLA compile sums and small products on a CPU itself, where it would call YNNPACK (docs/performance.md).
 
     YNNPACK is for a network's large matrices. A robot's have three or four rows, and its calls took a seventh of
-    PandaPickCube's time, with threads of their own beside the cores at work. Loops are over a few rows or over slots,
-    and vectorised; unrolled, they take longer to compile and, filling the cache of instructions, to run. Once XLA has
-    compiled something in this process, nothing changes any more.
+    PandaPickCube's time, with threads of their own beside the cores at work. The user's own setting is kept. Once XLA
+    has compiled something in this process, nothing changes any more.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    ours = [f"{name}={value}" for name, value in _FLAGS.items() if f"{name}=" not in flags]
-    os.environ["XLA_FLAGS"] = " ".join([flags, *ours]).strip()
+    if _YNNPACK not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_YNNPACK}".strip()
 
 
 def _use_cache() -> None:

@@ -27,19 +27,3 @@ def test_users_28_a_robots_small_sums_are_compiled_and_no_library_called():
 def test_users_28_flags_of_the_users_own_are_kept():
     every_sum = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
     assert calls_ynnpack(every_sum)
-
-
-def test_users_28_options_of_the_users_own_are_kept():
-    program = "import os\nfrom jacdb.ingest import runtime\nruntime.configure()\nprint(os.environ['XLA_FLAGS'])"
-
-    def flags(given: str) -> list[str]:
-        ran = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "XLA_FLAGS": given}
-        )
-        return [flag for flag in ran.stdout.split() if flag.startswith("--xla_backend_extra_options")]
-
-    ours = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling"
-    assert flags("") == [ours] == flags(ours)
-    assert flags("--xla_backend_extra_options=xla_cpu_optimize_for_size") == [
-        "--xla_backend_extra_options=xla_cpu_optimize_for_size"
-    ]
