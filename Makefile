@@ -98,7 +98,7 @@ experts: $(READY)
 
 # Versions and hashes of everything, for every platform; names no registry.
 lock:
-	uv pip compile pyproject.toml --extra ingest --extra dev --universal --python-version 3.12 \
+	uv pip compile pyproject.toml --extra ingest --extra learn --extra dev --universal --python-version 3.12 \
 	  --generate-hashes --no-emit-index-url --no-header --upgrade -o $(LOCK)
 
 clean:

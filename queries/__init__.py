@@ -1,7 +1,8 @@
 """The SQL: one view per file. A file opens with its grain, its question and its columns.
 
 ``steps``, ``patterns``, ``episodes``, ``axes`` and ``runs`` are the tables as people see them, each over a view
-``stored_<table>`` that :mod:`jacdb.dataset.views` lays over the Parquet files. All else builds on these five.
+``stored_<table>`` that :mod:`jacdb.dataset.views` lays over the Parquet files. The results of
+learning are shown likewise. All else builds on the five.
 """
 
 import functools
@@ -34,12 +35,15 @@ STATISTICS = (
     "method_comparison",
     "axis_statistics",
 )
-VIEWS = TABLES + STATISTICS
+# What models learned from the rows, and how they score
+RESULTS = ("learning_runs", "learning_scores")
+VIEWS = TABLES + STATISTICS + RESULTS
 # Views that only others build on; a later version may change them.
 INTERNAL = ("exact_steps", "jacobian_patterns", "sampled_steps")
 # All of them in the order in which they are registered: each builds on those before.
 REGISTERED = (
     "steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", "sampled_steps", *STATISTICS,
+    *RESULTS,
 )  # fmt: skip
 # Conditions on a row of `steps` that have a name: signature -> SQL
 MACROS = {

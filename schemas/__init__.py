@@ -54,6 +54,7 @@ def _table(name: str, grain: str, *columns: tuple[str, pa.DataType, str], nullab
 
 _ENV = ("env", pa.string(), "Playground's name of the environment")
 _RUN = ("run_id", pa.string(), "the run that wrote the row")
+_LEARNED = ("run_id", pa.string(), "the model's id: its name, loss and seed, and a hash of all that determines it")
 _EPISODE = ("episode", pa.int32(), "episode within the run, from 0")
 
 
@@ -215,7 +216,55 @@ RUNS = _table(
     ("schema_version", pa.int32(), "version of these tables"),
 )
 
+LEARNING_RUNS = _table(
+    "learning_runs",
+    "one model of the dynamics, trained or only scored, on one benchmark; written last",
+    _ENV,
+    _LEARNED,
+    ("model", pa.string(), "the model's name: as registered, FILE.py:Class, or what a file of scores was called"),
+    ("loss", pa.string(), "what it was trained on; null where it was not trained here"),
+    ("weight", pa.float64(), "the weight of the loss's part on the Jacobian; null where it has none"),
+    ("seed", pa.int64(), "seed of parameters and minibatches; null where it was not trained here"),
+    ("target", pa.string(), "what it predicts: 'next', the next state, or 'delta', the change; null likewise"),
+    ("configuration", pa.string(), "all its settings, as JSON"),
+    ("benchmark", pa.string(), "a hash of rows, their split into three parts, and the rules: equal ones compare"),
+    ("policy", pa.string(), "the policy whose rows are split; null for all"),
+    ("n_train", pa.int64(), "rows of the training part"),
+    ("n_validation", pa.int64(), "rows of the validation part"),
+    ("n_test", pa.int64(), "rows of the test part"),
+    ("n_parameters", pa.int64(), "numbers that training changes; null where it was not trained here"),
+    ("steps", pa.int64(), "training steps taken: minibatches; null likewise"),
+    ("best_step", pa.int64(), "the step whose parameters are scored, of the least validation loss; null likewise"),
+    ("validation_loss", pa.float64(), "that loss; null likewise"),
+    ("seconds", pa.float64(), "training and scoring (s), compilation included, over all commands that it took"),
+    ("device", pa.string(), "what it was computed on"),
+    ("versions", pa.string(), "versions of everything that changes numbers, as JSON"),
+    ("started", pa.timestamp("us"), "when the command that finished it began, in UTC"),
+    ("n_scores", pa.int64(), "rows in `learning_scores`"),
+    ("scores_sha256", pa.string(), "the checksum of the file that holds them"),
+    nullable=(
+        "loss", "weight", "seed", "target", "policy", "n_parameters", "steps", "best_step", "validation_loss",
+    ),
+)  # fmt: skip
+
+LEARNING_SCORES = _table(
+    "learning_scores",
+    "one score of one model, over some rows",
+    _ENV,
+    _LEARNED,
+    ("part", pa.string(), "whose rows: train, validation or test; untrained: test, by the model before its training"),
+    ("rows", pa.string(), "which of them: all, contact, free, near_switch or other_policy"),
+    ("metric", pa.string(), "what is measured; docs/learning.md defines each"),
+    ("horizon", pa.int32(), "steps predicted in a row; null where the metric has no horizon"),
+    ("threshold", pa.float64(), "the threshold below which an entry counts as zero; null where there is none"),
+    ("n", pa.int64(), "rows, or entries, that it is over"),
+    ("value", pa.float64(), "the score; null where it is not defined, as an AUROC of zeros alone"),
+    nullable=("horizon", "threshold", "value"),
+)
+
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
+# What was made of the rows, by others than ingest: whoever reads a dataset without them misses nothing of it
+RESULTS: tuple[Table, ...] = (LEARNING_RUNS, LEARNING_SCORES)
 
 
 def of_version(table: str, schema: pa.Schema, version: int) -> pa.Schema:

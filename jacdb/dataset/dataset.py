@@ -55,6 +55,8 @@ class Dataset(Views):
         causal_graph: ViewMethod
         method_comparison: ViewMethod
         axis_statistics: ViewMethod
+        learning_runs: ViewMethod
+        learning_scores: ViewMethod
     else:
 
         def __getattr__(self, name: str) -> object:

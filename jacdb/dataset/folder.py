@@ -97,7 +97,7 @@ class Folder:
 
     def _linked_parts(self) -> Iterator[str]:
         """Yield where the parts of tables with links are, one by one: beside them may lie anything."""
-        for table in schemas.TABLES:
+        for table in (*schemas.TABLES, *schemas.RESULTS):
             envs, runs, parts = self._entries_of(table.name)
             if (self.path / table.name).is_symlink() or any(entry.is_symlink() for entry in (*envs, *runs, *parts)):
                 yield from map(os.path.realpath, parts)
@@ -138,6 +138,8 @@ class FinishedRuns(Folder):
         self.sums = {part: sha256 for run in self.runs for part, sha256 in manifest.read(self.path, run).items()}
 
     def parts(self, table: str) -> list[str]:
+        if table in (result.name for result in schemas.RESULTS):  # no run's checksums name them
+            return super().parts(table)
         return [path for path in self.sums if path.startswith(f"{table}/")]
 
     def scan(self, table: str) -> str:

@@ -16,7 +16,13 @@ from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
 SCHEME = "hf://"
-SMALL = ("axes", "patterns", "runs")  # tables kept in the Hub's cache; most statistics need these and few columns
+SMALL = (
+    "axes",
+    "patterns",
+    "runs",
+    "learning_runs",
+    "learning_scores",
+)  # tables kept in the Hub's cache; most statistics need these and few columns
 READ_AHEAD = 4 * 2**10  # bytes; the ids of a row group take less
 THREADS = 16  # each waits for the network most of the time
 

@@ -47,3 +47,27 @@ def _bound(share: float, trajectories: np.ndarray) -> int:
     if len(trajectories) > 1:
         bound = min(max(bound, int(trajectories[0]) + 1), int(trajectories[-1]))
     return bound
+
+
+def three_parts(kept: Segments, validation: float, test: float, trajectories: np.ndarray) -> dict[str, Segments]:
+    """Return the segments of a training, a validation and a test part, by name; no trajectory is in two.
+
+    A trajectory is in the test part where ``trajectory_id / 2**63 < test``, in the validation part where it is below
+    ``test + validation`` besides, and else in the training part. Of three or more trajectories each part has one at
+    least: those with the smallest ids make the exceptions.
+
+    Args:
+        kept: the segments of all parts.
+        validation, test: the expected shares of these parts; together below 1.
+        trajectories: the ids of all trajectories that are split, sorted.
+    """
+    n = len(trajectories)
+    below_test, below_both = (int(np.searchsorted(trajectories, int(s * _ALL))) for s in (test, test + validation))
+    n_test = min(max(below_test, 1), max(n - 2, 0))
+    n_both = min(max(below_both, n_test + 1), max(n - 1, 0))
+    place = np.searchsorted(trajectories, kept.trajectory_id)
+    return {
+        "train": kept.where(place >= n_both),
+        "validation": kept.where((place >= n_test) & (place < n_both)),
+        "test": kept.where(place < n_test),
+    }

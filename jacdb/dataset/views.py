@@ -27,7 +27,7 @@ from jacdb.dataset.sql_text import identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
-_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep")
+_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep", "learning_runs", "learning_scores")
 _COUNTED = "lists of SQL count from 1, `axes` from 0"
 _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
@@ -255,7 +255,9 @@ class Views:
     def _register(self) -> None:
         create = self._connection.execute
         try:
-            for table in reversed(schemas.TABLES):  # `runs` first, of which `episodes` are told what they are of
+            for table in reversed(
+                (*schemas.TABLES, *schemas.RESULTS)
+            ):  # `runs` first, of which `episodes` are told what they are of
                 if self.location.parts(table.name):
                     of_version_1 = table.name == "episodes" and self.location.layout == VERSION_1
                     text = EPISODES_OF_VERSION_1 if of_version_1 else "select * from {scan}"

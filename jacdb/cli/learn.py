@@ -1,0 +1,97 @@
+"""The commands on models that learn the dynamics: learn."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jacdb import interruption
+from jacdb.cli.options import Environment, LocalData, Quiet
+from jacdb.errors import UsageError
+
+NEEDED = ("jax", "optax")
+
+
+def learn(
+    env: Environment,
+    model: Annotated[str, typer.Option(help="A model's name, or FILE.py:Class.")] = "mlp",
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(help="mse, mse+msej, mse+maej, mse+l1, mse+sae, or all; can be repeated; default: mse."),
+    ] = None,
+    weight: Annotated[float | None, typer.Option(help="Weight of the loss's part on the Jacobian.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of parameters and minibatches, such as 0,1,2 or 0-4.")] = "0",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the model; can be repeated.", metavar="NAME=VALUE")
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="What is predicted: next (the next state) or delta (its change).")
+    ] = "next",
+    policy: Annotated[
+        str | None, typer.Option(help="Learn from rows of this policy, and score those of others apart; default: all.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Minibatches to train on at most.")] = 20_000,
+    batch_size: Annotated[int, typer.Option(help="Rows of a minibatch.")] = 256,
+    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    validate_every: Annotated[int, typer.Option(help="Minibatches between validations.")] = 250,
+    patience: Annotated[int, typer.Option(help="Validations without improvement after which it stops.")] = 12,
+    jacobian_rows: Annotated[
+        int | None,
+        typer.Option(help="Rows of a minibatch whose Jacobians a loss on all entries compares; default: all."),
+    ] = None,
+    data: LocalData = Path("data"),
+    quiet: Quiet = False,
+) -> None:
+    """Train models of the dynamics, and score what they predict and their Jacobians on held-out episodes.
+
+    The scores become tables of the dataset: learning_runs and learning_scores. Repeat the command to resume a training
+    that was stopped; what is finished is left as it is. docs/learning.md explains models, losses and scores.
+
+    Example: jacdb learn --env CartpoleBalance --loss mse --loss mse+sae --seeds 0-4
+    """
+    from jacdb.learning import coordinates, seed_list
+    from jacdb.learning.loss_names import LOSSES, loss_of
+    from jacdb.learning.models import registry
+    from jacdb.learning.training_settings import TrainingSettings
+
+    # what is typed wrong is told before the slow imports
+    wanted = list(LOSSES) if loss == ["all"] else loss or ["mse"]
+    losses = [
+        loss_of(name, None if LOSSES.get(name) == LOSSES["mse"] and len(wanted) > 1 else weight) for name in wanted
+    ]
+    chosen = seed_list.parse(seeds)
+    settings = TrainingSettings(steps, batch_size, learning_rate, validate_every, patience, jacobian_rows)
+    settings.check()
+    coordinates.check_target(target)
+    model_settings = registry.settings_of(setting or [])
+    registry.check_name(model)
+    _require_packages()
+    registry.make(model, model_settings)
+    interruption.advise("the last validation of the training is kept; repeat the command to resume")
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.learning.learn import learn as learned
+    from jacdb.learning.problem import LearningProblem
+    from jacdb.progress import Event, Reporter
+
+    with Reporter(quiet=quiet).shown() as report, Dataset(data) as dataset:
+        report(Event(f"reading {env}"))
+        problem = LearningProblem.of(dataset, env, target=target, policy=policy)
+        for seed in chosen:
+            for one in losses:
+                made = learned(
+                    problem, data, model, one, seed=seed, settings=settings, model_settings=model_settings,
+                    report=report,
+                )  # fmt: skip
+                typer.echo(made.describe())
+
+
+def _require_packages() -> None:
+    """Refuse a command that trains if a package that it needs is not installed.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"this needs {' and '.join(NEEDED)}, and {name} is missing: pip install 'jacdb[learn]'")

@@ -1,0 +1,145 @@
+"""Train and score one model, with one seed, and keep what came of it: the work of `jacdb learn`."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jacdb._version import __version__
+from jacdb.learning import evaluation, results, training
+from jacdb.learning.checkpoint import FOLDER
+from jacdb.learning.loss_names import Loss
+from jacdb.learning.models import registry
+from jacdb.learning.problem import LearningProblem
+from jacdb.learning.scores import MODEL_THRESHOLD, Score
+from jacdb.learning.training_settings import TrainingSettings
+from jacdb.progress import Event
+
+PACKAGES = ("jax", "jaxlib", "optax", "numpy")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model that was trained and scored, or that had been.
+
+    Attributes:
+        run_id: its id in `learning_runs`.
+        was_there: whether the dataset had it already.
+        scores: its scores; none if it was there.
+        progress: what its training did; None if it was there.
+    """
+
+    run_id: str
+    was_there: bool
+    scores: list[Score]
+    progress: Any = None
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        if self.was_there:
+            return f"{self.run_id}: it is there already"
+
+        def of(metric: str, **where: float) -> float:
+            return next(
+                s.value for s in self.scores
+                if (s.part, s.rows, s.metric) == ("test", "all", metric) and s.value is not None
+                and all(getattr(s, name) == value for name, value in where.items())
+            )  # fmt: skip
+
+        told = [f"test error {of('prediction_mse', horizon=1):.3g}", f"error of the Jacobian {of('jacobian_mse'):.3g}"]
+        if of("true_sparsity"):
+            told.append(f"relative sparsity {of('relative_sparsity', threshold=MODEL_THRESHOLD):.2g}")
+        return f"{self.run_id}: {', '.join(told)}; {self.progress.best_step:,} steps, {self.progress.seconds:.0f} s"
+
+
+def learn(
+    problem: LearningProblem,
+    root: Path,
+    model_name: str,
+    loss: Loss,
+    *,
+    seed: int = 0,
+    settings: TrainingSettings | None = None,
+    model_settings: Mapping[str, Any] | None = None,
+    report: Callable[[Event], None] = lambda event: None,
+) -> Learned:
+    """Train a model on a problem, score it, and write both into the dataset; one that is there is left as it is.
+
+    A training that was stopped is resumed at its last validation.
+
+    Args:
+        problem: the rows.
+        root: the dataset's folder.
+        model_name: a model's name, or FILE.py:Class.
+        loss: what is minimized.
+        seed: of parameters and minibatches.
+        settings: how it is trained.
+        model_settings: the model's own settings.
+        report: called with progress.
+
+    Raises:
+        UsageError: there is no such model, or it has no such setting.
+        FailureError: training fails, or a checkpoint is damaged.
+    """
+    settings = settings or TrainingSettings()
+    settings.check()
+    started = datetime.datetime.now(datetime.UTC)
+    model = registry.make(model_name, model_settings or {})
+    about = registry.described(model_name, model, model_settings or {})
+    configuration = {
+        **about, "loss": loss.name, "weight": loss.weight, "target": problem.coordinates.target,
+        "training": asdict(settings),
+    }  # fmt: skip
+    text = json.dumps({**configuration, "seed": seed, "benchmark": problem.version, "policy": problem.policy})
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    short = about["model"].rpartition(":")[2]
+    run = results.run_id(short, loss.name, f"seed{seed}", digest=digest)
+    if results.is_written(root, problem.env, run):
+        return Learned(run, True, [])
+    training.configure()
+    path = root / FOLDER / f"environment={problem.env}" / f"run={run}.npz"
+    trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")
+    begun = time.perf_counter()
+    report(Event(f"scoring {run}"))
+    untrained = training.initial_params(model, problem, seed)
+    evaluator = evaluation.Evaluator(model, problem)
+    scores = evaluation.score(evaluator, problem, untrained, called="untrained")
+    for part in ("validation", "test", "other_policy"):
+        scores += evaluation.score(
+            evaluator, problem, trained.params, part, report=lambda: report(Event(f"scoring {run}"))
+        )
+    row = {
+        "model": about["model"],
+        "loss": loss.name,
+        "weight": None if loss.jacobian == "none" else loss.weight,
+        "seed": seed,
+        "target": problem.coordinates.target,
+        "configuration": json.dumps(configuration),
+        "benchmark": problem.version,
+        "policy": problem.policy,
+        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        "n_parameters": training.n_parameters(trained.params),
+        "steps": trained.progress.step,
+        "best_step": trained.progress.best_step,
+        "validation_loss": trained.progress.best_loss,
+        "seconds": trained.progress.seconds + time.perf_counter() - begun,
+        "device": jax.devices()[0].device_kind,
+        "versions": json.dumps(versions()),
+        "started": started.replace(tzinfo=None),
+    }
+    results.write(root, problem.env, run, row, scores)
+    return Learned(run, False, scores, trained.progress)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that changes a training's numbers."""
+    installed = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"jacdb": __version__, "python": platform.python_version(), **installed}

@@ -1,0 +1,46 @@
+"""What a model of the dynamics is: three methods. Everything else is the harness's."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+type Parameters = Any  # a pytree of arrays
+
+
+class Sizes(NamedTuple):
+    """The lengths of a model's vectors.
+
+    Attributes:
+        n_state: numbers of a state; with a quaternion they are more than its tangents.
+        n_action: numbers of an action.
+        n_target: numbers to predict: one for each row of the Jacobian.
+    """
+
+    n_state: int
+    n_action: int
+    n_target: int
+
+
+class WorldModel(Protocol):
+    """A model of the dynamics. Its constructor takes its settings by keyword, and has a default for each.
+
+    Methods take one sample, and are batched by ``jax.vmap``. States and actions have mean 0 and deviation 1. A model
+    may have a fourth method, ``penalty(params, state, action)``, a number that is added to the loss.
+    """
+
+    def init(self, key: jax.Array, sizes: Sizes) -> Parameters:
+        """Return the parameters before training."""
+        ...
+
+    def predict(self, params: Parameters, state: jax.Array, action: jax.Array) -> jax.Array:
+        """Return the normalized target, (n_target,), given a state, (n_state,), and an action, (n_action,)."""
+        ...
+
+    def graph(self, params: Parameters, state: jax.Array, action: jax.Array) -> jax.Array:
+        """Return how much each target depends on each input, (n_target, n_state + n_action); 0 for not at all.
+
+        This default, the absolute Jacobian, holds for a class that inherits it, or has no such method.
+        """
+        by_state, by_action = jax.jacfwd(self.predict, (1, 2))(params, state, action)
+        return jnp.abs(jnp.concatenate([by_state, by_action], axis=1))

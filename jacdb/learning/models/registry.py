@@ -1,0 +1,126 @@
+"""Find a model by its name, by an entry point, or as FILE.py:Class. Nothing here imports JAX."""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jacdb.errors import UsageError, first_line, suggestion
+
+if TYPE_CHECKING:
+    from jacdb.learning.models.model import WorldModel
+
+GROUP = "jacdb.learning.models"  # of entry points: a package that is installed adds models
+BUILT_IN = {
+    "mlp": "jacdb.learning.models.mlp:MLP",
+}
+_METHODS = ("init", "predict")
+
+
+def names() -> list[str]:
+    """Return the names of models, sorted: jacdb's own, and those of installed packages."""
+    return sorted({*BUILT_IN, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no model has, before JAX is imported.
+
+    Raises:
+        UsageError: there is no such model, or no such file.
+    """
+    path, colon, class_name = name.rpartition(":")
+    if colon:
+        if not path.endswith(".py") or not class_name.isidentifier():
+            raise UsageError(f"--model {name}: give a model's name, or FILE.py:Class")
+        if not Path(path).is_file():
+            raise UsageError(f"--model {name}: there is no file {path}")
+    elif name not in names():
+        raise UsageError(f"no model {name!r}: {suggestion(name, names())}; or give FILE.py:Class")
+
+
+def settings_of(words: Sequence[str]) -> dict[str, Any]:
+    """Return settings that were typed as NAME=VALUE, the values read as JSON, or else as text.
+
+    Raises:
+        UsageError: a word has no `=`, or a name comes twice.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--set {word}: give NAME=VALUE, such as width=256")
+        if name in settings:
+            raise UsageError(f"--set {name} is given twice: it takes one value")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
+
+
+def make(name: str, settings: Mapping[str, Any]) -> "WorldModel":
+    """Return a model with its settings.
+
+    Raises:
+        UsageError: there is no such model, it lacks a method, or it has no such setting.
+    """
+    check_name(name)
+    kind = _class(name)
+    known = inspect.signature(kind).parameters
+    for setting in settings:
+        if setting not in known:
+            raise UsageError(f"--set {setting}: {name} has no such setting; {suggestion(setting, known)}")
+    try:
+        model: WorldModel = kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--model {name}: {first_line(error)}") from error
+    if missing := [method for method in _METHODS if not callable(getattr(model, method, None))]:
+        raise UsageError(f"--model {name}: it has no method {missing[0]}; docs/learning.md shows a whole model")
+    return model
+
+
+def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what determines a model: its name, all its settings, and of a file its checksum."""
+    if dataclasses.is_dataclass(model) and not isinstance(model, type):
+        settings = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
+    about: dict[str, Any] = {"model": name, "settings": dict(settings)}
+    if path := name.rpartition(":")[0]:
+        about |= {"model": f"{Path(path).name}:{name.rpartition(':')[2]}"}
+        about["source_sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return about
+
+
+def _class(name: str) -> Any:
+    path, colon, class_name = name.rpartition(":")
+    if colon:
+        return _class_of_file(Path(path), class_name)
+    if name in BUILT_IN:
+        module, _, class_name = BUILT_IN[name].partition(":")
+        return getattr(importlib.import_module(module), class_name)
+    [point] = [point for point in importlib.metadata.entry_points(group=GROUP) if point.name == name][:1]
+    try:
+        return point.load()
+    except Exception as error:  # whatever a package of somebody else's raises
+        raise UsageError(f"--model {name}: {point.value} can't be loaded: {first_line(error)}") from error
+
+
+def _class_of_file(path: Path, class_name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"jacdb_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--model {path}: Python can't load it")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever somebody's file raises
+        raise UsageError(f"--model {path}: it can't be loaded: {type(error).__name__}: {first_line(error)}") from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise UsageError(f"{path} has no class {class_name!r}: {suggestion(class_name, classes)}")
+    return found

@@ -1,0 +1,34 @@
+"""Which rows of a part are scored together, and apart. Nothing here imports JAX."""
+
+import numpy as np
+
+from jacdb.learning.problem import LearningProblem, ProblemRows
+
+NEAR = 5  # steps
+
+
+def subsets(problem: LearningProblem, rows: ProblemRows) -> dict[str, np.ndarray]:
+    """Return masks of rows by name, (n,) each: all, and of these contact, free and near_switch.
+
+    contact: any two geoms touch. free: none do. near_switch: the zero pattern changes within 5 steps before or after.
+    """
+    return {
+        "all": np.ones(len(rows), bool),
+        "contact": rows.in_contact,
+        "free": ~rows.in_contact,
+        "near_switch": _near_switch(rows),
+    }
+
+
+def _near_switch(rows: ProblemRows) -> np.ndarray:
+    """Return which rows lie at most NEAR steps from a row whose pattern is not that of the row before it."""
+    n = len(rows)
+    switches = np.flatnonzero(rows.follows & (np.diff(rows.pattern, prepend=rows.pattern[:1]) != 0))
+    stretch = np.concatenate([[0], np.cumsum(~rows.follows)])[1:]
+    near = np.zeros(n, bool)
+    # the switch lies between a row and the one before: both sides count alike
+    for away in range(-NEAR, NEAR):
+        at = switches + away
+        at, of = at[(at >= 0) & (at < n)], switches[(at >= 0) & (at < n)]
+        near[at[stretch[at] == stretch[of]]] = True
+    return near
