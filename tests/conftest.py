@@ -10,7 +10,10 @@ from pathlib import Path
 
 import loopback  # noqa: F401 (before anything imports huggingface_hub: no call of a test leaves the machine)
 import pytest
+from learning_rows import linear_episode
+from synthetic import dataset
 
+import jacdb
 from jacdb import cli
 from jacdb.errors import UsageError
 from jacdb.ingest import runtime
@@ -18,6 +21,7 @@ from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.menagerie import provide
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.run_plan import Request
+from jacdb.learning.problem import LearningProblem
 
 runtime.configure()
 
@@ -76,6 +80,22 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cartpole")
     ingest(Request("CartpoleBalance", episodes=3, steps=40), root)
     return root
+
+
+@pytest.fixture(scope="session")
+def linear_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset that nobody changes: a linear system's 8 episodes, the first five in another run too, as twins."""
+    root = tmp_path_factory.mktemp("linear")
+    dataset(root, "Linear", [linear_episode(number) for number in range(8)], "run-a")
+    dataset(root, "Linear", [linear_episode(number) for number in range(5)], "run-b")
+    return root
+
+
+@pytest.fixture(scope="session")
+def linear(linear_root: Path) -> LearningProblem:
+    """The learning problem of its rows."""
+    with jacdb.open(linear_root) as opened:
+        return LearningProblem.of(opened, "Linear")
 
 
 def call_jacdb(*words: object, token: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -57,9 +57,8 @@ def learn(
 
     # what is typed wrong is told before the slow imports
     wanted = list(LOSSES) if loss == ["all"] else loss or ["mse"]
-    losses = [
-        loss_of(name, None if LOSSES.get(name) == LOSSES["mse"] and len(wanted) > 1 else weight) for name in wanted
-    ]
+    # beside other losses, one that has no weight is trained as it is
+    losses = [loss_of(name, None if name == "mse" and len(wanted) > 1 else weight) for name in wanted]
     chosen = seed_list.parse(seeds)
     settings = TrainingSettings(steps, batch_size, learning_rate, validate_every, patience, jacobian_rows)
     settings.check()
@@ -72,11 +71,11 @@ def learn(
     from jacdb.dataset.dataset import Dataset
     from jacdb.learning.learn import learn as learned
     from jacdb.learning.problem import LearningProblem
-    from jacdb.progress import Event, Reporter
+    from jacdb.progress import Reporter
 
-    with Reporter(quiet=quiet).shown() as report, Dataset(data) as dataset:
-        report(Event(f"reading {env}"))
+    with Dataset(data) as dataset:
         problem = LearningProblem.of(dataset, env, target=target, policy=policy)
+    with Reporter(quiet=quiet).shown() as report:
         for seed in chosen:
             for one in losses:
                 made = learned(

@@ -52,7 +52,7 @@ class Evaluator:
 
             def step(x: jax.Array, u: jax.Array) -> tuple[jax.Array, None]:
                 predicted = jax.vmap(model.predict, (None, 0, 0))(params, x, u)
-                return coordinates.next_state(x, predicted), None
+                return coordinates.next_state(x, predicted).astype(x.dtype), None
 
             return jax.lax.scan(step, state, actions)[0]
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from jacdb import atomic_file, schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset.encoding import parquet_options
-from jacdb.dataset.layout import PartPath, Run
+from jacdb.dataset.layout import Run
+from jacdb.dataset.learning_files import row_of, scores_of
 from jacdb.learning.scores import Score
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+_-]+")
@@ -28,7 +29,7 @@ def run_id(*words: str, digest: str) -> str:
 
 def is_written(root: Path, env: str, run: str) -> bool:
     """Return whether a dataset's folder has this learning run."""
-    return (root / _path("learning_runs", env, run)).is_file()
+    return (root / row_of(Run(env, run))).is_file()
 
 
 def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequence[Score]) -> None:
@@ -41,26 +42,17 @@ def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequen
         row: its row of `learning_runs`, without what is known here.
         scores: its scores.
     """
-    keys = {"env": env, "run_id": run}
-    there = _write(root, "learning_scores", env, run, [{**keys, **score._asdict()} for score in scores])
+    keys, of = {"env": env, "run_id": run}, Run(env, run)
+    there = root / scores_of(of)
+    _write(there, root, schemas.LEARNING_SCORES, [{**keys, **score._asdict()} for score in scores])
     whole = {**keys, **row, "n_scores": len(scores), "scores_sha256": sha256_of(there)}
-    _write(root, "learning_runs", env, run, [whole])
+    _write(root / row_of(of), root, schemas.LEARNING_RUNS, [whole])
 
 
-def _path(table: str, env: str, run: str) -> str:
-    path = f"{Run(env, run).folder(table)}/part-00000.parquet"
-    if PartPath.parse(path) is None:
-        raise ValueError(f"{path} is no part of a dataset")
-    return path
-
-
-def _write(root: Path, table: str, env: str, run: str, rows: list[dict[str, Any]]) -> Path:
-    schema = next(one.schema for one in schemas.RESULTS if one.name == table)
-    path = root / _path(table, env, run)
+def _write(path: Path, root: Path, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row[name] for row in rows] for name in table.schema.names}
     # the draft lies above the table's folders, which hold parts and nothing else
-    with atomic_file.draft_of(root / f"{table}-{run}") as draft:
-        columns = {name: [row[name] for row in rows] for name in schema.names}
-        pq.write_table(pa.table(columns, schema=schema), draft, **parquet_options(schema))
+    with atomic_file.draft_of(root / f".{table.name}") as draft:
+        pq.write_table(pa.table(columns, schema=table.schema), draft, **parquet_options(table.schema))
         draft.replace(path)
-    return path

@@ -90,7 +90,7 @@ def train(
     Raises:
         FailureError: the loss is not finite, or the checkpoint is damaged.
     """
-    training = _Training(model, problem, loss, settings, seed)
+    training = Training(model, problem, loss, settings, seed)
     stored = Checkpoint.read(checkpoint) if checkpoint else None
     if stored and checkpoint:
         training.restore(stored, checkpoint)
@@ -103,8 +103,13 @@ def train(
     return Trained(training.best, progress)
 
 
-class _Training:
-    """A training in progress."""
+class Training:
+    """A training in progress: ``train`` runs one to its end.
+
+    Attributes:
+        progress: how far it is.
+        best: the parameters of the least validation loss so far.
+    """
 
     def __init__(
         self, model: WorldModel, problem: LearningProblem, loss: Loss, settings: TrainingSettings, seed: int
@@ -130,16 +135,8 @@ class _Training:
 
     def advance(self) -> None:
         """Take the minibatches up to the next validation, and validate."""
-        progress, settings, started = self.progress, self._settings, time.perf_counter()
-        for _ in range(settings.validate_every // settings.call):
-            begun = time.perf_counter()
-            places = self._minibatches.between(progress.step, progress.step + settings.call)
-            tiers = self._tiers
-            if self._value.zeros is not None and not self._value.zeros.fit(tiers, self._pattern[places]):
-                tiers = self._whole
-            progress.feeding += time.perf_counter() - begun
-            self._state = self._steps(self._state, self._rows, jnp.asarray(places), tiers)
-            progress.step += settings.call
+        progress, started = self.progress, time.perf_counter()
+        self.take(self._settings.validate_every)
         value = float(self._validate(self._state[0], self._validation))
         progress.seconds += time.perf_counter() - started
         progress.history.append((progress.step, value))
@@ -152,7 +149,21 @@ class _Training:
         if value < progress.best_loss:
             self.best = jax.tree.map(np.array, self._state[0])
             progress.best_loss, progress.best_step, progress.since_best = value, progress.step, 0
-        progress.finished = progress.since_best >= settings.patience or progress.step >= settings.all_steps
+        progress.finished = progress.since_best >= self._settings.patience or progress.step >= self._settings.all_steps
+
+    def take(self, steps: int) -> None:
+        """Take some minibatches, a whole number of calls, and wait for the last."""
+        progress, call = self.progress, self._settings.call
+        for _ in range(steps // call):
+            begun = time.perf_counter()
+            places = self._minibatches.between(progress.step, progress.step + call)
+            tiers = self._tiers
+            if self._value.zeros is not None and not self._value.zeros.fit(tiers, self._pattern[places]):
+                tiers = self._whole
+            progress.feeding += time.perf_counter() - begun
+            self._state = self._steps(self._state, self._rows, jnp.asarray(places), tiers)
+            progress.step += call
+        jax.block_until_ready(self._state)
 
     def checkpoint(self) -> Checkpoint:
         """Return all that is needed to resume; of a finished training, its parameters alone."""

@@ -4,7 +4,7 @@ The same data makes the same card, so that publishing it again changes nothing.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         name=name,
         license=LICENSE,
         size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
-        configs=configs(envs),
+        configs=configs(envs, [table.name for table in schemas.RESULTS if dataset.location.parts(table.name)]),
         env=pictured(dataset),
         facts=facts,
         runs=runs,
@@ -60,10 +60,10 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
     )
 
 
-def configs(envs: list[str]) -> list[Config]:
+def configs(envs: list[str], results: Sequence[str] = ()) -> list[Config]:
     """Return one config per environment, for matrices of different sizes do not mix, and one per small table."""
     steps = [Config(env, f"{Run(env, '*').folder('steps')}/part-*.parquet") for env in envs]
-    small = [table.name for table in schemas.TABLES if table.name != "steps"]
+    small = [*(table.name for table in schemas.TABLES if table.name != "steps"), *results]
     return steps + [Config(table, f"{Run('*', '*').folder(table)}/part-*.parquet") for table in small]
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, errors
 
 from jacdb import hub, hub_names
-from jacdb.dataset import integrity
+from jacdb.checksum import sha256_of
+from jacdb.dataset import integrity, learning_files
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import CURRENT, PartPath, Run
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
 
@@ -85,12 +86,28 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for path in finished.sums}
     integrity.refuse_damaged(finished, report, "nothing was published")
+    learned = _learned(finished.path)
+    files |= {path: finished.path / path for path in learned}
     report(Event("writing the card"))
     with Dataset(finished) as dataset:
         policies = _policies(dataset.environments)
         text, picture = card.write(dataset, name, policies), card.picture(dataset)
     files |= policies
-    return Publication(name, files, finished.sums, text, picture, finished.unfinished)
+    return Publication(name, files, finished.sums | learned, text, picture, finished.unfinished)
+
+
+def _learned(root: Path) -> dict[str, str]:
+    """Return the files of learning runs with their checksums, by path.
+
+    Raises:
+        FailureError: one is damaged.
+    """
+    sums: dict[str, str] = {}
+    for run in learning_files.in_folder(root):
+        if found := learning_files.problem(root, run):
+            raise FailureError(f"{found.path}: {found.wrong}; nothing was published")
+        sums |= {path: sha256_of(root / path) for path in (learning_files.scores_of(run), learning_files.row_of(run))}
+    return sums
 
 
 def _policies(envs: list[str]) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from huggingface_hub import hf_hub_download
 
 from jacdb import hub, hub_names
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, manifest, run_status
+from jacdb.dataset import integrity, learning_files, manifest, run_status
 from jacdb.dataset.layout import Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, suggestion
@@ -85,12 +85,14 @@ def pull(
         fetch = _Fetch(snapshot, staging, report)
         sums = {run: fetch.manifest(run) for run in wanted}
         missing = {run: _missing(root, run, sums[run]) for run in wanted}
+        learned = [run for run in learning_files.finished(snapshot.files) if not envs or run.env in envs]
         fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
         if (free := shutil.disk_usage(root).free) < fetch.total:
             raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
         for run, paths in missing.items():
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
+        fetch.learned(learned, root)
     n_fetched = sum(bool(paths) for paths in missing.values())
     return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched)
 
@@ -173,6 +175,23 @@ class _Fetch:
                 self._stopped = True
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def learned(self, runs: list[Run], root: Path) -> None:
+        """Fetch, check and move the learning runs that a folder lacks, their rows last."""
+        for run in runs:
+            if (root / learning_files.row_of(run)).is_file():
+                continue
+            paths = (learning_files.scores_of(run), learning_files.row_of(run))
+            for path in paths:
+                if path not in self.snapshot.files:
+                    raise FailureError(f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again")
+                self._download(path, hub.Silent)
+            if found := learning_files.problem(self.folder, run):
+                (self.folder / found.path).unlink(missing_ok=True)
+                raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
+            for path in paths:
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / path).replace(root / path)
 
     def _part(self, path: str, sha256: str) -> None:
         file = self._download(path, self._meter(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from jacdb import atomic_file, schemas
-from jacdb.dataset import manifest
+from jacdb.dataset import learning_files, manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import LOG, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
@@ -100,7 +100,16 @@ def verify(
     for run in sorted(runs):
         if not envs or run.env in envs:
             checks += RunChecks(folder, run, run in finished, replayer, report).perform(sample)
+    checks += [_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs]
     return Verification(checks)
+
+
+def _check_learned(root: Path, run: Run) -> Check:
+    """Return the check of a learning run: its two files, and the checksum of its scores."""
+    check = Check(run.env, run.run_id, "learned", "files", checked=2)
+    if found := learning_files.problem(root, run):
+        check.fail(found.path, found.wrong)
+    return check
 
 
 def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
@@ -111,7 +120,7 @@ def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
 
 def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Check) -> None:
     """Check that every file is a part, a manifest, a file of a running ingest, or a draft, and in its place."""
-    folders = dict.fromkeys([*(table.name for table in schemas.TABLES), layout.journal])
+    folders = dict.fromkeys([*(table.name for table in (*schemas.TABLES, *schemas.RESULTS)), layout.journal])
     tops = [root / name for name in folders]
     if envs:
         tops = [top / f"{layout.key}={env}" for top in tops for env in envs]

@@ -1,0 +1,256 @@
+"""Training: what it recovers, that it resumes, and what it leaves in the dataset."""
+
+import shutil
+
+import jax
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from conftest import call_jacdb
+
+import jacdb
+from jacdb import verification
+from jacdb.errors import UsageError
+from jacdb.learning import evaluation, training
+from jacdb.learning.checkpoint import Checkpoint
+from jacdb.learning.learn import learn
+from jacdb.learning.loss_names import loss_of
+from jacdb.learning.models import registry
+from jacdb.learning.models.mlp import MLP
+from jacdb.learning.training_settings import TrainingSettings
+
+pytestmark = pytest.mark.slow
+SHORT = TrainingSettings(steps=40, batch_size=32, validate_every=10)
+OWN_MODEL = """
+import jax, jax.numpy as jnp
+
+class Affine:
+    def __init__(self, scale: float = 1.0):
+        self.scale = scale
+
+    def init(self, key, sizes):
+        n = sizes.n_state + sizes.n_action
+        return {"w": self.scale * jax.random.normal(key, (sizes.n_target, n)), "b": jnp.zeros(sizes.n_target)}
+
+    def predict(self, params, state, action):
+        return params["w"] @ jnp.concatenate([state, action]) + params["b"]
+"""
+
+
+@pytest.fixture
+def root(linear_root, tmp_path):
+    return shutil.copytree(linear_root, tmp_path / "data")
+
+
+def leaves(params):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
+
+
+@pytest.mark.parametrize(("name", "weight"), [("mse+l1", 0.002), ("mse+sae", 0.05)])
+def test_users_29_a_sparse_linear_system_is_recovered(name, weight, linear):
+    """A threshold parts its zeros from the rest; without the loss on the Jacobian they are not as small."""
+    settings = TrainingSettings(steps=4000, batch_size=480, learning_rate=1e-3, validate_every=1000)
+    found = {}
+    for loss in (loss_of(name, weight), loss_of(name, 0.0)):
+        model = MLP(depth=0)
+        trained = training.train(model, linear, loss, settings, 0)
+        rows = linear.parts["test"].where(linear.parts["test"].step % 5 == 1)
+        evaluated = evaluation.Evaluator(model, linear).evaluate(trained.params, rows)
+        found[loss.weight] = np.abs(evaluated.jacobian)
+    zero = linear.zero(rows)
+    assert np.array_equal(found[weight] < 0.02, zero)
+    assert np.allclose(found[weight], np.abs(linear.jacobian(rows)), atol=0.05)
+
+
+def test_users_29_the_same_seed_gives_the_same_numbers(linear):
+    made = [training.train(MLP(width=8), linear, loss_of("mse+sae"), SHORT, seed) for seed in (3, 3, 4)]
+    first, again, other = (leaves(one.params) for one in made)
+    assert all(map(np.array_equal, first, again)) and made[0].progress.history == made[1].progress.history
+    assert not np.array_equal(first[0], other[0])
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_users_29_a_training_that_resumes_ends_as_one_that_was_not_stopped(linear, tmp_path):
+    path = tmp_path / "it.npz"
+
+    def stop(event):
+        if event.done >= 20:
+            raise Stopped
+
+    model, loss = MLP(width=8), loss_of("mse+msej")
+    with pytest.raises(Stopped):
+        training.train(model, linear, loss, SHORT, 0, path, stop)
+    stored = Checkpoint.read(path)
+    assert stored.progress.step == 20 and not stored.progress.finished and stored.state
+    resumed = training.train(model, linear, loss, SHORT, 0, path)
+    whole = training.train(model, linear, loss, SHORT, 0)
+    assert all(map(np.array_equal, leaves(resumed.params), leaves(whole.params)))
+    assert resumed.progress.history == whole.progress.history and len(whole.progress.history) == 4
+    assert Checkpoint.read(path).progress.finished and not Checkpoint.read(path).state
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(jacdb.FailureError, match=r"is damaged: .* delete it"):
+        training.train(model, linear, loss, SHORT, 0, path)
+
+
+def test_users_29_training_stops_when_validation_no_longer_improves(linear):
+    settings = TrainingSettings(steps=10_000, batch_size=32, validate_every=10, patience=2, learning_rate=1.0)
+    progress = training.train(MLP(width=8), linear, loss_of("mse"), settings, 0).progress
+    assert progress.step < 10_000 and progress.step == progress.best_step + 20
+    assert min(loss for _, loss in progress.history) == progress.best_loss
+
+
+def test_users_29_a_loss_that_is_not_finite_gets_one_line(linear):
+    settings = TrainingSettings(steps=100, batch_size=32, validate_every=50, learning_rate=1e38)
+    with pytest.raises(jacdb.FailureError, match="give a smaller --learning-rate"):
+        training.train(MLP(width=8), linear, loss_of("mse"), settings, 0)
+
+
+def test_users_29_the_command_trains_scores_and_resumes(root):
+    words = ["learn", "--env", "Linear", "--loss", "mse", "--loss", "mse+sae", "--seeds", "0-1", "--steps", "40",
+             "--validate-every", "20", "--set", "width=8", "--data", root]  # fmt: skip
+    ran = call_jacdb(*words)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 4 and ran.stdout.count("test error") == 4
+    again = call_jacdb(*words)
+    assert again.stdout.count("it is there already") == 4
+    with jacdb.open(root) as opened:
+        runs, scores = opened.learning_runs("Linear"), opened.learning_scores()
+        assert runs["loss"].value_counts().sort("loss").rows() == [("mse", 2), ("mse+sae", 2)]
+        assert runs["weight"].null_count() == 2 and runs["benchmark"].n_unique() == 1
+        assert set(runs["n_scores"]) == set(scores.group_by("run_id").len()["len"])
+        errors = opened.sql("""
+            select loss, horizon, avg(value) as error from learning_scores inner join learning_runs using (env, run_id)
+            where part = 'test' and rows = 'all' and metric = 'prediction_mse' group by all
+        """).pl()
+        assert set(errors["horizon"]) == {1, 10, 50} and errors["error"].min() > 0
+    verified = verification.verify(root)
+    assert verified.ok and [check.name for check in verified.checks].count("learned") == 4
+
+
+def test_users_29_a_changed_score_is_found(root):
+    assert (
+        call_jacdb("learn", "--env", "Linear", "--steps", "10", "--validate-every", "10", "--data", root).returncode
+        == 0
+    )
+    [part] = (root / "learning_scores").rglob("*.parquet")
+    table = pq.read_table(part, partitioning=None)
+    pq.write_table(table.set_column(8, table.schema.field(8), pl.Series([0.0] * len(table)).to_arrow()), part)
+    [finding] = verification.verify(root).findings
+    assert finding.path.startswith("learning_scores/") and "SHA-256" in finding.wrong
+    ran = call_jacdb("publish", "alice/it", "--dry-run", "--data", root)
+    assert ran.returncode == 1 and "nothing was published" in ran.stderr
+
+
+def test_users_29_what_was_learned_is_published_and_pulled(root, tmp_path):
+    assert (
+        call_jacdb("learn", "--env", "Linear", "--steps", "10", "--validate-every", "10", "--data", root).returncode
+        == 0
+    )
+    assert call_jacdb("publish", "alice/learned", "--data", root, token="hf_alice").returncode == 0
+    ran = call_jacdb("pull", "alice/learned", "--data", tmp_path / "copy", token="hf_alice")
+    assert ran.returncode == 0, ran.stderr
+    with jacdb.open(root) as ours, jacdb.open(tmp_path / "copy") as theirs:
+        assert len(theirs.learning_scores()) and theirs.learning_scores().equals(ours.learning_scores())
+        assert theirs.learning_runs().equals(ours.learning_runs())
+    assert verification.verify(tmp_path / "copy").ok
+    ran = call_jacdb(
+        "query", "learning_runs", "--format", "csv", "--data", "hf://datasets/alice/learned", token="hf_alice"
+    )
+    assert len(ran.stdout.splitlines()) == 2, ran.stderr
+
+
+def test_users_29_a_class_in_a_file_is_trained_and_scored(root, tmp_path):
+    file = tmp_path / "affine.py"
+    file.write_text(OWN_MODEL)
+    ran = call_jacdb("learn", "--env", "Linear", "--model", f"{file}:Affine", "--set", "scale=0.1", "--loss", "mse+l1",
+                     "--steps", "40", "--validate-every", "20", "--data", root)  # fmt: skip
+    assert ran.returncode == 0 and ran.stdout.startswith("Affine-mse_l1-seed0-"), ran.stderr
+    with jacdb.open(root) as opened:
+        [row] = opened.learning_runs().to_dicts()
+    assert row["model"] == "affine.py:Affine" and '"scale": 0.1' in row["configuration"] and row["n_parameters"] == 18
+
+
+def test_users_29_scores_are_those_of_a_model_that_is_right(linear):
+    """The system itself: no error at any horizon, and all its zeros."""
+    rows = linear.parts["test"]
+    model = MLP(depth=0)
+    true = linear.jacobian(rows)[1]
+    made = linear.coordinates.normalization
+    mean = np.concatenate([made.state.mean, made.action.mean])
+    raw = rows.raw_jacobian[1]
+    bias = (raw @ mean - made.state.mean) / made.state.deviation
+    params = [{"weight": true.T.astype(np.float32), "bias": bias.astype(np.float32)}]
+    scores = evaluation.score(evaluation.Evaluator(model, linear), linear, params)
+    of = {(one.rows, one.metric, one.horizon, one.threshold): one for one in scores}
+    for horizon in (1, 10, 50):
+        assert of["all", "prediction_mse", horizon, None].value < 1e-10
+    assert of["all", "jacobian_mae", None, None].value < 1e-7
+    # the roundoff of every fifth step is no zero, and the model has one there
+    zeros = linear.zero(rows)
+    assert of["all", "relative_sparsity", None, 1e-6].value == pytest.approx(
+        (true == 0).sum() * len(rows) / zeros.sum()
+    )
+    assert of["free", "relative_sparsity", None, 1e-6].value == pytest.approx(1)
+    assert of["contact", "jacobian_mae", None, None].n == (rows.step % 5 == 0).sum()
+
+
+def test_users_29_learning_again_with_other_settings_is_another_run(linear, root):
+    settings = (SHORT, TrainingSettings(steps=20, batch_size=32, validate_every=10))
+    made = {
+        learn(linear, root, "mlp", loss_of("mse"), settings=one, model_settings={"width": 8}).run_id for one in settings
+    }
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--model", "mpl"], "did you mean mlp"),
+        (["--model", "nofile.py:It"], "there is no file nofile.py"),
+        (["--model", "it.txt:It"], "FILE.py:Class"),
+        (["--set", "widht=3"], "did you mean width"),
+        (["--set", "width"], "give NAME=VALUE"),
+        (["--loss", "msee"], "no loss 'msee'"),
+        (["--weight", "1"], "has no part on the Jacobian"),
+        (["--seeds", "a"], "--seeds a"),
+        (["--steps", "0"], "steps=0"),
+        (["--target", "x"], "target='x'"),
+        (["--policy", "expert"], "no rows of policy 'expert'"),
+        (["--env", "CheetaRun"], "CheetaRun"),
+    ],
+)
+def test_users_29_what_is_typed_wrong_gets_one_line(words, told, root):
+    env = [] if "--env" in words else ["--env", "Linear"]
+    ran = call_jacdb("learn", *env, *words, "--data", root)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1) and told in ran.stderr
+    assert not (root / "learning_runs").exists()
+
+
+def test_users_29_a_file_that_holds_no_model_gets_one_line(tmp_path):
+    file = tmp_path / "it.py"
+    for text, told in (
+        ("x = 1 +", "can't be loaded: SyntaxError"),
+        ("class Other: pass", "no class 'It'"),
+        ("class It:\n    def init(self, key, sizes): pass", "no method predict"),
+        ("class It:\n    def __init__(self): raise ValueError('no')", ": no"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=told):
+            registry.make(f"{file}:It", {})
+
+
+def test_users_29_a_package_adds_a_model_by_an_entry_point(tmp_path, monkeypatch):
+    info = tmp_path / "own-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\naffine = own_model:Affine\nbroken = no_such:It\n")
+    (tmp_path / "own_model.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"affine", "mlp"} <= set(registry.names())
+    assert registry.make("affine", {"scale": 2.0}).scale == 2.0
+    with pytest.raises(UsageError, match="no_such:It can't be loaded"):
+        registry.make("broken", {})

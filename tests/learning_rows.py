@@ -1,0 +1,22 @@
+"""Rows of a linear system with sparse A and B: x' = A x + B u."""
+
+import numpy as np
+from synthetic import episode
+
+A = np.array([[0.9, 0.4, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 0.7]])
+B = np.array([[0.0, 0.0], [0.5, 0.0], [0.0, 0.3]])
+
+
+def linear_episode(number: int, steps: int = 60):
+    """An episode under random actions; every fifth step touches, and hides an entry behind roundoff."""
+    random = np.random.default_rng(number)
+    actions, states = random.normal(size=(steps, 2)), [random.normal(size=3)]
+    for action in actions:
+        states.append(A @ states[-1] + B @ action)
+    j = np.tile(np.concatenate([A, B], axis=1), (steps, 1, 1))
+    j[::5, 2, 0] = 1e-10  # neither zero nor clearly not
+    return episode(
+        number, j[..., :3], j[..., 3:], state=np.array(states[:-1]),
+        touching=[["tip"] if step % 5 == 0 else [] for step in range(steps)],
+        columns={"action": actions, "next_state": np.array(states[1:])},
+    )  # fmt: skip
