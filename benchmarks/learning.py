@@ -35,7 +35,7 @@ STEPS = 20  # of a turn
 
 
 class PlainLoop:
-    """The same training, as one writes it first."""
+    """A training of the same model, as one writes it first."""
 
     def __init__(self, problem: LearningProblem, loss: Loss, batch_size: int, learning_rate: float) -> None:
         rows = problem.parts["train"]

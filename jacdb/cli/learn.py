@@ -9,37 +9,51 @@ import typer
 from jacdb import interruption
 from jacdb.cli.options import Environment, LocalData, Quiet
 from jacdb.errors import UsageError
+from jacdb.learning.loss_names import LOSSES, loss_of
 
 NEEDED = ("jax", "optax")
 
 
+Model = Annotated[str, typer.Option("--model", help="A model's name, or FILE.py:Class.")]
+Losses = Annotated[
+    list[str] | None,
+    typer.Option("--loss", help=f"{', '.join(LOSSES)}, or all; can be repeated; default: mse."),
+]
+Weight = Annotated[float | None, typer.Option("--weight", help="Weight of the loss's part on the Jacobian.")]
+Seeds = Annotated[
+    str, typer.Option("--seeds", help="Seeds of parameters and minibatches, such as 0,1,2 or 0-4.", metavar="SEEDS")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the model; can be repeated.", metavar="NAME=VALUE")
+]
+Target = Annotated[str, typer.Option(help="What is predicted: next (the next state) or delta (its change).")]
+Policy = Annotated[
+    str | None,
+    typer.Option("--policy", help="Learn from rows of this policy, and score those of others apart; default: all."),
+]
+Steps = Annotated[int, typer.Option(help="Minibatches to train on at most.")]
+ValidateEvery = Annotated[int, typer.Option(help="Minibatches between validations.")]
+Patience = Annotated[int, typer.Option(help="Validations without improvement after which it stops.")]
+JacobianRows = Annotated[
+    int | None, typer.Option(help="Rows of a minibatch whose Jacobians a loss on all entries compares; default: all.")
+]
+
+
 def learn(
     env: Environment,
-    model: Annotated[str, typer.Option(help="A model's name, or FILE.py:Class.")] = "mlp",
-    loss: Annotated[
-        list[str] | None,
-        typer.Option(help="mse, mse+msej, mse+maej, mse+l1, mse+sae, or all; can be repeated; default: mse."),
-    ] = None,
-    weight: Annotated[float | None, typer.Option(help="Weight of the loss's part on the Jacobian.")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds of parameters and minibatches, such as 0,1,2 or 0-4.")] = "0",
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the model; can be repeated.", metavar="NAME=VALUE")
-    ] = None,
-    target: Annotated[
-        str, typer.Option(help="What is predicted: next (the next state) or delta (its change).")
-    ] = "next",
-    policy: Annotated[
-        str | None, typer.Option(help="Learn from rows of this policy, and score those of others apart; default: all.")
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Minibatches to train on at most.")] = 20_000,
+    model: Model = "mlp",
+    loss: Losses = None,
+    weight: Weight = None,
+    seeds: Seeds = "0",
+    setting: Settings = None,
+    target: Target = "next",
+    policy: Policy = None,
+    steps: Steps = 20_000,
     batch_size: Annotated[int, typer.Option(help="Rows of a minibatch.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    validate_every: Annotated[int, typer.Option(help="Minibatches between validations.")] = 250,
-    patience: Annotated[int, typer.Option(help="Validations without improvement after which it stops.")] = 12,
-    jacobian_rows: Annotated[
-        int | None,
-        typer.Option(help="Rows of a minibatch whose Jacobians a loss on all entries compares; default: all."),
-    ] = None,
+    validate_every: ValidateEvery = 250,
+    patience: Patience = 12,
+    jacobian_rows: JacobianRows = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -51,7 +65,6 @@ def learn(
     Example: jacdb learn --env CartpoleBalance --loss mse --loss mse+sae --seeds 0-4
     """
     from jacdb.learning import coordinates, seed_list
-    from jacdb.learning.loss_names import LOSSES, loss_of
     from jacdb.learning.models import registry
     from jacdb.learning.training_settings import TrainingSettings
 

@@ -47,7 +47,7 @@ class Coordinates:
 
     @property
     def has_quaternions(self) -> bool:
-        """Whether states have more numbers than tangents."""
+        """Return whether states have more numbers than tangents."""
         return self.space.n_state != self.space.n_tangent
 
     @functools.cached_property

@@ -1,6 +1,6 @@
 """Score a model on held-out rows: what it predicts over 1, 10 and 50 steps, and its Jacobian."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
@@ -20,7 +20,7 @@ AT_ONCE = 256  # rows whose Jacobians are computed together
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model says of rows.
+    """A model's Jacobians and errors on rows.
 
     Attributes:
         jacobian: of the normalized next state, float32, (n, n_tangent, n_tangent + n_action).
@@ -87,7 +87,6 @@ def score(
     params: Parameters,
     part: str = "test",
     called: str | None = None,
-    report: Callable[[], None] = lambda: None,
 ) -> list[Score]:
     """Return the scores of a model on a part of a problem's rows; none if it has no rows.
 
@@ -97,14 +96,12 @@ def score(
         params: the model's parameters.
         part: whose rows.
         called: the part's name in the scores, if it is another.
-        report: called now and then.
     """
     rows = problem.parts[part]
     rows = rows.where(np.arange(len(rows)) < MOST_ROWS)
     if not len(rows):
         return []
     evaluated = evaluator.evaluate(params, rows)
-    report()
     masks = subsets(problem, rows)
     name = called or part
     if part == "other_policy":

@@ -18,6 +18,7 @@ from jacdb.learning import evaluation, results, training
 from jacdb.learning.checkpoint import FOLDER
 from jacdb.learning.loss_names import Loss
 from jacdb.learning.models import registry
+from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem
 from jacdb.learning.scores import MODEL_THRESHOLD, Score
 from jacdb.learning.training_settings import TrainingSettings
@@ -108,35 +109,47 @@ def learn(
     path = root / FOLDER / f"environment={problem.env}" / f"run={run}.npz"
     trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")
     begun = time.perf_counter()
-    report(Event(f"scoring {run}"))
-    untrained = training.initial_params(model, problem, seed)
-    evaluator = evaluation.Evaluator(model, problem)
-    scores = evaluation.score(evaluator, problem, untrained, called="untrained")
-    for part in ("validation", "test", "other_policy"):
-        scores += evaluation.score(
-            evaluator, problem, trained.params, part, report=lambda: report(Event(f"scoring {run}"))
-        )
-    row = {
+    scores = _scores(model, problem, trained.params, seed, lambda: report(Event(f"scoring {run}")))
+    row = _facts(problem) | {
         "model": about["model"],
         "loss": loss.name,
         "weight": None if loss.jacobian == "none" else loss.weight,
         "seed": seed,
-        "target": problem.coordinates.target,
         "configuration": json.dumps(configuration),
-        "benchmark": problem.version,
-        "policy": problem.policy,
-        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
         "n_parameters": training.n_parameters(trained.params),
         "steps": trained.progress.step,
         "best_step": trained.progress.best_step,
         "validation_loss": trained.progress.best_loss,
         "seconds": trained.progress.seconds + time.perf_counter() - begun,
-        "device": jax.devices()[0].device_kind,
-        "versions": json.dumps(versions()),
         "started": started.replace(tzinfo=None),
     }
     results.write(root, problem.env, run, row, scores)
     return Learned(run, False, scores, trained.progress)
+
+
+def _scores(
+    model: WorldModel, problem: LearningProblem, params: Parameters, seed: int, report: Callable[[], None]
+) -> list[Score]:
+    """Return the scores of a model before its training, and after it."""
+    evaluator = evaluation.Evaluator(model, problem)
+    report()
+    scores = evaluation.score(evaluator, problem, training.initial_params(model, problem, seed), called="untrained")
+    for part in ("validation", "test", "other_policy"):
+        report()
+        scores += evaluation.score(evaluator, problem, params, part)
+    return scores
+
+
+def _facts(problem: LearningProblem) -> dict[str, Any]:
+    """Return what a row of `learning_runs` says of the problem and the machine."""
+    return {
+        "target": problem.coordinates.target,
+        "benchmark": problem.version,
+        "policy": problem.policy,
+        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        "device": jax.devices()[0].device_kind,
+        "versions": json.dumps(versions()),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -66,7 +66,7 @@ class ProblemRows:
 
     @property
     def follows(self) -> np.ndarray:
-        """Whether each row is the step after the row before it, (n,)."""
+        """Return whether each row is the step after the row before it, (n,)."""
         follows = np.zeros(len(self), bool)
         follows[1:] = (self.trajectory[1:] == self.trajectory[:-1]) & (np.diff(self.step.astype(np.int64)) == 1)
         return follows

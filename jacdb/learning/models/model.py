@@ -1,4 +1,4 @@
-"""What a model of the dynamics is: three methods. Everything else is the harness's."""
+"""A model of the dynamics is three methods. Everything else is done for it."""
 
 from typing import Any, NamedTuple, Protocol
 
