@@ -94,15 +94,14 @@ def learn(
     settings.check()
     started = datetime.datetime.now(datetime.UTC)
     model = registry.make(model_name, model_settings or {})
-    about = registry.described(model_name, model, model_settings or {})
     configuration = {
-        **about, "loss": loss.name, "weight": loss.weight, "target": problem.coordinates.target,
+        **registry.described(model_name, model, model_settings or {}),
+        "loss": loss.name,
+        "weight": loss.weight,
+        "target": problem.coordinates.target,
         "training": asdict(settings),
-    }  # fmt: skip
-    text = json.dumps({**configuration, "seed": seed, "benchmark": problem.version, "policy": problem.policy})
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    short = about["model"].rpartition(":")[2]
-    run = results.run_id(short, loss.name, f"seed{seed}", digest=digest)
+    }
+    run = _run_id(problem, configuration, seed)
     if results.is_written(root, problem.env, run):
         return Learned(run, True, [])
     training.configure()
@@ -110,21 +109,23 @@ def learn(
     trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")
     begun = time.perf_counter()
     scores = _scores(model, problem, trained.params, seed, lambda: report(Event(f"scoring {run}")))
-    row = _facts(problem) | {
-        "model": about["model"],
-        "loss": loss.name,
+    row = _facts(problem, configuration, trained) | {
         "weight": None if loss.jacobian == "none" else loss.weight,
         "seed": seed,
-        "configuration": json.dumps(configuration),
-        "n_parameters": training.n_parameters(trained.params),
-        "steps": trained.progress.step,
-        "best_step": trained.progress.best_step,
-        "validation_loss": trained.progress.best_loss,
         "seconds": trained.progress.seconds + time.perf_counter() - begun,
         "started": started.replace(tzinfo=None),
     }
     results.write(root, problem.env, run, row, scores)
     return Learned(run, False, scores, trained.progress)
+
+
+def _run_id(problem: LearningProblem, configuration: Mapping[str, Any], seed: int) -> str:
+    """Return the id of a run: its model's name, loss and seed, and a hash of all that determines its numbers."""
+    whole = {**configuration, "seed": seed, "benchmark": problem.version, "policy": problem.policy}
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:10]
+    return results.run_id(
+        configuration["model"].rpartition(":")[2], configuration["loss"], f"seed{seed}", digest=digest
+    )
 
 
 def _scores(
@@ -140,13 +141,18 @@ def _scores(
     return scores
 
 
-def _facts(problem: LearningProblem) -> dict[str, Any]:
-    """Return what a row of `learning_runs` says of the problem and the machine."""
+def _facts(problem: LearningProblem, configuration: Mapping[str, Any], trained: training.Trained) -> dict[str, Any]:
+    """Return what a row of `learning_runs` says of the problem, the model, its training and the machine."""
     return {
-        "target": problem.coordinates.target,
+        **{name: configuration[name] for name in ("model", "loss", "target")},
+        "configuration": json.dumps(configuration),
         "benchmark": problem.version,
         "policy": problem.policy,
         **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        "n_parameters": training.n_parameters(trained.params),
+        "steps": trained.progress.step,
+        "best_step": trained.progress.best_step,
+        "validation_loss": trained.progress.best_loss,
         "device": jax.devices()[0].device_kind,
         "versions": json.dumps(versions()),
     }
