@@ -14,6 +14,7 @@ from jacdb._version import __version__
 PACKAGES = {
     "reading": ("duckdb", "polars", "pyarrow", "numpy", "matplotlib", "huggingface-hub"),
     "ingest": ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "brax", "colorednoise", "safetensors"),
+    "learn": ("optax",),
     "other": ("minari", "scikit-learn", "torch"),
 }
 VARIABLES = ("JACDB_DATA", "JACDB_HUB", "MENAGERIE_ROOT", "JAX_COMPILATION_CACHE_DIR")

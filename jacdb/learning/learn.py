@@ -15,15 +15,17 @@ import jax
 
 from jacdb._version import __version__
 from jacdb.learning import evaluation, results, training
-from jacdb.learning.checkpoint import FOLDER
+from jacdb.learning.checkpoint import FOLDER, Progress
 from jacdb.learning.loss_names import Loss
 from jacdb.learning.models import registry
+from jacdb.learning.models.given import GivenDynamics
 from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem
 from jacdb.learning.scores import MODEL_THRESHOLD, Score
 from jacdb.learning.training_settings import TrainingSettings
 from jacdb.progress import Event
 
+SCORED = ("validation", "test", "other_policy")
 PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
 
@@ -35,13 +37,13 @@ class Learned:
         run_id: its id in `learning_runs`.
         was_there: whether the dataset had it already.
         scores: its scores; none if it was there.
-        progress: what its training did; None if it was there.
+        progress: what its training did; None if it was there, or was not trained here.
     """
 
     run_id: str
     was_there: bool
     scores: list[Score]
-    progress: Any = None
+    progress: Progress | None = None
 
     def describe(self) -> str:
         """Return one line for people."""
@@ -58,7 +60,8 @@ class Learned:
         told = [f"test error {of('prediction_mse', horizon=1):.3g}", f"error of the Jacobian {of('jacobian_mse'):.3g}"]
         if of("true_sparsity"):
             told.append(f"relative sparsity {of('relative_sparsity', threshold=MODEL_THRESHOLD):.2g}")
-        return f"{self.run_id}: {', '.join(told)}; {self.progress.best_step:,} steps, {self.progress.seconds:.0f} s"
+        took = f"; {self.progress.best_step:,} steps, {self.progress.seconds:.0f} s" if self.progress else ""
+        return f"{self.run_id}: {', '.join(told)}{took}"
 
 
 def learn(
@@ -119,6 +122,35 @@ def learn(
     return Learned(run, False, scores, trained.progress)
 
 
+def score_function(
+    problem: LearningProblem, root: Path, name: str, step: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Learned:
+    """Score dynamics that somebody has as a function, and write the scores into the dataset; those there are replaced.
+
+    Args:
+        problem: the rows.
+        root: the dataset's folder.
+        name: what to call the function.
+        step: a function of JAX: given a state, (n_state,), and an action, (n_action,), in their units, it returns the
+            next state. It is traced, batched by ``jax.vmap``, and differentiated.
+    """
+    started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    training.configure()
+    evaluator = evaluation.Evaluator(GivenDynamics(step, problem.coordinates), problem)
+    scores = [one for part in SCORED for one in evaluation.score(evaluator, problem, (), part)]
+    configuration = {"model": name, "loss": None, "target": None}
+    digest = hashlib.sha256(json.dumps([name, problem.version, problem.policy]).encode()).hexdigest()[:10]
+    run = results.run_id(name, digest=digest)
+    row = _facts(problem, configuration) | {
+        "weight": None,
+        "seed": None,
+        "seconds": time.perf_counter() - begun,
+        "started": started.replace(tzinfo=None),
+    }
+    results.write(root, problem.env, run, row, scores)
+    return Learned(run, False, scores)
+
+
 def _run_id(problem: LearningProblem, configuration: Mapping[str, Any], seed: int) -> str:
     """Return the id of a run: its model's name, loss and seed, and a hash of all that determines its numbers."""
     whole = {**configuration, "seed": seed, "benchmark": problem.version, "policy": problem.policy}
@@ -135,24 +167,27 @@ def _scores(
     evaluator = evaluation.Evaluator(model, problem)
     report()
     scores = evaluation.score(evaluator, problem, training.initial_params(model, problem, seed), called="untrained")
-    for part in ("validation", "test", "other_policy"):
+    for part in SCORED:
         report()
         scores += evaluation.score(evaluator, problem, params, part)
     return scores
 
 
-def _facts(problem: LearningProblem, configuration: Mapping[str, Any], trained: training.Trained) -> dict[str, Any]:
-    """Return what a row of `learning_runs` says of the problem, the model, its training and the machine."""
+def _facts(
+    problem: LearningProblem, configuration: Mapping[str, Any], trained: training.Trained | None = None
+) -> dict[str, Any]:
+    """Return what a row of `learning_runs` says of the problem, the model, its training if any, and the machine."""
+    progress = trained.progress if trained else None
     return {
         **{name: configuration[name] for name in ("model", "loss", "target")},
         "configuration": json.dumps(configuration),
         "benchmark": problem.version,
         "policy": problem.policy,
         **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
-        "n_parameters": training.n_parameters(trained.params),
-        "steps": trained.progress.step,
-        "best_step": trained.progress.best_step,
-        "validation_loss": trained.progress.best_loss,
+        "n_parameters": training.n_parameters(trained.params) if trained else None,
+        "steps": progress.step if progress else None,
+        "best_step": progress.best_step if progress else None,
+        "validation_loss": progress.best_loss if progress else None,
         "device": jax.devices()[0].device_kind,
         "versions": json.dumps(versions()),
     }

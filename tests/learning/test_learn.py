@@ -3,19 +3,23 @@
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb
+from learning_rows import A, B
 
 import jacdb
 from jacdb import verification
 from jacdb.errors import UsageError
 from jacdb.learning import evaluation, training
+from jacdb.learning import learn as learning
 from jacdb.learning.checkpoint import Checkpoint
 from jacdb.learning.learn import learn
 from jacdb.learning.loss_names import loss_of
+from jacdb.learning.losses import MinibatchLoss, device_rows
 from jacdb.learning.models import registry
 from jacdb.learning.models.mlp import MLP
 from jacdb.learning.training_settings import TrainingSettings
@@ -254,3 +258,45 @@ def test_users_29_a_package_adds_a_model_by_an_entry_point(tmp_path, monkeypatch
     assert registry.make("affine", {"scale": 2.0}).scale == 2.0
     with pytest.raises(UsageError, match="no_such:It can't be loaded"):
         registry.make("broken", {})
+
+
+def test_users_29_a_function_is_scored_as_it_is(linear, root):
+    """The system itself, in its units: it makes no error, and its zeros are the true ones."""
+    made = learning.score_function(linear, root, "the system", lambda x, u: jnp.asarray(A) @ x + jnp.asarray(B) @ u)
+    with jacdb.open(root) as opened:
+        [row] = opened.learning_runs().to_dicts()
+        scores = opened.sql("from learning_scores where part = 'test' and rows = 'free'").pl()
+    assert (row["model"], row["loss"], row["n_parameters"], row["steps"]) == ("the system", None, None, None)
+    assert row["run_id"] == made.run_id and made.run_id.startswith("the_system-") and "test error" in made.describe()
+    of = {(metric, threshold): value for metric, threshold, value in scores["metric", "threshold", "value"].iter_rows()}
+    assert of["jacobian_mae", None] < 1e-6 and of["relative_sparsity", 1e-6] == pytest.approx(1)
+
+
+def test_users_29_a_models_own_penalty_is_part_of_its_loss(linear):
+    class Penalized(MLP):
+        def penalty(self, params, state, action):
+            return 10 * sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
+
+    sizes = [
+        sum(
+            np.abs(leaf).sum()
+            for leaf in leaves(training.train(kind(width=8), linear, loss_of("mse"), SHORT, 0).params)
+        )
+        for kind in (MLP, Penalized)
+    ]
+    assert sizes[1] < 0.9 * sizes[0]
+
+
+def test_users_29_the_jacobians_of_some_rows_of_a_minibatch_are_enough(linear):
+    """On all rows of a minibatch by default; on some, the same part in the mean."""
+    loss = loss_of("mse+maej")
+    value = MinibatchLoss(MLP(width=8), linear, loss)
+    params = training.initial_params(MLP(width=8), linear, 0)
+    rows = device_rows(linear, linear.parts["train"].where(np.arange(64)), loss)
+    some, rest = ({name: values[at] for name, values in rows.items()} for at in (slice(16), slice(16, None)))
+    of_all, of_some = (float(value(params, rows, value.whole(n))) for n in (64, 16))
+    parts = [float(value(params, one, value.whole(len(one["state"])))) for one in (some, rest)]
+    error = MinibatchLoss(MLP(width=8), linear, loss_of("mse"))
+    errors = [float(error(params, one, ())) for one in (rows, some)]
+    assert of_some == pytest.approx(errors[0] + parts[0] - errors[1], rel=1e-5)
+    assert of_all == pytest.approx((16 * parts[0] + 48 * parts[1]) / 64, rel=1e-5)
