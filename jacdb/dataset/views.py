@@ -23,7 +23,7 @@ from jacdb.dataset.location import locate
 from jacdb.dataset.own_tables import OwnTables, Rows
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
-from jacdb.dataset.sql_text import identifier, literal
+from jacdb.dataset.sql_text import empty_select, identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
@@ -262,6 +262,8 @@ class Views:
                     of_version_1 = table.name == "episodes" and self.location.layout == VERSION_1
                     text = EPISODES_OF_VERSION_1 if of_version_1 else "select * from {scan}"
                     create(f"create view stored_{table.name} as {text.format(scan=self.location.scan(table.name))}")
+                elif table in schemas.RESULTS:  # most datasets have none; an Arrow table would import pandas
+                    create(f"create view stored_{table.name} as {empty_select(table.schema)}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
             for signature, text in queries.MACROS.items():
