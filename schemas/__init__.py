@@ -255,7 +255,11 @@ LEARNING_SCORES = _table(
     ("part", pa.string(), "whose rows: train, validation or test; untrained: test, by the model before its training"),
     ("rows", pa.string(), "which of them: all, contact, free, near_switch or other_policy"),
     ("metric", pa.string(), "what is measured; docs/learning.md defines each"),
-    ("horizon", pa.int32(), "steps predicted in a row; null where the metric has no horizon"),
+    (
+        "horizon",
+        pa.int32(),
+        "steps predicted in a row, or by which a switch may be off; null where the metric has none",
+    ),
     ("threshold", pa.float64(), "the threshold below which an entry counts as zero; null where there is none"),
     ("n", pa.int64(), "rows, or entries, that it is over"),
     ("value", pa.float64(), "the score; null where it is not defined, as an AUROC of zeros alone"),

@@ -41,6 +41,12 @@ class System:
     def mjx_model(self) -> mjx.Model:
         return self.env.mjx_model
 
+    @property
+    def tree_of_body(self) -> dict[str, int]:
+        """The number of the kinematic tree of each body that moves: bodies of one tree share a root that moves."""
+        trees = self.mj_model.body_treeid
+        return {self.mj_model.body(i).name: int(tree) for i, tree in enumerate(trees) if tree >= 0}
+
 
 def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> MjxEnv:
     """Load an environment on the JAX implementation of MJX, the one that has derivatives.

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jacdb import interruption
-from jacdb.cli import ask, learn, make, share
+from jacdb.cli import ask, learn, make, score, share
 from jacdb.cli.command import Command
 from jacdb.cli.printing import fail
 from jacdb.errors import JacdbError
@@ -49,7 +49,7 @@ def _root(
 
 for _command in (
     make.envs, make.ingest, make.train, share.runs, share.rm, ask.query, ask.sql, ask.plot, ask.graph, ask.report,
-    learn.learn, share.verify, share.upgrade, share.publish, share.pull, ask.export, share.info,
+    learn.learn, score.score, share.verify, share.upgrade, share.publish, share.pull, ask.export, share.info,
 ):  # fmt: skip
     app.command(cls=Command)(_command)
 

@@ -1,6 +1,6 @@
 """Score a model on held-out rows: what it predicts over 1, 10 and 50 steps, and its Jacobian."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax
@@ -10,11 +10,11 @@ import numpy as np
 from jacdb.learning.losses import columns_of_jacobian
 from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem, ProblemRows
-from jacdb.learning.row_subsets import subsets
+from jacdb.learning.row_subsets import scored_rows, subsets
 from jacdb.learning.scores import Score, jacobian_scores
+from jacdb.tangent import TangentSpace
 
 HORIZONS = (1, 10, 50)
-MOST_ROWS = 20_000  # of a part: its first trajectories by id, which is a hash
 AT_ONCE = 256  # rows whose Jacobians are computed together
 
 
@@ -57,16 +57,25 @@ class Evaluator:
             return jax.lax.scan(step, state, actions)[0]
 
         self._jacobians, self._after = jax.jit(jacobians), jax.jit(after)
+        own = getattr(type(model), "graph", WorldModel.graph)
+        self._own_graph = None if own is WorldModel.graph else jax.jit(jax.vmap(model.graph, (None, 0, 0)))
 
     def evaluate(self, params: Parameters, rows: ProblemRows) -> Evaluated:
         """Return what a model says of rows."""
-        n, columns = len(rows), (rows.state, rows.action, rows.target)
-        pieces = [
-            np.asarray(self._jacobians(params, *(jnp.asarray(values[places]) for values in columns)))
-            for places in _padded(np.arange(n))
-        ]
-        jacobian = np.concatenate(pieces)[:n] if pieces else np.zeros((0, *self._problem.shape), np.float32)
+        jacobian = _in_pieces(self._jacobians, params, rows.state, rows.action, rows.target)
         return Evaluated(jacobian, {horizon: self._errors(params, rows, horizon) for horizon in HORIZONS})
+
+    def graphs(self, params: Parameters, rows: ProblemRows) -> np.ndarray:
+        """Return a model's graphs of rows, (n, n_tangent, n_tangent + n_action): its own, or the absolute Jacobian.
+
+        What is not a number says that an entry is off.
+        """
+        if self._own_graph is None:
+            found = np.abs(_in_pieces(self._jacobians, params, rows.state, rows.action, rows.target))
+        else:
+            raw = _in_pieces(self._own_graph, params, rows.state, rows.action)
+            found = _by_tangent(raw, self._problem.coordinates.space)
+        return np.nan_to_num(found, nan=0.0)
 
     def _errors(self, params: Parameters, rows: ProblemRows, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         starts = rows.windows(horizon)
@@ -97,8 +106,7 @@ def score(
         part: whose rows.
         called: the part's name in the scores, if it is another.
     """
-    rows = problem.parts[part]
-    rows = rows.where(np.arange(len(rows)) < MOST_ROWS)
+    rows = scored_rows(problem, part)
     if not len(rows):
         return []
     evaluated = evaluator.evaluate(params, rows)
@@ -121,6 +129,24 @@ def _of_subset(
     yield from jacobian_scores(
         part, label, evaluated.jacobian[mask], problem.jacobian(chosen_rows), problem.zero(chosen_rows)
     )
+
+
+def _in_pieces(function: Callable[..., jax.Array], params: Parameters, *columns: np.ndarray) -> np.ndarray:
+    """Return a function of rows, computed for AT_ONCE of them at a time; there must be some."""
+    pieces = [
+        np.asarray(function(params, *(jnp.asarray(values[places]) for values in columns)))
+        for places in _padded(np.arange(len(columns[0])))
+    ]
+    return np.concatenate(pieces)[: len(columns[0])]
+
+
+def _by_tangent(graphs: np.ndarray, space: TangentSpace) -> np.ndarray:
+    """Return graphs by tangents, given those by numbers of the state: a rotation has the largest of its quaternion."""
+    columns = [
+        np.repeat(graphs[..., at].max(-1, keepdims=True), 3, axis=-1) if is_quaternion else graphs[..., at]
+        for is_quaternion, at, _ in space.segments
+    ]
+    return np.concatenate([*columns, graphs[..., space.n_state :]], axis=-1)
 
 
 def _padded(places: np.ndarray) -> Iterator[np.ndarray]:

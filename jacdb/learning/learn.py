@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jacdb._version import __version__
-from jacdb.learning import evaluation, results, training
+from jacdb.learning import evaluation, graph_evaluation, results, training
 from jacdb.learning.checkpoint import FOLDER, Progress
 from jacdb.learning.loss_names import Loss
 from jacdb.learning.models import registry
@@ -137,7 +137,7 @@ def score_function(
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
     training.configure()
     evaluator = evaluation.Evaluator(GivenDynamics(step, problem.coordinates), problem)
-    scores = [one for part in SCORED for one in evaluation.score(evaluator, problem, (), part)]
+    scores = _held_out(evaluator, problem, ())
     configuration = {"model": name, "loss": None, "target": None}
     digest = hashlib.sha256(json.dumps([name, problem.version, problem.policy]).encode()).hexdigest()[:10]
     run = results.run_id(name, digest=digest)
@@ -167,10 +167,21 @@ def _scores(
     evaluator = evaluation.Evaluator(model, problem)
     report()
     scores = evaluation.score(evaluator, problem, training.initial_params(model, problem, seed), called="untrained")
+    return scores + _held_out(evaluator, problem, params, report)
+
+
+def _held_out(
+    evaluator: evaluation.Evaluator,
+    problem: LearningProblem,
+    params: Parameters,
+    report: Callable[[], None] = lambda: None,
+) -> list[Score]:
+    """Return the scores of parameters: predictions, Jacobian and graphs."""
+    scores = []
     for part in SCORED:
         report()
         scores += evaluation.score(evaluator, problem, params, part)
-    return scores
+    return scores + graph_evaluation.evaluate(problem, lambda rows: evaluator.graphs(params, rows), report=report)
 
 
 def _facts(

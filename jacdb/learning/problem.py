@@ -17,6 +17,7 @@ from jacdb.dataset.sql_text import literal
 from jacdb.dataset.step_rows import StepRows
 from jacdb.dataset.views import Views
 from jacdb.errors import UsageError, suggestion
+from jacdb.learning.bodies import Bodies
 from jacdb.learning.coordinates import Coordinates, check_target, mean_state
 from jacdb.methods import EXACT
 
@@ -90,6 +91,7 @@ class LearningProblem:
         parts: the rows of each part, by name: train, validation, test, and other_policy, which may be empty.
         patterns: where the Jacobian is zero, (patterns, n_tangent, n_tangent + n_action): below 1e-12, in float64.
         constraint_sets: the names of constraints that are active together.
+        bodies: what the rows and columns of Jacobians belong to.
         version: a hash of the rows, their split and the rules.
     """
 
@@ -99,6 +101,7 @@ class LearningProblem:
     parts: dict[str, ProblemRows]
     patterns: np.ndarray
     constraint_sets: list[tuple[str, ...]]
+    bodies: Bodies
     version: str
 
     @classmethod
@@ -149,6 +152,7 @@ class LearningProblem:
             parts={name: _rows(columns, coordinates) for name, columns in raw.items()},
             patterns=reader.patterns,
             constraint_sets=reader.constraint_sets,
+            bodies=Bodies.of(dataset, env),
             version=_version(env, {name: raw[name] for name in PARTS[:3]}),
         )
 

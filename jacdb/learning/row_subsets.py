@@ -5,6 +5,13 @@ import numpy as np
 from jacdb.learning.problem import LearningProblem, ProblemRows
 
 NEAR = 5  # steps
+MOST_ROWS = 20_000  # of a part: its first trajectories by id, which is a hash
+
+
+def scored_rows(problem: LearningProblem, part: str) -> ProblemRows:
+    """Return the rows of a part that are scored: all, or of very many the first."""
+    rows = problem.parts[part]
+    return rows.where(np.arange(len(rows)) < MOST_ROWS)
 
 
 def subsets(problem: LearningProblem, rows: ProblemRows) -> dict[str, np.ndarray]:

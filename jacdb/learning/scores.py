@@ -43,8 +43,23 @@ def jacobian_scores(part: str, rows: str, found: np.ndarray, true: np.ndarray, z
     ]
     if n_zero:
         scores.append(Score(part, rows, "jacobian_mae_at_zeros", n, float(np.abs(found[zero]).mean())))
-    size = np.abs(found)
-    for threshold in SWEEP:
-        relative = int((size < threshold).sum()) / n_zero if n_zero else None
-        scores.append(Score(part, rows, "relative_sparsity", n, relative, threshold=threshold))
-    return scores
+    return scores + relative_sparsity(part, rows, np.abs(found), n_zero)
+
+
+def relative_sparsity(part: str, rows: str, sizes: np.ndarray, n_zero: int) -> list[Score]:
+    """Return, at each threshold of SWEEP, how many entries are below it per true zero: the paper's measure.
+
+    Args:
+        part, rows: what the scores are of.
+        sizes: absolute values of entries, (n, n_tangent, columns).
+        n_zero: how many are truly zero; with none the measure is not defined.
+    """
+    below = np.zeros(len(SWEEP), np.int64)
+    thresholds = np.array(SWEEP, sizes.dtype)
+    for row in sizes:
+        place = np.searchsorted(thresholds, row.reshape(-1), "right")  # it is below the thresholds from there on
+        below += np.cumsum(np.bincount(place, minlength=len(SWEEP) + 1))[:-1]
+    return [
+        Score(part, rows, "relative_sparsity", len(sizes), int(count) / n_zero if n_zero else None, threshold=threshold)
+        for threshold, count in zip(SWEEP, below, strict=True)
+    ]

@@ -1,0 +1,151 @@
+"""The command that scores graphs of any program against the true ones: score."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jacdb.cli.make import require_simulator
+from jacdb.cli.options import Environment, LocalData, Quiet
+from jacdb.cli.printing import check_form, print_frame
+from jacdb.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jacdb.learning.problem import LearningProblem
+    from jacdb.learning.scoring import Entry
+
+
+def score(
+    env: Environment,
+    file: Annotated[
+        Path | None, typer.Argument(help="File of scores: .parquet or .npz (docs/learning.md).", metavar="FILE")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the results are called; default: the file's name.")] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Score mean_pattern, kinematic_tree, contact_oracle, or all; can be repeated."),
+    ] = None,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Write the steps to learn from and to score into --out instead.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="For --rows: file to write, .parquet, .csv or .json.", metavar="FILE")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Split rows of this policy, and score those of others apart; default: all.")
+    ] = None,
+    within: Annotated[int, typer.Option(min=0, help="Steps by which the time of a switch may be wrong.")] = 5,
+    data: LocalData = Path("data"),
+    quiet: Quiet = False,
+) -> None:
+    """Score how well a file of numbers, one for each entry of each step, tells which entries are not zero.
+
+    The scores become tables of the dataset: learning_runs and learning_scores. The threshold above which an entry
+    counts as non-zero is chosen on the validation part.
+
+    Example: jacdb score --rows --env CartpoleBalance --out rows.parquet
+
+    Example: jacdb score scores.parquet --env CartpoleBalance --name my-model
+
+    Example: jacdb score --baseline all --env CartpoleBalance
+    """
+    from jacdb.learning import baselines
+
+    _check_words(file, name, baseline or [], rows, out)
+    names = list(baselines.BASELINES) if baseline == ["all"] else list(dict.fromkeys(baseline or []))
+    for one in names:
+        baselines.check(one)
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.learning.problem import LearningProblem
+
+    with Dataset(data) as dataset:
+        problem = LearningProblem.of(dataset, env, policy=policy)
+    if out is not None:
+        _write_rows(problem, out)
+    elif file is not None:
+        _score([str(file)], lambda _: _file(file, name, problem), problem, data, within, quiet)
+    else:
+        _score(names, lambda one: _baseline(one, problem), problem, data, within, quiet)
+
+
+def _write_rows(problem: "LearningProblem", out: Path) -> None:
+    """Write the steps of a problem to a file, and say how many there are."""
+    from jacdb.learning.scoring import rows_to_score
+
+    listed = rows_to_score(problem)
+    print_frame(listed, None, out)
+    to_learn, (n_rows, n_columns) = int((listed["part"] == "train").sum()), problem.shape
+    typer.echo(
+        f"{out}: {to_learn:,} steps to learn from, {len(listed) - to_learn:,} to score; a step has {n_rows} x"
+        f" {n_columns} scores, of which the first {n_rows} columns are by the state"
+    )
+
+
+def _score(
+    names: list[str],
+    entry_of: "Callable[[str], Entry]",
+    problem: "LearningProblem",
+    data: Path,
+    within: int,
+    quiet: bool,
+) -> None:
+    """Score entries one by one; what is scored is kept if a later one fails."""
+    from jacdb.learning.scoring import score
+    from jacdb.progress import Event, Reporter
+
+    with Reporter(quiet=quiet).shown() as report:
+        for one in names:
+            event = Event(f"scoring {one}")
+            report(event)
+            made = score(problem, data, entry_of(one), within=within, report=functools.partial(report, event))
+            typer.echo(made.describe())
+
+
+def _check_words(file: Path | None, name: str | None, baseline: list[str], rows: bool, out: Path | None) -> None:
+    """Refuse words that do not belong together, and a file that can't be written.
+
+    Raises:
+        UsageError: they do not, or it can't.
+    """
+    if (file is not None) + bool(baseline) + rows != 1:
+        raise UsageError("give one of these: a FILE of scores, --baseline NAME, or --rows")
+    if name is not None and file is None:
+        raise UsageError("--name is for a FILE of scores: leave it out")
+    if out is not None and not rows:
+        raise UsageError("--out is for --rows: leave it out; the scores are written into the dataset")
+    if rows:
+        if out is None:
+            raise UsageError("--rows needs a file to write: give --out rows.parquet, .csv or .json")
+        check_form(None, out)
+
+
+def _file(path: Path, name: str | None, problem: "LearningProblem") -> "Entry":
+    from jacdb.checksum import sha256_of
+    from jacdb.learning import score_files
+    from jacdb.learning.scoring import Entry
+
+    made = score_files.read(path, problem)
+    about = {"file": path.name, "sha256": sha256_of(path)}
+    return Entry(name or path.stem, made.graph, about, made.parts)
+
+
+def _baseline(name: str, problem: "LearningProblem") -> "Entry":
+    """Return a baseline.
+
+    Raises:
+        UsageError: it needs the model of the robot, and the simulator or the model is missing.
+    """
+    from jacdb.learning import baselines
+    from jacdb.learning.scoring import Entry
+
+    if name == "kinematic_tree":
+        require_simulator()
+        from jacdb.ingest.environments.loading import System
+
+        graph = baselines.kinematic_tree(problem, System.load(problem.env).tree_of_body)
+    else:
+        graph = {"mean_pattern": baselines.mean_pattern, "contact_oracle": baselines.contact_oracle}[name](problem)
+    return Entry(name, graph, {"baseline": baselines.BASELINES[name]})

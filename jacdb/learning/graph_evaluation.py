@@ -1,0 +1,145 @@
+"""Score a model's graphs on the parts of a learning problem; the threshold is chosen on its validation part."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from jacdb.learning import graph_scores
+from jacdb.learning.bodies import Bodies
+from jacdb.learning.graph_scores import LocalGraphs
+from jacdb.learning.problem import LearningProblem, ProblemRows
+from jacdb.learning.row_subsets import scored_rows, subsets
+from jacdb.learning.scores import Score, relative_sparsity
+from jacdb.learning.switch_times import switch_f1
+
+WITHIN = 5  # steps: a switch that is called so far from a true one is right
+SCORED = ("validation", "test", "other_policy")
+
+# From rows to a number for each entry of their Jacobians, (n, n_tangent, n_tangent + n_action): higher is rather on
+type GraphOf = Callable[[ProblemRows], np.ndarray]
+
+
+class _Thresholds(NamedTuple):
+    """From which score on an entry is called on: for F1 and the times of switches, and for distances."""
+
+    f1: float | None
+    distance: float
+
+    @classmethod
+    def of(cls, graphs: np.ndarray, truth: LocalGraphs) -> Self:
+        """Return those that are best on some rows."""
+        return cls(graph_scores.best_f1_threshold(graphs, truth), graph_scores.best_distance_threshold(graphs, truth))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Rows that are scored together: their names, and the thresholds."""
+
+    part: str
+    label: str
+    within: int
+    threshold: _Thresholds
+    body_threshold: _Thresholds
+
+    def score(self, metric: str, n: int, value: float | None, **where: float | None) -> Score:
+        return Score(self.part, self.label, metric, n, value, **where)  # type: ignore[arg-type]
+
+
+def evaluate(
+    problem: LearningProblem,
+    graph_of: GraphOf,
+    *,
+    within: int = WITHIN,
+    sparsity: bool = False,
+    parts: Sequence[str] = SCORED,
+    report: Callable[[], None] = lambda: None,
+) -> list[Score]:
+    """Return the scores of a model's graphs on the validation and test parts, and on another policy's rows.
+
+    Args:
+        problem: the rows.
+        graph_of: the model's graphs.
+        within: steps within which a called switch is right.
+        sparsity: also give relative sparsity, as if the graphs were absolute Jacobians; if no number is below 0.
+        parts: which of them to score, the validation part first.
+        report: called now and then.
+    """
+    scores: list[Score] = []
+    bodies = problem.bodies
+    validation = scored_rows(problem, "validation")
+    graphs, truth = graph_of(validation), _truth(problem, validation)
+    thresholds = _Thresholds.of(graphs, truth), _Thresholds.of(bodies.largest(graphs), bodies.graphs(truth))
+    for part in parts:
+        rows = scored_rows(problem, part)
+        if not len(rows):
+            continue
+        if part != "validation":
+            graphs, truth = graph_of(rows), _truth(problem, rows)
+        masks, name = subsets(problem, rows), part
+        if part == "other_policy":
+            masks, name = {part: masks["all"]}, "test"
+        for label, mask in masks.items():
+            made = _Scored(name, label, within, *thresholds)
+            if mask.any():
+                scores += _of_subset(made, graphs[mask], truth.where(mask), bodies)
+            if label in ("all", "other_policy"):
+                scores += _of_whole(made, graphs, truth, rows)
+                if sparsity and graphs.min() >= 0:
+                    scores += relative_sparsity(name, label, graphs, int(problem.zero(rows).sum()))
+            report()
+    return scores
+
+
+def _truth(problem: LearningProblem, rows: ProblemRows) -> LocalGraphs:
+    return LocalGraphs.of(problem.zero(rows), problem.undecided(rows))
+
+
+def _of_subset(made: _Scored, graphs: np.ndarray, truth: LocalGraphs, bodies: Bodies) -> Iterator[Score]:
+    yield made.score("undecided_entries", truth.on.size, float(truth.n_undecided))
+    yield from _local(made, "", graphs, truth, made.threshold)
+    yield from _local(made, "body_", bodies.largest(graphs), bodies.graphs(truth), made.body_threshold)
+
+
+def _local(
+    made: _Scored, prefix: str, graphs: np.ndarray, truth: LocalGraphs, thresholds: _Thresholds
+) -> Iterator[Score]:
+    switching = truth.switching()
+    n = int(switching.sum())
+    auroc, precision = graph_scores.ranking(graphs, truth)
+    yield made.score(f"{prefix}auroc", n, _mean(auroc))
+    yield made.score(f"{prefix}auprc", n, _mean(precision))
+    if (threshold := thresholds.f1) is not None:
+        of_entries = graph_scores.f1(graphs >= threshold, truth)
+        yield made.score(f"{prefix}f1", n, _mean(of_entries), threshold=threshold)
+    called, threshold = graphs >= thresholds.distance, thresholds.distance
+    apart = graph_scores.hamming(called, truth)
+    yield made.score(f"{prefix}shd", len(truth), float(apart.mean()), threshold=threshold)
+    apart = graph_scores.hamming(called, LocalGraphs(truth.on, truth.decided & switching))
+    yield made.score(f"{prefix}shd_switching", len(truth), float(apart.mean()), threshold=threshold)
+
+
+def _of_whole(made: _Scored, graphs: np.ndarray, truth: LocalGraphs, rows: ProblemRows) -> Iterator[Score]:
+    """Yield the scores of the global graph, and of the times of switches."""
+    ever, largest = truth.ever(), graphs.max(0, keepdims=True)
+    n = int(ever.decided.sum())
+    auroc, precision = graph_scores.pooled_ranking(largest, ever)
+    yield made.score("global_auroc", n, auroc)
+    yield made.score("global_auprc", n, precision)
+    apart = graph_scores.hamming(largest >= made.threshold.distance, ever)
+    yield made.score("global_shd", n, float(apart[0]), threshold=made.threshold.distance)
+    threshold = made.threshold.f1
+    if threshold is None:
+        return
+    yield made.score("global_f1", n, graph_scores.pooled_f1(largest >= threshold, ever), threshold=threshold)
+    in_time = switch_f1(graphs >= threshold, truth, rows.follows, made.within)
+    in_time[~truth.switching()] = np.nan
+    n_timed = int(np.count_nonzero(~np.isnan(in_time)))
+    yield made.score("switch_f1", n_timed, _mean(in_time), horizon=made.within, threshold=threshold)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Return the mean of what is defined; None if nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
