@@ -143,12 +143,12 @@ def measure(name: str, episodes: int, steps: int) -> dict[str, Any]:
     step_chunk = kept[0].step_chunk(len(calls.chunks[0][1]))
     method = cast(OnDevice, system.spec.method)  # no environment's own is fd
     differentiate, _ = compiled(control_step.physics_jacobian(system, method), inputs[0], spread=True)
-    inputs = [shared(of_step) for of_step in inputs]
+    shares = [shared(of_step) for of_step in inputs]
 
     def engine() -> np.ndarray:
         started = spent()
         again = [recompute(start, ctrl) for recompute, start, ctrl in calls.recomputed]
-        for of_step in inputs:
+        for of_step in shares:
             differentiate(of_step)
         jax.block_until_ready(again)
         return (spent() - started) / rows

@@ -250,7 +250,8 @@ def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
             for batch, call in calls.items():
                 taken[way][batch] += us_per_step(batch, call, CALLS)
         turns += 1
-    best = {way: min(taken[way], key=lambda batch, way=way: np.median(taken[way][batch])) for way in ways}
+    medians = {way: {batch: float(np.median(us)) for batch, us in taken[way].items()} for way in ways}
+    best = {way: min(of, key=of.__getitem__) for way, of in medians.items()}
     spread = {way: quartiles(taken[way][best[way]]) for way in ways}
     share = len(again) / len(stopped_early)
     of_again = spread.get("again", [0.0] * 3)
