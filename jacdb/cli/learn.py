@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,6 +88,7 @@ def learn(
 
     with Dataset(data) as dataset:
         problem = LearningProblem.of(dataset, env, target=target, policy=policy)
+    model_settings = _with_kinematic_tree(model, model_settings, env)
     with Reporter(quiet=quiet).shown() as report:
         for seed in chosen:
             for one in losses:
@@ -96,6 +97,31 @@ def learn(
                     report=report,
                 )  # fmt: skip
                 typer.echo(made.describe())
+
+
+def _with_kinematic_tree(model: str, settings: dict[str, Any], env: str) -> dict[str, Any]:
+    """Return a model's settings with the robot's kinematic tree, if it has such a setting and it is not given.
+
+    Raises:
+        UsageError: the simulator, which knows the tree, is missing, or it does not know the environment.
+    """
+    from jacdb import simulator
+    from jacdb.learning.models import registry
+
+    if "parents" in settings or not registry.has_setting(model, "parents"):
+        return settings
+    otherwise = 'or give --set \'parents={"hand": "arm"}\', the parent of each body, or --set parents=null'
+    asks = f"--model {model} asks the simulator for the robot's tree"
+    if simulator.missing():
+        raise UsageError(f"{asks}: pip install 'jacdb[ingest]', {otherwise}")
+    # the simulator's own settings of JAX, such as float64, are not for training
+    from jacdb.ingest.environments.kinematic_tree import parents
+    from jacdb.ingest.environments.loading import load_env
+
+    try:
+        return settings | {"parents": parents(load_env(env).mj_model)}
+    except UsageError as error:
+        raise UsageError(f"{asks}: {error}; {otherwise}") from error
 
 
 def _require_packages() -> None:

@@ -127,8 +127,15 @@ class MinibatchLoss:
             slots = self.zeros.columns.shape[1]
         return ((n_rows, 0, slots),) if slots else ()
 
-    def __call__(self, params: Parameters, rows: Rows, tiers: Tiers) -> jax.Array:
-        """Return the loss, given rows sorted by how many columns of theirs have zeros, the most first."""
+    def __call__(self, params: Parameters, rows: Rows, tiers: Tiers, key: jax.Array | None = None) -> jax.Array:
+        """Return the loss, given rows sorted by how many columns of theirs have zeros, the most first.
+
+        Args:
+            params: the model's.
+            rows: of the minibatch.
+            tiers: which of them have which columns of the Jacobian computed.
+            key: for a model whose own loss is random.
+        """
         predicted, total, count = None, jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
         for n_rows, first, end in tiers:
             of_tier = {name: values[:n_rows] for name, values in rows.items()}
@@ -140,13 +147,20 @@ class MinibatchLoss:
             count = jnp.asarray(tiers[0][0] * rows["jacobian"][0].size, jnp.float32)
         elif self.zeros is not None and tiers:
             count = jnp.maximum(jnp.sum(self._is_zero[rows["pattern"]]), 1).astype(jnp.float32)
+        return self._of_prediction(params, rows, predicted, key) + self._loss.weight * total / count
+
+    def _of_prediction(
+        self, params: Parameters, rows: Rows, predicted: jax.Array | None, key: jax.Array | None
+    ) -> jax.Array:
+        """Return the mean squared error, or the model's own loss."""
+        given = rows["state"], rows["action"]
+        own: Any = getattr(self._model, "loss", None)
+        if own is not None:
+            keys = jax.random.split(jax.random.key(0) if key is None else key, len(given[0]))
+            return jnp.mean(jax.vmap(own, (None, 0, 0, 0, 0))(params, *given, rows["target"], keys))
         if predicted is None:
-            predicted = jax.vmap(self._model.predict, (None, 0, 0))(params, rows["state"], rows["action"])
-        value = jnp.mean((predicted - rows["target"]) ** 2) + self._loss.weight * total / count
-        penalty: Any = getattr(self._model, "penalty", None)
-        if penalty is not None:
-            value = value + jnp.mean(jax.vmap(penalty, (None, 0, 0))(params, rows["state"], rows["action"]))
-        return value
+            predicted = jax.vmap(self._model.predict, (None, 0, 0))(params, *given)
+        return jnp.mean((predicted - rows["target"]) ** 2)
 
     def _tier(self, params: Parameters, rows: Rows, first: int, end: int) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return predictions, and the terms of some slots of the Jacobian and which of them count."""

@@ -56,8 +56,17 @@ def initial_params(model: WorldModel, problem: LearningProblem, seed: int) -> Pa
 
 def sizes_of(problem: LearningProblem) -> Sizes:
     """Return the lengths of the vectors that a model of this problem gets and predicts."""
-    space = problem.coordinates.space
-    return Sizes(space.n_state, problem.shape[1] - space.n_tangent, space.n_tangent)
+    space, bodies = problem.coordinates.space, problem.bodies
+    state_of_target: list[int] = []
+    of_state: list[str | None] = []
+    for is_quaternion, at, by in space.segments:
+        # of a quaternion's four numbers, the last three are the axis that the rotation's three are about
+        state_of_target += range(at.start + is_quaternion, at.stop)
+        of_state += bodies.of_tangent[by.start : by.start + is_quaternion] + bodies.of_tangent[by]
+    return Sizes(
+        space.n_state, len(bodies.of_action), space.n_tangent,
+        tuple(state_of_target), (*of_state, *bodies.of_action),
+    )  # fmt: skip
 
 
 def n_parameters(params: Parameters) -> int:
@@ -161,7 +170,8 @@ class Training:
             if self._value.zeros is not None and not self._value.zeros.fit(tiers, self._pattern[places]):
                 tiers = self._whole
             progress.feeding += time.perf_counter() - begun
-            self._state = self._steps(self._state, self._rows, jnp.asarray(places), tiers)
+            numbers = np.arange(progress.step, progress.step + call)
+            self._state = self._steps(self._state, self._rows, jnp.asarray(places), jnp.asarray(numbers), tiers)
             progress.step += call
         jax.block_until_ready(self._state)
 
@@ -183,19 +193,21 @@ class Training:
 
     @functools.cached_property
     def _steps(self) -> Callable[..., Any]:
-        """Take some minibatches, given the state, all rows, the places of theirs, and tiers."""
+        """Take some minibatches, given the state, all rows, the places of theirs, their numbers, and tiers."""
 
-        def steps(state: Any, rows: Any, places: jax.Array, tiers: Tiers) -> Any:
-            def step(state: Any, of_step: jax.Array) -> tuple[Any, None]:
+        def steps(state: Any, rows: Any, places: jax.Array, numbers: jax.Array, tiers: Tiers) -> Any:
+            def step(state: Any, of_step: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
                 params, moments = state
-                minibatch = {name: values[of_step] for name, values in rows.items()}
-                gradient = jax.grad(self._value)(params, minibatch, tiers)
+                minibatch = {name: values[of_step[0]] for name, values in rows.items()}
+                # the seed and the step alone decide, so that a training resumes anywhere
+                key = jax.random.fold_in(jax.random.key(self._minibatches.seed), of_step[1])
+                gradient = jax.grad(self._value)(params, minibatch, tiers, key)
                 updates, moments = self._optimizer.update(gradient, moments, params)
                 return (optax.apply_updates(params, updates), moments), None
 
-            return jax.lax.scan(step, state, places)[0]
+            return jax.lax.scan(step, state, (places, numbers))[0]
 
-        return jax.jit(steps, static_argnums=3, donate_argnums=0)
+        return jax.jit(steps, static_argnums=4, donate_argnums=0)
 
     @functools.cached_property
     def _validate(self) -> Callable[..., jax.Array]:

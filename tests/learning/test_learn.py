@@ -272,10 +272,11 @@ def test_users_29_a_function_is_scored_as_it_is(linear, root):
     assert of["jacobian_mae", None] < 1e-6 and of["relative_sparsity", 1e-6] == pytest.approx(1)
 
 
-def test_users_29_a_models_own_penalty_is_part_of_its_loss(linear):
+def test_users_29_a_models_own_loss_takes_the_place_of_the_squared_error(linear):
     class Penalized(MLP):
-        def penalty(self, params, state, action):
-            return 10 * sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
+        def loss(self, params, state, action, target, key):
+            of_prediction = ((self.predict(params, state, action) - target) ** 2).mean()
+            return of_prediction + 10 * sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
 
     sizes = [
         sum(

@@ -10,7 +10,8 @@ import jacdb
 from jacdb.errors import UsageError
 from jacdb.learning.loss_names import LOSSES, loss_of
 from jacdb.learning.losses import MinibatchLoss, ZeroColumns, columns_of_jacobian, device_rows
-from jacdb.learning.models.mlp import MLP, elu
+from jacdb.learning.models.layers import elu
+from jacdb.learning.models.mlp import MLP
 from jacdb.learning.models.model import WorldModel
 from jacdb.learning.problem import LearningProblem
 from jacdb.learning.training import initial_params

@@ -9,24 +9,30 @@ type Parameters = Any  # a pytree of arrays
 
 
 class Sizes(NamedTuple):
-    """The lengths of a model's vectors.
+    """The lengths of a model's vectors, and what their numbers belong to.
 
     Attributes:
         n_state: numbers of a state; with a quaternion they are more than its tangents.
         n_action: numbers of an action.
         n_target: numbers to predict: one for each row of the Jacobian.
+        state_of_target: the place in the state of what each target is the next of; of a rotation's three, they are
+            the last three of the quaternion's four.
+        bodies: the body that each number of the state, and then of the action, belongs to; None where there is none.
     """
 
     n_state: int
     n_action: int
     n_target: int
+    state_of_target: tuple[int, ...]
+    bodies: tuple[str | None, ...]
 
 
 class WorldModel(Protocol):
     """A model of the dynamics. Its constructor takes its settings by keyword, and has a default for each.
 
     Methods take one sample, and are batched by ``jax.vmap``. States and actions have mean 0 and deviation 1. A model
-    may have a fourth method, ``penalty(params, state, action)``, a number that is added to the loss.
+    may have a fourth method, ``loss(params, state, action, target, key)``: a number that takes the place of the mean
+    squared error, in training and validation, for a model that is not trained by its prediction alone.
     """
 
     def init(self, key: jax.Array, sizes: Sizes) -> Parameters:

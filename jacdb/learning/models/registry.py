@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 GROUP = "jacdb.learning.models"  # of entry points: a package that is installed adds models
 BUILT_IN = {
+    "cdl": "jacdb.learning.models.cdl:CDL",
+    "fcdl": "jacdb.learning.models.fcdl:FCDL",
+    "graph_network": "jacdb.learning.models.graph_network:GraphNetwork",
+    "locally_linear": "jacdb.learning.models.locally_linear:LocallyLinear",
     "mlp": "jacdb.learning.models.mlp:MLP",
+    "spartan": "jacdb.learning.models.spartan:Spartan",
 }
 _METHODS = ("init", "predict")
 
@@ -83,6 +88,15 @@ def make(name: str, settings: Mapping[str, Any]) -> "WorldModel":
     if missing := [method for method in _METHODS if not callable(getattr(model, method, None))]:
         raise UsageError(f"--model {name}: it has no method {missing[0]}; docs/learning.md shows a whole model")
     return model
+
+
+def has_setting(name: str, setting: str) -> bool:
+    """Return whether a model has a setting of this name.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    return setting in inspect.signature(_class(name)).parameters
 
 
 def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> dict[str, Any]:

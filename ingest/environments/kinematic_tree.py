@@ -1,0 +1,20 @@
+"""The kinematic tree of a robot: which body hangs on which."""
+
+import mujoco
+
+
+def parents(model: mujoco.MjModel) -> dict[str, str]:
+    """Return the parent of each body that a joint moves: its nearest ancestor that a joint moves, if there is one."""
+
+    def name(body: int) -> str:
+        return str(model.body(body).name)
+
+    moving = model.body_jntnum > 0
+    found: dict[str, str] = {}
+    for body in range(1, model.nbody):
+        above = int(model.body_parentid[body])
+        while above and not moving[above]:
+            above = int(model.body_parentid[above])
+        if moving[body] and above:
+            found[name(body)] = name(above)
+    return found
