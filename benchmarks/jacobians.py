@@ -65,6 +65,8 @@ BATCHES = tuple(SIDE_BY_SIDE * 4**k for k in range(5))
 GAIN = 0.03
 WARM_UP = 30  # control steps of random actions, the last of which are taken
 
+type Ways = dict[str, dict[int, Callable[[], None]]]  # by its name and the batch: a call that waits for its results
+
 
 def visits(system: System) -> Callable[[int], PhysicsInput]:
     """Return the function that gives so many physics inputs as a random policy meets them.
@@ -210,6 +212,20 @@ def seek(compile_for: Callable[[int], Callable[[], None]]) -> dict[int, Callable
     return calls
 
 
+def in_turns(ways: Ways) -> tuple[dict[str, int], dict[str, list[float]]]:
+    """Return the best batch of each way, and its quartiles of µs per step; all ways take turns."""
+    taken: dict[str, dict[int, list[float]]] = {way: {batch: [] for batch in calls} for way, calls in ways.items()}
+    turns, started = 0, time.perf_counter()
+    while turns < TURNS or time.perf_counter() - started < TURNS_S:
+        for way, calls in ways.items():
+            for batch, call in calls.items():
+                taken[way][batch] += us_per_step(batch, call, CALLS)
+        turns += 1
+    medians = {way: {batch: float(np.median(us)) for batch, us in of.items()} for way, of in taken.items()}
+    best = {way: min(of, key=of.__getitem__) for way, of in medians.items()}
+    return best, {way: quartiles(taken[way][best[way]]) for way in ways}
+
+
 def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
     """Time all ways on one environment, each at these batches or at its best."""
     system = System.load(name)
@@ -226,7 +242,7 @@ def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
         call, compile_s[way] = compiled(functions[way], starts[batch], spread=way == "own")
         return call
 
-    ways = {}
+    ways: Ways = {}
     for way in functions:
         compile_way = functools.partial(compile_for, way)
         ways[way] = {batch: compile_way(batch) for batch in batches} if batches else seek(compile_way)
@@ -243,16 +259,7 @@ def measure(name: str, batches: list[int] | None) -> dict[str, Any]:
         some = jax.tree.map(lambda leaf: leaf[np.resize(again, RECOMPUTE_BATCH)], inputs)
         ways["again"] = {RECOMPUTE_BATCH: compiled(instead, some)[0]}
 
-    taken: dict[str, dict[int, list[float]]] = {way: {batch: [] for batch in calls} for way, calls in ways.items()}
-    turns, started = 0, time.perf_counter()
-    while turns < TURNS or time.perf_counter() - started < TURNS_S:
-        for way, calls in ways.items():
-            for batch, call in calls.items():
-                taken[way][batch] += us_per_step(batch, call, CALLS)
-        turns += 1
-    medians = {way: {batch: float(np.median(us)) for batch, us in taken[way].items()} for way in ways}
-    best = {way: min(of, key=of.__getitem__) for way, of in medians.items()}
-    spread = {way: quartiles(taken[way][best[way]]) for way in ways}
+    best, spread = in_turns(ways)
     share = len(again) / len(stopped_early)
     of_again = spread.get("again", [0.0] * 3)
     spread["engine"] = [own + share * instead for own, instead in zip(spread["own"], of_again, strict=True)]
