@@ -35,7 +35,7 @@ Steps = Annotated[int, typer.Option(help="Minibatches to train on at most.")]
 ValidateEvery = Annotated[int, typer.Option(help="Minibatches between validations.")]
 Patience = Annotated[int, typer.Option(help="Validations without improvement after which it stops.")]
 JacobianRows = Annotated[
-    int | None, typer.Option(help="Rows of a minibatch whose Jacobians a loss on all entries compares; default: all.")
+    int | None, typer.Option(help="Rows of a minibatch whose Jacobians are compared; default: all.")
 ]
 
 

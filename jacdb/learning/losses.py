@@ -56,7 +56,7 @@ class ZeroColumns(NamedTuple):
 
         Args:
             pattern: the patterns of all rows, (n,).
-            batch_size: rows of a minibatch.
+            batch_size: rows of a minibatch whose Jacobians are compared.
         """
         expected = [(self.filled[pattern] > slot).mean() for slot in range(self.columns.shape[1])]
         spared = [batch_size * p + SPARE * np.sqrt(batch_size * p * (1 - p)) for p in expected]
@@ -69,7 +69,10 @@ class ZeroColumns(NamedTuple):
         return tuple(tiers)
 
     def fit(self, tiers: Tiers, pattern: np.ndarray) -> bool:
-        """Return whether minibatches, (minibatches, batch_size) of patterns, have no more columns than tiers have."""
+        """Return whether minibatches, (minibatches, batch_size) of patterns, have no more columns than tiers have.
+
+        ``batch_size`` is as in ``tiers``.
+        """
         return all(int((self.filled[pattern] > first).sum(1).max()) <= rows for rows, first, _ in tiers)
 
 
@@ -121,18 +124,19 @@ class MinibatchLoss:
             self._columns, self._is_zero = jnp.asarray(self.zeros.columns), jnp.asarray(self.zeros.is_zero)
 
     def whole(self, n_rows: int) -> Tiers:
-        """Return the one tier in which all rows have all slots; none for a loss without Jacobian."""
+        """Return the one tier in which the first rows have all slots; none for a loss without Jacobian."""
         slots = {"none": 0, "all": self._n_columns}.get(self._loss.entries, 0)
         if self.zeros is not None:
             slots = self.zeros.columns.shape[1]
         return ((n_rows, 0, slots),) if slots else ()
 
     def __call__(self, params: Parameters, rows: Rows, tiers: Tiers, key: jax.Array | None = None) -> jax.Array:
-        """Return the loss, given rows sorted by how many columns of theirs have zeros, the most first.
+        """Return the loss of rows.
 
         Args:
             params: the model's.
-            rows: of the minibatch.
+            rows: of the minibatch; those whose Jacobians are compared come first, sorted by how many columns of theirs
+                have zeros, the most first, if tiers are not whole.
             tiers: which of them have which columns of the Jacobian computed.
             key: for a model whose own loss is random.
         """
@@ -146,7 +150,8 @@ class MinibatchLoss:
         if self._loss.entries == "all":
             count = jnp.asarray(tiers[0][0] * rows["jacobian"][0].size, jnp.float32)
         elif self.zeros is not None and tiers:
-            count = jnp.maximum(jnp.sum(self._is_zero[rows["pattern"]]), 1).astype(jnp.float32)
+            # rows after the first tier's have no zeros, or are not to be compared
+            count = jnp.maximum(jnp.sum(self._is_zero[rows["pattern"][: tiers[0][0]]]), 1).astype(jnp.float32)
         return self._of_prediction(params, rows, predicted, key) + self._loss.weight * total / count
 
     def _of_prediction(

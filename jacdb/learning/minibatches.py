@@ -13,16 +13,19 @@ class Minibatches:
         seed: of the permutations.
     """
 
-    def __init__(self, n_rows: int, batch_size: int, seed: int, sort_by: np.ndarray | None = None) -> None:
+    def __init__(
+        self, n_rows: int, batch_size: int, seed: int, sort_by: np.ndarray | None = None, first: int | None = None
+    ) -> None:
         """
         Args:
             n_rows: how many rows there are.
             batch_size: rows of a minibatch; all rows if there are fewer.
             seed: 0 or more.
             sort_by: a number for each row, (n_rows,): minibatches are sorted by it, the largest first.
+            first: so many rows of a minibatch are sorted among themselves, and the others left; None for all.
         """
         self.batch_size = min(batch_size, n_rows)
-        self._n_rows, self.seed, self._sort_by = n_rows, seed, sort_by
+        self._n_rows, self.seed, self._sort_by, self._first = n_rows, seed, sort_by, first
         self._per_epoch = n_rows // self.batch_size
         self._epoch = functools.lru_cache(maxsize=2)(self._permuted)
 
@@ -35,5 +38,6 @@ class Minibatches:
         order = np.random.default_rng([self.seed, epoch]).permutation(self._n_rows).astype(np.int32)
         batches = order[: self._per_epoch * self.batch_size].reshape(self._per_epoch, self.batch_size)
         if self._sort_by is not None:
-            batches = np.take_along_axis(batches, np.argsort(-self._sort_by[batches], axis=1, kind="stable"), axis=1)
+            some = batches[:, : self._first]
+            some[:] = np.take_along_axis(some, np.argsort(-self._sort_by[some], axis=1, kind="stable"), axis=1)
         return batches

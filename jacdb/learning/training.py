@@ -129,14 +129,14 @@ class Training:
         rows, zeros = problem.parts["train"], self._value.zeros
         self._pattern = rows.pattern
         self._minibatches = Minibatches(
-            len(rows), settings.batch_size, seed, None if zeros is None else zeros.filled[rows.pattern]
-        )
+            len(rows), settings.batch_size, seed, None if zeros is None else zeros.filled[rows.pattern],
+            settings.jacobian_rows,
+        )  # fmt: skip
         self._rows = device_rows(problem, rows, loss)
         batch_size = self._minibatches.batch_size
-        self._whole = self._value.whole(
-            min(settings.jacobian_rows or batch_size, batch_size) if zeros is None else batch_size
-        )
-        self._tiers = self._whole if zeros is None else zeros.tiers(rows.pattern, batch_size)
+        self._compared = min(settings.jacobian_rows or batch_size, batch_size)
+        self._whole = self._value.whole(self._compared)
+        self._tiers = self._whole if zeros is None else zeros.tiers(rows.pattern, self._compared)
         self._validation = _in_pieces(problem, loss, batch_size)
         params = initial_params(model, problem, seed)
         self._state = params, self._optimizer.init(params)
@@ -167,7 +167,8 @@ class Training:
             begun = time.perf_counter()
             places = self._minibatches.between(progress.step, progress.step + call)
             tiers = self._tiers
-            if self._value.zeros is not None and not self._value.zeros.fit(tiers, self._pattern[places]):
+            compared = self._pattern[places[:, : self._compared]]
+            if self._value.zeros is not None and not self._value.zeros.fit(tiers, compared):
                 tiers = self._whole
             progress.feeding += time.perf_counter() - begun
             numbers = np.arange(progress.step, progress.step + call)
@@ -214,7 +215,7 @@ class Training:
         """Return the mean loss of parameters over pieces of rows of equal size."""
 
         def validate(params: Parameters, pieces: Any) -> jax.Array:
-            n_rows = pieces["state"].shape[1]
+            n_rows = min(self._settings.jacobian_rows or VALIDATION_ROWS, pieces["state"].shape[1])
             return jnp.mean(jax.lax.map(lambda rows: self._value(params, rows, self._value.whole(n_rows)), pieces))
 
         return jax.jit(validate)

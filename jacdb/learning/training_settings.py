@@ -16,7 +16,7 @@ class TrainingSettings:
         learning_rate: Adam's.
         validate_every: minibatches between validations.
         patience: validations without improvement after which training stops.
-        jacobian_rows: rows of a minibatch whose Jacobians are compared, by a loss on all entries; None for all rows.
+        jacobian_rows: rows of a minibatch whose Jacobians are compared; None for all rows.
     """
 
     steps: int = 20_000

@@ -10,6 +10,7 @@ import jacdb
 from jacdb.errors import UsageError
 from jacdb.learning.loss_names import LOSSES, loss_of
 from jacdb.learning.losses import MinibatchLoss, ZeroColumns, columns_of_jacobian, device_rows
+from jacdb.learning.minibatches import Minibatches
 from jacdb.learning.models.layers import elu
 from jacdb.learning.models.mlp import MLP
 from jacdb.learning.models.model import WorldModel
@@ -86,20 +87,21 @@ def test_users_29_both_targets_give_the_true_jacobian_to_a_model_that_has_it(lin
     assert np.allclose(columns.T, true, atol=1e-6)
 
 
+@pytest.mark.parametrize("compared", [64, 24])
 @pytest.mark.parametrize("name", LOSSES)
-def test_users_29_losses_and_gradients_are_those_of_plain_formulas(name, cheetah):
-    """Also where SAE computes some columns alone, in tiers."""
+def test_users_29_losses_and_gradients_are_those_of_plain_formulas(name, compared, cheetah):
+    """Also where SAE computes some columns alone, in tiers, and where some rows alone have their Jacobians compared."""
     loss = loss_of(name)
     rows = cheetah.parts["train"]
     value = MinibatchLoss(MODEL, cheetah, loss)
     params = initial_params(MODEL, cheetah, 0)
     places = np.random.default_rng(0).permutation(len(rows))[:64]
-    tiers = value.whole(64)
+    tiers = value.whole(compared)
     if value.zeros is not None:
-        places = places[np.argsort(-value.zeros.filled[rows.pattern[places]], kind="stable")]
-        tiers = value.zeros.tiers(rows.pattern, 64)
-        assert len(tiers) > 1 and value.zeros.fit(tiers, rows.pattern[places][None])
-        assert sum(n * (end - first) for n, first, end in tiers) < 64 * 24 / 4
+        places = Minibatches(len(rows), 64, 0, value.zeros.filled[rows.pattern], compared).between(0, 1)[0]
+        tiers = value.zeros.tiers(rows.pattern, compared)
+        assert value.zeros.fit(tiers, rows.pattern[places[:compared]][None]) and (len(tiers) > 1) == (compared == 64)
+        assert sum(n * (end - first) for n, first, end in tiers) < compared * 24 / 4
     chosen = rows.where(places)
     true, zero = jnp.asarray(cheetah.jacobian(chosen)), jnp.asarray(cheetah.zero(chosen))
 
@@ -107,14 +109,15 @@ def test_users_29_losses_and_gradients_are_those_of_plain_formulas(name, cheetah
         def jacobian(x, u):
             return jnp.concatenate(jax.jacfwd(lambda x, u: MODEL.predict(params, x, u), (0, 1))(x, u), axis=1)
 
+        some = slice(compared)
         predicted = jax.vmap(lambda x, u: MODEL.predict(params, x, u))(chosen.state, chosen.action)
-        found = jax.vmap(jacobian)(jnp.asarray(chosen.state), jnp.asarray(chosen.action))
+        found = jax.vmap(jacobian)(jnp.asarray(chosen.state[some]), jnp.asarray(chosen.action[some]))
         part = {
             "none": 0.0,
-            "msej": jnp.mean((found - true) ** 2),
-            "maej": jnp.mean(jnp.abs(found - true)),
+            "msej": jnp.mean((found - true[some]) ** 2),
+            "maej": jnp.mean(jnp.abs(found - true[some])),
             "l1": jnp.mean(jnp.abs(found)),
-            "sae": jnp.sum(jnp.abs(found) * zero) / zero.sum(),
+            "sae": jnp.sum(jnp.abs(found) * zero[some]) / zero[some].sum(),
         }[loss.jacobian]
         return jnp.mean((predicted - chosen.target) ** 2) + loss.weight * part
 
@@ -141,6 +144,14 @@ def test_users_29_the_gradient_of_sae_touches_true_zeros_alone(linear):
     of_sae = np.asarray(gradient(1.0) - gradient(0.0)).T
     ever = linear.zero(rows).any(0)
     assert np.abs(of_sae[~ever]).max() < 1e-7 < 1e-3 < np.abs(of_sae[ever]).min()
+
+
+def test_users_29_rows_to_compare_are_sorted_and_are_a_random_choice():
+    filled = np.arange(1000) % 7
+    of = [Minibatches(1000, 100, 3, filled, first).between(0, 10) for first in (None, 20)]
+    assert (np.diff(filled[of[0]], axis=1) <= 0).all() and (np.diff(filled[of[1][:, :20]], axis=1) <= 0).all()
+    assert filled[of[0][:, :20]].mean() > 5.5 and filled[of[1][:, :20]].mean() == pytest.approx(3, abs=0.5)
+    assert all(len(np.unique(batches)) == 1000 for batches in of)
 
 
 def test_users_29_more_columns_than_a_tier_has_are_noticed():
