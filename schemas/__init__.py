@@ -261,9 +261,11 @@ LEARNING_SCORES = _table(
         "steps predicted in a row, or by which a switch may be off; null where the metric has none",
     ),
     ("threshold", pa.float64(), "the threshold below which an entry counts as zero; null where there is none"),
+    ("row", pa.int32(), "the row of the Jacobian, from 0, where the score is of one entry; null where it is of all"),
+    ("col", pa.int32(), "the entry's column, from 0: actions follow the columns of the state; null likewise"),
     ("n", pa.int64(), "rows, or entries, that it is over"),
     ("value", pa.float64(), "the score; null where it is not defined, as an AUROC of zeros alone"),
-    nullable=("horizon", "threshold", "value"),
+    nullable=("horizon", "threshold", "row", "col", "value"),
 )
 
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)

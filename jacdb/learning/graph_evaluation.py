@@ -43,6 +43,10 @@ class _Scored:
     threshold: _Thresholds
     body_threshold: _Thresholds
 
+    def by_entry(self) -> bool:
+        """Return whether each entry has scores of its own too: on one set of rows, for there are many entries."""
+        return (self.part, self.label) == ("test", "all")
+
     def score(self, metric: str, n: int, value: float | None, **where: float | None) -> Score:
         return Score(self.part, self.label, metric, n, value, **where)  # type: ignore[arg-type]
 
@@ -110,6 +114,8 @@ def _local(
     auroc, precision = graph_scores.ranking(graphs, truth)
     yield made.score(f"{prefix}auroc", n, _mean(auroc))
     yield made.score(f"{prefix}auprc", n, _mean(precision))
+    if made.by_entry() and not prefix:
+        yield from _of_entries(made, auroc, truth)
     if (threshold := thresholds.f1) is not None:
         of_entries = graph_scores.f1(graphs >= threshold, truth)
         yield made.score(f"{prefix}f1", n, _mean(of_entries), threshold=threshold)
@@ -118,6 +124,16 @@ def _local(
     yield made.score(f"{prefix}shd", len(truth), float(apart.mean()), threshold=threshold)
     apart = graph_scores.hamming(called, LocalGraphs(truth.on, truth.decided & switching))
     yield made.score(f"{prefix}shd_switching", len(truth), float(apart.mean()), threshold=threshold)
+
+
+def _of_entries(made: _Scored, auroc: np.ndarray, truth: LocalGraphs) -> Iterator[Score]:
+    """Yield the share of rows in which an entry is zero, if it ever is, and its AUROC, if it switches."""
+    on, off = truth.counts()
+    for row, col in np.argwhere(off).tolist():
+        n = int(on[row, col] + off[row, col])
+        yield made.score("zero_share_entry", n, float(off[row, col] / n), row=row, col=col)
+        if on[row, col]:
+            yield made.score("auroc_entry", n, float(auroc[row, col]), row=row, col=col)
 
 
 def _of_whole(made: _Scored, graphs: np.ndarray, truth: LocalGraphs, rows: ProblemRows) -> Iterator[Score]:

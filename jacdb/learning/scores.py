@@ -20,6 +20,8 @@ class Score(NamedTuple):
     value: float | None
     horizon: int | None = None
     threshold: float | None = None
+    row: int | None = None
+    col: int | None = None
 
 
 def jacobian_scores(part: str, rows: str, found: np.ndarray, true: np.ndarray, zero: np.ndarray) -> list[Score]:
