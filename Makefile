@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test test-fast lint docs matrix bench reference sample experts lock clean
+.PHONY: help setup demo test test-fast lint docs matrix bench reference learning sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +79,23 @@ reference: $(READY)
 	cp reference/experts/report/facts.json datasets/reference/experts.json
 	$(BIN)/jacdb plot timeline --env CheetahRun --data reference/experts --out docs/gait.png
 	$(BIN)/python docs/generate.py
+
+# The paper's fourth question, docs/learning.md: losses, models and baselines, five seeds each, in five environments. Two hours on
+# two cores with `make -j2 learning`; what was interrupted resumes, and what is finished stays.
+LEARNED := CheetahRun FingerTurnEasy CartpoleBalance ReacherHard PandaPickCube
+LEARN := --policy expert --seeds 0-4 --steps 3000 --batch-size 128 --jacobian-rows 16 --data learned
+learning: $(LEARNED:%=learn-%)
+	rm -rf datasets/reference/learning && mkdir -p datasets/reference/learning
+	cp -r learned/learning_runs learned/learning_scores datasets/reference/learning
+	$(BIN)/python docs/generate.py
+
+learn-%: $(READY)
+	$(BIN)/jacdb ingest --env $* --policy expert --episodes $(if $(filter PandaPickCube,$*),120,20) --seed 0 --data learned
+	$(BIN)/jacdb ingest --env $* --episodes $(if $(filter PandaPickCube,$*),24,4) --seed 0 --data learned
+	$(BIN)/jacdb learn --env $* --model mlp --loss all $(LEARN)
+	$(BIN)/jacdb score --env $* --policy expert --baseline all --data learned
+	for model in locally_linear fcdl spartan graph_network cdl; do \
+	  $(BIN)/jacdb learn --env $* --model $$model $(LEARN) || exit; done
 
 # A few steps of each of nine environments: datasets/sample, for tests, tutorial and README. Two minutes.
 sample: $(READY)

@@ -68,13 +68,17 @@ class Evaluator:
     def graphs(self, params: Parameters, rows: ProblemRows) -> np.ndarray:
         """Return a model's graphs of rows, (n, n_tangent, n_tangent + n_action): its own, or the absolute Jacobian.
 
-        What is not a number says that an entry is off.
+        What is not a number says that an entry is off. A graph of its own is of the target: where that is the change,
+        each row has its own column besides, for the change is added to the state.
         """
         if self._own_graph is None:
             found = np.abs(_in_pieces(self._jacobians, params, rows.state, rows.action, rows.target))
         else:
             raw = _in_pieces(self._own_graph, params, rows.state, rows.action)
             found = _by_tangent(raw, self._problem.coordinates.space)
+            if self._problem.coordinates.target == "delta":
+                own = np.arange(found.shape[1])
+                found[:, own, own] = np.finfo(found.dtype).max
         return np.nan_to_num(found, nan=0.0)
 
     def _errors(self, params: Parameters, rows: ProblemRows, horizon: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,3 +36,12 @@ def test_users_29_a_graph_by_quaternions_is_folded_into_one_by_rotations():
     assert graphs.shape == (3, 38, 46)
     # the quaternion's numbers are 12 to 15; all that follows has one number less
     assert graphs[0, 0].tolist() == [*range(12), 15, 15, 15, *range(16, 46), 0]
+
+
+def test_users_29_a_graph_of_the_change_has_the_states_own_column_besides(linear_root):
+    with jacdb.open(linear_root) as dataset:
+        problem = LearningProblem.of(dataset, "Linear", target="delta")
+    graph = Evaluator(Halves(), problem).graphs(jnp.zeros(3), problem.parts["test"])[0]
+    own = np.eye(3, 5, dtype=bool)
+    assert graph[own].min() > 1e30
+    assert (graph[~own] == np.tile([0, 1, 2, 3, 0], (3, 1))[~own]).all()
