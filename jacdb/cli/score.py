@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from jacdb.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jacdb.learning.causal_discovery import DiscoverySettings
     from jacdb.learning.problem import LearningProblem
     from jacdb.learning.scoring import Entry
 
@@ -26,7 +27,17 @@ def score(
     name: Annotated[str | None, typer.Option(help="What the results are called; default: the file's name.")] = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option(help="Score mean_pattern, kinematic_tree, contact_oracle, or all; can be repeated."),
+        typer.Option(
+            help="Score mean_pattern, kinematic_tree, contact_oracle, fullci, pcmci, pcmci_plus, or all; repeatable."
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of fullci, pcmci and pcmci_plus: rows, alpha or test; can be repeated.",
+            metavar="NAME=VALUE",
+        ),
     ] = None,
     rows: Annotated[
         bool, typer.Option("--rows", help="Write the steps to learn from and to score into --out instead.")
@@ -52,12 +63,9 @@ def score(
 
     Example: jacdb score --baseline all --env CartpoleBalance
     """
-    from jacdb.learning import baselines
-
     _check_words(file, name, baseline or [], rows, out)
-    names = list(baselines.BASELINES) if baseline == ["all"] else list(dict.fromkeys(baseline or []))
-    for one in names:
-        baselines.check(one)
+    names = _names(baseline or [], quiet)
+    settings = _settings(setting or [], names)
     from jacdb.dataset.dataset import Dataset
     from jacdb.learning.problem import LearningProblem
 
@@ -68,7 +76,7 @@ def score(
     elif file is not None:
         _score([str(file)], lambda _: _file(file, name, problem), problem, data, within, quiet)
     else:
-        _score(names, lambda one: _baseline(one, problem), problem, data, within, quiet)
+        _score(names, lambda one: _baseline(one, problem, settings), problem, data, within, quiet)
 
 
 def _write_rows(problem: "LearningProblem", out: Path) -> None:
@@ -132,20 +140,61 @@ def _file(path: Path, name: str | None, problem: "LearningProblem") -> "Entry":
     return Entry(name or path.stem, made.graph, about, made.parts)
 
 
-def _baseline(name: str, problem: "LearningProblem") -> "Entry":
+def _names(baseline: list[str], quiet: bool) -> list[str]:
+    """Return the baselines that are asked for; of all, those whose packages are installed.
+
+    Raises:
+        UsageError: there is no such baseline, or the package that it needs is missing.
+    """
+    from jacdb.learning import baselines, causal_discovery
+
+    if baseline == ["all"]:
+        names = list(baselines.BASELINES)
+        if causal_discovery.missing():
+            names = [name for name in names if name not in causal_discovery.METHODS]
+            if not quiet:
+                left_out = ", ".join(causal_discovery.METHODS)
+                typer.echo(f"without {left_out}, which need tigramite: pip install 'jacdb[causal]'", err=True)
+        return names
+    for one in baseline:
+        baselines.check(one)
+    if not causal_discovery.METHODS.keys().isdisjoint(baseline):
+        causal_discovery.require()
+    return list(dict.fromkeys(baseline))
+
+
+def _settings(words: list[str], names: list[str]) -> "DiscoverySettings":
+    """Return the settings of causal discovery.
+
+    Raises:
+        UsageError: none of the baselines has settings, or it has no such setting or value.
+    """
+    from jacdb.learning.causal_discovery import METHODS, DiscoverySettings
+    from jacdb.learning.models import registry
+
+    if words and METHODS.keys().isdisjoint(names):
+        raise UsageError(f"--set is for --baseline {', '.join(METHODS)}: leave it out")
+    return DiscoverySettings.of(registry.settings_of(words))
+
+
+def _baseline(name: str, problem: "LearningProblem", settings: "DiscoverySettings") -> "Entry":
     """Return a baseline.
 
     Raises:
         UsageError: it needs the model of the robot, and the simulator or the model is missing.
     """
-    from jacdb.learning import baselines
+    from jacdb.learning import baselines, causal_discovery
     from jacdb.learning.scoring import Entry
 
+    about: dict[str, Any] = {"baseline": baselines.BASELINES[name]}
     if name == "kinematic_tree":
         require_simulator()
         from jacdb.ingest.environments.loading import System
 
         graph = baselines.kinematic_tree(problem, System.load(problem.env).tree_of_body)
+    elif name in causal_discovery.METHODS:
+        graph = causal_discovery.global_graph(problem, name, settings)
+        about |= causal_discovery.described(settings)
     else:
         graph = {"mean_pattern": baselines.mean_pattern, "contact_oracle": baselines.contact_oracle}[name](problem)
-    return Entry(name, graph, {"baseline": baselines.BASELINES[name]})
+    return Entry(name, graph, about)

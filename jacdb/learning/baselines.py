@@ -1,7 +1,7 @@
 """Graphs that cost no training, which a model has to beat: each knows the training part, and none sees a state.
 
 An entry's score is how often it was on in comparable rows of the training part, from 0 to 1. Undecided entries of it
-count neither way.
+count neither way. ``causal_discovery`` has more of them, which know states and actions of that part, and no Jacobian.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jacdb.errors import UsageError, suggestion
+from jacdb.learning import causal_discovery
 from jacdb.learning.graph_evaluation import GraphOf
 from jacdb.learning.problem import LearningProblem, ProblemRows
 
@@ -16,6 +17,7 @@ BASELINES = {
     "mean_pattern": "how often an entry is on in the training part",
     "contact_oracle": "how often an entry is on in training rows with the same active constraints",
     "kinematic_tree": "on between the joints and actuators of one kinematic tree",
+    **causal_discovery.METHODS,
 }
 ROWS_AT_ONCE = 4096
 
