@@ -1,4 +1,4 @@
-"""Write what is made from the code and from measurements: five pages, and the picture of what imports what.
+"""Write what is made from the code and from measurements: five pages, a table of a sixth, and a picture of imports.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -16,13 +16,17 @@ import imports
 import typer
 
 from jacdb import queries, report, schemas
+from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import CURRENT, MANIFEST
 from jacdb.ingest.environments.registry import all_specs
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX
+from jacdb.report import leaderboard
 
 HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
+# docs/learning.md is written by hand but for what stands between these
+BOARD_BEGINS, BOARD_ENDS = "<!-- leaderboard: written by docs/generate.py -->\n", "<!-- end of the leaderboard -->\n"
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
 
 
@@ -218,12 +222,30 @@ def _bins(env: str, policy: str, of: dict[str, Any]) -> list[str]:
     return [env, policy, *(f"{100 * share:.1f} %" if share else "-" for share in of["bins"]["state"])]
 
 
+def learning() -> str:
+    """docs/learning.md, with the leaderboard of what `make learning` kept between two marks; nothing without it."""
+    page, folder = (HERE / "learning.md").read_text(), HERE.parent / "datasets/reference/learning"
+    before, _, rest = page.partition(BOARD_BEGINS)
+    _, _, after = rest.partition(BOARD_ENDS)
+    return f"{before}{BOARD_BEGINS}{learned(folder)}{BOARD_ENDS}{after}"
+
+
+def learned(folder: Path) -> str:
+    """The leaderboard of the results of learning in a folder; nothing if there are none."""
+    if not folder.is_dir():
+        return ""
+    with Dataset(folder) as kept:
+        board = [row for env in kept.learned_environments for row in leaderboard.rows(kept, env)]
+    return f"\n{leaderboard.NOTE}\n\n{leaderboard.markdown(board)}\n\n"
+
+
 PAGES = {
     "cli.md": cli,
     "tables.md": tables,
     "environments.md": environments,
     "reproduction.md": reproduction,
     "experts.md": experts,
+    "learning.md": learning,
     "architecture.svg": imports.picture,
 }
 

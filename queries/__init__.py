@@ -36,7 +36,7 @@ STATISTICS = (
     "axis_statistics",
 )
 # What models learned from the rows, and how they score
-RESULTS = ("learning_runs", "learning_scores")
+RESULTS = ("learning_runs", "learning_scores", "leaderboard")
 VIEWS = TABLES + STATISTICS + RESULTS
 # Views that only others build on; a later version may change them.
 INTERNAL = ("exact_steps", "jacobian_patterns", "sampled_steps")

@@ -99,7 +99,7 @@ from jacdb import queries
 with jacdb.open({str(cartpole)!r}) as dataset:
     lengths = {{name: len(dataset.fetch(dataset.view(name))) for name in queries.VIEWS}}
     # nothing switches in so short a time, there is one method, and nothing was learned
-    empty = {{"zero_durations", "pattern_switches", "method_comparison", "learning_runs", "learning_scores"}}
+    empty = {{"zero_durations", "pattern_switches", "method_comparison", *queries.RESULTS}}
     assert {{name for name, rows in lengths.items() if not rows}} == empty
 from jacdb.cli import main
 sys.argv = ["jacdb", *sys.argv[1:]]
@@ -126,6 +126,8 @@ def test_users_05_options_add_up_or_are_refused():
     rows = json.loads(call_jacdb("query", "global_sparsity", *SAMPLE, *asked, "--format", "json").stdout)
     assert [row["env"] for row in rows] == ["CheetahRun", "WalkerRun"]
     ran = call_jacdb("plot", "heatmap", *SAMPLE, *asked, "--out", "heatmap.png")
+    assert (ran.returncode, ran.stderr) == (2, "jacdb: heatmap shows one environment, not 2: learning shows several\n")
+    ran = call_jacdb("graph", *SAMPLE, *asked, "--out", "it.graphml")
     assert (ran.returncode, ran.stderr) == (2, "jacdb: --env is given 2 times: it takes one value\n")
 
 

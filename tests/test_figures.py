@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
+from learned_results import learned
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -41,6 +42,7 @@ def stepping(tmp_path_factory):
     ]
     dataset(root, "Walk", episodes)
     dataset(root, "Broken", [episode(0, np.full((3, 2, 2), np.nan), np.ones((3, 2, 1)))])
+    learned(root, "Walk")
     with jacdb.open(root) as opened:
         yield opened
 

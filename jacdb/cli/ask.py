@@ -112,9 +112,16 @@ def _select(text: str | None, file: Path | None) -> str:
 
 def plot(
     name: Annotated[
-        str, typer.Argument(help="heatmap, embedding, histogram, timeline, durations, constraint or threshold.")
+        str,
+        typer.Argument(
+            help="heatmap, embedding, histogram, timeline, durations, constraint, threshold, learning or"
+            " learned_entries."
+        ),
     ],
-    env: Annotated[str, typer.Option(help="The environment.", autocompletion=completion.environments)],
+    env: Annotated[
+        list[str],
+        typer.Option(help="The environment; for learning it can be repeated.", autocompletion=completion.environments),
+    ],
     out: Annotated[Path, typer.Option("--out", help="File to write: .png, .pdf or .svg.", metavar="FILE")],
     run_id: Annotated[str | None, typer.Option(help="Only for timeline: the run; default: the first.")] = None,
     episode: Annotated[
@@ -126,15 +133,18 @@ def plot(
     """Draw a figure.
 
     Example: jacdb plot heatmap --env CheetahRun --out cheetah.pdf
+
+    Example: jacdb plot learning --env CheetahRun --env FingerTurnEasy --out models.pdf
     """
     from jacdb import figures
     from jacdb.dataset.dataset import Dataset
 
     out_path.check_file(out, figures.FORMATS)
-    figures.check(name, run_id=run_id, episode=episode)
+    wanted = env[0] if len(env) == 1 else env
+    figures.check(name, wanted, run_id=run_id, episode=episode)
     with Dataset(data, where=where) as dataset:
-        figures.save(figures.draw(dataset, name, env, run_id=run_id, episode=episode), out)
-    typer.echo(f"{name} of {env}: {out}")
+        figures.save(figures.draw(dataset, name, wanted, run_id=run_id, episode=episode), out)
+    typer.echo(f"{name} of {', '.join(env)}: {out}")
 
 
 def graph(

@@ -57,6 +57,7 @@ class Dataset(Views):
         axis_statistics: ViewMethod
         learning_runs: ViewMethod
         learning_scores: ViewMethod
+        leaderboard: ViewMethod
     else:
 
         def __getattr__(self, name: str) -> object:

@@ -42,7 +42,7 @@ class Folder:
         if "\\" in str(self.path):
             raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
         self.layout = layout_of(self.path) or CURRENT
-        if not self.parts("axes"):
+        if not self.parts("axes") and not self.parts("learning_runs"):  # results may be kept without their rows
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:

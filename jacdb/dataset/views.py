@@ -27,7 +27,7 @@ from jacdb.dataset.sql_text import empty_select, identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
-_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep", "learning_runs", "learning_scores")
+_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep", *queries.RESULTS)
 _COUNTED = "lists of SQL count from 1, `axes` from 0"
 _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
@@ -153,9 +153,10 @@ class Views:
         if env is None:
             return self.sql(f"from {identifier(name)}")
         wanted = [env] if isinstance(env, str) else env
+        known = self._environments_of(name)
         for one in wanted:
-            if one not in self.environments:
-                raise UsageError(f"no steps of {one!r} here: {suggestion(one, self.environments)}")
+            if one not in known:
+                raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
         return self.sql(f"from {identifier(name)} where env in ({', '.join(map(literal, wanted))})")
 
     def register(self, name: str, rows: Rows) -> None:
@@ -208,7 +209,19 @@ class Views:
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, sorted."""
-        return sorted({part.split("/")[1].partition("=")[2] for part in self.location.parts("steps")})
+        return self._environments_in("steps")
+
+    @property
+    def learned_environments(self) -> list[str]:
+        """The environments of which models were trained or scored, sorted."""
+        return self._environments_in("learning_runs")
+
+    def _environments_in(self, table: str) -> list[str]:
+        return sorted({part.split("/")[1].partition("=")[2] for part in self.location.parts(table)})
+
+    def _environments_of(self, view: str) -> list[str]:
+        """Return the environments that a view may be asked for: results of learning may be kept without their steps."""
+        return sorted({*self.environments, *(self.learned_environments if view in queries.RESULTS else ())})
 
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""

@@ -6,7 +6,7 @@ they differ in brightness.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -16,6 +16,8 @@ from jacdb.figures.constraints import constraint
 from jacdb.figures.embedding import embedding
 from jacdb.figures.entries import heatmap
 from jacdb.figures.episodes import durations, timeline
+from jacdb.figures.learned_entries import learned_entries
+from jacdb.figures.learning import learning
 from jacdb.figures.pixels import pixels
 from jacdb.figures.sparsity import histogram, threshold
 from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LEGIBLE, ORANGE, PAGE, POINTS, styled
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLUE", "COLUMN", "FIGURES", "FORMATS", "GREY", "JACOBIANS", "LEGIBLE", "ORANGE", "PAGE", "POINTS", "NamedFigure",
-    "check", "constraint", "draw", "durations", "embedding", "heatmap", "histogram", "png", "save", "styled",
-    "threshold", "timeline",
+    "check", "constraint", "draw", "durations", "embedding", "heatmap", "histogram", "learned_entries", "learning",
+    "png", "save", "styled", "threshold", "timeline",
 ]  # fmt: skip
 
 
@@ -55,7 +57,17 @@ FIGURES = {
     ),
     "constraint": NamedFigure(constraint, "How sparse J_s is while each constraint holds, and while it does not."),
     "threshold": NamedFigure(threshold, "How many zeros there are by what counts as zero."),
+    "learning": NamedFigure(
+        learning,
+        "What models predict, how sparse they are (the paper's Figure 8), and whether they know when entries are zero."
+        " Marks are means over seeds, lines reach from the least to the largest.",
+    ),
+    "learned_entries": NamedFigure(
+        learned_entries, "Which entries the best model finds (AUROC), and how often each is truly zero."
+    ),
 }
+OF_RESULTS = ("learning", "learned_entries")  # of what models learned; most datasets have nothing of it
+SEVERAL = ("learning",)  # may show several environments together
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
 COMPRESSION = (
@@ -63,27 +75,30 @@ COMPRESSION = (
 )
 
 
-def check(name: str, **options: object) -> dict[str, object]:
+def check(name: str, env: str | Sequence[str] = "", **options: object) -> dict[str, object]:
     """Return the options that are given, if there is such a figure and it takes them.
 
     Raises:
-        UsageError: there is none (the error lists them), or another figure takes them.
+        UsageError: there is none (the error lists them), another figure takes them, or it shows one environment only.
     """
     if name not in FIGURES:
         raise UsageError(f"no figure {name!r}: {suggestion(name, FIGURES)}")
+    if not isinstance(env, str) and name not in SEVERAL:
+        raise UsageError(f"{name} shows one environment, not {len(env)}: {' and '.join(SEVERAL)} shows several")
     given = {key: value for key, value in options.items() if value is not None}
     if given and name != "timeline":
         raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
     return given
 
 
-def draw(dataset: Dataset, name: str, env: str, **options: object) -> "Figure":
+def draw(dataset: Dataset, name: str, env: str | Sequence[str], **options: object) -> "Figure":
     """Draw a figure by its name.
 
     Raises:
-        UsageError: there is no such figure (the error lists them), environment, or episode.
+        UsageError: there is no such figure (the error lists them), environment, or episode; or it shows one
+            environment only, and there are several.
     """
-    given = check(name, **options)
+    given = check(name, env, **options)
     return FIGURES[name].draw(dataset, env, **given)
 
 

@@ -1,7 +1,7 @@
 """Figures of single entries: in which share of the steps each is zero."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,10 @@ from jacdb.dataset.dataset import Dataset
 from jacdb.figures.style import COLUMN, JACOBIANS, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 NEARLY = 1e-6  # of a million steps, no share but 0 and 1 themselves is closer to them
 CELL = 0.2  # inches: no cell is larger
@@ -52,23 +54,27 @@ def heatmap(dataset: Dataset, env: str) -> "Figure":
             label = JACOBIANS[jacobian][0]
             panel.set_title(f"{env}, {label}" if jacobian == "state" else label)
             panel.set_xlabel("present state" if jacobian == "state" else "action")
-            _name(panel.set_xticks, cols, 72 * cell, rotation=90)
-            _name(panel.set_yticks, rows, 72 * cell)
+            name_axes(panel.set_xticks, cols, 72 * cell, rotation=90)
+            name_axes(panel.set_yticks, rows, 72 * cell)
             panel.tick_params(length=0, pad=1)
             panel.spines[:].set(visible=True, linewidth=0.4, color="0.6")
         panels[0].set_ylabel("next state")
-        shrink = min(1.0, 1.0 / max(cell * d_state, 0.1))
-        bar = figure.colorbar(image, ax=panels, shrink=shrink, aspect=10, pad=0.02, extend="both", extendrect=True,
-                              extendfrac=0.12, ticks=[0.25, 0.5, 0.75])  # fmt: skip
-        bar.set_label("share of steps")
-        bar.ax.text(0, 1.17, "always zero", transform=bar.ax.transAxes)
-        bar.ax.text(0, -0.17, "never zero", transform=bar.ax.transAxes, va="top")
-        bar.outline.set_linewidth(0.4)
+        share_bar(figure, image, panels, cell * d_state)
         figure.align_xlabels(panels)
     return figure
 
 
-def _name(set_ticks: Callable[..., object], names: list[str], cell: float, **how: float) -> None:
+def share_bar(figure: "Figure", image: "AxesImage", panels: "Axes | Sequence[Axes]", height: float) -> None:
+    """Draw the scale of shares at the right of panels; matrices are so many inches high."""
+    bar = figure.colorbar(image, ax=panels, shrink=min(1.0, 1.0 / max(height, 0.1)), aspect=10, pad=0.02,
+                          extend="both", extendrect=True, extendfrac=0.12, ticks=[0.25, 0.5, 0.75])  # fmt: skip
+    bar.set_label("share of steps")
+    bar.ax.text(0, 1.17, "always zero", transform=bar.ax.transAxes)
+    bar.ax.text(0, -0.17, "never zero", transform=bar.ax.transAxes, va="top")
+    bar.outline.set_linewidth(0.4)
+
+
+def name_axes(set_ticks: Callable[..., object], names: list[str], cell: float, **how: float) -> None:
     """Label every axis while names can be read, else every few; a cell is so many points wide."""
     size = 0.85 * cell
     every = max(1, math.ceil(LEGIBLE / size))

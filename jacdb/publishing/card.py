@@ -13,6 +13,7 @@ import jinja2
 from jacdb import figures, report, schemas
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import CURRENT, Run
+from jacdb.report import leaderboard
 
 LICENSE = "apache-2.0"
 PICTURE = "figures/heatmap.png"
@@ -57,6 +58,8 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         parts=CURRENT.parts,
         schema_version=schemas.SCHEMA_VERSION,
         policies=sorted(policies),
+        leaderboard=leaderboard.markdown([row for env in envs for row in leaderboard.rows(dataset, env)]),
+        leaderboard_note=leaderboard.NOTE,
     )
 
 

@@ -38,7 +38,8 @@ def write(
     if not dataset.environments:
         raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
     collected = facts(dataset, environments)
-    names = [name for name in figures.FIGURES if embedding or name != "embedding"]
+    left_out = [*(() if embedding else ("embedding",)), *(() if dataset.learned_environments else figures.OF_RESULTS)]
+    names = [name for name in figures.FIGURES if name not in left_out]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     linked: Pictures = {}
     embedded: Pictures = {}

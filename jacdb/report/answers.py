@@ -11,6 +11,7 @@ import polars as pl
 
 from jacdb._version import __version__
 from jacdb.dataset.dataset import Dataset
+from jacdb.report import leaderboard
 from jacdb.report.paper import verdict
 
 JACOBIANS = ("state", "action")
@@ -74,4 +75,5 @@ def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
             jacobian: dict(sweep.filter(jacobian=jacobian).select("threshold", "zero").iter_rows())
             for jacobian in JACOBIANS
         },
+        "leaderboard": leaderboard.rows(dataset, env),
     }

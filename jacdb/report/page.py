@@ -9,6 +9,7 @@ import jinja2
 from markdown_it import MarkdownIt
 
 from jacdb import figures
+from jacdb.report import leaderboard
 from jacdb.report.paper import summary
 from jacdb.report.tables import TABLES, sweep
 
@@ -34,6 +35,11 @@ def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:
         "tables": {name: table.markdown(facts) for name, table in TABLES.items()} | {"sweep": sweep(facts)},
         "captions": {name: figure.caption for name, figure in figures.FIGURES.items()},
         "pictures": pictures,
+        # facts that an earlier jacdb kept have none
+        "leaderboard": leaderboard.markdown(
+            [row for of in facts["environments"].values() for row in of.get("leaderboard", ())]
+        ),
+        "leaderboard_note": leaderboard.NOTE,
     }
     body = _template("page.md.j2").render(**facts, **about) + "\n"
     headings = re.findall(r"^## (.+)$", body, re.MULTILINE)

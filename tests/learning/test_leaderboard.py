@@ -1,0 +1,80 @@
+"""The leaderboard and its figures say what the tables of results say."""
+
+import json
+
+import numpy as np
+import pytest
+from learned_results import learned
+
+import jacdb
+from jacdb import UsageError, figures
+from jacdb.report import leaderboard
+
+ENV = "Walk"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Results without the rows that they are of, as they are kept for docs/learning.md."""
+    root = tmp_path_factory.mktemp("kept")
+    learned(root, ENV)
+    with jacdb.open(root) as opened:
+        yield opened
+
+
+def test_users_29_the_leaderboard_is_over_seeds_and_ordered_by_auroc(kept):
+    board = kept.leaderboard(ENV)
+    assert board["rank"].to_list() == [1, 2, 3]
+    assert board["kind"].to_list() == ["baseline", "trained", "trained"]
+    assert board["loss"].to_list() == [None, "mse+l1", "mse"] and board["seeds"].to_list() == [0, 3, 3]
+    mse = board.row(2, named=True)
+    assert mse["auroc_mean"] == pytest.approx(0.7) and mse["auroc_std"] == pytest.approx(0.1)
+    assert mse["auroc_near_switch_mean"] == pytest.approx(0.6) and mse["switch_f1_mean"] == 0.25
+    assert mse["prediction_mse_1_mean"] == pytest.approx(1.1) and mse["relative_sparsity_mean"] == 0.0
+    # a prediction that diverges has no deviation; a score that nobody has is null
+    assert mse["prediction_mse_50_mean"] == np.inf and mse["prediction_mse_50_std"] is None and mse["shd_mean"] is None
+    assert (mse["steps"], mse["seconds"]) == (300, 6.0)
+    assert board["auroc_std"][0] is None and board["steps"][0] is None
+
+
+def test_users_29_only_one_benchmark_compares(tmp_path):
+    learned(tmp_path, ENV)
+    learned(tmp_path, ENV, benchmark="b2")
+    with jacdb.open(tmp_path) as both:
+        board = leaderboard.rows(both, ENV)
+    assert [row["rank"] for row in board] == [1, 2, 3] * 2
+    text = leaderboard.markdown(board)
+    assert text.count("| *baseline mean_pattern* |") == 2 and "`b1`" in text and "`b2`" in text
+    assert "0.700 ± 0.100" in text and "infinite" in text
+    json.dumps(board, allow_nan=False)
+    assert leaderboard.markdown([]) == ""
+
+
+def test_users_29_errors_are_relative_to_mse_and_zeros_stand_at_the_end(kept):
+    error, sparsity, auroc, *_ = figures.draw(kept, "learning", ENV).axes
+    marks = {line.get_ydata()[0]: line.get_xdata()[0] for line in error.lines if line.get_marker() == "o"}
+    assert [label.get_text() for label in error.get_yticklabels()] == ["mlp, mse", "mlp, mse+l1",
+                                                                       "baseline mean_pattern"]  # fmt: skip
+    assert marks == pytest.approx({0: 1.0, 1: 2.0})
+    spread = next(line for line in error.lines if line.get_marker() == "None" and len(set(line.get_xdata())) == 2)
+    assert list(spread.get_xdata()) == pytest.approx([1 / 1.1, 1.2 / 1.1])
+    trained = {line.get_ydata()[0]: line.get_xdata()[0] for line in sparsity.lines
+               if line.get_marker() == "o" and line.get_markerfacecolor() != "white"}  # fmt: skip
+    zero = sparsity.get_xticks()[0]
+    assert trained == pytest.approx({0: zero, 1: 0.01, 2: 1.0}) and zero < 1e-6
+    assert len([line for line in auroc.lines if line.get_marker() == "o"]) == 6
+
+
+def test_users_29_entries_are_those_of_the_best_trained_model(kept):
+    figure = figures.draw(kept, "learned_entries", ENV)
+    assert figure.get_suptitle() == f"{ENV}: mlp, mse+l1"
+    auroc, zero = (panel.images[0].get_array() for panel in figure.axes[:2])
+    assert auroc[0, 1] == pytest.approx(0.8) and zero[0, 1] == 0.5
+
+
+def test_users_29_what_cannot_be_drawn_gets_one_line(kept, tmp_path):
+    with pytest.raises(UsageError, match="learned_entries shows one environment, not 2"):
+        figures.draw(kept, "learned_entries", [ENV, "Other"])
+    with pytest.raises(UsageError, match=r"'Wlak' here.*Walk"):
+        figures.draw(kept, "learning", "Wlak")
+    assert leaderboard.rows(kept, "Other") == []
