@@ -1,13 +1,20 @@
 """The leaderboard and its figures say what the tables of results say."""
 
 import json
+import runpy
+import sys
 
 import numpy as np
+import polars as pl
 import pytest
+from conftest import ROOT, call_jacdb
 from learned_results import learned
+from synthetic import dataset, episode
 
 import jacdb
-from jacdb import UsageError, figures
+from jacdb import UsageError, figures, report
+from jacdb.figures.learning_results import labels
+from jacdb.publishing import card
 from jacdb.report import leaderboard
 
 ENV = "Walk"
@@ -78,3 +85,44 @@ def test_users_29_what_cannot_be_drawn_gets_one_line(kept, tmp_path):
     with pytest.raises(UsageError, match=r"'Wlak' here.*Walk"):
         figures.draw(kept, "learning", "Wlak")
     assert leaderboard.rows(kept, "Other") == []
+
+
+def test_users_29_models_of_one_name_are_told_apart_by_their_settings(kept):
+    mse = kept.leaderboard(ENV).filter(loss="mse")
+    wide = mse.with_columns(configuration=json_with(mse["configuration"][0], width=8))
+    narrow = mse.with_columns(configuration=json_with(mse["configuration"][0], width=4))
+    assert labels(wide.vstack(narrow)) == ["mlp, mse, width=8", "mlp, mse, width=4"]
+    assert labels(wide) == ["mlp, mse"]
+
+
+def json_with(text, **settings):
+    return pl.lit(json.dumps({**json.loads(text), "settings": settings}))
+
+
+def test_users_29_several_environments_stand_in_one_figure(kept, tmp_path):
+    for env in (ENV, "Run"):
+        learned(tmp_path, env)
+    ran = call_jacdb("plot", "learning", "--env", ENV, "--env", "Run", "--data", tmp_path, "--out", tmp_path / "it.pdf")
+    assert (ran.returncode, ran.stdout) == (0, f"learning of Walk, Run: {tmp_path / 'it.pdf'}\n"), ran.stderr
+    with jacdb.open(tmp_path) as both:
+        figure = figures.draw(both, "learning", [ENV, "Run"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [ENV, "Run"]
+    of_each = [{line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == marker} for marker in "os"]
+    assert of_each[0] == of_each[1] and len(of_each[0]) == 2
+
+
+def test_users_29_report_card_and_page_show_the_leaderboard(tmp_path, monkeypatch):
+    j = np.ones((6, 2, 3))
+    for env in (ENV, "Unlearned"):
+        dataset(tmp_path / "data", env, [episode(0, j[..., :2], j[..., 2:])])
+    learned(tmp_path / "data", ENV)
+    with jacdb.open(tmp_path / "data") as opened:
+        report.write(opened, tmp_path, embedding=False)
+        pages = [(tmp_path / "report.md").read_text(), card.write(opened, "someone/walks")]
+    monkeypatch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
+    written = runpy.run_path(str(ROOT / "docs" / "generate.py"))["learned"]
+    for page in (*pages, written(tmp_path / "data")):
+        assert leaderboard.NOTE in page and "| 3 | mlp, mse | 3 | 0.700 ± 0.100 | 0.600 ± 0.100 |" in page
+    assert pages[0].count("Walk-learning.png") == pages[0].count("Walk-learned_entries.png") == 1
+    assert "No learning: nothing was learned of Unlearned: train a model with" in pages[0]
+    assert written(tmp_path / "nowhere") == ""
