@@ -1,4 +1,4 @@
-"""What models learned of an environment, ready to be drawn: their scores on one benchmark, under names for people."""
+"""Read the scores of an environment's models on one benchmark, under names for people, ready to be drawn."""
 
 import json
 from typing import Any
