@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, hamming_loss, roc_auc_score
 
 from jacdb.learning import graph_scores
 from jacdb.learning.graph_scores import LocalGraphs
@@ -78,6 +78,18 @@ def test_users_29_the_distance_has_a_threshold_of_its_own(levels):
     nothing = LocalGraphs.of(np.ones_like(truth.on), np.zeros_like(truth.on))
     assert graph_scores.hamming(scores >= graph_scores.best_distance_threshold(scores, nothing), nothing).sum() == 0
     assert graph_scores.best_f1_threshold(scores, nothing) is None
+
+
+def test_users_29_distance_and_pooled_f1_are_those_of_scikit_learn():
+    scores, truth = random_graphs(3, 80, None)
+    called = scores >= 0.7
+    expected = [
+        hamming_loss(on[known], call[known]) * known.sum()
+        for on, call, known in zip(truth.on, called, truth.decided, strict=True)
+    ]
+    np.testing.assert_allclose(graph_scores.hamming(called, truth), expected, rtol=1e-12)
+    of_all = f1_score(truth.on[truth.decided], called[truth.decided])
+    np.testing.assert_allclose(graph_scores.pooled_f1(called, truth), of_all, rtol=1e-12)
 
 
 def test_users_29_distance_and_global_graph_by_hand():
