@@ -93,6 +93,7 @@ learn-%: $(READY)
 	$(BIN)/jacdb ingest --env $* --policy expert --episodes $(if $(filter PandaPickCube,$*),120,20) --seed 0 --data learned
 	$(BIN)/jacdb ingest --env $* --episodes $(if $(filter PandaPickCube,$*),24,4) --seed 0 --data learned
 	$(BIN)/jacdb learn --env $* --model mlp --loss all $(LEARN)
+	$(BIN)/jacdb learn --env $* --model mlp --loss mse+l1 --weight 0.1 $(LEARN)
 	$(BIN)/jacdb score --env $* --policy expert --baseline all --data learned
 	for model in locally_linear fcdl spartan graph_network cdl; do \
 	  $(BIN)/jacdb learn --env $* --model $$model $(LEARN) || exit; done
