@@ -5,13 +5,13 @@
 -- switch_f1_mean switch_f1_std global_auroc_mean global_auroc_std prediction_mse_1_mean prediction_mse_1_std
 -- prediction_mse_10_mean prediction_mse_10_std prediction_mse_50_mean prediction_mse_50_std jacobian_mse_mean
 -- jacobian_mse_std relative_sparsity_mean relative_sparsity_std n_parameters steps seconds device policy n_train
--- n_test configuration
+-- n_test n_switching configuration
 --
 -- Only rows with an equal benchmark compare: it is a hash of rows, their split and the rules. rank counts within it, by
 -- auroc_mean, then by prediction_mse_1_mean. Scores are of all rows of the test part; auroc_near_switch is of those
 -- close to a switch, prediction_mse_10 of ten steps, relative_sparsity at 1e-6. _mean and _std are over seeds; _std is
 -- the sample standard deviation, null of one seed, or where a score is infinite. kind: trained, baseline, file or
--- function. steps and seconds are sums over seeds: what the row cost.
+-- function. steps and seconds are sums over seeds: what the row cost. n_switching: how many entries auroc is the mean of.
 with models as (
     select
         *,
@@ -56,6 +56,12 @@ over_seeds as (
     group by all
 ),
 
+switching as (
+    select env, run_id, n as n_switching
+    from learning_scores
+    where part = 'test' and rows = 'all' and metric = 'auroc'
+),
+
 scored as (
     from over_seeds
     pivot (
@@ -84,8 +90,10 @@ costs as (
         sum(seconds) as seconds,
         string_agg(distinct device, ', ' order by device) as device,
         max(n_train) as n_train,
-        max(n_test) as n_test
+        max(n_test) as n_test,
+        max(n_switching) as n_switching
     from models
+    left join switching using (env, run_id)
     group by all
 )
 
@@ -108,6 +116,7 @@ select
     costs.policy,
     n_train,
     n_test,
+    n_switching,
     costs.configuration
 from costs
 inner join scored

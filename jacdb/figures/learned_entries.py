@@ -28,7 +28,7 @@ def learned_entries(dataset: Dataset, env: str) -> "Figure":
     Raises:
         UsageError: nothing was learned of the environment, or none of its entries switches.
     """
-    best = _best(results(dataset, env), env)
+    best = _best(results(dataset, [env])[env], env)
     rows, cols = _names(dataset, env, best)
     auroc, zero = (_matrix(best, metric, (len(rows), len(cols)), other) for metric, other in
                    (("auroc_entry", np.nan), ("zero_share_entry", 0.0)))  # fmt: skip

@@ -57,10 +57,10 @@ def learning(dataset: Dataset, env: str | Sequence[str]) -> "Figure":
         UsageError: nothing was learned of an environment.
     """
     envs = [env] if isinstance(env, str) else list(dict.fromkeys(env))
-    found = {one: results(dataset, one) for one in envs}
+    found = results(dataset, envs)
     relative = _relative_errors(found)
-    labels = list(dict.fromkeys(label for frame in found.values() for label in frame["label"]))
-    labels.sort(key=lambda label: label.startswith("baseline "))
+    placed = pl.concat(frame.select("place", "label") for frame in found.values()).unique().sort("place")
+    labels = placed["label"].unique(maintain_order=True).to_list()
     inches = len(labels) * max(0.15, 0.06 * len(envs) + 0.04)
     with styled():
         figure = new(PAGE, inches + 0.85 + 0.12 * (len(envs) > 1))

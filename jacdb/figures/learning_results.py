@@ -1,6 +1,7 @@
 """Read the scores of an environment's models on one benchmark, under names for people, ready to be drawn."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -11,53 +12,75 @@ from jacdb.errors import UsageError
 _KINDS = {"trained": 0, "file": 1, "function": 2, "baseline": 3}
 
 
-def results(dataset: Dataset, env: str) -> pl.DataFrame:
-    """Return all scores of an environment's models, of one benchmark: of the one that most models have.
+def results(dataset: Dataset, envs: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Return all scores of each environment's models, of one benchmark: of the one that most of its models have.
 
     Columns are those of `learning_scores`, and benchmark, model, loss, seed, kind (as in `leaderboard`), and label: the
-    model and its loss, with the settings in which it differs from others of that name. Rows stand in the order in which
-    people read models: those with most losses first, baselines last.
+    model and its loss, with the settings in which some of that name differ. A label means the same in all environments.
+    Rows stand in the order in which people read models: those with most losses first, baselines last.
 
     Raises:
-        UsageError: nothing was learned of it.
+        UsageError: nothing was learned of one.
     """
-    runs, board = (dataset.fetch(dataset.view(name, env)) for name in ("learning_runs", "leaderboard"))
+    runs = {env: _runs(dataset, env) for env in envs}
+    boards = [
+        dataset.fetch(dataset.view("leaderboard", env)).filter(benchmark=of_env["benchmark"][0])
+        for env, of_env in runs.items()
+    ]
+    board = pl.concat(one.select("env", "configuration", "model", "loss", "kind") for one in boards)
+    n_losses = board.group_by("model").agg(pl.col("loss").n_unique().cast(pl.Int64).alias("n_losses"))
+    named = {"label": pl.Series(labels(board), dtype=pl.String), "order": board["kind"].replace_strict(_KINDS)}
+    board = board.with_columns(**named).join(n_losses, on="model")
+    board = board.sort("order", -pl.col("n_losses"), "model", "loss", "configuration", nulls_last=True)
+    places = board.select("configuration", "kind", "label").unique("configuration", maintain_order=True)
+    places = places.with_row_index("place")
+    return {
+        env: places.join(of_env, on="configuration")
+        .join(dataset.fetch(dataset.view("learning_scores", env)), on="run_id")
+        .sort("place", "seed", "run_id", maintain_order=True)
+        for env, of_env in runs.items()
+    }
+
+
+def _runs(dataset: Dataset, env: str) -> pl.DataFrame:
+    """Return an environment's runs on the benchmark that most of them have.
+
+    Raises:
+        UsageError: there are none.
+    """
+    runs = dataset.fetch(dataset.view("learning_runs", env))
     if runs.is_empty():
         raise UsageError(f"nothing was learned of {env}: train a model with `jacdb learn --env {env}`")
-    [benchmark] = runs["benchmark"].value_counts().sort("count", "benchmark", descending=True).head(1)["benchmark"]
-    runs = runs.filter(benchmark=benchmark)
-    board = board.filter(benchmark=benchmark).select("configuration", "model", "loss", "kind")
-    n_losses = board.group_by("model").agg(pl.col("loss").n_unique().cast(pl.Int64).alias("n_losses"))
-    board = board.join(n_losses, on="model").with_columns(pl.col("kind").replace_strict(_KINDS).alias("order"))
-    board = board.sort("order", -pl.col("n_losses"), "model", "loss", "configuration", nulls_last=True)
-    named = pl.DataFrame({"configuration": board["configuration"], "kind": board["kind"], "label": labels(board)})
-    scores = dataset.fetch(dataset.view("learning_scores", env))
-    of_runs = runs.select("run_id", "benchmark", "configuration", "model", "loss", "seed")
-    return (
-        named.with_row_index("place")
-        .join(of_runs, on="configuration")
-        .join(scores, on="run_id")
-        .sort("place", "seed", "run_id", maintain_order=True)
-    )
+    most = runs["benchmark"].value_counts().sort("count", "benchmark", descending=True)["benchmark"][0]
+    return runs.filter(benchmark=most).select("run_id", "benchmark", "configuration", "model", "loss", "seed")
 
 
 def labels(board: pl.DataFrame) -> list[str]:
-    """Return a name for each row of `leaderboard`; those of one model and loss have their differing settings behind it.
+    """Return a name for each row of `leaderboard`: its model and loss, and the settings that tell it from others.
+
+    A setting is told if it differs between rows of one environment that have the same model and loss.
 
     Args:
-        board: with columns configuration, model, loss and kind.
+        board: with columns env, configuration, model, loss and kind.
     """
     flat = [_flat(json.loads(text)) for text in board["configuration"]]
     names = [
         model if kind in ("file", "function") else f"{model}, {loss}" if loss else f"baseline {model}"
         for model, loss, kind in board.select("model", "loss", "kind").iter_rows()
     ]
-    told = []
-    for name, settings in zip(names, flat, strict=True):
-        others = [other for other_name, other in zip(names, flat, strict=True) if other_name == name]
-        differing = [key for key, value in settings.items() if any(other.get(key) != value for other in others)]
-        told.append(", ".join([name, *(f"{key.rpartition('.')[2]}={settings[key]}" for key in differing)]))
-    return told
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    differing: dict[str, set[str]] = {name: set() for name in names}
+    for env, name, settings in zip(board["env"], names, flat, strict=True):
+        other = first.setdefault((env, name), settings)
+        differing[name] |= {key for key in {*settings, *other} if settings.get(key) != other.get(key)}
+    return [
+        ", ".join([name, *(_told(key, settings[key]) for key in settings if key in differing[name])])
+        for name, settings in zip(names, flat, strict=True)
+    ]
+
+
+def _told(key: str, value: object) -> str:
+    return f"{key.rpartition('.')[2]}={f'{value}'[:12]}"
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:

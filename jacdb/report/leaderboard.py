@@ -54,10 +54,12 @@ def markdown(board: Rows) -> str:
     for env, benchmark in dict.fromkeys((row["env"], row["benchmark"]) for row in board):
         of_one = [row for row in board if (row["env"], row["benchmark"]) == (env, benchmark)]
         policy = f"policy {of_one[0]['policy']}" if of_one[0]["policy"] else "all policies"
+        n = of_one[0]["n_switching"]
+        switching = "1 entry switches" if n == 1 else f"{n or 'no'} entries switch"
         devices = ", ".join(dict.fromkeys(row["device"] for row in of_one))
         parts.append(
             f"**{env}**, benchmark `{benchmark}`: {policy}, {of_one[0]['n_train']:,} rows to learn from,"
-            f" {of_one[0]['n_test']:,} of the test part; computed on {devices}."
+            f" {of_one[0]['n_test']:,} of the test part, in which {switching}; computed on {devices}."
         )
         header = ("", "model", "seeds>", *_SCORES.values(), "steps>", "seconds>")
         parts.append(Table(header, lambda facts: _cells(facts["rows"])).markdown({"rows": of_one}))

@@ -40,7 +40,7 @@ def test_users_29_the_leaderboard_is_over_seeds_and_ordered_by_auroc(kept):
     assert mse["prediction_mse_1_mean"] == pytest.approx(1.1) and mse["relative_sparsity_mean"] == 0.0
     # a prediction that diverges has no deviation; a score that nobody has is null
     assert mse["prediction_mse_50_mean"] == np.inf and mse["prediction_mse_50_std"] is None and mse["shd_mean"] is None
-    assert (mse["steps"], mse["seconds"]) == (300, 6.0)
+    assert (mse["steps"], mse["seconds"], mse["n_switching"]) == (300, 6.0, 9)
     assert board["auroc_std"][0] is None and board["steps"][0] is None
 
 
@@ -93,6 +93,10 @@ def test_users_29_models_of_one_name_are_told_apart_by_their_settings(kept):
     narrow = mse.with_columns(configuration=json_with(mse["configuration"][0], width=4))
     assert labels(wide.vstack(narrow)) == ["mlp, mse, width=8", "mlp, mse, width=4"]
     assert labels(wide) == ["mlp, mse"]
+    # between environments a name means the same, and what differs there alone is not told
+    elsewhere = narrow.with_columns(env=pl.lit("Run"))
+    assert labels(wide.vstack(elsewhere)) == ["mlp, mse"] * 2
+    assert labels(wide.vstack(narrow).vstack(elsewhere))[1:] == ["mlp, mse, width=4"] * 2
 
 
 def json_with(text, **settings):
@@ -122,6 +126,7 @@ def test_users_29_report_card_and_page_show_the_leaderboard(tmp_path, monkeypatc
     monkeypatch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
     written = runpy.run_path(str(ROOT / "docs" / "generate.py"))["learned"]
     for page in (*pages, written(tmp_path / "data")):
+        assert "20 of the test part, in which 9 entries switch; computed on a processor." in page
         assert leaderboard.NOTE in page and "| 3 | mlp, mse | 3 | 0.700 ± 0.100 | 0.600 ± 0.100 |" in page
     assert pages[0].count("Walk-learning.png") == pages[0].count("Walk-learned_entries.png") == 1
     assert "No learning: nothing was learned of Unlearned: train a model with" in pages[0]
