@@ -125,4 +125,4 @@ inner join scored
         and costs.benchmark = scored.benchmark
         and costs.policy is not distinct from scored.policy
         and costs.configuration = scored.configuration
-order by env, benchmark, rank
+order by env, benchmark, rank, model, configuration

@@ -142,7 +142,8 @@ def test_users_29_a_changed_score_is_found(root):
     )
     [part] = (root / "learning_scores").rglob("*.parquet")
     table = pq.read_table(part, partitioning=None)
-    pq.write_table(table.set_column(8, table.schema.field(8), pl.Series([0.0] * len(table)).to_arrow()), part)
+    at = table.schema.get_field_index("value")
+    pq.write_table(table.set_column(at, table.schema.field(at), pl.Series([0.0] * len(table)).to_arrow()), part)
     [finding] = verification.verify(root).findings
     assert finding.path.startswith("learning_scores/") and "SHA-256" in finding.wrong
     ran = call_jacdb("publish", "alice/it", "--dry-run", "--data", root)
