@@ -48,9 +48,10 @@ over_seeds as (
         policy,
         configuration,
         score,
-        avg(value) as mean,
+        -- in order: a sum's last digits, and so the order of rows, would depend on which thread is first
+        avg(value order by value) as mean,
         -- of an infinite number there is none
-        if(bool_and(isfinite(value)), stddev_samp(value) filter (where isfinite(value)), null) as deviation
+        if(bool_and(isfinite(value)), stddev_samp(value order by value) filter (where isfinite(value)), null) as deviation
     from models
     inner join named using (env, run_id)
     group by all
@@ -87,7 +88,7 @@ costs as (
         count(seed) as seeds,
         max(n_parameters) as n_parameters,
         sum(steps)::bigint as steps,
-        sum(seconds) as seconds,
+        sum(seconds order by seconds) as seconds,
         string_agg(distinct device, ', ' order by device) as device,
         max(n_train) as n_train,
         max(n_test) as n_test,
@@ -101,7 +102,8 @@ select
     costs.env,
     costs.benchmark,
     rank() over (
-        partition by costs.env, costs.benchmark order by auroc_mean desc nulls last, prediction_mse_1_mean nulls last
+        partition by costs.env, costs.benchmark
+        order by round(auroc_mean, 9) desc nulls last, prediction_mse_1_mean nulls last
     ) as rank,
     kind,
     model,
