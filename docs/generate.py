@@ -79,7 +79,7 @@ def tables() -> str:
         " brings along what reads the older. A dataset that is newer than jacdb is refused. `tests/frozen` has one of"
         " every version, and what its views say.\n",
     ]
-    for table in (*schemas.TABLES, *schemas.RESULTS):
+    for table in schemas.ALL_TABLES:
         rows = "\n".join(f"| `{name}` | {kind} | {text} |" for name, kind, text in table.describe())
         parts.append(
             f"## {table.name}\n\nOne row is {table.grain}.\n\n| column | type | meaning |\n|---|---|---|\n{rows}\n"

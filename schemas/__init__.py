@@ -271,6 +271,7 @@ LEARNING_SCORES = _table(
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
 # What was made of the rows, by others than ingest: whoever reads a dataset without them misses nothing of it
 RESULTS: tuple[Table, ...] = (LEARNING_RUNS, LEARNING_SCORES)
+ALL_TABLES = TABLES + RESULTS
 
 
 def of_version(table: str, schema: pa.Schema, version: int) -> pa.Schema:

@@ -289,5 +289,5 @@ def test_documented_columns_are_the_emitted_ones(name, mixed):
     assert getattr(opened, name).__doc__ == header["question"] and getattr(opened, name)().columns
     documented = header["columns"].split()
     if "jacdb.schemas." in documented:
-        documented = {table.name: table for table in (*schemas.TABLES, *schemas.RESULTS)}[name].schema.names
+        documented = {table.name: table for table in schemas.ALL_TABLES}[name].schema.names
     assert opened.view(name).columns == documented

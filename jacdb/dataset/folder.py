@@ -97,7 +97,7 @@ class Folder:
 
     def _linked_parts(self) -> Iterator[str]:
         """Yield where the parts of tables with links are, one by one: beside them may lie anything."""
-        for table in (*schemas.TABLES, *schemas.RESULTS):
+        for table in schemas.ALL_TABLES:
             envs, runs, parts = self._entries_of(table.name)
             if (self.path / table.name).is_symlink() or any(entry.is_symlink() for entry in (*envs, *runs, *parts)):
                 yield from map(os.path.realpath, parts)

@@ -117,11 +117,7 @@ def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
 def _schemas(table: str, version: int) -> list[pa.Schema]:
     if table == "steps":
         return [schemas.steps(kind).schema for kind in (pa.float32(), pa.float64())]
-    return [
-        schemas.of_version(table, one.schema, version)
-        for one in (*schemas.TABLES, *schemas.RESULTS)
-        if one.name == table
-    ]
+    return [schemas.of_version(table, one.schema, version) for one in schemas.ALL_TABLES if one.name == table]
 
 
 def _same(schema: pa.Schema, expected: pa.Schema) -> bool:

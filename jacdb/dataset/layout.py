@@ -14,7 +14,7 @@ from jacdb import schemas
 from jacdb.errors import UsageError
 
 _WORD = "[A-Za-z0-9._-]{1,128}"
-_TABLES = "|".join(table.name for table in (*schemas.TABLES, *schemas.RESULTS))
+_TABLES = "|".join(table.name for table in schemas.ALL_TABLES)
 
 
 MANIFEST = "SHA256SUMS"  # a finished run's checksums

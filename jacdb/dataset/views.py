@@ -268,9 +268,7 @@ class Views:
     def _register(self) -> None:
         create = self._connection.execute
         try:
-            for table in reversed(
-                (*schemas.TABLES, *schemas.RESULTS)
-            ):  # `runs` first, of which `episodes` are told what they are of
+            for table in reversed(schemas.ALL_TABLES):  # `runs` before `episodes`, which are told what they are of
                 if self.location.parts(table.name):
                     of_version_1 = table.name == "episodes" and self.location.layout == VERSION_1
                     text = EPISODES_OF_VERSION_1 if of_version_1 else "select * from {scan}"

@@ -120,7 +120,7 @@ def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
 
 def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Check) -> None:
     """Check that every file is a part, a manifest, a file of a running ingest, or a draft, and in its place."""
-    folders = dict.fromkeys([*(table.name for table in (*schemas.TABLES, *schemas.RESULTS)), layout.journal])
+    folders = dict.fromkeys([*(table.name for table in schemas.ALL_TABLES), layout.journal])
     tops = [root / name for name in folders]
     if envs:
         tops = [top / f"{layout.key}={env}" for top in tops for env in envs]
