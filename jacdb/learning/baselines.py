@@ -10,7 +10,7 @@ import numpy as np
 
 from jacdb.errors import UsageError, suggestion
 from jacdb.learning import causal_discovery
-from jacdb.learning.graph_evaluation import GraphOf
+from jacdb.learning.graph_evaluation import GraphOf, constant
 from jacdb.learning.problem import LearningProblem, ProblemRows
 
 BASELINES = {
@@ -34,12 +34,7 @@ def check(name: str) -> None:
 
 def mean_pattern(problem: LearningProblem) -> GraphOf:
     """Return the graph that is the same in each row: how often an entry is on in the training part."""
-    share = _shares(problem, problem.parts["train"])
-
-    def graph(rows: ProblemRows) -> np.ndarray:
-        return np.broadcast_to(share, (len(rows), *share.shape))
-
-    return graph
+    return constant(_shares(problem, problem.parts["train"]))
 
 
 def kinematic_tree(problem: LearningProblem, tree_of: Mapping[str, int]) -> GraphOf:
@@ -57,12 +52,7 @@ def kinematic_tree(problem: LearningProblem, tree_of: Mapping[str, int]) -> Grap
 
     of_row, of_action = trees(problem.bodies.of_tangent), trees(problem.bodies.of_action)
     of_column = np.concatenate([of_row, of_action])
-    on = (of_row[:, None] == of_column) | (of_row[:, None] < 0) | (of_column < 0)
-
-    def graph(rows: ProblemRows) -> np.ndarray:
-        return np.broadcast_to(on.astype(np.float32), (len(rows), *on.shape))
-
-    return graph
+    return constant((of_row[:, None] == of_column) | (of_row[:, None] < 0) | (of_column < 0))
 
 
 def contact_oracle(problem: LearningProblem) -> GraphOf:

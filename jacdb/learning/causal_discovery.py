@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 
 from jacdb.errors import UsageError, suggestion
-from jacdb.learning.graph_evaluation import GraphOf
-from jacdb.learning.problem import LearningProblem, ProblemRows
+from jacdb.learning.graph_evaluation import GraphOf, constant
+from jacdb.learning.problem import LearningProblem
 
 METHODS = {
     "fullci": "strength of a link given all other states and actions, by tigramite's FullCI",
@@ -111,12 +111,7 @@ def global_graph(problem: LearningProblem, method: str, settings: DiscoverySetti
         UsageError: no trajectory has enough consecutive steps.
     """
     found = discover(trajectories(problem, settings.rows), problem.shape[0], method, settings)
-    strength = np.abs(found.strength).astype(np.float32)
-
-    def graph(rows: ProblemRows) -> np.ndarray:
-        return np.broadcast_to(strength, (len(rows), *strength.shape))
-
-    return graph
+    return constant(np.abs(found.strength))
 
 
 def trajectories(problem: LearningProblem, most_rows: int) -> list[np.ndarray]:

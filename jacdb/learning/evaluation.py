@@ -10,7 +10,7 @@ import numpy as np
 from jacdb.learning.losses import columns_of_jacobian
 from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem, ProblemRows
-from jacdb.learning.row_subsets import scored_rows, subsets
+from jacdb.learning.row_subsets import named_subsets, scored_rows
 from jacdb.learning.scores import Score, jacobian_scores
 from jacdb.tangent import TangentSpace
 
@@ -114,10 +114,8 @@ def score(
     if not len(rows):
         return []
     evaluated = evaluator.evaluate(params, rows)
-    masks = subsets(problem, rows)
-    name = called or part
-    if part == "other_policy":
-        masks, name = {part: masks["all"]}, called or "test"
+    name, masks = named_subsets(part, rows)
+    name = called or name
     return [one for label, mask in masks.items() for one in _of_subset(name, label, mask, evaluated, problem, rows)]
 
 

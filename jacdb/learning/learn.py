@@ -21,11 +21,11 @@ from jacdb.learning.models import registry
 from jacdb.learning.models.given import GivenDynamics
 from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem
+from jacdb.learning.row_subsets import SCORED
 from jacdb.learning.scores import MODEL_THRESHOLD, Score
 from jacdb.learning.training_settings import TrainingSettings
 from jacdb.progress import Event
 
-SCORED = ("validation", "test", "other_policy")
 PACKAGES = ("jax", "jaxlib", "optax", "numpy")
 
 

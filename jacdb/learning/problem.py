@@ -72,12 +72,17 @@ class ProblemRows:
         follows[1:] = (self.trajectory[1:] == self.trajectory[:-1]) & (np.diff(self.step.astype(np.int64)) == 1)
         return follows
 
+    @property
+    def stretch(self) -> np.ndarray:
+        """Return the number of each row's unbroken stretch of steps, (n,)."""
+        return np.cumsum(~self.follows)
+
     def windows(self, length: int) -> np.ndarray:
         """Return the places of rows from which ``length`` consecutive steps start, (windows,)."""
-        runs_on = np.concatenate([[0], np.cumsum(~self.follows)])[1:]  # the number of the row's unbroken stretch
+        stretch = self.stretch
         last = np.arange(len(self)) + length - 1
         inside = last < len(self)
-        return np.flatnonzero(inside & (runs_on == runs_on[np.minimum(last, len(self) - 1)]))
+        return np.flatnonzero(inside & (stretch == stretch[np.minimum(last, len(self) - 1)]))
 
 
 @dataclass(frozen=True)

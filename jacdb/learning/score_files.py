@@ -7,10 +7,9 @@ from typing import NoReturn
 import numpy as np
 
 from jacdb.errors import UsageError, suggestion
-from jacdb.learning.graph_evaluation import SCORED
 from jacdb.learning.problem import LearningProblem, ProblemRows
 from jacdb.learning.row_keys import RowKeys
-from jacdb.learning.row_subsets import scored_rows
+from jacdb.learning.row_subsets import SCORED, scored_rows
 from jacdb.learning.score_pieces import Piece, pieces
 
 

@@ -131,7 +131,7 @@ def _flat(path: Path, scores: pa.Array, found: Mapping[str, pa.Array], shape: tu
     def is_list(kind: pa.DataType) -> bool:
         return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
-    lengths, values = np.ones(len(scores), np.int64), scores
+    values = scores
     if not is_list(values.type):
         raise UsageError(f"{path}: scores is {values.type}: give a list of {shape[0]} x {shape[1]} numbers")
     owner = np.arange(len(scores))

@@ -15,9 +15,9 @@ import polars as pl
 
 from jacdb._version import __version__
 from jacdb.learning import graph_evaluation, results
-from jacdb.learning.graph_evaluation import SCORED, WITHIN, GraphOf
+from jacdb.learning.graph_evaluation import WITHIN, GraphOf
 from jacdb.learning.problem import PARTS, LearningProblem
-from jacdb.learning.row_subsets import scored_rows
+from jacdb.learning.row_subsets import SCORED, scored_rows
 from jacdb.learning.scores import Score
 
 _TOLD = ("auroc", "auprc", "f1", "shd", "body_auroc", "switch_f1", "global_auroc")

@@ -77,11 +77,11 @@ def test_users_29_windows_and_switches_stay_within_an_episode(linear):
     assert (rows.step[starts] + 9 == rows.step[starts + 9]).all()
     gap = rows.where(rows.step != 30)
     assert len(gap.windows(10)) == len(set(rows.trajectory)) * (21 + 20)
-    masks = row_subsets.subsets(linear, rows)
+    masks = row_subsets.subsets(rows)
     assert masks["contact"].sum() == (rows.step % 5 == 0).sum() and not (masks["contact"] & masks["free"]).any()
     assert masks["near_switch"].all()  # every fifth step is another pattern
     quiet = rows.where((rows.step > 5) & (rows.step < 10) | (rows.step > 20))
-    near = row_subsets.subsets(linear, quiet)["near_switch"]
+    near = row_subsets.subsets(quiet)["near_switch"]
     assert not near[quiet.step < 10].any() and near[quiet.step == 21].all()
 
 
