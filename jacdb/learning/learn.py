@@ -1,10 +1,7 @@
 """Train and score one model, with one seed, and keep what came of it: the work of `jacdb learn`."""
 
 import datetime
-import hashlib
-import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +10,6 @@ from typing import Any
 
 import jax
 
-from jacdb._version import __version__
 from jacdb.learning import evaluation, graph_evaluation, results, training
 from jacdb.learning.checkpoint import FOLDER, Progress
 from jacdb.learning.loss_names import Loss
@@ -139,8 +135,7 @@ def score_function(
     evaluator = evaluation.Evaluator(GivenDynamics(step, problem.coordinates), problem)
     scores = _held_out(evaluator, problem, ())
     configuration = {"model": name, "loss": None, "target": None}
-    digest = hashlib.sha256(json.dumps([name, problem.version, problem.policy]).encode()).hexdigest()[:10]
-    run = results.run_id(name, digest=digest)
+    run = results.run_id(name, determined_by=json.dumps([name, problem.version, problem.policy]))
     row = _facts(problem, configuration) | {
         "weight": None,
         "seed": None,
@@ -154,10 +149,8 @@ def score_function(
 def _run_id(problem: LearningProblem, configuration: Mapping[str, Any], seed: int) -> str:
     """Return the id of a run: its model's name, loss and seed, and a hash of all that determines its numbers."""
     whole = {**configuration, "seed": seed, "benchmark": problem.version, "policy": problem.policy}
-    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:10]
-    return results.run_id(
-        configuration["model"].rpartition(":")[2], configuration["loss"], f"seed{seed}", digest=digest
-    )
+    words = configuration["model"].rpartition(":")[2], configuration["loss"], f"seed{seed}"
+    return results.run_id(*words, determined_by=json.dumps(whole))
 
 
 def _scores(
@@ -190,21 +183,11 @@ def _facts(
     """Return what a row of `learning_runs` says of the problem, the model, its training if any, and the machine."""
     progress = trained.progress if trained else None
     return {
-        **{name: configuration[name] for name in ("model", "loss", "target")},
-        "configuration": json.dumps(configuration),
-        "benchmark": problem.version,
-        "policy": problem.policy,
-        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        **results.facts(problem, configuration, PACKAGES),
+        **{name: configuration[name] for name in ("loss", "target")},
         "n_parameters": training.n_parameters(trained.params) if trained else None,
         "steps": progress.step if progress else None,
         "best_step": progress.best_step if progress else None,
         "validation_loss": progress.best_loss if progress else None,
         "device": jax.devices()[0].device_kind,
-        "versions": json.dumps(versions()),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of everything that changes a training's numbers."""
-    installed = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"jacdb": __version__, "python": platform.python_version(), **installed}

@@ -4,6 +4,10 @@ A run of `learning_runs` has one row there and one file of `learning_scores`. Th
 names their checksum.
 """
 
+import hashlib
+import importlib.metadata
+import json
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,23 +17,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import atomic_file, schemas
+from jacdb._version import __version__
 from jacdb.checksum import sha256_of
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.layout import Run
 from jacdb.dataset.learning_files import row_of, scores_of
+from jacdb.learning.problem import LearningProblem
 from jacdb.learning.scores import Score
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+_-]+")
 
 
-def run_id(*words: str, digest: str) -> str:
-    """Return the id of a learning run: words that people read, and a hash of all that determines it."""
+def run_id(*words: str, determined_by: str) -> str:
+    """Return the id of a learning run: words that people read, and a hash of a text with all that determines it."""
+    digest = hashlib.sha256(determined_by.encode()).hexdigest()[:10]
     return "-".join([*(_UNSAFE.sub("_", word).replace("+", "_") for word in words), digest])[:128]
 
 
 def is_written(root: Path, env: str, run: str) -> bool:
     """Return whether a dataset's folder has this learning run."""
     return (root / row_of(Run(env, run))).is_file()
+
+
+def facts(problem: LearningProblem, configuration: Mapping[str, Any], packages: Sequence[str]) -> dict[str, Any]:
+    """Return what a row of `learning_runs` says of the problem, of the configuration, and of versions.
+
+    Args:
+        problem: the rows that were learned from or scored.
+        configuration: of what was scored, as JSON can hold it.
+        packages: those whose versions change the numbers.
+    """
+    installed = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "model": configuration["model"],
+        "configuration": json.dumps(configuration),
+        "benchmark": problem.version,
+        "policy": problem.policy,
+        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        "versions": json.dumps({"jacdb": __version__, "python": platform.python_version(), **installed}),
+    }
 
 
 def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequence[Score]) -> None:

@@ -1,8 +1,6 @@
 """Score graphs that were not trained here, and keep the scores: the work of `jacdb score`. Nothing here imports JAX."""
 
 import datetime
-import hashlib
-import importlib.metadata
 import json
 import platform
 import time
@@ -13,7 +11,6 @@ from typing import Any
 
 import polars as pl
 
-from jacdb._version import __version__
 from jacdb.learning import graph_evaluation, results
 from jacdb.learning.graph_evaluation import WITHIN, GraphOf
 from jacdb.learning.problem import PARTS, LearningProblem
@@ -83,7 +80,7 @@ def score(
     """
     configuration = {"model": entry.name, **entry.about, "within": within}
     text = json.dumps({**configuration, "benchmark": problem.version, "policy": problem.policy}, sort_keys=True)
-    run = results.run_id(entry.name, digest=hashlib.sha256(text.encode()).hexdigest()[:10])
+    run = results.run_id(entry.name, determined_by=text)
     if results.is_written(root, problem.env, run):
         return ScoredEntry(run, True, [])
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
@@ -93,14 +90,9 @@ def score(
     trained_here = ("loss", "weight", "seed", "target", "n_parameters", "steps", "best_step", "validation_loss")
     row = {
         **dict.fromkeys(trained_here),
-        "model": entry.name,
-        "configuration": json.dumps(configuration),
-        "benchmark": problem.version,
-        "policy": problem.policy,
-        **{f"n_{part}": len(problem.parts[part]) for part in ("train", "validation", "test")},
+        **results.facts(problem, configuration, ["numpy"]),
         "seconds": time.perf_counter() - begun,
         "device": platform.machine(),
-        "versions": json.dumps(_versions()),
         "started": started.replace(tzinfo=None),
     }
     results.write(root, problem.env, run, row, scores)
@@ -127,7 +119,3 @@ def rows_to_score(problem: LearningProblem) -> pl.DataFrame:
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
-
-
-def _versions() -> dict[str, str]:
-    return {"jacdb": __version__, "python": platform.python_version(), "numpy": importlib.metadata.version("numpy")}
