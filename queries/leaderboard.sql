@@ -103,7 +103,7 @@ select
     costs.benchmark,
     rank() over (
         partition by costs.env, costs.benchmark
-        order by round(auroc_mean, 9) desc nulls last, prediction_mse_1_mean nulls last
+        order by auroc_mean desc nulls last, prediction_mse_1_mean nulls last
     ) as rank,
     kind,
     model,
