@@ -54,10 +54,7 @@ def heatmap(dataset: Dataset, env: str) -> "Figure":
             label = JACOBIANS[jacobian][0]
             panel.set_title(f"{env}, {label}" if jacobian == "state" else label)
             panel.set_xlabel("present state" if jacobian == "state" else "action")
-            name_axes(panel.set_xticks, cols, 72 * cell, rotation=90)
-            name_axes(panel.set_yticks, rows, 72 * cell)
-            panel.tick_params(length=0, pad=1)
-            panel.spines[:].set(visible=True, linewidth=0.4, color="0.6")
+            frame(panel, rows, cols, cell)
         panels[0].set_ylabel("next state")
         share_bar(figure, image, panels, cell * d_state)
         figure.align_xlabels(panels)
@@ -74,7 +71,15 @@ def share_bar(figure: "Figure", image: "AxesImage", panels: "Axes | Sequence[Axe
     bar.outline.set_linewidth(0.4)
 
 
-def name_axes(set_ticks: Callable[..., object], names: list[str], cell: float, **how: float) -> None:
+def frame(panel: "Axes", rows: list[str], cols: list[str], cell: float) -> None:
+    """Name the rows and columns of a matrix, whose cells are so many inches wide, and draw a line around it."""
+    _name(panel.set_xticks, cols, 72 * cell, rotation=90)
+    _name(panel.set_yticks, rows, 72 * cell)
+    panel.tick_params(length=0, pad=1)
+    panel.spines[:].set(visible=True, linewidth=0.4, color="0.6")
+
+
+def _name(set_ticks: Callable[..., object], names: list[str], cell: float, **how: float) -> None:
     """Label every axis while names can be read, else every few; a cell is so many points wide."""
     size = 0.85 * cell
     every = max(1, math.ceil(LEGIBLE / size))

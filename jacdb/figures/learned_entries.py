@@ -7,12 +7,11 @@ import polars as pl
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
-from jacdb.figures.entries import BAR, CELL, name_axes, share_bar, shares
+from jacdb.figures.entries import BAR, CELL, frame, share_bar, shares
 from jacdb.figures.learning_results import results
 from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, styled
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
@@ -43,7 +42,10 @@ def learned_entries(dataset: Dataset, env: str) -> "Figure":
         panels[0].set_title(f"AUROC, mean {np.nanmean(auroc):.2f}")
         panels[1].set_title("true share of zeros")
         for panel in panels:
-            _frame(panel, rows, cols, cell)
+            panel.set_xlabel("present state, then action")
+            frame(panel, rows, cols, cell)
+            if len(cols) > len(rows):  # part the columns of the state from those of actions
+                panel.axvline(len(rows) - 0.5, color="black", linewidth=0.6)
         panels[0].set_ylabel("next state")
         shrink = min(1.0, 1.2 / max(cell * len(rows), 0.1))
         bar = figure.colorbar(left, ax=panels[0], shrink=shrink, aspect=12, pad=0.02, ticks=[0, 0.5, 1])
@@ -97,14 +99,3 @@ def _around_chance() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("chance", [ORANGE, "white", BLUE]).with_extremes(bad=NO_SCORE)
-
-
-def _frame(panel: "Axes", rows: list[str], cols: list[str], cell: float) -> None:
-    """Name a matrix's axes, and part the columns of the state from those of actions."""
-    panel.set_xlabel("present state, then action")
-    name_axes(panel.set_xticks, cols, 72 * cell, rotation=90)
-    name_axes(panel.set_yticks, rows, 72 * cell)
-    panel.tick_params(length=0, pad=1)
-    panel.spines[:].set(visible=True, linewidth=0.4, color="0.6")
-    if len(cols) > len(rows):
-        panel.axvline(len(rows) - 0.5, color="black", linewidth=0.6)
