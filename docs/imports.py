@@ -27,6 +27,8 @@ ROOMS = {
     "jacdb.ingest.dynamics": (5, 0, "MuJoCo's forward dynamics"),
     "jacdb.ingest.storage": (4, 2.25, "Parquet, whole or not"),
     "jacdb.ingest.environments": (6, 1.5, "load, step: x' = F(x, u)"),
+    "jacdb.ingest.sources": (5, 3, "trajectories, any model"),
+    "jacdb.ingest.models": (6, 2.5, "any model, what is covered"),
     "jacdb.ingest.linalg": (7, 0, "batched algebra"),
     "jacdb.ingest.compat": (8, 1, "MJX's private names"),
     "jacdb.ingest.runtime": (7, 2, "JAX, set up"),

@@ -1,0 +1,75 @@
+"""The one form in which every source hands over what a model did: states, actions, and what each step began with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """An episode of a model: T control steps between T + 1 states. A step is ``n_substeps`` calls of ``mj_step``.
+
+    Attributes:
+        qpos, qvel, act: states, MuJoCo's units (m, rad, m/s, rad/s); quaternions have unit length.
+        ctrl: what the physics was given in each step; it is the action too.
+        reward: of each step; NaN where the source has none.
+        done: whether each step ended the episode by the environment's own rules.
+        warmstart: the acceleration that the solver started each step from (qacc_warmstart); None where it was not
+            recorded, and follows from the steps before.
+        mocap_pos, mocap_quat: poses of mocap bodies during each step; None where the model has none, or they rest.
+        doubtful: the reason why a step's state is not what the simulation had (``velocity clipped``), or "".
+    """
+
+    qpos: Float[np.ndarray, "states nq"]
+    qvel: Float[np.ndarray, "states nv"]
+    act: Float[np.ndarray, "states na"]
+    ctrl: Float[np.ndarray, "steps nu"]
+    reward: Float[np.ndarray, " steps"]
+    done: Bool[np.ndarray, " steps"]
+    warmstart: Float[np.ndarray, "steps nv"] | None = None
+    mocap_pos: Float[np.ndarray, "steps nmocap 3"] | None = None
+    mocap_quat: Float[np.ndarray, "steps nmocap 4"] | None = None
+    doubtful: list[str] = field(default_factory=list)  # empty: no step is
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.ctrl)
+
+
+class Source(Protocol):
+    """A model, and trajectories of it.
+
+    Attributes:
+        name: the environment's name in the dataset's ``env`` columns: letters, digits, ``_``, ``.`` and ``-``.
+        suite: ``gymnasium``, ``dm_control``, ``model``, ``minari``, ``d4rl``, ``lerobot`` or ``file``.
+        model: MuJoCo's compiled model.
+        n_substeps: physics steps in one control step.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suite(self) -> str: ...
+
+    @property
+    def model(self) -> mujoco.MjModel: ...
+
+    @property
+    def n_substeps(self) -> int: ...
+
+    def provenance(self) -> dict[str, str]:
+        """Return what the run says of where its rows are from: versions, dataset's id, author, licence."""
+        ...
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Yield the episodes, in an order that does not change.
+
+        Raises:
+            UsageError: the source holds something that is no trajectory of the model; the message names it.
+        """
+        ...
