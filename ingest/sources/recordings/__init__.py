@@ -1,0 +1,72 @@
+"""Recorded trajectories as a source: npz, Parquet, Minari, D4RL's HDF5 and LeRobot, read and replayed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jacdb.errors import UsageError
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from jacdb.ingest.sources.recordings.recording import Recording
+
+
+def open(
+    source: str | Path,
+    env: str | None = None,
+    model: "mujoco.MjModel | None" = None,
+    mapping: Path | None = None,
+    n_substeps: int | None = None,
+) -> "Recording":
+    """Return what someone recorded, as a source.
+
+    Args:
+        source: a file (.npz, .parquet, .hdf5), a folder (of Parquet files, of a Minari or a LeRobot dataset), or a
+            Minari dataset's id, which is fetched if it is not on this machine.
+        env: what it is of, ``gymnasium:HalfCheetah-v5``; a Minari dataset says it itself.
+        model: what it is of, instead of ``env``.
+        mapping: a file that says which columns are what (:mod:`~jacdb.ingest.sources.recordings.mapping`).
+        n_substeps: physics steps between two states. By default the environment's, those that fps and timestep of a
+            LeRobot dataset give, and otherwise 1.
+
+    Raises:
+        UsageError: there is no such source, it is of no known format, its model is not known, or it lacks what a
+            trajectory needs. What is wrong in single episodes is raised when they are read.
+    """
+    from jacdb.ingest.sources.recordings import formats
+
+    kind, path = formats.recognise(str(source))
+    if env is not None and model is not None:
+        raise UsageError(f"--env {env} and --model: a recording is of one of both; leave one out")
+    if env is not None and not env.startswith("gymnasium:"):
+        raise UsageError(f"--env {env}: recordings are of gymnasium:NAME, or of a model of your own with --model")
+    if n_substeps is not None and n_substeps < 1:
+        raise UsageError(f"--substeps {n_substeps}: a step has 1 physics step or more")
+    if mapping is not None and kind in ("minari", "d4rl"):
+        raise UsageError(f"--mapping {mapping}: {source} is a {formats.TITLES[kind]}, whose columns are known")
+    if kind == "minari":
+        from jacdb.ingest.sources.recordings import minari
+
+        return minari.read(path, env, model, n_substeps)
+    if env is None and model is None:
+        example = "--env gymnasium:HalfCheetah-v5, or --model robot.xml"
+        raise UsageError(f"{source} does not say which model it is of: name it, {example}")
+    return _of_columns(kind, path, env, model, mapping, n_substeps)
+
+
+def _of_columns(
+    kind: str, path: Path, env: str | None, model: "mujoco.MjModel | None", mapping: Path | None, n_substeps: int | None
+) -> "Recording":
+    """Return a recording in a format that does not say which model it is of."""
+    from jacdb.ingest.sources.recordings import d4rl, lerobot, table
+    from jacdb.ingest.sources.recordings import mapping as mappings
+    from jacdb.ingest.sources.recordings.recording import Origin
+
+    said = mappings.read(mapping) if mapping is not None else None
+    origin = Origin.of_env(env) if env is not None else Origin.of_model(model)
+    origin = origin.with_substeps(n_substeps or (said.n_substeps if said else None))
+    if kind == "lerobot":
+        return lerobot.read(path, origin, said)
+    if kind == "d4rl":
+        return d4rl.read(path, origin)
+    return (table.npz if kind == "npz" else table.parquet)(path, origin, said)

@@ -1,0 +1,93 @@
+"""D4RL's HDF5 files.
+
+A file holds the rows of all episodes one after the other: ``observations``, ``actions``, ``rewards``, ``terminals``
+(the environment's own end), ``timeouts`` (cut), and, in Gym's MuJoCo tasks, Adroit and AntMaze, ``infos/qpos`` and
+``infos/qvel``: the state before the row's action, mostly in float32. An episode ends with a row that has either flag.
+The state after its last action is stored nowhere: an episode of N rows gives N - 1 steps, none of which is ``done``.
+As D4RL's scripts/generation/mujoco/collect_data.py writes it. The models were those of Gym's v2: Walker2d's left foot
+slips in them, as in gymnasium:Walker2d-v4.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jacdb.errors import UsageError, first_line, suggestion
+from jacdb.ingest.sources.recordings.checks import trajectory
+from jacdb.ingest.sources.recordings.recording import Origin, Recording
+from jacdb.ingest.sources.trajectory import Trajectory
+
+NEEDED = ("infos/qpos", "infos/qvel", "actions", "terminals", "timeouts")
+AT_ONCE = 100_000  # rows of flags
+
+
+def read(path: Path, origin: Origin) -> Recording:
+    """Return the trajectories of a D4RL file.
+
+    Raises:
+        UsageError: h5py is not installed, it is no HDF5, or it lacks states or ends of episodes.
+    """
+    h5py = _h5py(path)
+    try:
+        with h5py.File(path) as file:
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            _require(path, names)
+            lengths = {name: len(file[name]) for name in NEEDED}
+            dtype = file["infos/qpos"].dtype
+            algorithm = file["metadata/algorithm"][()] if "metadata/algorithm" in names else None
+    except OSError as error:
+        raise UsageError(f"{path} is no readable HDF5 file: {first_line(error)}") from error
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(f"{path}: its columns have different numbers of rows ({said})")
+    facts = {"source": path.name, "format": "D4RL"}
+    if isinstance(algorithm, bytes):
+        facts["algorithm"] = algorithm.decode("utf-8", "replace")
+    return origin.recording("d4rl", dtype, facts, (path,), lambda: _episodes(path, origin))
+
+
+def _h5py(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise UsageError(f"{path} is HDF5, and h5py is missing: pip install 'jacdb[minari]'") from error
+    return h5py
+
+
+def _require(path: Path, names: list[str]) -> None:
+    for name in NEEDED:
+        if name in names:
+            continue
+        if name.startswith("infos/"):
+            raise UsageError(
+                f"{path} has no {name}, and without it no state: D4RL's version 2 of the MuJoCo tasks has it; "
+                f"{suggestion(name, names)}"
+            )
+        raise UsageError(f"{path} has no {name}: is it a D4RL file? {suggestion(name, names)}")
+
+
+def _episodes(path: Path, origin: Origin) -> Iterator[Trajectory]:
+    """Yield the episodes, each read when it is asked for."""
+    h5py = _h5py(path)
+    with h5py.File(path) as file:
+        flags = [file["terminals"][:].reshape(-1) != 0, file["timeouts"][:].reshape(-1) != 0]
+        n_rows = len(flags[0])
+        ends = np.flatnonzero(flags[0] | flags[1]) + 1
+        bounds = [0, *ends.tolist(), *([n_rows] if not len(ends) or ends[-1] != n_rows else [])]
+        for number, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            if stop - start < 2:
+                continue  # one row: no state after it
+            arrays = {
+                "qpos": file["infos/qpos"][start:stop],
+                "qvel": file["infos/qvel"][start:stop],
+                "ctrl": file["actions"][start:stop],
+                "done": flags[0][start:stop],
+            }
+            if "rewards" in file:
+                arrays["reward"] = file["rewards"][start:stop].reshape(-1)
+            where = f"{path.name}, episode {number} (rows {start} to {stop - 1})"
+            yield trajectory(origin.model, where, arrays, unit_length=not origin.is_gymnasium)

@@ -1,0 +1,127 @@
+"""Why recorded steps are not what the model does: guesses that are tried, so that one line can say what to change."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from jacdb.ingest.sources.recordings.replay import difference, first_steps, set_step
+from jacdb.ingest.sources.trajectory import Trajectory
+
+SAMPLE = 50  # steps that are tried
+MOVING = 1e-3  # rad/s, m/s: slower coordinates say nothing of time
+SAME_TIME = 0.03  # relative: the mean of two velocities is not the step's own
+# A guess is right if under it a third as many entries are off: coordinates that no observation has follow the model,
+# and stay off whatever is guessed.
+EXPLAINED = 1 / 3
+
+
+class _Guess(NamedTuple):
+    """Something that may be otherwise than in the recording, and what it would be."""
+
+    says: str
+    model: mujoco.MjModel
+    n_substeps: int
+    trajectory: Trajectory
+
+
+def reason(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, tolerance: float) -> str:
+    """Return in one line why steps of a trajectory are not the model's.
+
+    It tries other timesteps and numbers of physics steps, whichever the displacements and velocities suggest, and
+    controls that belong to a neighbouring row. If none explains the steps, it names the coordinate that is off most.
+
+    Args:
+        model, n_substeps: what they were replayed with.
+        trajectory: one whose steps fail; its first steps are tried.
+        tolerance: the error above which an entry of the state counts as off.
+    """
+    few = first_steps(trajectory, SAMPLE)
+    off = _off(model, n_substeps, few, tolerance)
+    for guess in _guesses(model, n_substeps, few):
+        if _off(guess.model, guess.n_substeps, guess.trajectory, tolerance).sum() < EXPLAINED * off.sum():
+            return guess.says
+    dt, step = _elapsed(model, few), model.opt.timestep * n_substeps
+    if dt is not None and abs(dt / step - 1) > SAME_TIME:
+        return (
+            f"by displacements and velocities the data move {dt:.3g} s a step, the model {step:.3g} s "
+            f"({n_substeps} x {model.opt.timestep:g} s); no other timestep explains all: is the model another, too?"
+        )
+    worst = int(off.sum(0).argmax())
+    return (
+        f"steps take the recorded time, and {_coordinate(model, worst)} is off in {off[:, worst].mean():.0%} of them: "
+        "the model (masses, gains, contacts, integrator) or MuJoCo's version is not the recording's"
+    )
+
+
+def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterator[_Guess]:
+    """Yield what may be otherwise, likeliest first."""
+    dt, timestep = _elapsed(model, few), model.opt.timestep
+    if dt is not None and abs(dt / (timestep * n_substeps) - 1) > SAME_TIME:
+        # a few digits: people choose round numbers, and the estimate is not exact
+        others = dict.fromkeys(float(f"{dt / n_substeps:.{digits}g}") for digits in (1, 2, 3))
+        for other in others:
+            says = (
+                f"timestep of the data looks like {other:g} s, the model has {timestep:g} s: "
+                "set it in the model's <option timestep>"
+            )
+            yield _Guess(says, _with_timestep(model, other), n_substeps, few)
+        count = round(dt / timestep)
+        if count >= 1:
+            says = f"a step of the data looks like {count} physics steps, not {n_substeps}: --substeps {count}"
+            yield _Guess(says, model, count, few)
+    if few.n_steps > 2:
+        shifted = {
+            "late": np.concatenate([few.ctrl[1:], few.ctrl[-1:]]),
+            "early": np.concatenate([few.ctrl[:1], few.ctrl[:-1]]),
+        }
+        for when, ctrl in shifted.items():
+            says = f"ctrl looks one row {when}: the ctrl of a row acts from its own state to the next row's"
+            yield _Guess(says, model, n_substeps, replace(few, ctrl=ctrl))
+
+
+def _with_timestep(model: mujoco.MjModel, timestep: float) -> mujoco.MjModel:
+    import copy
+
+    other = copy.copy(model)
+    other.opt.timestep = timestep
+    return other
+
+
+def _elapsed(model: mujoco.MjModel, few: Trajectory) -> float | None:
+    """Return the time of a step (s) by displacements and the mean velocity before and after; None if nothing moves."""
+    ratios = []
+    displacement = np.empty(model.nv)
+    for step in range(few.n_steps):
+        mujoco.mj_differentiatePos(model, displacement, 1.0, few.qpos[step], few.qpos[step + 1])
+        velocity = (few.qvel[step] + few.qvel[step + 1]) / 2
+        # where the velocity turns round within the step, its mean says little
+        steady = np.abs(velocity) > np.abs(few.qvel[step + 1] - few.qvel[step]) / 2 + MOVING
+        ratios.append(displacement[steady] / velocity[steady])
+    every = np.concatenate(ratios)
+    return float(np.median(every)) if len(every) and np.median(every) > 0 else None
+
+
+def _off(
+    model: mujoco.MjModel, n_substeps: int, few: Trajectory, tolerance: float
+) -> Float[np.ndarray, "steps d_state"]:
+    """Return which entries of each replayed state are off, as 0 and 1."""
+    data = mujoco.MjData(model)
+    rows = []
+    for step in range(few.n_steps):
+        set_step(data, few, step)
+        mujoco.mj_step(model, data, nstep=n_substeps)
+        rows.append(difference(model, data, few, step))
+    return (~(np.abs(rows) <= tolerance)).astype(float)
+
+
+def _coordinate(model: mujoco.MjModel, index: int) -> str:
+    """Return a name of an entry of the state's tangent."""
+    if index >= 2 * model.nv:
+        return f"activation {index - 2 * model.nv}"
+    quantity, dof = ("position", index) if index < model.nv else ("velocity", index - model.nv)
+    joint = int(model.dof_jntid[dof])
+    return f"the {quantity} of joint {model.joint(joint).name or joint}"

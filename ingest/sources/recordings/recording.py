@@ -1,0 +1,120 @@
+"""The recorded trajectories of an environment or a model, as a source."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from jacdb.checksum import sha256_of
+from jacdb.ingest.sources.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Recorded trajectories of a model: a :class:`~jacdb.ingest.sources.trajectory.Source`.
+
+    Attributes:
+        name, suite, model, n_substeps: as every source has them.
+        dtype: the type of number in which the states were stored. From float32 a step is not replayed to more than
+            seven digits.
+        facts: what is known of the recording without reading all of it.
+        files: what it was read from; their checksum is taken when someone asks for the provenance.
+        read: returns the trajectories, from the first again each time.
+    """
+
+    name: str
+    suite: str
+    model: mujoco.MjModel
+    n_substeps: int
+    dtype: np.dtype
+    facts: Mapping[str, str]
+    files: tuple[Path, ...]
+    read: Callable[[], Iterator[Trajectory]]
+
+    def provenance(self) -> dict[str, str]:
+        """Return where the rows are from: the recording's own facts, and the SHA-256 of its files.
+
+        The checksum of several files is that of a list of them: a line ``<sha256>  <name>`` each, as ``sha256sum``
+        prints it, sorted by name.
+        """
+        return {**self.facts, "precision": self.dtype.name, "sha256": checksum(self.files)}
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Yield the episodes in their recorded order.
+
+        Raises:
+            UsageError: the source holds something that is no trajectory of the model; the message names it.
+        """
+        return self.read()
+
+
+def checksum(files: tuple[Path, ...]) -> str:
+    """Return the SHA-256 of a file, or of the list of several with theirs."""
+    if len(files) == 1:
+        return sha256_of(files[0])
+    top = os.path.commonpath([path.parent for path in files])
+    lines = sorted((path.relative_to(top).as_posix(), sha256_of(path)) for path in files)
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in lines).encode()).hexdigest()
+
+
+def model_name(model: mujoco.MjModel) -> str:
+    """Return the name that an MJCF model gives itself, with ``-`` for what no environment's name may have."""
+    return re.sub(r"[^\w.-]+", "-", model.names.split(b"\0")[0].decode(), flags=re.ASCII).strip("-.") or "model"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An environment or a model that a recording is of.
+
+    Attributes:
+        model: MuJoCo's compiled model.
+        name: the environment's id, or what the model calls itself.
+        n_substeps: physics steps between two states.
+        n_substeps_given: someone said so; otherwise a format may know better.
+        is_gymnasium: the environment is one of Gymnasium's.
+        facts: versions of what steps are replayed with.
+    """
+
+    model: mujoco.MjModel
+    name: str
+    n_substeps: int = 1
+    n_substeps_given: bool = False
+    is_gymnasium: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_env(cls, env: str, **options: Any) -> "Origin":
+        """Return the origin ``gymnasium:NAME``.
+
+        Raises:
+            UsageError: Gymnasium is not installed, or has no such MuJoCo environment.
+        """
+        from jacdb.ingest.sources import gymnasium
+
+        name = env.removeprefix("gymnasium:")
+        model, n_substeps, versions = gymnasium.load(name, **options)
+        said = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+        return cls(model, name, n_substeps, is_gymnasium=True, facts={"replayed_with": said})
+
+    @classmethod
+    def of_model(cls, model: mujoco.MjModel) -> "Origin":
+        """Return the origin of a model of one's own."""
+        return cls(model, model_name(model), facts={"replayed_with": f"mujoco {mujoco.__version__}"})
+
+    def with_substeps(self, n_substeps: int | None) -> "Origin":
+        """Return the origin with physics steps that someone gave; None leaves it as it is."""
+        return self if n_substeps is None else replace(self, n_substeps=n_substeps, n_substeps_given=True)
+
+    def recording(
+        self, suite: str, dtype: np.dtype, facts: Mapping[str, str], files: tuple[Path, ...],
+        read: Callable[[], Iterator[Trajectory]],
+    ) -> Recording:  # fmt: skip
+        """Return a recording of it."""
+        every = {**facts, **self.facts}
+        return Recording(self.name, suite, self.model, self.n_substeps, np.dtype(dtype), every, files, read)

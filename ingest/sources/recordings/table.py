@@ -1,0 +1,185 @@
+"""Recordings in columns: npz and Parquet, and the mapping that says which column is what.
+
+A row holds a state and the control that is applied to it; the next row of the episode holds the state after that. The
+last row of an episode so gives its last state alone.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from jacdb.errors import UsageError, first_line
+from jacdb.ingest.sources.recordings.checks import trajectory
+from jacdb.ingest.sources.recordings.mapping import Mapped, identity
+from jacdb.ingest.sources.recordings.recording import Origin, Recording
+from jacdb.ingest.sources.trajectory import Trajectory
+
+Columns = Mapping[str, np.ndarray]
+FACTS = ("author", "licence", "license", "dataset_id", "mujoco")  # what a file may say of itself
+
+
+def npz(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
+    """Return the trajectories of a NumPy archive.
+
+    Its arrays are qpos, qvel, ctrl and whatever else of Trajectory's attributes there is, by these names or others that
+    a mapping gives.
+    Either (rows, …), cut into episodes where ``episode`` changes; or (T + 1, …) states to (T, …) steps of one episode;
+    or both with episodes as a further first dimension. ``author``, ``licence``, ``dataset_id`` and ``mujoco`` may be
+    strings.
+
+    Raises:
+        UsageError: it is no such archive, or lacks an array.
+    """
+    import zipfile
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is no npz of plain arrays (np.savez writes one): {first_line(error)}") from error
+    facts = {key: str(arrays.pop(key)) for key in FACTS if key in arrays and arrays[key].dtype.kind in "US"}
+    columns = {key: values for key, values in arrays.items() if values.ndim}
+    return recording(path, (path,), columns, origin, mapping, facts)
+
+
+def parquet(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
+    """Return the trajectories of a Parquet file, or of the files of a folder in the order of their names.
+
+    Columns are as in :func:`npz` with rows, as lists or, where there is one number, as numbers.
+
+    Raises:
+        UsageError: it is no Parquet, or lacks a column.
+    """
+    files = tuple(sorted(path.rglob("*.parquet"))) if path.is_dir() else (path,)
+    columns, said = read_parquet(files, wanted(mapping))
+    facts = {key: said[key] for key in FACTS if key in said}
+    return recording(path, files, columns, origin, mapping, facts)
+
+
+def wanted(mapping: Mapped | None) -> set[str]:
+    """Return the columns that are read, of those that there are."""
+    return {part.column for parts in (mapping or identity()).fields.values() for part in parts}
+
+
+def read_parquet(files: tuple[Path, ...], names: set[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the columns of files one after the other, and what the first says of itself.
+
+    Raises:
+        UsageError: a file is no Parquet; rows of a column differ in length; files differ in their columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for file in files:
+        try:
+            schema = pq.read_schema(file)
+            tables.append(pq.read_table(file, columns=[each for each in schema.names if each in names]))
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{file} is no readable Parquet: {first_line(error)}") from error
+    try:
+        table = pa.concat_tables(tables)
+    except pa.ArrowException as error:
+        raise UsageError(f"{files[0].parent}: files differ in their columns: {first_line(error)}") from error
+    said = {key.decode(): value.decode("utf-8", "replace") for key, value in (table.schema.metadata or {}).items()}
+    return {column: _column(files[0], column, table[column].combine_chunks()) for column in table.column_names}, said
+
+
+def _column(file: Path, name: str, values: Any) -> np.ndarray:
+    """Return an Arrow column as an array, (rows,) or (rows, numbers); what is missing as NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = values.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        there = values.is_valid().to_numpy(zero_copy_only=False)
+        lengths = pc.unique(pc.list_value_length(values).drop_null()).to_pylist()
+        if len(lengths) > 1:
+            some = ", ".join(map(str, sorted(lengths)[:3]))
+            raise UsageError(f"{file}: rows of {name} have different lengths ({some}): give each the same")
+        flat = _column(file, name, values.drop_null().flatten())
+        rows = flat.reshape(there.sum(), lengths[0] if lengths else 0, *flat.shape[1:])
+        if there.all():
+            return rows
+        every = np.full((len(there), *rows.shape[1:]), np.nan, np.result_type(rows.dtype, np.float32))
+        every[there] = rows
+        return every
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        return np.asarray(values.to_pylist(), dtype=object)
+    if values.null_count and not pa.types.is_floating(kind):
+        values = pc.cast(values, pa.float64())
+    return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def recording(
+    path: Path, files: tuple[Path, ...], columns: Columns, origin: Origin, mapping: Mapped | None,
+    facts: Mapping[str, str], suite: str = "file",
+) -> Recording:  # fmt: skip
+    """Return columns in memory as a recording.
+
+    Raises:
+        UsageError: a column that the mapping names, or one that is needed, is missing.
+    """
+    arrays = (mapping or identity()).apply(columns, path.name, needed=_needed(origin.model))
+    every = {"source": path.name, **{"licence" if key == "license" else key: said for key, said in facts.items()}}
+    unit_length = not origin.is_gymnasium
+    return origin.recording(
+        suite, _coarsest(arrays), every, files, lambda: _episodes(origin.model, path.name, arrays, unit_length)
+    )
+
+
+def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
+    """Return the columns without which there is no trajectory."""
+    return ("qpos", "qvel", "ctrl", *(["act"] if model.na else []))
+
+
+def _coarsest(arrays: Columns) -> np.dtype:
+    """Return the shortest type of number among positions and velocities."""
+    types = [arrays[name].dtype for name in ("qpos", "qvel", "act") if name in arrays]
+    return min(
+        (each for each in types if each.kind == "f"), key=lambda each: each.itemsize, default=np.dtype(np.float64)
+    )
+
+
+def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: bool) -> Iterator[Trajectory]:
+    """Yield the episodes of columns."""
+    if arrays["qpos"].ndim == 3:
+        n_episodes = len(arrays["qpos"])
+        for name, values in arrays.items():
+            if len(values) != n_episodes:
+                raise UsageError(f"{where}: {len(values)} episodes of {name}, {n_episodes} of qpos: give the same")
+        for number in range(n_episodes):
+            one = {name: values[number] for name, values in arrays.items() if name != "episode"}
+            yield trajectory(model, f"{where}, episode {number}", one, unit_length=unit_length)
+        return
+    if "episode" not in arrays:
+        yield trajectory(model, where, arrays, unit_length=unit_length)
+        return
+    for name, values in arrays.items():
+        if len(values) != len(arrays["episode"]):
+            said = f"{len(values)} rows of {name} to {len(arrays['episode'])} of episode"
+            raise UsageError(f"{where}: {said}: with an episode's number, all have a row for each state")
+    for number, rows in episodes(arrays["episode"], where):
+        one = {name: values[rows] for name, values in arrays.items() if name != "episode"}
+        yield trajectory(model, f"{where}, episode {number}", one, unit_length=unit_length)
+
+
+def episodes(numbers: np.ndarray, where: str) -> list[tuple[Any, slice]]:
+    """Return each episode's number and its rows.
+
+    Raises:
+        UsageError: an episode's rows are not together.
+    """
+    numbers = numbers.reshape(-1)
+    starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
+    found: dict[Any, slice] = {}
+    for start, stop in itertools.pairwise(starts):
+        number = numbers[start]
+        if number in found:
+            raise UsageError(f"{where}: rows of episode {number} are not together (row {start}): sort them by episode")
+        found[number] = slice(start, stop)
+    return list(found.items())

@@ -1,0 +1,267 @@
+"""Recordings of one's own model in npz and Parquet: what they say, and one line for whatever they lack."""
+
+import mujoco
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import recorded_arm
+
+from jacdb.errors import UsageError
+from jacdb.ingest.sources import recordings
+from jacdb.ingest.sources.recordings import diagnosis, replay
+from jacdb.nested_lists import from_array
+
+MODEL = recorded_arm.load()
+
+
+def opened(path, **options):
+    return recordings.open(path, model=MODEL, n_substeps=recorded_arm.SUBSTEPS, **options)
+
+
+def worst(source):
+    return max(run.error.max() for _, run in replay.replays(source.model, source.n_substeps, source.trajectories()))
+
+
+def test_one_episode_of_an_npz_is_replayed_bit_for_bit(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    np.savez(tmp_path / "one.npz", **recorded, author="A. Person", license="MIT")
+    source = opened(tmp_path / "one.npz")
+    [one] = source.trajectories()
+    assert one.n_steps == 40 and (source.name, source.suite) == ("arm-and-box", "file")
+    np.testing.assert_array_equal(one.ctrl, recorded["ctrl"])
+    assert worst(source) == 0
+    facts = source.provenance()
+    assert (facts["author"], facts["licence"], facts["source"]) == ("A. Person", "MIT", "one.npz")
+    assert len(facts["sha256"]) == 64 and facts["precision"] == "float64"
+
+
+def test_the_warm_start_follows_from_step_to_step_or_is_the_recorded(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    chained = replay.replay(MODEL, recorded_arm.SUBSTEPS, next(_trajectories(tmp_path, recorded, without="warmstart")))
+    np.testing.assert_array_equal(chained.warmstart, recorded["warmstart"])
+    given = recorded | {"warmstart": recorded["warmstart"] + 1}
+    run = replay.replay(MODEL, recorded_arm.SUBSTEPS, next(_trajectories(tmp_path, given)))
+    np.testing.assert_array_equal(run.warmstart, given["warmstart"])
+
+
+def _trajectories(folder, recorded, without=""):
+    np.savez(folder / "some.npz", **{name: values for name, values in recorded.items() if name != without})
+    return opened(folder / "some.npz").trajectories()
+
+
+def test_rows_with_an_episode_number_and_stacked_episodes_say_the_same(tmp_path):
+    rows = recorded_arm.rows(MODEL)
+    np.savez(tmp_path / "rows.npz", **rows)
+    stacked = {name: values.reshape(3, 41, *values.shape[1:]) for name, values in rows.items() if name != "episode"}
+    np.savez(tmp_path / "stacked.npz", **stacked)
+    pairs = zip(
+        opened(tmp_path / "rows.npz").trajectories(), opened(tmp_path / "stacked.npz").trajectories(), strict=True
+    )
+    for a, b in pairs:
+        assert a.n_steps == 40
+        np.testing.assert_array_equal(a.qpos, b.qpos)
+        np.testing.assert_array_equal(a.ctrl, b.ctrl)
+        assert a.done.tolist() == b.done.tolist() == [False] * 39 + [True]
+        np.testing.assert_array_equal(a.reward, np.arange(40) / 10)
+    assert worst(opened(tmp_path / "rows.npz")) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_parquet_is_read_in_its_precision_and_order(tmp_path, dtype):
+    rows = recorded_arm.rows(MODEL)
+    (tmp_path / "set").mkdir()
+    for part, start in enumerate((0, 41)):  # the second file has two episodes
+        stop = 41 if part == 0 else 123
+        columns = {
+            k: from_array(v[start:stop].astype(dtype) if v.dtype == float else v[start:stop]) for k, v in rows.items()
+        }
+        ctrl = columns["ctrl"].to_pylist()
+        columns["ctrl"] = pa.array([None if np.isnan(each).any() else each for each in ctrl], columns["ctrl"].type)
+        table = pa.table(columns).replace_schema_metadata({"licence": "CC0-1.0"})
+        pq.write_table(table, tmp_path / "set" / f"part-{part}.parquet")
+    source = opened(tmp_path / "set")
+    assert source.dtype == dtype and source.facts["licence"] == "CC0-1.0"
+    runs = list(source.trajectories())
+    assert [one.n_steps for one in runs] == [40, 40, 40]
+    np.testing.assert_array_equal(runs[1].qvel, rows["qvel"][41:82].astype(dtype))
+    assert worst(source) == 0 if dtype is np.float64 else worst(source) < replay.tolerance(source.dtype)
+
+
+def test_a_mapping_names_columns_entries_and_units(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    degrees = np.degrees(recorded["qpos"][:, 7:])
+    state = np.concatenate([recorded["qpos"][:, :7], recorded["qvel"]], axis=1)
+    np.savez(
+        tmp_path / "x.npz", state=state, joints=degrees[:, ::-1], activation=recorded["act"][:, 0], u=recorded["ctrl"]
+    )
+    (tmp_path / "map.toml").write_text("""
+        n_substeps = 5
+        act = "activation"
+        ctrl = "u"
+        qvel = {column = "state", entries = [7, 8, 9, 10, 11, 12, 13, 14]}
+        [[qpos]]
+        column = "state"
+        entries = [0, 1, 2, 3, 4, 5, 6]
+        [[qpos]]
+        column = "joints"
+        entries = [1, 0]
+        unit = "deg"
+    """)
+    source = recordings.open(tmp_path / "x.npz", model=MODEL, mapping=tmp_path / "map.toml")
+    assert source.n_substeps == 5
+    assert worst(source) < 1e-12
+
+
+def test_mocap_bodies_stand_where_they_were_recorded(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    poses = np.tile([0.1, 0.2, 0.3], (40, 1))
+    quats = np.tile([1.0, 0, 0, 0], (40, 1))
+    np.savez(tmp_path / "x.npz", **recorded, mocap_pos=poses, mocap_quat=quats)
+    [one] = opened(tmp_path / "x.npz").trajectories()
+    assert one.mocap_pos.shape == (40, 1, 3) and one.mocap_quat.shape == (40, 1, 4)
+    data = mujoco.MjData(MODEL)
+    replay.set_step(data, one, 3)
+    assert data.mocap_pos[0].tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"qpos": None}, "no column qpos"),
+        ({"ctrl": None}, "no column ctrl"),
+        ({"act": None}, "no column act"),
+        ({"qvel": lambda v: v[:, :-1]}, "qvel has 7 numbers a row, the model 8"),
+        ({"ctrl": lambda v: v[:, :1]}, "ctrl has 1 numbers a row, the model 2"),
+        ({"ctrl": lambda v: v[:10]}, "10 rows of ctrl to 41 states"),
+        ({"qvel": lambda v: v[:10]}, "10 rows of qvel to 41 of qpos"),
+        ({"qpos": lambda v: np.where(np.arange(41)[:, None] == 7, np.nan, v)}, "qpos is nan in row 7"),
+        ({"ctrl": lambda v: np.where(np.arange(40)[:, None] == 7, np.inf, v)}, "ctrl is inf in row 7"),
+        ({"qpos": lambda v: v * 1.1}, "the quaternion of joint box has length 1.1 in row 0"),
+        ({"qpos": lambda v: v.astype(str)}, "qpos is of type <U"),
+        ({"episode": lambda: np.r_[np.zeros(20), np.ones(10), np.zeros(11)]}, "40 rows of ctrl to 41 of episode"),
+    ],
+)
+def test_what_is_no_trajectory_of_the_model_is_told_in_one_line(tmp_path, change, said):
+    recorded = recorded_arm.rolled(MODEL)
+    del recorded["warmstart"], recorded["reward"]
+    for name, how in change.items():
+        if how is None:
+            del recorded[name]
+        else:
+            recorded[name] = how(recorded[name]) if name in recorded else how()
+    np.savez(tmp_path / "wrong.npz", **recorded)
+    with pytest.raises(UsageError) as raised:
+        list(opened(tmp_path / "wrong.npz").trajectories())
+    assert said in str(raised.value) and "wrong.npz" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_rows_of_an_episode_are_together(tmp_path):
+    rows = recorded_arm.rows(MODEL, n_episodes=2, n_steps=3)
+    np.savez(tmp_path / "rows.npz", **rows | {"episode": np.array([0, 0, 1, 1, 1, 0, 0, 0])})
+    with pytest.raises(UsageError, match="rows of episode 0 are not together"):
+        list(opened(tmp_path / "rows.npz").trajectories())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("gone.npz", None, "there is no such file"),
+        ("gone", None, "ends in its version"),
+        ("text.npz", b"qpos,qvel", "begins with b'qpos'"),
+        ("zip.npz", b"PK\x03\x04 and no more", "no npz of plain arrays"),
+        ("text.parquet", b"qpos,qvel", "is no Parquet file"),
+        ("short.parquet", b"PAR1", "no readable Parquet"),
+        ("text.hdf5", b"qpos,qvel", "is no D4RL file (HDF5)"),
+        ("short.hdf5", b"\x89HDF\r\n\x1a\n and no more", "no readable HDF5"),
+        ("text.csv", b"qpos,qvel", "recordings are .npz, .parquet or .hdf5"),
+        ("folder", "", "holds no recording"),
+    ],
+)
+def test_what_is_no_recording_is_told_in_one_line(tmp_path, name, content, said):
+    path = tmp_path / name
+    if content == "":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError) as raised:
+        opened(path)
+    assert said in str(raised.value) and name in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_recording_of_unknown_model_is_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", **recorded_arm.rolled(MODEL))
+    for options, said in [
+        ({}, "does not say which model"),
+        ({"env": "dm_control:walker-run"}, "gymnasium:NAME"),
+        ({"env": "gymnasium:Ant-v5", "model": MODEL}, "leave one out"),
+        ({"model": MODEL, "n_substeps": 0}, "--substeps 0"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            recordings.open(tmp_path / "one.npz", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("qpos = ", "is no TOML"),
+        ("qpoz = 'x'", "did you mean qpos?"),
+        ("qpos = 'x'", "no column x for qpos"),
+        ("qpos = 3", "names no column"),
+        ("[qpos]\ncolumn = 'qpos'\nunit = 'grad'", "unknown unit 'grad'"),
+        ("[qpos]\ncolumn = 'qpos'\nentries = [99]", "no entry 99: it has 0 to 8"),
+        ("[qpos]\ncolumn = 'qpos'\nentries = ['hip']", "it has no names"),
+        ("[qpos]\ncolumn = 'qpos'\nentry = 1", "did you mean entries?"),
+        ("[ctrl]\ncolumn = 'ctrl'\nscale = 'two'", "scale = 'two'"),
+        ("n_substeps = 0.5", "n_substeps = 0.5"),
+    ],
+)
+def test_a_wrong_mapping_is_told_in_one_line(tmp_path, text, said):
+    np.savez(tmp_path / "one.npz", **recorded_arm.rolled(MODEL, n_steps=3))
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(UsageError) as raised:
+        opened(tmp_path / "one.npz", mapping=tmp_path / "map.toml")
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_why_steps_fail_is_said(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    [right] = _trajectories(tmp_path, recorded)
+    [late] = _trajectories(tmp_path, recorded | {"ctrl": np.roll(recorded["ctrl"], 1, axis=0)}, without="warmstart")
+    other = recorded_arm.load()
+    other.body_mass[:] *= 2
+    other.opt.timestep = 0.004
+    heavier = recorded_arm.rolled(other)
+    [heavy] = _trajectories(tmp_path, heavier, without="warmstart")
+    for one, n_substeps, said in [
+        (right, 10, "looks like 5 physics steps, not 10: --substeps 5"),
+        (late, 5, "ctrl looks one row late"),
+        (heavy, 5, "is not the recording's"),
+    ]:
+        assert said in diagnosis.reason(MODEL, n_substeps, one, 1e-6)
+    other = recorded_arm.load()
+    other.opt.timestep = 0.002
+    assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
+
+
+def test_threads_change_nothing_and_keep_the_order(tmp_path):
+    np.savez(tmp_path / "rows.npz", **recorded_arm.rows(MODEL, n_episodes=9, n_steps=4))
+    source = opened(tmp_path / "rows.npz")
+    one, four = (list(replay.replays(MODEL, 5, source.trajectories(), threads=n)) for n in (1, 4))
+    for (a, x), (b, y), plain in zip(one, four, source.trajectories(), strict=True):
+        np.testing.assert_array_equal(a.qpos, plain.qpos)
+        np.testing.assert_array_equal(b.qpos, plain.qpos)
+        np.testing.assert_array_equal(x.warmstart, y.warmstart)
+
+
+def test_an_error_is_relative_to_the_state_and_infinite_where_the_engine_fails(tmp_path):
+    recorded = recorded_arm.rolled(MODEL, n_steps=3)
+    recorded["qvel"][2, 0] += 1e-3
+    [one] = _trajectories(tmp_path, recorded)
+    size = np.sqrt(sum((recorded[name][2] ** 2).sum() for name in ("qpos", "qvel", "act")))
+    assert replay.replay(MODEL, 5, one).error[1] == pytest.approx(1e-3 / max(1, size), rel=1e-9)
+    one.qvel[2:] = np.nan
+    assert np.isinf(replay.replay(MODEL, 5, one).error[1])
