@@ -1,4 +1,4 @@
-"""Write what is made from the code and from measurements: five pages, a table of a sixth, and a picture of imports.
+"""Write what is made from the code and from measurements: six pages, a table of a seventh, and a picture of imports.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -19,6 +19,7 @@ from jacdb import queries, report, schemas
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import CURRENT, MANIFEST
 from jacdb.ingest.environments.registry import all_specs
+from jacdb.ingest.models import features
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX
 from jacdb.report import leaderboard
@@ -120,6 +121,22 @@ def environments() -> str:
             *([f"Not measured yet: {', '.join(missing)}.\n"] if missing else []),
         ]
     )
+
+
+def models() -> str:
+    """Which features of models the engine covers."""
+    rows = [
+        [
+            feature.name,
+            f"`{feature.mjcf}`",
+            "yes" if feature.covered else f"no: {feature.remedy}",
+            feature.on_mjx,
+            feature.note,
+        ]
+        for feature in features.table()
+    ]
+    header = ("feature", "in MJCF", "covered", "MJX's stages", "why, or how")
+    return "\n".join(["# Which models are covered\n", NOTE, (HERE / "models.txt").read_text(), _table(header, rows)])
 
 
 def _measured(found: dict[str, Any]) -> list[str]:
@@ -243,6 +260,7 @@ PAGES = {
     "cli.md": cli,
     "tables.md": tables,
     "environments.md": environments,
+    "models.md": models,
     "reproduction.md": reproduction,
     "experts.md": experts,
     "learning.md": learning,

@@ -28,7 +28,7 @@ ROOMS = {
     "jacdb.ingest.storage": (4, 2.25, "Parquet, whole or not"),
     "jacdb.ingest.environments": (6, 1.5, "load, step: x' = F(x, u)"),
     "jacdb.ingest.sources": (5, 3, "trajectories, any model"),
-    "jacdb.ingest.models": (6, 2.5, "any model, what is covered"),
+    "jacdb.ingest.models": (7, 3, "any model, what is covered"),
     "jacdb.ingest.linalg": (7, 0, "batched algebra"),
     "jacdb.ingest.compat": (8, 1, "MJX's private names"),
     "jacdb.ingest.runtime": (7, 2, "JAX, set up"),

@@ -15,6 +15,7 @@ from jacdb.ingest.compat import playground
 from jacdb.ingest.environments import menagerie, registry
 from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.environments.tangent_space import tangent_project
+from jacdb.ingest.models import features
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> M
         report: told what is being fetched.
 
     Raises:
-        UsageError: as :func:`find`, or robot models can't be reached.
+        UsageError: as :func:`find`, or robot models can't be reached, or a model has a feature that MJX drops.
     """
     spec = registry.find(name)
     # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.
@@ -67,7 +68,7 @@ def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> M
     # They default to impl='warp', which has no derivatives; one that leaves no choice takes MJX's default, 'jax'.
     overrides = {"impl": "jax"} if "impl" in playground_registry.get_default_config(name) else None
     try:
-        return playground_registry.load(name, config_overrides=overrides)
+        env = playground_registry.load(name, config_overrides=overrides)
     except (ValueError, OSError) as error:
         if not spec.robots:
             raise
@@ -75,3 +76,5 @@ def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> M
             f"the models of {' and '.join(spec.robots)} in {playground.robots_folder()} are broken"
             f" ({str(error).strip().splitlines()[0]}): name another checkout in MENAGERIE_ROOT, or delete that folder"
         ) from error
+    features.check(env.mj_model, name, engine="mjx")
+    return env
