@@ -34,6 +34,7 @@ REFERENCE: dict[str, tuple[str, ...]] = {
     "recording": ("jacdb.ingest.recording",),
     "storage": ("jacdb.ingest.storage",),
     "replay": ("jacdb.ingest.replay",),
+    "recordings": ("jacdb.ingest.sources.trajectory", "jacdb.ingest.sources.recordings"),
     "linalg": ("jacdb.ingest.linalg", "jacdb.ingest.compat"),
 }  # fmt: skip
 FOLDERS = {"jacdb.ingest": "ingest", "jacdb.queries": "queries", "jacdb.schemas": "schemas", "jacdb": "jacdb"}

@@ -4,8 +4,8 @@ A file holds the rows of all episodes one after the other: ``observations``, ``a
 (the environment's own end), ``timeouts`` (cut), and, in Gym's MuJoCo tasks, Adroit and AntMaze, ``infos/qpos`` and
 ``infos/qvel``: the state before the row's action, mostly in float32. An episode ends with a row that has either flag.
 The state after its last action is stored nowhere: an episode of N rows gives N - 1 steps, none of which is ``done``.
-As D4RL's scripts/generation/mujoco/collect_data.py writes it. The models were those of Gym's v2: Walker2d's left foot
-slips in them, as in gymnasium:Walker2d-v4.
+As D4RL's scripts/generation/mujoco/collect_data.py writes it. The models were those of Gym's v2: one foot
+of Walker2d has less friction than in v5, as in gymnasium:Walker2d-v4.
 """
 
 import itertools

@@ -165,6 +165,7 @@ def _vectors(origin: Origin, folder: Path, episode: Any) -> np.ndarray:
 def _episodes(dataset: Any, folder: Path, origin: Origin) -> Iterator[Trajectory]:
     for episode in dataset.iterate_episodes():
         where = f"{folder.name}, episode {episode.id}"
+        _whole(dataset, where, episode)
         arrays = {"ctrl": episode.actions, "reward": episode.rewards, "done": episode.terminations}
         if _has_states(episode):
             arrays |= {name: episode.infos[name] for name in STATE if name in episode.infos}
@@ -175,3 +176,17 @@ def _episodes(dataset: Any, folder: Path, origin: Origin) -> Iterator[Trajectory
         one = trajectory(origin.model, where, arrays, seen.doubtful, unit_length=not origin.is_gymnasium)
         observations.follow(origin.model, origin.n_substeps, one, seen.unknown)
         yield one
+
+
+def _whole(dataset: Any, where: str, episode: Any) -> None:
+    """Refuse an episode of which Minari returns a part, or another's steps.
+
+    It cuts episodes that it keeps in Arrow or Parquet at 32,768 rows, and returns the rest as the next episode
+    (minari 0.5.4; ``findings/minari_long_episodes.sh``).
+    """
+    [kept] = dataset.storage.get_episode_metadata([episode.id])
+    if len(episode.rewards) != int(kept["total_steps"]):
+        raise UsageError(
+            f"{where}: Minari returns {len(episode.rewards)} of its {int(kept['total_steps'])} steps; it cuts long "
+            "episodes in Arrow and Parquet: make the dataset with data_format='hdf5'"
+        )

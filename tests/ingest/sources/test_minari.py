@@ -1,7 +1,9 @@
 """Minari's datasets, made with Gymnasium on the spot by Minari's own collector: states, replay, and what is refused."""
 
 import json
+import threading
 import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -158,6 +160,46 @@ def test_an_id_that_is_not_here_needs_the_network(tmp_path, monkeypatch):
         recordings.open("mujoco/hopper/no-such-v0")
     assert "minari download mujoco/hopper/no-such-v0" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_id_that_there_is_not_is_told_after_asking(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    class NoDatasets(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), NoDatasets) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(UsageError) as raised:
+            recordings.open("mujoco/hoper/expert-v0")
+        server.shutdown()
+    assert "there is no Minari dataset 'mujoco/hoper/expert-v0'" in str(raised.value)
+    assert "minari list remote --prefix mujoco" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_episode_of_which_minari_returns_a_part_is_refused(made):
+    from minari.data_collector import EpisodeBuffer
+
+    made("InvertedPendulum-v5", n_steps=2, n_episodes=1)
+    n_steps = 33_000  # one record batch of Arrow holds 32,768
+    ends = [False] * (n_steps - 1) + [True]
+    long = EpisodeBuffer(
+        observations=np.zeros((n_steps + 1, 4)), actions=np.zeros((n_steps, 1), np.float32), rewards=[0.0] * n_steps,
+        terminations=[False] * n_steps, truncations=ends,
+    )  # fmt: skip
+    with warnings.catch_warnings(action="ignore"):
+        minari.create_dataset_from_buffers("made/long-v0", [long], env="InvertedPendulum-v5", data_format="parquet")
+    with pytest.raises(UsageError, match="of its 33000 steps"):
+        list(recordings.open("made/long-v0").trajectories())
 
 
 def test_x_follows_the_engine_where_no_observation_has_it(made):
