@@ -174,7 +174,7 @@ def _episodes(dataset: Any, folder: Path, origin: Origin) -> Iterator[Trajectory
         seen = observations.states(origin.model, origin.name, _vectors(origin, folder, episode))
         arrays |= {"qpos": seen.qpos, "qvel": seen.qvel}
         one = trajectory(origin.model, where, arrays, seen.doubtful, unit_length=not origin.is_gymnasium)
-        observations.follow(origin.model, origin.n_substeps, one, seen.unknown)
+        observations.follow(origin.model, origin.n_substeps, one, seen)
         yield one
 
 

@@ -2,9 +2,11 @@
 
 Each rule is read off the environment's ``_get_obs``. Most leave out x, or x and y: nothing depends on them, so they
 start at 0 and follow by the engine's own steps. Contact forces and other quantities that Ant and the humanoids add
-follow from the state. What an observation does not tell is in a step's ``doubtful``, or the environment is refused.
+follow from the state. A clipped velocity follows by the engine's step, too, and is marked in ``doubtful``; where more
+of the state is missing, the environment is refused.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import mujoco
@@ -34,7 +36,7 @@ class States:
     Attributes:
         qpos, qvel: (T + 1, nq) and (T + 1, nv); 0 in coordinates that are unknown.
         unknown: the coordinates, x or x and y, that no observation has.
-        clipped: whether a state's velocity was cut off at the limit, (T + 1,).
+        clipped: which velocities are at the limit, where they were cut off, (T + 1, nv).
     """
 
     qpos: np.ndarray
@@ -47,8 +49,9 @@ class States:
         """Return the reason why a step's state, or the one after it, is not the simulation's; [] if all are."""
         if not self.clipped.any():
             return []
-        before, after = self.clipped[:-1], self.clipped[1:]
-        return [CLIPPED if b else NEXT_CLIPPED if a else "" for b, a in zip(before, after, strict=True)]
+        of_states = self.clipped.any(axis=1)
+        pairs = itertools.pairwise(of_states)
+        return [CLIPPED if before else NEXT_CLIPPED if after else "" for before, after in pairs]
 
 
 def states(model: mujoco.MjModel, env: str, observations: np.ndarray) -> States:
@@ -78,7 +81,7 @@ def states(model: mujoco.MjModel, env: str, observations: np.ndarray) -> States:
         unknown: tuple[int, ...] = ()
     else:
         qpos, qvel, unknown = _prefix(model, env, name, observations)
-    clipped = (np.abs(qvel) >= CLIP).any(axis=1) if name in CLIPPING else np.zeros(len(qpos), bool)
+    clipped = np.abs(qvel) >= CLIP if name in CLIPPING else np.zeros(qvel.shape, bool)
     return States(qpos, qvel, unknown, clipped)
 
 
@@ -137,11 +140,18 @@ def _angles(sines: np.ndarray, cosines: np.ndarray) -> np.ndarray:
     return np.unwrap(np.arctan2(sines, cosines), axis=0)
 
 
-def follow(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, unknown: tuple[int, ...]) -> None:
-    """Fill coordinates that no observation has, in place: from 0, each step by the engine from the state before it."""
+def follow(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, seen: States) -> None:
+    """Fill what observations do not have, in place, each step by the engine from the state before it.
+
+    Coordinates that are unknown start at 0. A velocity that was clipped becomes the engine's, if that is beyond the
+    limit on the same side. All else stays as observed: errors of what was filled in show in the replay.
+    """
     data = mujoco.MjData(model)
-    coordinates = list(unknown)
+    coordinates = list(seen.unknown)
     for step in range(trajectory.n_steps):
         set_step(data, trajectory, step)
         mujoco.mj_step(model, data, nstep=n_substeps)
         trajectory.qpos[step + 1, coordinates] = data.qpos[coordinates]
+        after = trajectory.qvel[step + 1]
+        beyond = seen.clipped[step + 1] & (data.qvel * np.sign(after) >= CLIP)
+        after[beyond] = data.qvel[beyond]
