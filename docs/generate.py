@@ -92,6 +92,9 @@ def tables() -> str:
             f"## {name} (view)\n\n- question: {header['question']}\n- one row is {header['grain']}\n"
             f"- columns: {header['columns']}\n"
         )
+    parts.append("# Views of windows\n")
+    windowed = [[f"`from {signature}`", f"`{name}`"] for name, signature in queries.WINDOWED.items()]
+    parts.append(_table(("in SQL", f"is, with windows of so many steps instead of {queries.WINDOW}"), windowed))
     parts.append("# Conditions with a name\n")
     parts.append(_table(("in SQL", "means"), [[f"`{name}`", f"`{text}`"] for name, text in queries.MACROS.items()]))
     return "\n".join(parts)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
+_IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
 
 
 class JacdbError(Exception):
@@ -39,6 +40,7 @@ def first_line(error: Exception) -> str:
     raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
     if raised:
         return str(raised[-1])
+    text = _IN_UDF.sub("", text)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     # what DuckDB suggests stands in a line of its own
     return " ".join([lines[0], *(line for line in lines[1:2] if line.startswith(_SUGGESTIONS))])

@@ -34,6 +34,7 @@ STATISTICS = (
     "causal_graph",
     "method_comparison",
     "axis_statistics",
+    "lyapunov",
 )
 # What models learned from the rows, and how they score
 RESULTS = ("learning_runs", "learning_scores", "leaderboard")
@@ -50,10 +51,14 @@ MACROS = {
     # of some actuator; exactly at the end of its range the derivative is the mean of both sides, beyond it is 0
     "at_clip(active)": "len(list_filter(active, lambda name: name like 'ctrl_clip:%')) > 0",
 }
-# What the text of a view takes from the schema, as $name, and does not say again
-_FROM_SCHEMA = {
+# Views of windows of steps, as macros that take how many: FROM lyapunov_windows(200)
+WINDOWED = {"lyapunov": "lyapunov_windows(n_steps)"}
+WINDOW = 50  # steps, where none is asked for
+# What the text of a view takes from Python, as $name, and does not say again
+_SAID_ONCE = {
     "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",
     "methods": str(list(METHODS)),
+    "n_steps": f"{WINDOW}",
 }
 
 
@@ -67,11 +72,36 @@ def check(name: str) -> None:
         raise UsageError(f"no view {name!r}: {suggestion(name, VIEWS)}")
 
 
+def check_window(view: str, window: int | None) -> None:
+    """Refuse steps of a window that a view does not take.
+
+    Raises:
+        UsageError: the view has no windows, or they would have no step.
+    """
+    if window is None:
+        return
+    if view not in WINDOWED:
+        raise UsageError(f"window={window}: {view} has no windows; {', '.join(WINDOWED)} has")
+    if window < 1:
+        raise UsageError(f"window={window}: give steps of a window, 1 or more")
+
+
+@functools.cache
+def macro(view: str) -> str:
+    """Return a view of windows as a macro: its signature and its text, ready for CREATE MACRO."""
+    signature = WINDOWED[view]
+    argument = signature.partition("(")[2].removesuffix(")")
+    return f"{signature} as table {_template(view).substitute(_SAID_ONCE | {'n_steps': argument})}"
+
+
 @functools.cache
 def sql(name: str) -> str:
     """Return the text of a view."""
-    text = importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text()
-    return string.Template(text).substitute(_FROM_SCHEMA)
+    return _template(name).substitute(_SAID_ONCE)
+
+
+def _template(name: str) -> string.Template:
+    return string.Template(importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text())
 
 
 def header(name: str) -> dict[str, str]:

@@ -79,6 +79,18 @@ def test_the_page_on_recordings_runs(tmp_path):
     assert said.fields["ctrl"][0].scale * (75 + said.fields["ctrl"][0].offset) == pytest.approx(0.25)
 
 
+def test_the_page_on_lyapunov_spectra_runs_and_says_what_is_found(with_sample, monkeypatch):
+    monkeypatch.chdir(with_sample)
+    page = (ROOT / "docs" / "lyapunov.md").read_text()
+    for line in blocks(page, "sh")[0].splitlines():
+        ran = call_jacdb(*shlex.split(line)[1:])
+        assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
+    names: dict = {}
+    exec("\n".join(blocks(page, "python")), names)
+    ranges = [(round(values.min()), round(values.max())) for values in names["whole"].select("largest", "total")]
+    assert ranges == [(5, 8), (-290, -231)] and "5 to 8 /s" in page and "\N{MINUS SIGN}230 to" in page
+
+
 def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
     """Its rows are the sample's: the same request, so no simulator is needed to see what it prints."""
     page = (ROOT / "docs" / "tutorial.md").read_text()

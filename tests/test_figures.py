@@ -135,7 +135,7 @@ def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_cou
         ({"env": "Broken"}, "no step of it counts"),
         ({"name": "timeline", "episode": 7}, "no episode 7"),
         ({"name": "timeline", "run_id": "x"}, "no run 'x'"),
-        ({"episode": 1}, "only the timeline"),
+        ({"episode": 1}, "only timeline"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(wrong, said, stepping):

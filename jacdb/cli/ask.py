@@ -8,7 +8,7 @@ import typer
 
 from jacdb import out_path
 from jacdb.cli import completion
-from jacdb.cli.options import Data, Environments, Form, Limit, Memory, Out, Quiet, Timeout, Where
+from jacdb.cli.options import Data, Environments, Form, Limit, Memory, Out, Quiet, Timeout, Where, Window
 from jacdb.cli.printing import check_form, note, print_answer
 from jacdb.errors import UsageError
 
@@ -22,6 +22,7 @@ def query(
     ],
     env: Environments = None,
     where: Where = None,
+    window: Window = None,
     data: Data = "data",
     limit: Limit = None,
     form: Form = None,
@@ -40,11 +41,12 @@ def query(
     from jacdb import output, queries
 
     queries.check(name)  # before the dataset is opened
+    queries.check_window(name, window)
     from jacdb.dataset.dataset import Dataset
     from jacdb.dataset.sql_text import identifier
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
-        relation = dataset.view(name, env)
+        relation = dataset.view(name, env, window=window)
         if output.form_of(form, out) == "csv":
             kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
             if matrices := output.matrices(kinds):
@@ -114,7 +116,7 @@ def plot(
     name: Annotated[
         str,
         typer.Argument(
-            help="heatmap, embedding, histogram, timeline, durations, constraint, threshold, learning or"
+            help="heatmap, embedding, histogram, timeline, durations, constraint, threshold, lyapunov, learning or"
             " learned_entries."
         ),
     ],
@@ -127,6 +129,7 @@ def plot(
     episode: Annotated[
         int | None, typer.Option(help="Only for timeline: the episode; default: the run's first.")
     ] = None,
+    window: Window = None,
     where: Where = None,
     data: Data = "data",
 ) -> None:
@@ -141,9 +144,10 @@ def plot(
 
     out_path.check_file(out, figures.FORMATS)
     wanted = env[0] if len(env) == 1 else env
-    figures.check(name, wanted, run_id=run_id, episode=episode)
+    own = {"run_id": run_id, "episode": episode, "window": window}
+    figures.check(name, wanted, **own)
     with Dataset(data, where=where) as dataset:
-        figures.save(figures.draw(dataset, name, wanted, run_id=run_id, episode=episode), out)
+        figures.save(figures.draw(dataset, name, wanted, **own), out)
     typer.echo(f"{name} of {', '.join(env)}: {out}")
 
 

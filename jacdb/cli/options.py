@@ -29,6 +29,9 @@ Timeout = Annotated[
     float | None, typer.Option("--timeout", help="Seconds after which query and answer are stopped; default: never.")
 ]
 Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
+Window = Annotated[
+    int | None, typer.Option("--window", help="Only for lyapunov: steps in a window; default: 50.", metavar="N")
+]
 Environment = Annotated[
     str,
     typer.Option(

@@ -23,6 +23,13 @@ class ViewMethod(Protocol):
         """Return the view, of all environments or of one."""
 
 
+class WindowedViewMethod(Protocol):
+    """A view that has windows of steps, as a method of a dataset."""
+
+    def __call__(self, env: str | None = None, *, window: int | None = None) -> pl.DataFrame:
+        """Return the view, of all environments or of one, with so many steps in a window."""
+
+
 class Dataset(Views):
     """A jacdb dataset, open for reading.
 
@@ -55,6 +62,7 @@ class Dataset(Views):
         causal_graph: ViewMethod
         method_comparison: ViewMethod
         axis_statistics: ViewMethod
+        lyapunov: WindowedViewMethod
         learning_runs: ViewMethod
         learning_scores: ViewMethod
         leaderboard: ViewMethod
@@ -146,8 +154,12 @@ def _as_method(view: str) -> Callable[..., pl.DataFrame]:
     def frame(self: Dataset, env: str | None = None) -> pl.DataFrame:
         return self.fetch(self.view(view, env))
 
-    frame.__name__, frame.__doc__ = view, queries.header(view)["question"]
-    return frame
+    def frame_of_windows(self: Dataset, env: str | None = None, *, window: int | None = None) -> pl.DataFrame:
+        return self.fetch(self.view(view, env, window=window))
+
+    method = frame_of_windows if view in queries.WINDOWED else frame
+    method.__name__, method.__doc__ = view, queries.header(view)["question"]
+    return method
 
 
 for _view in queries.VIEWS:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,6 @@ from jacdb import schemas
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PartPath
 from jacdb.dataset.segments import Segments
-from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 from jacdb.methods import METHODS
 from jacdb.nested_lists import leaf_type, to_array
@@ -79,6 +78,13 @@ class RowGroup:
     index: int
 
 
+class Located(Protocol):
+    """An open dataset, or something else that knows where its files are."""
+
+    @property
+    def location(self) -> Folder: ...
+
+
 @dataclass
 class StepRows:
     """Some columns of an environment's rows, limited to segments.
@@ -92,7 +98,7 @@ class StepRows:
             the environment stores it.
     """
 
-    dataset: Views
+    dataset: Located
     env: str
     columns: tuple[str, ...]
     kept: Segments

@@ -20,6 +20,7 @@ from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
 from jacdb.dataset.layout import VERSION_1
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
+from jacdb.dataset.lyapunov_function import LyapunovFunction
 from jacdb.dataset.own_tables import OwnTables, Rows
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
@@ -140,24 +141,32 @@ class Views:
         example = next((env for env in environments if env in select), environments[0])
         return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
 
-    def view(self, name: str, env: str | Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
+    def view(
+        self, name: str, env: str | Sequence[str] | None = None, *, window: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
         """Return a named view, of all environments, of one, or of several.
 
+        Args:
+            window: steps in a window, for views that have windows: lyapunov.
+
         Raises:
-            UsageError: there is no such view (the error lists them), or the dataset has no such environment.
+            UsageError: there is no such view (the error lists them), the dataset has no such environment, or the view
+                no such window.
         """
         if name not in self._own.names:
             queries.check(name)
+        queries.check_window(name, window)
         if self._where is not None and name in _NOT_OF_STEPS:
             raise UsageError(self._refusal(name))
+        source = identifier(name) if window is None else f"{name}_windows({window})"
         if env is None:
-            return self.sql(f"from {identifier(name)}")
+            return self.sql(f"from {source}")
         wanted = [env] if isinstance(env, str) else env
         known = self._environments_of(name)
         for one in wanted:
             if one not in known:
                 raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
-        return self.sql(f"from {identifier(name)} where env in ({', '.join(map(literal, wanted))})")
+        return self.sql(f"from {source} where env in ({', '.join(map(literal, wanted))})")
 
     def register(self, name: str, rows: Rows) -> None:
         """Add rows of your own to the dataset's SQL, as a table that can be joined; SQL opens no file for it.
@@ -277,10 +286,13 @@ class Views:
                     create(f"create view stored_{table.name} as {empty_select(table.schema)}")
                 else:  # a dataset can be read before its first part is written
                     self._connection.register(f"stored_{table.name}", table.schema.empty_table())
+            LyapunovFunction(self.location).register(self._connection)
             for signature, text in queries.MACROS.items():
                 create(f"create macro {signature} as {text}")
             for name in queries.REGISTERED:
                 create(f"create view {name} as {queries.sql(name)}")
+            for name in queries.WINDOWED:
+                create(f"create macro {queries.macro(name)}")
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
             raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
         self._own.lay_tables(self._connection)

@@ -8,8 +8,9 @@ they differ in brightness.
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from jacdb import queries
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError, suggestion
 from jacdb.figures.constraints import constraint
@@ -18,6 +19,7 @@ from jacdb.figures.entries import heatmap
 from jacdb.figures.episodes import durations, timeline
 from jacdb.figures.learned_entries import learned_entries
 from jacdb.figures.learning import learning
+from jacdb.figures.lyapunov import lyapunov
 from jacdb.figures.pixels import pixels
 from jacdb.figures.sparsity import histogram, threshold
 from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LEGIBLE, ORANGE, PAGE, POINTS, styled
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLUE", "COLUMN", "FIGURES", "FORMATS", "GREY", "JACOBIANS", "LEGIBLE", "ORANGE", "PAGE", "POINTS", "NamedFigure",
     "check", "constraint", "draw", "durations", "embedding", "heatmap", "histogram", "learned_entries", "learning",
-    "png", "save", "styled", "threshold", "timeline",
+    "lyapunov", "png", "save", "styled", "threshold", "timeline",
 ]  # fmt: skip
 
 
@@ -57,6 +59,10 @@ FIGURES = {
     ),
     "constraint": NamedFigure(constraint, "How sparse J_s is while each constraint holds, and while it does not."),
     "threshold": NamedFigure(threshold, "How many zeros there are by what counts as zero."),
+    "lyapunov": NamedFigure(
+        lyapunov,
+        "Finite-time Lyapunov exponents: the spectrum of whole episodes, and the largest exponent of windows of steps.",
+    ),
     "learning": NamedFigure(
         learning,
         "What models predict, how sparse they are (the paper's Figure 8), and whether they know when entries are zero."
@@ -68,6 +74,7 @@ FIGURES = {
 }
 OF_RESULTS = ("learning", "learned_entries")  # of what models learned; most datasets have nothing of it
 SEVERAL = ("learning",)  # may show several environments together
+TAKES = {"timeline": ("run_id", "episode"), "lyapunov": ("window",)}  # options that are a figure's own
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
 COMPRESSION = (
@@ -75,7 +82,7 @@ COMPRESSION = (
 )
 
 
-def check(name: str, env: str | Sequence[str] = "", **options: object) -> dict[str, object]:
+def check(name: str, env: str | Sequence[str] = "", **options: Any) -> dict[str, Any]:
     """Return the options that are given, if there is such a figure and it takes them.
 
     Raises:
@@ -86,8 +93,12 @@ def check(name: str, env: str | Sequence[str] = "", **options: object) -> dict[s
     if not isinstance(env, str) and name not in SEVERAL:
         raise UsageError(f"{name} shows one environment, not {len(env)}: {' and '.join(SEVERAL)} shows several")
     given = {key: value for key, value in options.items() if value is not None}
-    if given and name != "timeline":
-        raise UsageError(f"{', '.join(given)}: only the timeline takes a run or an episode")
+    for option in given:
+        if option not in TAKES.get(name, ()):
+            takes = next((figure for figure, own in TAKES.items() if option in own), "no figure")
+            raise UsageError(f"{option}: only {takes} takes it, not {name}")
+    if name in queries.WINDOWED:
+        queries.check_window(name, given.get("window"))
     return given
 
 

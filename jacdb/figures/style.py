@@ -36,16 +36,19 @@ STYLE: Any = {  # matplotlib types its keys
 }
 
 
-def answer(dataset: Dataset, view: str, env: str, otherwise: str = "there is none") -> pl.DataFrame:
+def answer(
+    dataset: Dataset, view: str, env: str, otherwise: str = "there is none", *, window: int | None = None
+) -> pl.DataFrame:
     """Return a view's rows of an environment.
 
     Args:
         otherwise: what does not happen in its steps, if there may be none although they count.
+        window: steps in a window, for views that have windows.
 
     Raises:
         UsageError: there are none.
     """
-    frame = dataset.fetch(dataset.view(view, env))
+    frame = dataset.fetch(dataset.view(view, env, window=window))
     if frame.is_empty():
         samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
         why = f"in its {samples:,} steps {otherwise}" if samples else "no step of it counts"
