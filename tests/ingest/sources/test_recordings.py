@@ -247,6 +247,16 @@ def test_why_steps_fail_is_said(tmp_path):
     assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
 
 
+def test_contact_margins_of_before_are_recognised(tmp_path):
+    """Two geoms of margin 0.02 had a contact margin of 0.02; now it takes 0.01 each."""
+    before, now = recorded_arm.load(), recorded_arm.load()
+    before.geom_margin[:], now.geom_margin[:] = 0.01, 0.02
+    np.savez(tmp_path / "before.npz", **recorded_arm.rolled(before))
+    [one] = recordings.open(tmp_path / "before.npz", model=now, n_substeps=5).trajectories()
+    assert (replay.replay(now, 5, one).error > 1e-6).mean() > 0.9
+    assert "halve the margins" in diagnosis.reason(now, 5, one, 1e-6)
+
+
 def test_threads_change_nothing_and_keep_the_order(tmp_path):
     np.savez(tmp_path / "rows.npz", **recorded_arm.rows(MODEL, n_episodes=9, n_steps=4))
     source = opened(tmp_path / "rows.npz")
