@@ -91,14 +91,16 @@ class FrameGrowth:
             frames[0] = self._carried
         longest_first = np.argsort(-lengths, kind="stable")
         first, lengths, frames = first[longest_first], lengths[longest_first], frames[longest_first]
-        log_growth = np.empty((len(j_state), *self._start.shape[:2]))
-        for taken in range(lengths[0]):
-            at = first[lengths > taken] + taken
-            matrices = j_state[at].astype(np.float64)[:, None]
-            frames[: len(at)], r = np.linalg.qr(matrices @ frames[: len(at)])
-            log_growth[at] = _log_diagonal(r, np.linalg.norm(matrices, axis=(-2, -1)))
+        going_on = np.searchsorted(-lengths, -np.arange(lengths[0]))  # how many have more than so many steps
+        diagonals = np.empty((len(j_state), *self._start.shape[:2]))
+        for taken, n_segments in enumerate(going_on):
+            at = first[:n_segments] + taken
+            matrices = j_state[at, None].astype(np.float64)
+            frames[:n_segments], r = np.linalg.qr(matrices @ frames[:n_segments])
+            diagonals[at] = np.diagonal(r, axis1=-2, axis2=-1)
         self._carried = frames[np.argmax(first)]
-        return log_growth
+        size = np.sqrt(np.einsum("nij,nij->n", j_state, j_state, dtype=np.float64))
+        return _log_diagonals(diagonals, size)
 
     def of_windows(self, segment: int) -> Spectra:
         """Return the spectra of the whole windows of a segment; steps after the last are in none."""
@@ -113,12 +115,16 @@ class FrameGrowth:
         return _spectra(sums, touching, int(self._lengths[segment]))
 
 
-def _log_diagonal(r: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return log |R_kk|, -inf where it is no more than roundoff of a matrix of that size: the matrix is singular."""
-    d = r.shape[-1]
-    diagonal = np.abs(np.diagonal(r, axis1=-2, axis2=-1))
-    is_singular = diagonal <= d * np.finfo(np.float64).eps * size[..., None]
-    return np.log(diagonal, out=np.full_like(diagonal, -np.inf), where=~is_singular)
+def _log_diagonals(diagonals: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return log |R_kk|, -inf where it is no more than roundoff of a matrix of that size: the matrix is singular.
+
+    Args:
+        diagonals: (rows, FRAMES, d).
+        size: the matrix's norm, (rows,).
+    """
+    sizes = np.abs(diagonals)
+    is_singular = sizes <= diagonals.shape[-1] * np.finfo(np.float64).eps * size[:, None, None]
+    return np.log(sizes, out=np.full_like(sizes, -np.inf), where=~is_singular)
 
 
 def _spectra(sums: np.ndarray, touching: np.ndarray, steps: int) -> Spectra:
