@@ -2,12 +2,16 @@
 
 import json
 
+import mujoco
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import recorded_arm
+from conftest import ROOT
 
+import jacdb
+from jacdb import exports
 from jacdb.errors import UsageError
 from jacdb.ingest.sources import recordings
 from jacdb.ingest.sources.recordings import replay
@@ -127,3 +131,24 @@ def test_a_mapping_that_does_not_fit_is_told_in_one_line(folder, text, said):
         opened(folder, **({"mapping": None} if text is None else {}))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_jacdb_exports_as_lerobot_comes_back(tmp_path):
+    """The export is what LeRobot's own loader reads (tests/lerobot_check.py): so is what is read here."""
+    model = mujoco.MjModel.from_xml_string("""
+        <mujoco><worldbody><body>
+          <joint name="slider" type="slide" axis="1 0 0"/><geom size=".1"/>
+          <body pos="0 0 .5"><joint name="hinge" axis="0 1 0"/><geom size=".1"/></body>
+        </body></worldbody><actuator><motor joint="slider"/></actuator></mujoco>
+    """)
+    (tmp_path / "map.toml").write_text("""
+        qpos = {column = "observation.state", entries = ["slider", "hinge_1"]}
+        qvel = {column = "observation.state", entries = ["slider.vel", "hinge_1.vel"]}
+        ctrl = "action"
+    """)
+    with jacdb.open(ROOT / "datasets" / "sample") as dataset:
+        exports.export(dataset, "lerobot", "CartpoleBalance", tmp_path / "cart")
+        rows = dataset.sql("select state from CartpoleBalance order by run_id, episode, step").fetchall()
+    source = recordings.open(tmp_path / "cart", model=model, mapping=tmp_path / "map.toml", n_substeps=1)
+    read = [np.concatenate([one.qpos, one.qvel], axis=1) for one in source.trajectories()]
+    np.testing.assert_array_equal(np.concatenate(read), np.array([[*row[0].values()] for row in rows], np.float32))

@@ -1,5 +1,8 @@
 """Recordings of one's own model in npz and Parquet: what they say, and one line for whatever they lack."""
 
+import subprocess
+import sys
+
 import mujoco
 import numpy as np
 import pyarrow as pa
@@ -275,3 +278,17 @@ def test_an_error_is_relative_to_the_state_and_infinite_where_the_engine_fails(t
     assert replay.replay(MODEL, 5, one).error[1] == pytest.approx(1e-3 / max(1, size), rel=1e-9)
     one.qvel[2:] = np.nan
     assert np.isinf(replay.replay(MODEL, 5, one).error[1])
+
+
+def test_a_source_that_is_not_there_is_refused_without_the_simulator():
+    said = """if True:
+        import sys
+        from jacdb.errors import UsageError
+        from jacdb.ingest.sources import recordings
+        try:
+            recordings.open("gone.npz")
+        except UsageError:
+            print(sorted({"mujoco", "jax", "numpy", "pyarrow"} & sys.modules.keys()))
+    """
+    ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
