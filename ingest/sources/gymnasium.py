@@ -1,13 +1,18 @@
-"""Gymnasium's MuJoCo environments."""
+"""Gymnasium's MuJoCo environments: loaded, and rolled out by the environment itself."""
 
-import logging
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mujoco
 
 from jacdb.errors import UsageError, first_line
+from jacdb.ingest.models.loading import silence_warnings
 from jacdb.ingest.sources import suites
+from jacdb.ingest.sources.episode_recorder import EpisodeRecorder
+from jacdb.ingest.sources.rollouts import Rollouts, reset_seed
+from jacdb.ingest.sources.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from gymnasium.envs.mujoco import MujocoEnv
@@ -39,8 +44,7 @@ def make(name: str, **options: Any) -> "MujocoEnv":
     import gymnasium
     from gymnasium.envs.mujoco import MujocoEnv
 
-    # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.
-    mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)
+    silence_warnings()
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions before v5
             env = gymnasium.make(name, disable_env_checker=True, **options).unwrapped
@@ -54,3 +58,54 @@ def make(name: str, **options: Any) -> "MujocoEnv":
 def versions() -> dict[str, str]:
     """Return the versions of what determines an environment's steps."""
     return {SUITE: suites.version(SUITE) or "", "mujoco": mujoco.__version__}
+
+
+@dataclass(frozen=True)
+class GymnasiumSource:
+    """Episodes of one of Gymnasium's environments, a :class:`~jacdb.ingest.sources.trajectory.Source`.
+
+    The environment resets, steps, rewards and terminates as it does for anyone. Its action is ctrl itself, in all
+    eleven, in ctrl's own range.
+    """
+
+    name: str
+    env: "MujocoEnv"
+    asked: Rollouts
+    suite: str = SUITE
+
+    @classmethod
+    def load(cls, name: str, asked: Rollouts) -> "GymnasiumSource":
+        """Load an environment of the table.
+
+        Raises:
+            UsageError: as :func:`jacdb.ingest.sources.suites.find` and :func:`load`.
+        """
+        return cls(name, make(suites.find(f"{SUITE}:{name}").name), asked)
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        return self.env.model
+
+    @property
+    def n_substeps(self) -> int:
+        return self.env.frame_skip
+
+    def provenance(self) -> dict[str, str]:
+        return {"environment": self.name, **versions()}
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        for episode in range(self.asked.episodes):
+            yield self._episode(episode)
+
+    def _episode(self, episode: int) -> Trajectory:
+        asked, env = self.asked, self.env
+        act = asked.policy.begin(env.model, asked.seed, episode, asked.steps)
+        obs, _ = env.reset(seed=reset_seed(asked.seed, episode))
+        recorder = EpisodeRecorder(env.model, env.data)
+        for step in range(asked.steps):
+            action = act(step, obs)
+            recorder.before()
+            obs, reward, terminated, _, _ = env.step(action)
+            if not recorder.after(float(reward), bool(terminated)):
+                break
+        return recorder.trajectory()

@@ -14,7 +14,7 @@ from jacdb.errors import UsageError, suggestion
 
 # The modules that each suite's MuJoCo environments import beyond the `ingest` extra. Gymnasium alone does not bring
 # imageio, and imports it with any of them.
-MODULES = {"gymnasium": ("gymnasium", "imageio")}
+MODULES = {"gymnasium": ("gymnasium", "imageio"), "dm_control": ("dm_control",)}
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class SuiteEnv:
     """The facts of one environment, known without its suite.
 
     Attributes:
-        suite: ``gymnasium``.
+        suite: ``gymnasium`` or ``dm_control``.
         name: the suite's name of it; ``typed`` is what a person types.
         nq, nv, na, nu: MuJoCo's sizes of position, velocity, activation and control. The action is ctrl.
         n_substeps: physics steps in one control step.
-        steps: control steps at which its suite ends an episode; 0 where it never does.
+        steps: control steps at which its suite cuts an episode; 1000 where it never does (lqr).
         refused: why it can't be a source; "" where it can.
     """
 

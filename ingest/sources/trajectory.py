@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
@@ -40,6 +40,7 @@ class Trajectory:
         return len(self.ctrl)
 
 
+@runtime_checkable
 class Source(Protocol):
     """A model, and trajectories of it.
 
