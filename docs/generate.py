@@ -8,7 +8,7 @@ import collections
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,9 @@ def environments() -> str:
             (HERE / "environments.txt").read_text(),
             _table(header, rows),
             *([f"Not measured yet: {', '.join(missing)}.\n"] if missing else []),
+            "## dm_control's environments of the same name\n",
+            (HERE / "environments-dm-control.txt").read_text(),
+            _dm_control(),
         ]
     )
 
@@ -140,6 +143,31 @@ def models() -> str:
     ]
     header = ("feature", "in MJCF", "covered", "MJX's stages", "why, or how")
     return "\n".join(["# Which models are covered\n", NOTE, (HERE / "models.txt").read_text(), _table(header, rows)])
+
+
+def _dm_control() -> str:
+    """What `benchmarks/dm_control_options.py` found: options of both suites' models, and how far apart steps are."""
+    kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/dm_control_options.json").read_text())
+
+    def both(row: dict[str, Any], of: Callable[[dict[str, Any]], str]) -> str:
+        theirs, ours = of(row["dm_control"]), of(row["playground"])
+        return theirs if theirs == ours else f"{theirs} / {ours}"
+
+    cells = [
+        [
+            row["dm_control"]["name"],
+            name,
+            both(row, lambda of: f"{of['n_substeps']} x {1000 * of['timestep']:g}"),
+            both(row, lambda of: of["integrator"]),
+            both(row, lambda of: of["cone"] if of["contact"] else "no contact"),
+            both(row, lambda of: f"{of['iterations']}, {of['ls_iterations']}"),
+            both(row, lambda of: "on" if of["eulerdamp"] else "off"),
+            ", ".join(f"{error:.0e}" for error in row["apart"]),
+        ]
+        for name, row in kept.items()
+    ]
+    header = ("dm_control", "Playground", "substeps (ms)", "integrator", "cone", "iterations", "eulerdamp", "apart")
+    return _table(header, cells)
 
 
 def _measured(found: dict[str, Any]) -> list[str]:

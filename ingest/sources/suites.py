@@ -87,6 +87,12 @@ def version(suite: str) -> str | None:
     return importlib.metadata.version(suite)
 
 
+def installed_envs() -> list[SuiteEnv]:
+    """Return the environments that can be sources, of the suites that are installed."""
+    there = {suite for suite in MODULES if version(suite) is not None}
+    return [env for env in all_envs().values() if env.suite in there and not env.refused]
+
+
 def require(suite: str) -> None:
     """Refuse a suite that is not installed.
 

@@ -12,7 +12,7 @@ from jacdb.errors import UsageError
 
 
 def envs(form: Form = None, out: Out = None) -> None:
-    """List every environment and its dimensions.
+    """List every environment and its dimensions: Playground's, and of Gymnasium and dm_control what is installed.
 
     Example: jacdb envs --format csv
     """
@@ -20,10 +20,12 @@ def envs(form: Form = None, out: Out = None) -> None:
     import polars as pl
 
     from jacdb.ingest.environments import registry
+    from jacdb.ingest.sources import suites
 
     rows = [
         {
             "env": spec.name,
+            "package": "playground",
             "suite": spec.suite,
             "d_state": spec.d_state,
             "d_action": spec.d_action,
@@ -35,7 +37,22 @@ def envs(form: Form = None, out: Out = None) -> None:
         }
         for spec in registry.all_specs().values()
     ]
-    print_frame(pl.DataFrame(rows), form, out)
+    rows += [
+        {
+            "env": env.typed,
+            "package": env.suite,
+            "suite": env.suite,
+            "d_state": env.d_state,
+            "d_action": env.nu,
+            "nq": env.nq,
+            "nv": env.nv,
+            "nu": env.nu,
+            "substeps": env.n_substeps,
+            "ctrl_is_state": False,
+        }
+        for env in suites.installed_envs()
+    ]
+    print_frame(pl.DataFrame(rows), form, out, whole=True)
 
 
 def ingest(
