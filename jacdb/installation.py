@@ -15,7 +15,7 @@ PACKAGES = {
     "reading": ("duckdb", "polars", "pyarrow", "numpy", "matplotlib", "huggingface-hub"),
     "ingest": ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "brax", "colorednoise", "safetensors"),
     "learn": ("optax",),
-    "other": ("minari", "scikit-learn", "torch"),
+    "other": ("gymnasium", "dm_control", "minari", "scikit-learn", "torch"),
 }
 VARIABLES = ("JACDB_DATA", "JACDB_HUB", "MENAGERIE_ROOT", "JAX_COMPILATION_CACHE_DIR")
 
