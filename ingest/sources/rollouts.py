@@ -1,4 +1,4 @@
-"""What every rollout is asked for, whatever is rolled out."""
+"""The request for episodes that all rollouts share, whatever is rolled out."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -12,7 +12,9 @@ from jacdb.errors import UsageError
 
 
 def envs(form: Form = None, out: Out = None) -> None:
-    """List every environment and its dimensions: Playground's, and of Gymnasium and dm_control what is installed.
+    """List every environment and its dimensions.
+
+    Those of Gymnasium and dm_control are listed where the extras gymnasium and dm_control are installed.
 
     Example: jacdb envs --format csv
     """

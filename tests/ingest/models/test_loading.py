@@ -72,7 +72,7 @@ def test_a_saved_model_is_the_same_in_every_bit(folder):
 def test_the_xml_that_mujoco_writes_is_another_model():
     """Why a run keeps the MJB."""
     spec = mujoco.MjSpec.from_string(
-        '<mujoco><compiler settotalmass="14"/><worldbody><body><joint/><geom type="capsule" size=".046 .145"/><body>'
+        '<mujoco><worldbody><body><joint/><geom type="capsule" size=".0461234567 .145"/><body>'
         '<joint/><geom type="capsule" size=".06 .1" pos=".123456789 0 0"/></body></body></worldbody></mujoco>'
     )
     first = spec.compile()
