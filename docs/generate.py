@@ -1,4 +1,4 @@
-"""Write what is made from the code and from measurements: six pages, a table of a seventh, and a picture of imports.
+"""Write what is made from the code and from measurements: seven pages, a table of an eighth, and a picture of imports.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -28,6 +28,13 @@ HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
 # docs/learning.md is written by hand but for what stands between these
 BOARD_BEGINS, BOARD_ENDS = "<!-- leaderboard: written by docs/generate.py -->\n", "<!-- end of the leaderboard -->\n"
+PEERS = {
+    "mjd_transitionFD": "central differences of MuJoCo's C engine",
+    "MJX": "`jax.jacfwd` through `mjx.step`",
+    "Pinocchio": "analytic derivatives of forward dynamics (ABA)",
+    "Drake": "AutoDiffXd through a discrete plant's update",
+    "MuJoCo Warp": "none; Warp's tape runs over its step",
+}
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
 
 
@@ -170,6 +177,59 @@ def _dm_control() -> str:
     return _table(header, cells)
 
 
+def peers() -> str:
+    """What other tools answered to `benchmarks/peers.py`."""
+    kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/peers.json").read_text())
+    parts = ["# What other tools give\n", NOTE, (HERE / "peers.txt").read_text()]
+    header = (
+        "tool",
+        "version",
+        "what it is",
+        "error, no contact",
+        "exact zeros",
+        "error, contact",
+        "exact zeros",
+        "RK4",
+        "activations",
+    )
+    rows = []
+    for name, found in kept.items():
+        both = [cell for model in ("smooth", "contact") for cell in _peer(found.get(model))]
+        activations = found.get("activations")
+        known = f"yes, {activations['shape'][0]} rows" if activations else "-"
+        rows.append(
+            [name, f"{found['package']} {found['version']}", PEERS[name], *both, _peer(found.get("rk4"))[0], known]
+        )
+    return "\n".join([*parts, _table(header, rows), *_peer_notes(kept), (HERE / "peers-cited.txt").read_text()])
+
+
+def _peer(found: dict[str, Any] | None) -> tuple[str, str]:
+    """How far a tool is off, and its zeros."""
+    if not found:
+        return "-", "-"
+    if "raises" in found:
+        return f"`{found['raises']}`", "-"
+    others = f", others to {found['largest']:.0e}" if found["exact"] < found["structural"] else ""
+    return f"{found['error']:.0e}", f"{found['exact']} of {found['structural']}{others}"
+
+
+def _peer_notes(kept: dict[str, dict[str, Any]]) -> list[str]:
+    """What a table has no column for."""
+    tape = kept["MuJoCo Warp"]["tape"]["gradient"]
+    return [
+        f"- MJX in reverse mode, with contact: `{kept['MJX']['contact, reverse mode']['raises']}`.",
+        f"- MuJoCo Warp: the gradient that a tape over its step gives for the sum of next velocities is {tape}: the"
+        " derivative of no motion at all. Warp warns of each kernel that has no backward pass.",
+        "- mjd_transitionFD takes differences of width 1e-6, centred. Bodies that no constraint couples are solved"
+        " apart (islands): between the balls the differences are exactly 0, between pendulums on one base they are roundoff.",
+        "- Pinocchio differentiates the acceleration of bodies and joints: no contact, no limit, no friction, no step."
+        f" Its {kept['Pinocchio']['functions'][0]} is for contacts that hold. The step here is semi-implicit Euler's.",
+        "- Drake's plant has contacts of its own (SAP solver); it ignores integrator and activations of an MJCF file,"
+        " with a warning.",
+        "- MJX alone computes batches, by `jax.vmap`.",
+    ]
+
+
 def _measured(found: dict[str, Any]) -> list[str]:
     def percent(share: float) -> str:
         return f"{100 * share:.3g} %"
@@ -292,6 +352,7 @@ PAGES = {
     "tables.md": tables,
     "environments.md": environments,
     "models.md": models,
+    "peers.md": peers,
     "reproduction.md": reproduction,
     "experts.md": experts,
     "learning.md": learning,
