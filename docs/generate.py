@@ -221,7 +221,7 @@ def _peer_notes(kept: dict[str, dict[str, Any]]) -> list[str]:
         f"- MuJoCo Warp: the gradient that a tape over its step gives for the sum of next velocities is {tape}: the"
         " derivative of no motion at all. Warp warns of each kernel that has no backward pass.",
         "- mjd_transitionFD takes differences of width 1e-6, centred. Bodies that no constraint couples are solved"
-        " apart (islands): between the balls the differences are exactly 0, between pendulums on one base they are roundoff.",
+        " apart (islands): between the balls differences are exactly 0, between pendulums on one base roundoff.",
         "- Pinocchio differentiates the acceleration of bodies and joints: no contact, no limit, no friction, no step."
         f" Its {kept['Pinocchio']['functions'][0]} is for contacts that hold. The step here is semi-implicit Euler's.",
         "- Drake's plant has contacts of its own (SAP solver); it ignores integrator and activations of an MJCF file,"
