@@ -1,4 +1,4 @@
-"""What other tools give for the Jacobian of a step: `python benchmarks/peers.py`, where some of them are installed.
+"""Ask other tools for the Jacobian of a step: `python benchmarks/peers.py`, where some of them are installed.
 
 Each tool that can be imported is asked the same of the same two models, in MJCF: two double pendulums that do not
 touch, and two balls that slide over a plane. Half of the Jacobians and more is zero by structure. Answers are kept in
@@ -84,7 +84,7 @@ def differences(step: Step, state: np.ndarray) -> np.ndarray:
 
 
 def compared(jacobian: np.ndarray, step: Step, state: np.ndarray) -> dict[str, Any]:
-    """How far a derivative is from differences of the step, and how the entries look that are zero by structure."""
+    """Compare a derivative with differences of the step, and look at the entries that are zero by structure."""
     expected = differences(step, state)
     of_b = np.tile([False, False, True, True], 2)
     never = of_b[:, None] != of_b
