@@ -1,16 +1,14 @@
 """Provenance of a run: its model, and the versions of everything that changes numbers."""
 
 import functools
-import hashlib
 import importlib.metadata
 import platform
 
 import jax
-import mujoco
-import numpy as np
 
 from jacdb._version import __version__
 from jacdb.ingest.environments.loading import System
+from jacdb.ingest.models.loading import hash_of
 
 # Raise it with any change that changes rows, be it by a rounding that moves an entry across the threshold: runs of two
 # engines then have two names. Engine 1 is all that came before engines had numbers.
@@ -20,10 +18,8 @@ NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "nump
 
 
 def model_hash(system: System) -> str:
-    """Return a hash of the compiled model: robots come from folders that anyone may have changed."""
-    buffer = np.empty(mujoco.mj_sizeModel(system.mj_model), np.uint8)
-    mujoco.mj_saveModel(system.mj_model, None, buffer)
-    return hashlib.blake2b(buffer.tobytes(), digest_size=16).hexdigest()
+    """Return a hash of the environment's model: robots come from folders that anyone may have changed."""
+    return hash_of(system.mj_model)
 
 
 @functools.cache

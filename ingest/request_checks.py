@@ -34,10 +34,19 @@ def check_run(
         raise UsageError(f"seed={seed}: give a whole number from 0 to 2^63 - 1")
     if method not in (None, *METHODS):
         raise UsageError(f"unknown method {method!r}: give {' or '.join(METHODS)}")
-    if dtype not in ENTRY_BYTES:
-        raise UsageError(f"unknown dtype {dtype!r}: give {' or '.join(ENTRY_BYTES)}")
+    check_dtype(dtype)
     if not (math.isfinite(memory) and memory > 0):
         raise UsageError(f"memory={memory}: give a positive number of GiB")
+
+
+def check_dtype(dtype: str) -> None:
+    """Refuse a type that matrix entries are not stored in.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if dtype not in ENTRY_BYTES:
+        raise UsageError(f"unknown dtype {dtype!r}: give {' or '.join(ENTRY_BYTES)}")
 
 
 def step_bytes(spec: EnvSpec, dtype: str) -> int:

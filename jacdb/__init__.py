@@ -4,6 +4,7 @@
 >>> dataset = jacdb.open("data")
 >>> dataset.global_sparsity()
 >>> dataset.sql("select in_contact, avg(n_zero_state) from steps group by all").pl()
+>>> jacdb.linearize(mujoco_model, qpos, qvel, ctrl).j_state
 """
 
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from jacdb.errors import FailureError, JacdbError, UsageError
 if TYPE_CHECKING:
     from jacdb.dataset.dataset import Dataset
     from jacdb.dataset.dataset import open_dataset as open
+    from jacdb.ingest.linearization.linearize import linearize
 
-__all__ = ["Dataset", "FailureError", "JacdbError", "UsageError", "__version__", "open"]
+__all__ = ["Dataset", "FailureError", "JacdbError", "UsageError", "__version__", "linearize", "open"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +26,11 @@ def __getattr__(name: str) -> object:
         from jacdb.dataset import dataset
 
         return {"open": dataset.open_dataset, "Dataset": dataset.Dataset}[name]
+    if name == "linearize":
+        from jacdb import simulator
+
+        simulator.require()
+        from jacdb.ingest.linearization import linearize
+
+        return linearize.linearize
     raise AttributeError(f"module 'jacdb' has no attribute {name!r}")

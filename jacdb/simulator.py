@@ -2,6 +2,8 @@
 
 import importlib.util
 
+from jacdb.errors import UsageError
+
 NEEDED = ("jax", "jaxtyping", "mujoco", "mujoco.mjx", "mujoco_playground", "brax", "colorednoise", "filelock",
           "safetensors")  # fmt: skip
 
@@ -16,3 +18,13 @@ def missing() -> str | None:
         if spec is None:
             return name
     return None
+
+
+def require() -> None:
+    """Refuse what needs the simulator if it is not installed.
+
+    Raises:
+        UsageError: a package of it is missing.
+    """
+    if name := missing():
+        raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")

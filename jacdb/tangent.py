@@ -124,10 +124,10 @@ class TangentSpace:
         xp = self._namespace(dx=(dx, self.n_tangent))
 
         def by_end(theta: Array) -> Array:
-            return _inverse_right_jacobian(xp, theta)
+            return inverse_right_jacobian(xp, theta)
 
         def by_start(theta: Array) -> Array:
-            return -xp.matrix_transpose(_inverse_right_jacobian(xp, theta))
+            return -xp.matrix_transpose(inverse_right_jacobian(xp, theta))
 
         return self._blocks(xp, dx, by_start, -1.0), self._blocks(xp, dx, by_end, 1.0)
 
@@ -310,7 +310,7 @@ def _right_jacobian(xp: Any, theta: Array) -> Array:
     return eye - 2 * half**2 * cross + rest * (cross @ cross)
 
 
-def _inverse_right_jacobian(xp: Any, theta: Array) -> Array:
+def inverse_right_jacobian(xp: Any, theta: Array) -> Array:
     """Return the inverse of J_r: Log(Exp(theta) Exp(d)) = theta + J_r^-1 d."""
     sq, small, angle, eye = _squared_angle(xp, theta)
     half = angle / 2

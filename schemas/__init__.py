@@ -177,7 +177,7 @@ AXES = _table(
     ("name", pa.string(), "a name, unique in its space"),
     ("joint", pa.string(), "the joint, or the actuator of a ctrl or action; null where there is none"),
     ("body", pa.string(), "the body that the joint moves; null where there is none"),
-    ("quantity", pa.string(), "position, orientation, velocity, angular velocity, ctrl, memory or action"),
+    ("quantity", pa.string(), "position, orientation, velocity, angular velocity, activation, ctrl, memory or action"),
     ("unit", pa.string(), "SI unit; '1' where there is none"),
     nullable=("joint", "body"),
 )

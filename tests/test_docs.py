@@ -91,6 +91,29 @@ def test_the_page_on_lyapunov_spectra_runs_and_says_what_is_found(with_sample, m
     assert ranges == [(5, 8), (-290, -231)] and "5 to 8 /s" in page and "\N{MINUS SIGN}230 to" in page
 
 
+@pytest.mark.slow
+def test_the_page_on_your_own_robot_runs(tmp_path, monkeypatch):
+    """Its files are saved, its commands and programs run in order."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "your-robot.md").read_text()
+    (tmp_path / "hopper_cart.xml").write_text(blocks(page, "xml")[0])
+    policy, recording, linearized = blocks(page, "python")
+    (tmp_path / "balance.py").write_text(policy)
+    ran = subprocess.run([sys.executable, "-c", recording + "\n" + linearized], capture_output=True, text=True)
+    assert ran.returncode == 0 and "(100, 6, 6) (100, 6, 2)" in ran.stdout, ran.stderr
+    said = {}
+    for line in filter(None, "\n".join(blocks(page, "sh")).splitlines()):
+        ran = subprocess.run([sys.executable, "-m", *line.split()], capture_output=True, text=True)
+        assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
+        said[line.split()[1]] = ran.stdout
+    assert said["annotate"].startswith("99 steps of hopper_cart in robot") and ", 0 excluded," in said["annotate"]
+    with jacdb.open("robot") as opened:
+        assert opened.runs().height == 3
+        share = opened.entry_zero_fraction("hopper_cart")
+        x = share.filter(polars.col("col_name") == "x", polars.col("row_name") != "x", jacobian="state")
+        assert x["zero_fraction"].to_list() == [1.0] * 5, "where the cart is matters to x alone"
+
+
 def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
     """Its rows are the sample's: the same request, so no simulator is needed to see what it prints."""
     page = (ROOT / "docs" / "tutorial.md").read_text()

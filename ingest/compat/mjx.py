@@ -11,6 +11,7 @@ from typing import Any
 from mujoco import mjx
 from mujoco.mjx._src import (
     collision_driver,
+    collision_primitive,
     constraint,
     derivative,
     forward,
@@ -28,12 +29,14 @@ WRITTEN_AGAINST = {"mujoco-mjx": "3.17.0", "mujoco": "4.0.0"}
 
 fwd_position, fwd_velocity = forward.fwd_position, forward.fwd_velocity
 fwd_actuation, fwd_acceleration = forward.fwd_actuation, forward.fwd_acceleration
+next_activation = forward._next_activation
 euler, implicit = forward.euler, forward.implicit
 sensor_pos, sensor_vel, sensor_acc = sensor.sensor_pos, sensor.sensor_vel, sensor.sensor_acc
 kinematics, com_pos, transmission = smooth.kinematics, smooth.com_pos, smooth.transmission
 factor_mass, solve_mass = smooth.factor_m, smooth.solve_m
 full_mass_matrix, mul_mass_matrix, is_sparse = support.full_m, support.mul_m, support.is_sparse
 xfrc_accumulate = support.xfrc_accumulate
+muscle_gain = support.muscle_gain
 mjx_solve = solver.solve
 deriv_smooth_vel = derivative.deriv_smooth_vel
 spring_damper, gravcomp = passive._spring_damper, passive._gravcomp
@@ -61,6 +64,25 @@ impedance = constraint._kbi
 collision = collision_driver.collision
 geom_pairs, geom_groups = collision_driver.geom_pairs, collision_driver._geom_groups
 contact_groups = collision_driver._contact_groups
+
+
+GeomInfo, collider = collision_primitive.GeomInfo, collision_primitive.collider
+plane_sphere, sphere_sphere = collision_primitive._plane_sphere, collision_primitive._sphere_sphere
+
+
+@contextlib.contextmanager
+def collision_functions(functions: dict[tuple[mjx.GeomType, mjx.GeomType], Callable[..., Any]]) -> Iterator[None]:
+    """Let MJX find the contacts of these pairs of geom types by other functions, within the context.
+
+    For use while tracing, by one thread.
+    """
+    known = collision_driver._COLLISION_FUNC
+    before = {pair: known[pair] for pair in functions}
+    known.update(functions)
+    try:
+        yield
+    finally:
+        known.update(before)
 
 
 def contact_points(group: Any) -> int:

@@ -27,11 +27,12 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 
 from jacdb.ingest.compat.mjx import impl
-from jacdb.ingest.differentiation.contact_forces import Impedance, PushingContacts
+from jacdb.ingest.differentiation.contact_clusters import Clusters
+from jacdb.ingest.differentiation.contact_forces import ActingContacts, EllipticContacts, Impedance, PushingContacts
 from jacdb.ingest.differentiation.contact_geometry import (
     Geometry,
     GeometryRates,
@@ -61,6 +62,7 @@ def contact_groups(
     """Describe the contacts, one group for each dimension, as far as that does not depend on the acceleration.
 
     Args:
+        mj_model: says which friction cones there are.
         d: forward dynamics' results, samples last.
         rates: :func:`geometry_derivative`'s, samples last.
     """
@@ -80,12 +82,13 @@ def contact_derivatives(
     tree: Tree,
     kin: Kinematics,
     qacc: Float[Array, "nv n"],
-    active: Bool[Array, "nefc n"],
+    active: Bool[Array, "nefc n"] | None,
 ) -> ContactDerivatives:
     """Differentiate the contacts' joint forces at an acceleration.
 
     Args:
-        active: the constraint rows that push (:class:`~jacdb.ingest.dynamics.constraint_problem.ActiveSet`).
+        active: the constraint rows that push (:class:`~jacdb.ingest.dynamics.constraint_problem.ActiveSet`); None:
+            those that do at this acceleration.
     """
     accelerating = kin.axis * qacc
     acceleration, above = (tree_sum(mask, accelerating) for mask in (tree.supports, tree.ancestor))
@@ -93,48 +96,13 @@ def contact_derivatives(
     return jax.tree.map(lambda *terms: sum_terms(terms), *parts)
 
 
-@dataclass(frozen=True)
-class Clusters:
-    """Contacts that the same joints move: those of one pair of bodies, or else each by itself.
-
-    Where contacts keep their bodies, and where there are no fewer pairs than contacts, each is by itself.
-    """
-
-    body1: Array | np.ndarray  # (clusters,) or, where MJX picks pairs as it runs, (clusters, n)
-    body2: Array | np.ndarray
-    supports1: Array | np.ndarray  # (clusters, nv, n or 1): 1 where the dof moves body 1
-    supports2: Array | np.ndarray
-    # 1 where a cluster holds a contact, (clusters, contacts, n or 1); None: one contact each
-    members: Array | np.ndarray | None
-
-    @classmethod
-    def of(cls, tree: Tree, bodies: Array | np.ndarray, pairs: Int[np.ndarray, "pairs 2"]) -> "Clusters":
-        """Group contacts by their bodies, (contacts, 2) or (contacts, 2, n), all of them among these pairs."""
-        members = None
-        if not isinstance(bodies, np.ndarray) and len(pairs) < len(bodies):
-            members = (bodies[None] == pairs[:, None, :, None]).all(axis=2).astype(float)
-            bodies = pairs
-        body1, body2 = bodies[:, 0], bodies[:, 1]
-        return cls(body1, body2, _supports(tree, body1), _supports(tree, body2), members)
-
-    def total[T](self, values: T) -> T:
-        """Sum arrays (…, contacts, n) over the contacts of each cluster. All are summed as one array."""
-        members = self.members
-        if members is None:
-            return values
-        leaves, structure = jax.tree.flatten(values)
-        rows = [leaf.reshape(-1, *leaf.shape[-2:]) for leaf in leaves]
-        stacked = materialize(jnp.concatenate(rows))
-        if isinstance(members, np.ndarray):
-            total = jnp.einsum("pc,rcn->rpn", members[..., 0], stacked)
-        else:
-            total = sum_terms(stacked[:, None, c] * members[:, c] for c in range(members.shape[1]))
-        ends = np.cumsum([len(row) for row in rows])[:-1]
-        parts = jnp.split(materialize(total), ends)
-        return jax.tree.unflatten(
-            structure,
-            [part.reshape(*leaf.shape[:-2], *part.shape[-2:]) for part, leaf in zip(parts, leaves, strict=True)],
-        )
+def contact_joint_forces(
+    groups: "list[ContactGroup]", tree: Tree, kin: Kinematics, qacc: Float[Array, "nv n"]
+) -> tuple[Float[Array, "nv n"], Float[Array, "ncon n"]]:
+    """Return the contacts' joint forces at an acceleration, and the normal force (N) of each contact."""
+    acceleration = tree_sum(tree.supports, kin.axis * qacc)
+    joint_forces, normals = zip(*(group.joint_forces(tree, kin, acceleration) for group in groups), strict=True)
+    return sum_terms(joint_forces), jnp.concatenate(normals)
 
 
 @dataclass(frozen=True)
@@ -151,6 +119,7 @@ class ContactGroup:
     friction: list[Array]
     impedance: Impedance
     touching: Bool[Array, "contacts n"]
+    elliptic_impratio: float | None  # of an elliptic cone; None for a pyramid, and for contacts without friction
     edge_rows: np.ndarray  # (edges, contacts): the constraint row of each edge of the pyramid
 
     @classmethod
@@ -178,7 +147,8 @@ class ContactGroup:
         bodies = bodies[slots]
         body1, body2 = bodies[:, 0], bodies[:, 1]
         friction = [jnp.asarray(contact.friction)[slots, k] for k in range(dim - 1)]
-        impedance = Impedance.of(model, mj_model, d, (body1, body2), slots, distance, friction)
+        elliptic = dim > 1 and mj_model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
+        impedance = Impedance.of(model, mj_model, d, (body1, body2), slots, distance, friction, elliptic)
         edges = 2 * (dim - 1) if dim > 1 else 1
         return cls(
             dim=dim,
@@ -191,6 +161,7 @@ class ContactGroup:
             friction=friction,
             impedance=impedance,
             touching=distance < impedance.margin,
+            elliptic_impratio=float(mj_model.opt.impratio) if elliptic else None,
             edge_rows=np.asarray(contact.efc_address)[slots] + np.arange(edges)[:, None],
         )
 
@@ -200,10 +171,44 @@ class ContactGroup:
         supports1 = self.clusters.supports1
         return not isinstance(supports1, np.ndarray) or bool(supports1.any())
 
-    def pushing(self, active: Bool[Array, "nefc n"]) -> PushingContacts:
-        """Return the contacts with those edges pushing whose constraint rows are active."""
-        pushes = [active[rows] & self.touching for rows in self.edge_rows]
-        return PushingContacts(self.dim, self.geometry, self.friction, self.impedance.weight, pushes)
+    def acting(self, relative: Motion, active: Bool[Array, "nefc n"] | None) -> ActingContacts:
+        """Return the contacts as they act.
+
+        Args:
+            relative: the motion a + b v of body 2 against body 1.
+            active: constraint rows that push, of pyramids; None: those that do at ``relative``.
+        """
+        at = (self.dim, self.geometry, self.friction)
+        if self.elliptic_impratio is not None:
+            return EllipticContacts(*at, self.impedance, self.elliptic_impratio, self.touching, relative)
+        if active is None:
+            return PushingContacts.at(*at, self.impedance, self.touching, relative)
+        return PushingContacts(*at, self.impedance.weight, [active[rows] & self.touching for rows in self.edge_rows])
+
+    def relative_motion(self, kin: Kinematics, acceleration: Motion) -> Motion:
+        """Return a + b v of body 2 against body 1, given each body's sum of S a (nbody, n)."""
+
+        def motion_of(body: Array | np.ndarray) -> Motion:
+            return _of_body(acceleration, body) + _of_body(kin.velocity, body) * self.impedance.damping
+
+        return materialize(motion_of(self.body2) - motion_of(self.body1))
+
+    def joint_forces(
+        self, tree: Tree, kin: Kinematics, acceleration: Motion
+    ) -> tuple[Float[Array, "nv n"], Float[Array, "contacts n"]]:
+        """Return the joint forces of these contacts, and their normal forces.
+
+        Args:
+            acceleration: each body's sum of S a over the joints that move it (nbody, n).
+        """
+        relative = self.relative_motion(kin, acceleration)
+        at = (self.geometry, self.impedance.weight, self.impedance.kappa)
+        force = self.acting(relative, None).force(*at, relative)
+        of_clusters = _with_joint_axis(self.clusters.total(force))
+        sign = jnp.asarray(self.clusters.supports2) - jnp.asarray(self.clusters.supports1)
+        received = Force.of([None if part is None else (part * sign).sum(axis=0) for part in of_clusters.components])
+        power = spatial.products(kin.axis.components, received.components)
+        return power, self.geometry.frame[0].dot(force.lin)
 
     def derivatives(
         self,
@@ -211,14 +216,14 @@ class ContactGroup:
         kin: Kinematics,
         acceleration: Motion,
         acceleration_above: Motion,
-        active: Bool[Array, "nefc n"],
+        active: Bool[Array, "nefc n"] | None,
     ) -> ContactDerivatives:
         """Differentiate the joint forces of these contacts.
 
         Args:
             acceleration: each body's sum of S a over the joints that move it (nbody, n).
             acceleration_above: each dof's, over the joints above it (nv, n).
-            active: the constraint rows that push.
+            active: the constraint rows that push; None: those that do at this acceleration.
         """
         clusters = self.clusters
         of_clusters = materialize(self._response(tree, kin, acceleration, active))
@@ -257,15 +262,12 @@ class ContactGroup:
         )
 
     def _response(
-        self, tree: Tree, kin: Kinematics, acceleration: Motion, active: Bool[Array, "nefc n"]
+        self, tree: Tree, kin: Kinematics, acceleration: Motion, active: Bool[Array, "nefc n"] | None
     ) -> "_Response":
         """Differentiate the contact forces by the motions of the bodies, and sum them over each cluster."""
-        contacts, impedance, b = self.pushing(active), self.impedance, self.impedance.damping
-
-        def motion_of(body: Array | np.ndarray) -> Motion:
-            return _of_body(acceleration, body) + _of_body(kin.velocity, body) * b
-
-        relative = materialize(motion_of(self.body2) - motion_of(self.body1))
+        impedance, b = self.impedance, self.impedance.damping
+        relative = self.relative_motion(kin, acceleration)
+        contacts = self.acting(relative, active)
 
         def force(geometry: Geometry, weight: Array, kappa: Array) -> Force:
             return contacts.force(geometry, weight, kappa, relative)
@@ -312,13 +314,6 @@ def _times(matrix: Force, moving: Sequence[spatial.Known]) -> Force:
     return Force.of(
         [None if part is None else spatial.products(part[:, :, None], moving) for part in matrix.components]
     )
-
-
-def _supports(tree: Tree, body: Array | np.ndarray) -> Array | np.ndarray:
-    """Return 1 where the dof moves the contact's body: (contacts, nv, n or 1)."""
-    if isinstance(body, np.ndarray):
-        return tree.supports[body][..., None]
-    return jnp.moveaxis(jnp.asarray(tree.supports)[body], -1, 1)
 
 
 def _of_body(bodies: Motion, body: Array | np.ndarray) -> Motion:

@@ -177,7 +177,7 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
     """Run the physics, and differentiate each substep's acceleration by the implicit function theorem."""
-    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).implicit)
+    differentiate = batched.over_batches(AccelerationJacobian.of(system.mj_model, model, system.kicked).implicit)
 
     def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, Array, Array, observations.Observation]]:
         forwarded = forward.forward(model, now)
@@ -199,7 +199,7 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return _implicit(system, model, data, n_substeps)
     if not newton.supports(model):
         return _autodiff(system, model, data, n_substeps)
-    differentiate = batched.over_batches(AccelerationJacobian.of(system, model).unrolled)
+    differentiate = batched.over_batches(AccelerationJacobian.of(system.mj_model, model, system.kicked).unrolled)
 
     def substep(
         now: mjx.Data, _: None

@@ -21,7 +21,9 @@ from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import ConstraintRows, impl, replace_impl
+from jacdb.ingest.differentiation import implicit_damping
 from jacdb.ingest.differentiation.coloring import color_columns
+from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.dynamics import forward
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.environments import tangent_space
@@ -33,12 +35,12 @@ class Coupling:
 
     Attributes:
         by_dof: (nv, nv), the row's force may depend on the column's position, velocity or acceleration.
-        by_ctrl: (nv, nu), the row's force may depend on the column's ctrl.
+        by_ctrl: (nv, nu + na), the row's force may depend on the column's ctrl or activation.
         needs_poses: whether the forces depend on bodies' poses.
     """
 
     by_dof: Bool[np.ndarray, "nv nv"]
-    by_ctrl: Bool[np.ndarray, "nv nu"]
+    by_ctrl: Bool[np.ndarray, "nv n_ctrl"]
     needs_poses: bool
 
     @classmethod
@@ -57,7 +59,7 @@ class Coupling:
         by_pose = np.isin(model.eq_type, (mujoco.mjtEq.mjEQ_CONNECT, mujoco.mjtEq.mjEQ_WELD))
         needs_poses = bool(spatial_tendon or at_site.any() or by_pose.any() or model.body_gravcomp.any() or kicked)
         if needs_poses:
-            full = np.ones((model.nv, model.nv + model.nu), dtype=bool)
+            full = np.ones((model.nv, model.nv + model.nu + model.na), dtype=bool)
             return cls(full[:, : model.nv], full[:, model.nv :], needs_poses)
 
         tendons = [
@@ -71,10 +73,12 @@ class Coupling:
         by_dof = np.eye(model.nv, dtype=bool)
         for group in groups:
             by_dof[np.ix_(group, group)] = True
-        by_ctrl = np.zeros((model.nv, model.nu), dtype=bool)
+        by_ctrl = np.zeros((model.nv, model.nu + model.na), dtype=bool)
         for actuator, (kind, target) in enumerate(zip(model.actuator_trntype, model.actuator_trnid[:, 0], strict=True)):
             members = tendons if kind == mujoco.mjtTrn.mjTRN_TENDON else joints
-            by_ctrl[members[target], actuator] = True
+            first = int(model.actuator_actadr[actuator])
+            own = [model.nu + first + i for i in range(int(model.actuator_actnum[actuator]))] if first >= 0 else []
+            by_ctrl[np.ix_(members[target], [actuator, *own])] = True
         return cls(by_dof, by_ctrl, needs_poses)
 
 
@@ -90,7 +94,7 @@ class JointDerivatives(NamedTuple):
     by_q: Float[Array, "k nv nv *n"]
     by_v: Float[Array, "k nv nv *n"]
     by_a: Float[Array, "k nv nv *n"]
-    by_ctrl: Float[Array, "k nv nu *n"]
+    by_ctrl: Float[Array, "k nv n_ctrl *n"]  # ctrl, then activations
 
 
 def compressed_jacobians(
@@ -104,7 +108,7 @@ def compressed_jacobians(
     Returns:
         The columns of one color, summed: (colors, k, nv).
     """
-    at = (jnp.zeros(coupling.by_dof.shape[1]), d.qvel, qacc, d.ctrl)
+    at = (jnp.zeros(coupling.by_dof.shape[1]), d.qvel, qacc, jnp.concatenate([d.ctrl, d.act]))
     patterns = _patterns(coupling)
 
     def by(argument: int) -> Array:
@@ -150,6 +154,7 @@ def joint_forces(
     forwarded: mjx.Data,
     active_set: ActiveSet | None,
     qacc_integrator: Float[Array, " nv"] | None,
+    damping: Damping = implicit_damping.of_mjx,
 ) -> Callable[[Array, Array, Array, Array], Float[Array, "k nv"]]:
     """Return what these forces contribute to the balance of one sample, as a function of (dq, v, a, ctrl).
 
@@ -158,12 +163,14 @@ def joint_forces(
         active_set: how constraints act; they go on acting so. None: as if there were no constraints.
         qacc_integrator: where the integrator damps implicitly, the acceleration a' with which it goes on. A second
             row, h B a', comes with it: B is the derivative of the damped forces by velocity.
+        damping: gives B.
     """
     n_rows = _rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
 
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
-        d = forwarded.replace(qpos=forwarded.qpos + lift @ dq, qvel=qvel, ctrl=ctrl)
+        ctrl, act = ctrl[: mj_model.nu], ctrl[mj_model.nu :]
+        d = forwarded.replace(qpos=forwarded.qpos + lift @ dq, qvel=qvel, ctrl=ctrl, act=act)
         if coupling.needs_poses:
             d = mjx_private.com_pos(model, mjx_private.kinematics(model, d))
         d = mjx_private.transmission(model, mjx_private.tendon(model, d))
@@ -180,8 +187,7 @@ def joint_forces(
             force = force + jacobian.T @ row_force
         if qacc_integrator is None:
             return -force[None]
-        damping = implicit_damping(model, d)
-        return jnp.stack([-force, model.opt.timestep * damping @ qacc_integrator])
+        return jnp.stack([-force, model.opt.timestep * damping(model, d) @ qacc_integrator])
 
     return forces
 
@@ -213,16 +219,3 @@ def _constraint_rows(model: mjx.Model, d: mjx.Data) -> tuple[Array, Array, Array
         return weight, -damping * (row.J @ d.qvel) - stiffness * imp * row.pos_aref
 
     return rows.J, *jax.vmap(weight_and_reference)(rows)
-
-
-def damps_implicitly(model: mjx.Model) -> bool:
-    """Return whether the integrator solves for the velocity with damping taken at its end."""
-    implicit = model.opt.integrator == mjx.IntegratorType.IMPLICITFAST
-    return bool(implicit or not model.opt.disableflags & DisableBit.EULERDAMP)
-
-
-def implicit_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
-    """Return B in (M - h B) a' = M a: the velocity derivative of the forces that the integrator damps implicitly."""
-    if model.opt.integrator == mjx.IntegratorType.IMPLICITFAST:
-        return mjx_private.deriv_smooth_vel(model, d)
-    return -jnp.diag(model.dof_damping)

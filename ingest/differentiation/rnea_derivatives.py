@@ -303,6 +303,22 @@ def mass_matrix_derivative(tree: Tree, kin: Kinematics, vector: Float[Array, "nv
     return _by_sides(tree, outer(i_s, z), outer(axis, df_dq))
 
 
+def coriolis_derivative(
+    model: mujoco.MjModel, tree: Tree, d: mjx.Data, vector: Float[Array, "nv n"]
+) -> tuple[Float[Array, "nv nv n"], Float[Array, "nv nv n"]]:
+    """Return d (C(q, v) x) / d(q, v) at constant x, where C is the velocity derivative of inverse dynamics.
+
+    Inverse dynamics is quadratic in v, so that C x is a difference of its values at v + x and v - x, and linear in v.
+    """
+    at_rest = jnp.zeros_like(vector), np.zeros(3)
+
+    def at(qvel: Float[Array, "nv n"]) -> RigidDerivatives:
+        return rigid_derivatives(tree, kinematics(model, tree, d.replace(qvel=qvel)), *at_rest)
+
+    ahead, behind = at(d.qvel + vector), at(d.qvel - vector)
+    return 0.5 * (ahead.by_q - behind.by_q), 0.5 * (ahead.by_v - behind.by_v)
+
+
 class _Coriolis(NamedTuple):
     """The matrix B, from motions to forces. Without drag it depends on their rotation alone."""
 

@@ -21,29 +21,37 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
 from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat.mjx import impl
-from jacdb.ingest.differentiation import contact_derivatives, contact_geometry, joint_derivatives, rnea_derivatives
+from jacdb.ingest.differentiation import (
+    contact_derivatives,
+    contact_geometry,
+    implicit_damping,
+    joint_derivatives,
+    rnea_derivatives,
+)
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.contact_derivatives import ContactGroup
 from jacdb.ingest.differentiation.contact_geometry import GeometryRates
+from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.newton import NewtonStep, NewtonTrace
-from jacdb.ingest.environments.loading import System
 from jacdb.ingest.linalg import batched
 
 
 class LinearizedDynamics(NamedTuple):
-    """The derivatives of the balance r at some acceleration, samples last. Inputs are (dq, v, ctrl): 2 nv + nu."""
+    """The derivatives of the balance r at some acceleration, samples last. Inputs are (dq, v, ctrl, act)."""
 
     by_inputs: Float[Array, "nv inputs n"]
     by_a: Float[Array, "nv nv n"]
     mass: Float[Array, "nv nv n"]
+    coriolis: Float[Array, "nv nv n"]  # the derivative of rigid bodies' inverse dynamics by v
     damping_by_inputs: Float[Array, "nv inputs n"] | None  # of h B a', where the integrator damps implicitly
 
 
@@ -58,7 +66,7 @@ class LinearizationPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class AccelerationJacobian:
-    """Differentiates the accelerations of an environment's batch. One is made for each model."""
+    """Differentiates the accelerations of a model's batch. One is made for each model."""
 
     mj_model: mujoco.MjModel
     model: mjx.Model
@@ -66,30 +74,56 @@ class AccelerationJacobian:
     coloring: ContactColoring
     coupling: Coupling
     damps_implicitly: bool
+    damping: Damping
+    armature: Float[np.ndarray, "nv nv"]  # motors' inertias, of joints and of fixed tendons
     blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
 
     @classmethod
-    def of(cls, system: System, model: mjx.Model) -> "AccelerationJacobian":
-        """Read off the environment what is the same for all states."""
-        mj = system.mj_model
-        coupling = Coupling.of(mj, kicked="kick" in system.spec.held)
-        damps = joint_derivatives.damps_implicitly(model)
+    def of(
+        cls, mj: mujoco.MjModel, model: mjx.Model, kicked: bool, damping: Damping = implicit_damping.of_mjx
+    ) -> "AccelerationJacobian":
+        """Read off the model what is the same for all states.
+
+        Args:
+            mj: the model whose step is differentiated.
+            model: MJX's, of which its stages are.
+            kicked: whether forces on bodies (xfrc_applied) may be other than zero.
+            damping: what the engine that takes the step damps implicitly.
+        """
+        coupling = Coupling.of(mj, kicked)
+        damps = implicit_damping.damps_implicitly(model)
         same_tree = mj.body_rootid[mj.dof_bodyid][:, None] == mj.body_rootid[mj.dof_bodyid]
         blocks = batched.diagonal_blocks(same_tree | coupling.by_dof)
-        return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps, blocks)
+        return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps, damping, _armature(mj), blocks)
 
     def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
-        """Differentiate the integrator's acceleration a' by (dq, v, ctrl), where forward dynamics solved for a.
+        """Differentiate the integrator's acceleration a' by (dq, v, ctrl, act), where forward dynamics solved for a.
 
         Args:
             samples: forward dynamics' results.
             qaccs_integrator: a', the acceleration with which the integrator goes on: a itself, or damped implicitly.
         """
-        point = self._linearization_point(samples)
-        active_sets = jax.vmap(ActiveSet.of)(samples)
-        linear = self._linearize(point, samples.qacc, active_sets, qaccs_integrator)
+        point = self.linearization_point(samples)
+        return self.implicit_at(point, samples.qacc, qaccs_integrator, jax.vmap(ActiveSet.of)(samples))
+
+    def implicit_at(
+        self,
+        point: LinearizationPoint,
+        qaccs: Float[Array, "n nv"],
+        qaccs_integrator: Float[Array, "n nv"],
+        active_sets: ActiveSet,
+        *,
+        contacts_of_rows: bool = True,
+    ) -> Float[Array, "n nv inputs"]:
+        """Differentiate a' by (dq, v, ctrl, act) at an acceleration a that solves the balance, whoever found it.
+
+        Args:
+            active_sets: how the constraint rows act at a.
+            contacts_of_rows: whether they say which contacts push; if not, that is found at a.
+        """
+        linear = self._linearize(point, qaccs, active_sets, qaccs_integrator, contacts_of_rows)
         by_inputs = -batched.cho_solve(batched.cholesky(linear.by_a), linear.by_inputs)
-        return batched.samples_first(self._integrated(point, linear, by_inputs, samples.qacc, qaccs_integrator))
+        return batched.samples_first(self._integrated(point, linear, by_inputs, qaccs, qaccs_integrator))
 
     def unrolled(
         self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"], traces: NewtonTrace
@@ -104,7 +138,7 @@ class AccelerationJacobian:
         Returns:
             da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu.
         """
-        point = self._linearization_point(samples)
+        point = self.linearization_point(samples)
         from_warm_start, steps = batched.samples_last(traces)
         nv, n = point.kinematics.qvel.shape
         smooth = self._linearize(point, samples.qacc_smooth, None)
@@ -161,7 +195,12 @@ class AccelerationJacobian:
         d_alpha = jnp.where(turns, -slope / jnp.where(turns, batched.pairwise_sum(search * stiff), 1.0), 0.0)
         return moved + search[:, None] * d_alpha[None]
 
-    def _linearization_point(self, samples: mjx.Data) -> LinearizationPoint:
+    def coriolis(self, samples: mjx.Data) -> Float[Array, "nv nv n"]:
+        """Return the velocity derivative of rigid bodies' inverse dynamics (samples first)."""
+        kin = rnea_derivatives.kinematics(self.mj_model, self.tree, batched.samples_last(samples))
+        return rnea_derivatives.rigid_derivatives(self.tree, kin, jnp.zeros_like(kin.qvel), np.zeros(3)).by_v
+
+    def linearization_point(self, samples: mjx.Data) -> LinearizationPoint:
         """Read the states off forward dynamics' results (samples first)."""
         mj, model, tree, d = self.mj_model, self.model, self.tree, batched.samples_last(samples)
 
@@ -182,12 +221,14 @@ class AccelerationJacobian:
         qaccs: Float[Array, "n nv"],
         active_sets: ActiveSet | None,
         qaccs_integrator: Float[Array, "n nv"] | None = None,
+        contacts_of_rows: bool = True,
     ) -> LinearizedDynamics:
         """Linearize the balance at accelerations (samples first).
 
         Args:
             active_sets: how the constraint rows act. None: a balance without constraints.
             qaccs_integrator: a', for the derivative of h B a' too, if the integrator damps implicitly.
+            contacts_of_rows: whether ``active_sets`` say which contacts push; if not, that is found at ``qaccs``.
         """
         qaccs_integrator = qaccs_integrator if self.damps_implicitly else None
 
@@ -195,7 +236,7 @@ class AccelerationJacobian:
             d: mjx.Data, qacc: Array, active_set: ActiveSet | None, qacc_integrator: Array | None
         ) -> JointDerivatives:
             forces = joint_derivatives.joint_forces(
-                self.mj_model, self.model, self.coupling, d, active_set, qacc_integrator
+                self.mj_model, self.model, self.coupling, d, active_set, qacc_integrator, self.damping
             )
             return joint_derivatives.compressed_jacobians(forces, self.coupling, d, qacc)
 
@@ -206,10 +247,10 @@ class AccelerationJacobian:
         qacc = batched.samples_last(qaccs)
         gravity = self.mj_model.opt.gravity * (not self.mj_model.opt.disableflags & DisableBit.GRAVITY)
         rigid = rnea_derivatives.rigid_derivatives(self.tree, point.kinematics, qacc, gravity, point.drag)
-        mass = rigid.by_a + jnp.diag(self.mj_model.dof_armature)[..., None]
+        mass = rigid.by_a + self.armature[..., None]
         by_q, by_v, by_a = rigid.by_q + joints.by_q[0], rigid.by_v + joints.by_v[0], mass + joints.by_a[0]
         if point.contacts and active_sets is not None:
-            active = batched.samples_last(active_sets.active)
+            active = batched.samples_last(active_sets.active) if contacts_of_rows else None
             contacts = batched.materialize(
                 contact_derivatives.contact_derivatives(point.contacts, self.tree, point.kinematics, qacc, active)
             )
@@ -219,6 +260,7 @@ class AccelerationJacobian:
             jnp.concatenate([*batched.materialize((by_q, by_v)), joints.by_ctrl[0]], axis=1),
             by_a,
             mass,
+            rigid.by_v,
             jnp.concatenate(damping, axis=1) if damping else None,
         )
 
@@ -238,20 +280,41 @@ class AccelerationJacobian:
         """
         if linear.damping_by_inputs is None:
             return da
-        nv = len(linear.mass)
-        damping = batched.samples_last(
-            jax.vmap(lambda sample: joint_derivatives.implicit_damping(self.model, sample))(point.samples)
-        )
+        nv, h = len(linear.mass), self.model.opt.timestep
+        damping = batched.samples_last(jax.vmap(lambda sample: self.damping(self.model, sample))(point.samples))
         difference = batched.samples_last(qaccs - qaccs_integrator)
-        mass_by_q = rnea_derivatives.mass_matrix_derivative(self.tree, point.kinematics, difference)
-        damping_by_inputs = linear.damping_by_inputs
-        explicit = jnp.concatenate([damping_by_inputs[:, :nv] + mass_by_q, damping_by_inputs[:, nv:]], axis=1)
+        by_q = linear.damping_by_inputs[:, :nv]
+        by_q = by_q + rnea_derivatives.mass_matrix_derivative(self.tree, point.kinematics, difference)
+        by_v = linear.damping_by_inputs[:, nv : 2 * nv]
+        coriolis = implicit_damping.takes_coriolis(self.mj_model)
+        if coriolis:
+            damping = damping - linear.coriolis
+            at = batched.samples_last((point.samples, qaccs_integrator))
+            coriolis_by_q, coriolis_by_v = rnea_derivatives.coriolis_derivative(self.mj_model, self.tree, *at)
+            by_q, by_v = by_q - h * coriolis_by_q, by_v - h * coriolis_by_v
+        explicit = jnp.concatenate([by_q, by_v, linear.damping_by_inputs[:, 2 * nv :]], axis=1)
         explicit = jnp.pad(explicit, ((0, 0), (0, da.shape[1] - explicit.shape[1]), (0, 0)))
-        h = self.model.opt.timestep
+        solve = batched.solve if coriolis else _solve_symmetric
         accelerations = []
         for block in self.blocks:
             mass = linear.mass[block, block]
             driving = batched.matmul(mass, da[block]) + explicit[block]
             driving = driving if dr is None else driving - dr[block]
-            accelerations.append(batched.cho_solve(batched.cholesky(mass - h * damping[block, block]), driving))
+            accelerations.append(solve(mass - h * damping[block, block], driving))
         return jnp.concatenate(accelerations)
+
+
+def _armature(model: mujoco.MjModel) -> Float[np.ndarray, "nv nv"]:
+    """Return what motors add to the mass matrix, whatever the state: a fixed tendon's moment arms are constant."""
+    armature: np.ndarray = np.diag(model.dof_armature)
+    if model.ntendon and model.tendon_armature.any():
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        moment = np.zeros((model.ntendon, model.nv))
+        mujoco.mju_sparse2dense(moment, data.ten_J, model.ten_J_rownnz, model.ten_J_rowadr, model.ten_J_colind)
+        armature = armature + moment.T @ np.diag(model.tendon_armature) @ moment
+    return armature
+
+
+def _solve_symmetric(matrix: Float[Array, "m m n"], right: Float[Array, "m k n"]) -> Float[Array, "m k n"]:
+    return batched.cho_solve(batched.cholesky(matrix), right)

@@ -59,6 +59,14 @@ def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
+def unsolved(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+    """Compute what ``mjx.forward`` of one sample computes without a solver: no acceleration, and no sensors."""
+    with _replacements():
+        d = mjx_private.fwd_actuation(model, mjx_private.fwd_velocity(model, mjx_private.fwd_position(model, data)))
+    applied = d.qfrc_applied + mjx_private.xfrc_accumulate(model, d)
+    return d.replace(qfrc_smooth=d.qfrc_passive - d.qfrc_bias + d.qfrc_actuator + applied)
+
+
 def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
     """Compute the stages of ``mjx.forward`` up to the constraint solver."""
     with _replacements():

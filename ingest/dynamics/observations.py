@@ -27,9 +27,19 @@ class Observation(NamedTuple):
 
 def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
     """Read the constraints off data that ``mjx.forward`` has been run on."""
-    mjx_impl = impl(forwarded)
-    contact = mjx_impl.contact
-    n_contact = contact.dist.shape[0] if mjx_impl.nefc and mjx_impl.ncon else 0  # constraints switched off: bodies pass
+    return observe_solution(model, forwarded, impl(forwarded).efc_force, _normal_force(model, forwarded))
+
+
+def observe_solution(
+    model: mjx.Model, d: mjx.Data, row_force: Float[Array, " rows"], normal_force: Float[Array, " ncon"]
+) -> Observation:
+    """Read the constraints off data that MJX's stages have been run on, and the forces of a solution.
+
+    Args:
+        row_force: of the constraint rows, those before the contacts' at least.
+        normal_force: of each contact, N.
+    """
+    contact, n_contact = impl(d).contact, _n_contacts(d)
     geoms = contact.geom[:n_contact] if n_contact else jnp.zeros((0, 2), int)
     distance = contact.dist[:n_contact] if n_contact else jnp.zeros((0,))
     touching = distance < contact.includemargin[:n_contact] if n_contact else jnp.zeros((0,), bool)
@@ -37,19 +47,24 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
         geoms=geoms,
         distance=distance,
         touching=touching,
-        normal_force=_normal_force(model, forwarded, n_contact),
-        switches=jnp.concatenate([_sticking(model, forwarded), _limited(forwarded), *_clipped(model, forwarded)]),
+        normal_force=normal_force[:n_contact],
+        switches=jnp.concatenate([_sticking(d, row_force), _limited(d), *_clipped(model, d)]),
     )
 
 
-def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
+def _n_contacts(d: mjx.Data) -> int:
+    """Return how many contacts MJX looks at: none where constraints are switched off, and bodies pass."""
+    return impl(d).contact.dist.shape[0] if impl(d).nefc and impl(d).ncon else 0
+
+
+def _normal_force(model: mjx.Model, data: mjx.Data) -> Array:
     """Return each contact's normal force.
 
     On a friction pyramid it is the sum of its edges' forces (MuJoCo's mju_decodePyramid); without friction, or on an
     elliptic cone, the first row's.
     """
-    if not n_contact:
-        return jnp.zeros((n_contact,))
+    if not _n_contacts(data):
+        return jnp.zeros((0,))
     dim = np.asarray(impl(data).contact.dim)
     pyramidal = model.opt.cone == mjx.ConeType.PYRAMIDAL
     rows = np.where((dim > 1) & pyramidal, 2 * (dim - 1), 1)
@@ -58,13 +73,13 @@ def _normal_force(model: mjx.Model, data: mjx.Data, n_contact: int) -> Array:
     return jnp.sum(impl(data).efc_force[index] * (np.arange(width) < rows[:, None]), axis=1)
 
 
-def _sticking(model: mjx.Model, data: mjx.Data) -> Array:
+def _sticking(data: mjx.Data, row_force: Array) -> Array:
     """Return whether dry friction holds: its force is inside its bound and follows the velocity.
 
     While it slides its force is constant.
     """
     rows = slice(impl(data).ne, impl(data).ne + impl(data).nf)
-    return jnp.abs(impl(data).efc_force[rows]) < impl(data).efc_frictionloss[rows]
+    return jnp.abs(row_force[rows]) < impl(data).efc_frictionloss[rows]
 
 
 def _limited(data: mjx.Data) -> Array:

@@ -43,6 +43,11 @@ class System:
         return self.env.mjx_model
 
     @property
+    def kicked(self) -> bool:
+        """Return whether the environment pushes bodies by forces (xfrc_applied)."""
+        return "kick" in self.spec.held
+
+    @property
     def tree_of_body(self) -> dict[str, int]:
         """The number of the kinematic tree of each body that moves: bodies of one tree share a root that moves."""
         trees = self.mj_model.body_treeid

@@ -67,7 +67,7 @@ def tangent_project(model: mujoco.MjModel | mjx.Model, qpos: Float[Array, " nq"]
 
 
 def transport(
-    model: mujoco.MjModel, next_qvel: Float[Array, " nv"]
+    model: mujoco.MjModel, next_qvel: Float[Array, " nv"], h: float | None = None
 ) -> tuple[Float[Array, "nv nv"], Float[Array, "nv nv"]]:
     """Return how q' = q (+) h v' moves with q and with v', in tangent space.
 
@@ -75,10 +75,13 @@ def transport(
     dq' = exp(-[theta]) dq + h J_r(theta) domega, J_r the right Jacobian of SO(3). The closed form is exact at
     omega = 0, where differentiating MJX's own quat_integrate gives 0: it treats |omega| < 1e-8 as no rotation.
 
+    Args:
+        h: s; None for the model's timestep.
+
     Returns:
         (dq'/dq, dq'/dv'), the latter with the factor h, block diagonal.
     """
-    h = model.opt.timestep
+    h = model.opt.timestep if h is None else h
     by_q, by_v = jnp.eye(model.nv), h * jnp.eye(model.nv)
     for _, vadr in _quaternions(model):
         rotation, right = _rotation_and_right_jacobian(h * next_qvel[vadr : vadr + 3])

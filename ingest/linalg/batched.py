@@ -169,3 +169,8 @@ def cho_solve(factor: list[Float[Array, "_ n"]], right: Float[Array, "m k n"]) -
             row = row - factor[i][k - i] * rows[k]
         rows[i] = materialize(row * inverse[i])
     return jnp.stack(rows)
+
+
+def solve(matrix: Float[Array, "m m n"], right: Float[Array, "m k n"]) -> Float[Array, "m k n"]:
+    """Solve for every column of ``right``, whether or not the matrices are symmetric."""
+    return samples_last(jnp.linalg.solve(samples_first(matrix), samples_first(right)))

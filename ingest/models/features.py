@@ -223,11 +223,12 @@ _CONTACTS = (
     ),
     Feature(
         "planes with capsules", "geom/type", has.pairs_of(("plane", "capsule")), "differs",
-        note="MJX turns the tangents of a capsule that is within 30 degrees of the normal; " + _BY_STEP,
+        note="MJX turns the tangents of a capsule that is within 30 degrees of the normal; jacdb has C's contacts",
     ),
     Feature(
         "capsules with spheres and capsules", "geom/type", has.pairs_of(("sphere", "capsule"), ("capsule", "capsule")),
-        "differs", note="MJX adds 1e-6 to squared lengths, which moves contacts by some 1e-5 of a length; " + _BY_STEP,
+        "differs", note="MJX adds 1e-6 to squared lengths, which moves contacts by some 1e-5 of a length; jacdb has C's"
+        " contacts, but for parallel capsules: it has one, and C two",
     ),
     Feature(
         "other pairs that MJX has a function for", "geom/type", has.pairs_of(*(
@@ -274,7 +275,10 @@ _OPTIONS = (
         has.option("solver", _SOLVER.mjSOL_NEWTON, _SOLVER.mjSOL_CG, _SOLVER.mjSOL_PGS),
         note="nothing of a solver is differentiated but its solution",
     ),
-    Feature("a medium, with wind (box model)", "option/density, viscosity, wind", has.fluid),
+    Feature("a medium (box model)", "option/density, viscosity", has.fluid),
+    Feature(
+        "wind", "option/wind", has.wind, "same", "set wind to 0", "the closed form of drag is of a medium at rest",
+    ),
     Feature(
         "disable flags", "option/flag", lambda model: int(model.opt.disableflags).bit_count(),
     ),

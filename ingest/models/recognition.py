@@ -72,6 +72,11 @@ def fluid(model: mujoco.MjModel) -> int:
     return int(model.opt.density > 0 or model.opt.viscosity > 0)
 
 
+def wind(model: mujoco.MjModel) -> int:
+    """Return 1 if the medium in which bodies move is not at rest."""
+    return int(fluid(model) and model.opt.wind.any())
+
+
 def ellipsoid_fluid(model: mujoco.MjModel) -> int:
     """Count the geoms that a medium acts on as on ellipsoids."""
     return int(np.count_nonzero(model.geom_fluid[:, 0])) if model.ngeom and fluid(model) else 0

@@ -29,9 +29,35 @@ def axis_rows(system: System) -> list[dict[str, Any]]:
     tangent = [*_positions(model, quaternions=False), *_velocities(model), *carried]
     state = [*_positions(model, quaternions=True), *_velocities(model), *carried]
     spaces = {"tangent": tangent, "state": state, "action": _actions(system)}
+    return _numbered(spaces)
+
+
+def model_axis_rows(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    """Return the rows of `axes` for a model of which the state is qpos, qvel and act, and the action ctrl."""
+    carried = [*_velocities(model), *_activations(model)]
+    spaces = {
+        "tangent": [*_positions(model, quaternions=False), *carried],
+        "state": [*_positions(model, quaternions=True), *carried],
+        "action": _controls(model, "action"),
+    }
+    return _numbered(spaces)
+
+
+def _numbered(spaces: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [
         {"space": space, "index": index, **axis} for space, axes in spaces.items() for index, axis in enumerate(axes)
     ]
+
+
+def _activations(model: mujoco.MjModel) -> list[dict[str, Any]]:
+    """Return the axes of act. A muscle's activation has no unit; of the others the gain says what it is."""
+    joints, axes = _joints(model), []
+    for i in range(model.nu):
+        name, body, _ = _actuated(model, joints, i)
+        count = int(model.actuator_actnum[i])
+        names = [f"{name}.act"] if count == 1 else [f"{name}.act{k}" for k in range(count)]
+        axes += [_axis(one, name, body, "activation", "1") for one in names]
+    return axes
 
 
 def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: str) -> dict[str, Any]:
@@ -76,15 +102,18 @@ def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
     return axes
 
 
-def _controls(model: mujoco.MjModel) -> list[dict[str, Any]]:
-    """Return the axes of ctrl. Its unit is rad or m for a servo on a joint, else whatever the gain makes of it."""
+def _controls(model: mujoco.MjModel, quantity: str = "ctrl") -> list[dict[str, Any]]:
+    """Return the axes of ctrl, as ``quantity``.
+
+    The unit is rad or m for a servo on a joint, else whatever the gain makes of it.
+    """
     joints = _joints(model)
     axes = []
     for i in range(model.nu):
         name, body, kind = _actuated(model, joints, i)
         servo = model.actuator_biastype[i] == int(mujoco.mjtBias.mjBIAS_AFFINE)
         unit = {SLIDE: "m", HINGE: "rad"}.get(kind, "1") if servo else "1"
-        axes.append(_axis(f"{name}.ctrl", name, body, "ctrl", unit))
+        axes.append(_axis(f"{name}.{quantity}", name, body, quantity, unit))
     return axes
 
 

@@ -13,6 +13,7 @@ from jacdb.errors import JacdbError
 from jacdb.ingest import provenance
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.replay.replay import SAME_IN_C, JacobianCheck, Replayer, Reset, StepReplay
+from jacdb.ingest.replay.source_replay import SourceReplayer, is_of_source
 from jacdb.progress import Event
 from jacdb.verification import rows, samples
 from jacdb.verification.findings import Check
@@ -46,16 +47,23 @@ def replay_run(
     replay_check = check("replay", "steps")
     try:
         report(Event(f"compiling {run.env}, to take steps again"))
-        system = System.load(run.env)
-        if (system.spec.d_state, system.spec.d_action) != (dimensions.d_state, dimensions.d_action):
+        replayer: Replayer | SourceReplayer
+        if is_of_source(fact):
+            replayer = SourceReplayer(root, run, fact)
+            here, model = replayer.dimensions, fact["model"]
+        else:
+            system = System.load(run.env)
+            here, model = (system.spec.d_state, system.spec.d_action), provenance.model_hash(system)
+        if here != (dimensions.d_state, dimensions.d_action):
             replay_check.note = f"not replayed: {run.env} has other dimensions here"
             return
         prefixes = samples.draw(root, paths, count, dimensions)
-        replayer = Replayer(system, fact["seed"])
+        if not is_of_source(fact):
+            replayer = Replayer(system, fact["seed"])
     except (JacdbError, *rows.UNREADABLE) as error:
         replay_check.note = f"not replayed: {str(error).splitlines()[0]}"
         return
-    checks = _ReplayChecks(check, fact["seed"], _other_simulator(system, fact))
+    checks = _ReplayChecks(check, fact["seed"], _other_simulator(model, fact), has_resets=not is_of_source(fact))
     total, done = sum(len(prefix.state) for prefix in prefixes), 0
     for comparison in replayer.replay(prefixes):
         match comparison:
@@ -79,10 +87,15 @@ class _ReplayChecks:
         check: gives the run's check of a name, that counts something.
         seed: of the run.
         other_simulator: how the simulator that made the run differs from this one; empty if it does not.
+        has_resets: whether episodes begin where the seed says.
     """
 
-    def __init__(self, check: Callable[[str, str], Check], seed: int, other_simulator: str) -> None:
-        self._reset, self._replay = check("reset", "episodes"), check("replay", "steps")
+    def __init__(
+        self, check: Callable[[str, str], Check], seed: int, other_simulator: str, *, has_resets: bool
+    ) -> None:
+        # of a source's run the seed alone does not say where an episode begins
+        self._reset = check("reset", "episodes") if has_resets else None
+        self._replay = check("replay", "steps")
         self._c_engine, self._jacobians = check("C engine", "steps"), check("jacobians", "steps")
         self._seed, self._other_simulator = seed, other_simulator
         self._explained: Counter[str] = Counter()
@@ -91,6 +104,7 @@ class _ReplayChecks:
 
     def count_reset(self, reset: Reset) -> None:
         prefix = reset.prefix
+        assert self._reset, "only Playground's environments are reset"
         self._reset.checked += 1
         self._reset.saw(prefix.path, [prefix.first], np.array([reset.deviation]))
         if not reset.deviation <= SAME_RESET:
@@ -129,7 +143,9 @@ class _ReplayChecks:
         explained = ", ".join(f"{count:,} deviate: {why}" for why, count in sorted(self._explained.items()))
         elsewhere = f"{self._n_mjx_elsewhere} where MJX itself is elsewhere" if self._n_mjx_elsewhere else ""
         jumps = f"{self._n_jumps} columns left out, along which there is no derivative" if self._n_jumps else ""
-        notes = ((self._reset, ""), (self._replay, explained), (self._c_engine, elsewhere), (self._jacobians, jumps))
+        notes = [(self._replay, explained), (self._c_engine, elsewhere), (self._jacobians, jumps)]
+        if self._reset:
+            notes.append((self._reset, ""))
         for check, note in notes:
             noted = self._noted[check.name]
             of_other = f"{noted:,} deviate, of data {self._other_simulator}" if noted else ""
@@ -142,7 +158,7 @@ class _ReplayChecks:
             check.fail(path, wrong, row)
 
 
-def _other_simulator(system: System, fact: dict[str, Any]) -> str:
+def _other_simulator(model: str, fact: dict[str, Any]) -> str:
     """Return how the simulator that made a run differs from this one; empty if it does not."""
     try:
         made_with = dict(json.loads(fact["versions"]))
@@ -150,6 +166,6 @@ def _other_simulator(system: System, fact: dict[str, Any]) -> str:
         return "of unknown versions"
     here = provenance.versions()
     differing = [f"{name} {str(made_with.get(name))[:20]}" for name in DECIDING if made_with.get(name) != here[name]]
-    if fact["model"] != provenance.model_hash(system):
+    if fact["model"] != model:
         differing.append("another model")
     return f"made with {', '.join(differing)}" if differing else ""

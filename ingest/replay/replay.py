@@ -134,7 +134,7 @@ class Replayer:
         slots = [prefixes[slot % len(prefixes)] for slot in range(SLOTS)]
         before = self._reset(np.array([prefix.number for prefix in slots]))
         for prefix, vector in zip(prefixes, np.asarray(self._state_vectors(before)), strict=False):
-            yield Reset(prefix, _deviation(vector, prefix.state[0]))
+            yield Reset(prefix, state_deviation(vector, prefix.state[0]))
         for step in range(max(len(prefix.state) for prefix in prefixes)):
             # an episode that is through repeats its last step, and is not compared
             rows = [min(step, len(prefix.state) - 1) for prefix in slots]
@@ -157,7 +157,7 @@ class Replayer:
             starts: what their physics started from.
             after: the replayed next state.
         """
-        deviation = _deviation(after, prefix.next_state[step])
+        deviation = state_deviation(after, prefix.next_state[step])
         explanation: str | None = ""
         if not deviation <= SAME_STEP:
             explanation = self._explanation(_repeated(before, slot), prefix, step, starts.sample(slot), deviation)
@@ -176,7 +176,7 @@ class Replayer:
         noise[0] = 0
         moved = prefix.state[step] * (1 + 4 * np.finfo(float).eps * noise)
         ends = np.asarray(self._step(before, moved, np.tile(prefix.action[step], (SLOTS, 1))).vector)
-        from_roundings = max(_deviation(end, ends[0]) for end in ends[1:])
+        from_roundings = max(state_deviation(end, ends[0]) for end in ends[1:])
         return "as far as roundings of the state move it" if deviation <= ROUNDINGS * from_roundings else None
 
     def _c_step(self, start: PhysicsInput) -> Float[np.ndarray, " n_moving"]:
@@ -185,7 +185,7 @@ class Replayer:
 
     def _c_deviation(self, start: PhysicsInput, next_state: np.ndarray) -> float:
         after = self._c_step(start)
-        return _deviation(after, next_state[: len(after)])
+        return state_deviation(after, next_state[: len(after)])
 
     # --- Jacobians ------------------------------------------------------------------------------------------
 
@@ -252,7 +252,8 @@ class Replayer:
         return ReplayedStep(transition.cast_like(after, before), physics_inputs[0], next_vector)
 
 
-def _deviation(found: np.ndarray, stored: np.ndarray) -> float:
+def state_deviation(found: np.ndarray, stored: np.ndarray) -> float:
+    """Return how far a state is from the stored one: the difference's norm over that of the stored one, at least 1."""
     return float(np.linalg.norm(found - stored) / max(1.0, float(np.linalg.norm(stored))))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jacdb import interruption
-from jacdb.cli import ask, learn, make, score, share
+from jacdb.cli import annotate, ask, learn, make, score, share
 from jacdb.cli.command import Command
 from jacdb.cli.printing import fail
 from jacdb.errors import JacdbError
@@ -48,7 +48,8 @@ def _root(
 
 
 for _command in (
-    make.envs, make.ingest, make.train, share.runs, share.rm, ask.query, ask.sql, ask.plot, ask.graph, ask.report,
+    make.envs, make.ingest, annotate.annotate, make.train, share.runs, share.rm, ask.query, ask.sql, ask.plot,
+    ask.graph, ask.report,
     learn.learn, score.score, share.verify, share.upgrade, share.publish, share.pull, ask.export, share.info,
 ):  # fmt: skip
     app.command(cls=Command)(_command)

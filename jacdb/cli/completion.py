@@ -2,10 +2,12 @@
 
 
 def environments(incomplete: str) -> list[str]:
-    """Return Playground's environments whose names begin so."""
+    """Return the environments whose names begin so: Playground's, and those of suites that are installed."""
     from jacdb.ingest.environments import registry
+    from jacdb.ingest.sources import suites
 
-    return [name for name in registry.all_specs() if name.startswith(incomplete)]
+    names = [*registry.all_specs(), *(env.typed for env in suites.installed_envs())]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def views(incomplete: str) -> list[str]:

@@ -1,14 +1,31 @@
 """The commands that make data and policies: envs, ingest, train."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from jacdb import interruption, out_path
+from jacdb import interruption, out_path, simulator
+from jacdb.cli import completion
+from jacdb.cli.annotate import Model, Substeps, ingest_source
 from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet
 from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import UsageError
+
+_AnyEnvironment = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        help="Environment, by Playground's name, or gymnasium:NAME, dm_control:NAME (see `jacdb envs`).",
+        autocompletion=completion.environments,
+    ),
+]
+_Keyframe = Annotated[
+    str, typer.Option(help="Where episodes of --model begin: a keyframe's name or number; default: qpos0.")
+]
+_Policy = Annotated[
+    str, typer.Option(help="noise, zero, expert, or a policy file; of other suites and --model: FILE.py:FUNCTION.")
+]
 
 
 def envs(form: Form = None, out: Out = None) -> None:
@@ -58,8 +75,11 @@ def envs(form: Form = None, out: Out = None) -> None:
 
 
 def ingest(
-    env: Environment,
-    policy: Annotated[str, typer.Option(help="noise, zero, expert, or a policy file.")] = "noise",
+    env: _AnyEnvironment = None,
+    model: Model = None,
+    substeps: Substeps = None,
+    keyframe: _Keyframe = "",
+    policy: _Policy = "noise",
     beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink.")] = 0.5,
     scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Use a trained policy without noise.")] = False,
@@ -83,39 +103,91 @@ def ingest(
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
-    """Roll out an environment and write states, actions, Jacobians and contacts.
+    """Roll out an environment, or a model of your own, and write states, actions, Jacobians and contacts.
 
     Repeat the command to resume a run that was stopped. A finished run is left as it is.
 
     Example: jacdb ingest --env PandaPickCube --episodes 4
     """
     from jacdb.ingest import request_checks
-    from jacdb.ingest.environments import registry
 
     # what is typed wrong is told before the slow imports
-    spec = registry.find(env)
     request_checks.check_run(
         episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
     )
+    if env is None and model is None:
+        raise UsageError("what to roll out? give --env NAME (see `jacdb envs`), or --model robot.xml")
+    if env is None or model is not None or ":" in env or substeps is not None or keyframe:
+        _refuse_playgrounds_own(
+            num_envs=num_envs, method=method, deterministic=deterministic or None, resume=resume or None
+        )
+        request_checks.usable_root(data, dtype)
+        ingest_source(
+            env=env, model=model, substeps=substeps, keyframe=keyframe, policy=policy, beta=beta, scale=scale,
+            episodes=episodes, steps=steps, seed=seed, dtype=dtype, data=data, quiet=quiet,
+        )  # fmt: skip
+        return
+    _ingest_playground(
+        env, policy, {"beta": beta, "scale": scale, "deterministic": deterministic}, episodes, num_envs, steps, seed,
+        method, dtype, memory, resume, data, quiet,
+    )  # fmt: skip
+
+
+def _ingest_playground(
+    env: str,
+    policy: str,
+    noise: dict[str, Any],
+    episodes: int,
+    num_envs: int | None,
+    steps: int | None,
+    seed: int,
+    method: str | None,
+    dtype: str,
+    memory: float,
+    resume: bool,
+    data: Path,
+    quiet: bool,
+) -> None:
+    """Roll out one of Playground's environments on the device, and write its rows.
+
+    Raises:
+        UsageError: what is asked for can't be right.
+    """
+    from jacdb.ingest import request_checks
+    from jacdb.ingest.environments import registry
+
+    spec = registry.find(env)
     request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
     request_checks.usable_root(data, dtype)
     if resume:
         request_checks.check_resumable(data, env, seed)
-    require_simulator()
+    simulator.require()
     from jacdb.ingest.policies import choice
 
-    choice.check(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
+    choice.check(policy, spec, **noise)
     interruption.advise("finished episodes are kept; repeat the command to resume")
     from jacdb.ingest import pipeline, run_plan
     from jacdb.ingest.policies import resolve
     from jacdb.progress import Reporter
 
-    chosen = resolve.make(policy, spec, beta=beta, scale=scale, deterministic=deterministic)
+    chosen = resolve.make(policy, spec, **noise)
     # mypy does not know that the method has been checked
     request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory)  # type: ignore[arg-type]
     with Reporter(quiet=quiet).shown() as report:
         result = pipeline.ingest(request, data, resume=resume, report=report)
     typer.echo(result.describe(env, data))
+
+
+def _refuse_playgrounds_own(**given: object) -> None:
+    """Refuse options that say how Playground's environments are stepped on the device.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is of Playground's environments: leave it out")
 
 
 def train(
@@ -143,7 +215,7 @@ def train(
     from jacdb.ingest.environments import registry
 
     registry.find(env)
-    require_simulator()
+    simulator.require()
     from jacdb.ingest.policies import choice
     from jacdb.ingest.policies.policy_file import SUFFIX
 
@@ -166,15 +238,3 @@ def train(
     network = training.train(wanted, path, show)
     reached = network.about["return"]
     typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
-
-
-def require_simulator() -> None:
-    """Refuse a command that needs the simulator if it is not installed.
-
-    Raises:
-        UsageError: a package of it is missing.
-    """
-    from jacdb import simulator
-
-    if name := simulator.missing():
-        raise UsageError(f"this needs the simulator, and {name} is missing: pip install 'jacdb[ingest]'")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jacdb.cli.make import require_simulator
+from jacdb import simulator
 from jacdb.cli.options import Environment, LocalData, Quiet
 from jacdb.cli.printing import check_form, print_frame
 from jacdb.errors import UsageError
@@ -188,7 +188,7 @@ def _baseline(name: str, problem: "LearningProblem", settings: "DiscoverySetting
 
     about: dict[str, Any] = {"baseline": baselines.BASELINES[name]}
     if name == "kinematic_tree":
-        require_simulator()
+        simulator.require()
         from jacdb.ingest.environments.loading import System
 
         graph = baselines.kinematic_tree(problem, System.load(problem.env).tree_of_body)

@@ -18,6 +18,7 @@ _TABLES = "|".join(table.name for table in schemas.ALL_TABLES)
 
 
 MANIFEST = "SHA256SUMS"  # a finished run's checksums
+MODEL = "model.mjb"  # the MuJoCo model of a run that is of none of Playground's environments
 PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
 
 
@@ -70,6 +71,11 @@ class Run(NamedTuple):
     def journal(self) -> str:
         """The folder of its checksums, progress and log, below the dataset's folder."""
         return self.folder(self.layout.journal)
+
+    @property
+    def model(self) -> str:
+        """The path of its MuJoCo model, compiled, below the dataset's folder; runs of Playground's have none."""
+        return f"{self.journal}/{MODEL}"
 
     @property
     def manifest(self) -> str:

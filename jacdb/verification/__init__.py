@@ -10,7 +10,7 @@ import polars as pl
 from jacdb import atomic_file, schemas
 from jacdb.dataset import learning_files, manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import LOG, PROGRESS, VERSION_1, Layout, PartPath, Run
+from jacdb.dataset.layout import LOG, MODEL, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
 from jacdb.progress import Event
 from jacdb.verification.findings import Check, Finding
@@ -130,7 +130,7 @@ def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Chec
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
                 of_an_ingest = (
-                    name in (layout.lock, PROGRESS) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
+                    name in (layout.lock, PROGRESS, MODEL) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
                 )
                 in_its_place = layout == VERSION_1 or path.startswith(f"{layout.journal}/")
                 if not (PartPath.parse(path) or Run.from_manifest(path) or (of_an_ingest and in_its_place)):

@@ -22,8 +22,10 @@ from jacdb.verification.replayer import RunReplayer
 from jacdb.verification.rows import Dimensions, RowChecks, RunPatterns
 from jacdb.verification.steps import Expected, RowCounts, StepChecks
 
-FACTS = ("policy", "policy_config", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method",
-         "dtype", "zero_threshold", "d_state", "d_action", "model", "versions", "schema_version")  # fmt: skip
+FACTS = (
+    "policy", "policy_config", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
+    "zero_threshold", "d_state", "d_action", "ctrl_dt", "sim_dt", "model", "versions", "schema_version",
+)  # fmt: skip
 MAX_AXES = 100_000
 
 

@@ -296,7 +296,8 @@ MODELS: dict[str, list[Case]] = {
         Case(joints(option=f'integrator="{name}"')) for name in ("Euler", "RK4", "implicit", "implicitfast")
     ],
     "Newton, CG and PGS": [Case(joints(option=f'solver="{name}"')) for name in ("Newton", "CG", "PGS")],
-    "a medium, with wind (box model)": [Case(MEDIUM)],
+    "a medium (box model)": [Case(MEDIUM.replace(' wind="1 2 3"', ""))],
+    "wind": [Case(MEDIUM)],
     "disable flags": [
         Case(SPRINGS.replace("<flag ", f'<flag {name}="disable" '))
         for name in (

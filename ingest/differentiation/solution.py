@@ -1,0 +1,203 @@
+"""Differentiates forward dynamics at a solution that another engine found: an acceleration that solves the balance.
+
+The balance r(q, v, u; a) = 0 and its derivatives are those of :mod:`jacdb.ingest.differentiation.control_step`. Nothing
+here looks for a. Given the acceleration with which an integrator went on, the constraint rows are evaluated there: they
+say which of them act, and by how much the balance is missed (``residual``). So the derivative is that of the other
+engine's step, after however many iterations of whatever algorithm it found the solution, and MJX solves nothing.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+from mujoco import mjx
+from mujoco.mjx import DisableBit
+
+from jacdb.ingest.compat import mjx as mjx_private
+from jacdb.ingest.compat.mjx import impl
+from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
+from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
+from jacdb.ingest.dynamics import c_contacts, forward, newton, observations
+from jacdb.ingest.dynamics.constraint_problem import ActiveSet
+from jacdb.ingest.linalg import batched
+
+
+class Evaluation(NamedTuple):
+    """One evaluation of forward dynamics: the state, and the acceleration a' with which the integrator went on."""
+
+    qpos: Float[Array, " nq"]
+    qvel: Float[Array, " nv"]
+    act: Float[Array, " na"]
+    ctrl: Float[Array, " nu"]
+    mocap_pos: Float[Array, "nmocap 3"]
+    mocap_quat: Float[Array, "nmocap 4"]
+    qacc_integrator: Float[Array, " nv"]
+
+
+class EvaluationDerivative(NamedTuple):
+    """The derivative of one evaluation, and what was found out about it.
+
+    Attributes:
+        qacc: a' by (dq, v, ctrl, act).
+        act_dot: of each activation, by itself and by its actuator's ctrl.
+        residual: by how much the balance is missed, as :func:`newton.residual` measures it.
+    """
+
+    qacc: Float[Array, "nv inputs"]
+    act_dot: tuple[Float[Array, " na"], Float[Array, " na"]]
+    residual: Float[Array, ""]
+    observed: observations.Observation
+
+
+@dataclass(frozen=True)
+class SolvedDynamics:
+    """Differentiates a model's forward dynamics where it has been solved.
+
+    Attributes:
+        mj_model: the model that was stepped.
+        model: MJX's, of which the stages are: :func:`stages_model`.
+        jacobian: the derivative of its accelerations.
+    """
+
+    mj_model: mujoco.MjModel
+    model: mjx.Model
+    template: mjx.Data
+    jacobian: AccelerationJacobian
+    engine: Literal["c", "mjx"]
+
+    @classmethod
+    def of(cls, mj_model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> "SolvedDynamics":
+        """Put the model on MJX.
+
+        Args:
+            engine: who steps the model. MuJoCo's C engine and MJX differ in some contacts' tangents, and in what they
+                damp implicitly.
+        """
+        stages = stages_model(mj_model)
+        model, template = mjx.put_model(stages, impl="jax"), mjx.make_data(stages, impl="jax")
+        damping = implicit_damping.of_c if engine == "c" else implicit_damping.of_mjx
+        return cls(mj_model, model, template, AccelerationJacobian.of(mj_model, model, False, damping), engine)
+
+    def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
+        """Return the derivative of one evaluation, as a function for ``vmap``."""
+        return batched.over_batches(self._batch)
+
+    def _batch(self, evaluations: Evaluation) -> EvaluationDerivative:
+        with c_contacts.as_in_c() if self.engine == "c" else contextlib.nullcontext():
+            return self._differentiated(evaluations)
+
+    def _differentiated(self, evaluations: Evaluation) -> EvaluationDerivative:
+        samples = jax.vmap(self._stages)(evaluations)
+        qaccs_integrator = evaluations.qacc_integrator
+        qaccs = self._solved_for(samples, qaccs_integrator)
+        samples = samples.replace(qacc=qaccs)
+        point = self.jacobian.linearization_point(samples)
+        active_sets, row_forces = jax.vmap(self._rows)(samples)
+        qacc = self.jacobian.implicit_at(point, qaccs, qaccs_integrator, active_sets, contacts_of_rows=False)
+        contact_forces, normal_forces = self._contact_forces(point, qaccs)
+        residuals = jax.vmap(self._residual)(samples, row_forces, contact_forces)
+        observed = jax.vmap(lambda *of: observations.observe_solution(self.model, *of))(
+            samples, row_forces, normal_forces
+        )
+        return EvaluationDerivative(qacc, jax.vmap(self._act_dot)(samples), residuals, observed)
+
+    def _stages(self, at: Evaluation) -> mjx.Data:
+        """Compute everything that forward dynamics needs before it solves."""
+        data = self.template.replace(
+            qpos=at.qpos, qvel=at.qvel, act=at.act, ctrl=at.ctrl, mocap_pos=at.mocap_pos, mocap_quat=at.mocap_quat
+        )
+        return forward.unsolved(self.model, data)
+
+    def _solved_for(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv"]:
+        """Return the acceleration a that the solver found: M a = (M - h B) a'."""
+        if not self.jacobian.damps_implicitly:
+            return qaccs_integrator
+        h = self.model.opt.timestep
+        mass = batched.samples_last(jax.vmap(lambda d: mjx_private.full_mass_matrix(self.model, d))(samples))
+        damping = batched.samples_last(jax.vmap(lambda d: self.jacobian.damping(self.model, d))(samples))
+        if implicit_damping.takes_coriolis(self.mj_model):
+            damping = damping - self.jacobian.coriolis(samples)
+        damped = h * batched.matvec(damping, batched.samples_last(qaccs_integrator))
+        parts = []
+        for block in self.jacobian.blocks:
+            factor = batched.cholesky(mass[block, block])
+            parts.append(batched.cho_solve(factor, damped[block][:, None])[:, 0])
+        return qaccs_integrator - batched.samples_first(jnp.concatenate(parts))
+
+    def _rows(self, d: mjx.Data) -> tuple[ActiveSet, Float[Array, " rows"]]:
+        """Return how the rows that are no contact's act at a, and their forces. (One sample.)"""
+        n_rows = n_rows_before_contacts(d)
+        jacobian, weight = impl(d).efc_J[:n_rows], impl(d).efc_D[:n_rows]
+        violation = jacobian @ d.qacc - impl(d).efc_aref[:n_rows]
+        bound = impl(d).efc_frictionloss[:n_rows]
+        index = np.arange(n_rows)
+        is_equality, is_friction = (
+            index < int(impl(d).ne),
+            (index >= int(impl(d).ne)) & (index < int(impl(d).ne + impl(d).nf)),
+        )
+        slips = is_friction & (jnp.abs(weight * violation) >= bound)
+        active = jnp.where(is_friction, ~slips, is_equality | (violation < 0))
+        slipping_force = jnp.where(slips, -jnp.sign(violation) * bound, 0.0)
+        return ActiveSet(active, slipping_force), jnp.where(active, -weight * violation, slipping_force)
+
+    def _contact_forces(
+        self, point: LinearizationPoint, qaccs: Float[Array, "n nv"]
+    ) -> tuple[Float[Array, "n nv"], Float[Array, "n ncon"]]:
+        """Return the contacts' joint forces, and each contact's normal force (N)."""
+        if not point.contacts:
+            return jnp.zeros_like(qaccs), jnp.zeros((len(qaccs), 0))
+        return batched.samples_first(
+            contact_derivatives.contact_joint_forces(
+                point.contacts, self.jacobian.tree, point.kinematics, batched.samples_last(qaccs)
+            )
+        )
+
+    def _residual(self, d: mjx.Data, row_force: Array, contact_force: Array) -> Float[Array, ""]:
+        constraint_force = contact_force
+        if n_rows := n_rows_before_contacts(d):
+            constraint_force = constraint_force + impl(d).efc_J[:n_rows].T @ row_force
+        imbalance = mjx_private.mul_mass_matrix(self.model, d, d.qacc) - d.qfrc_smooth - constraint_force
+        return newton.residual(imbalance, d.qfrc_smooth, constraint_force)
+
+    def _act_dot(self, d: mjx.Data) -> tuple[Float[Array, " na"], Float[Array, " na"]]:
+        """Differentiate each activation's rate by the activation and by its actuator's ctrl: it depends on no other."""
+        if not self.mj_model.na:
+            return jnp.zeros(0), jnp.zeros(0)
+
+        def act_dot(act: Array, ctrl: Array) -> Array:
+            return mjx_private.fwd_actuation(self.model, d.replace(act=act, ctrl=ctrl)).act_dot
+
+        still = jnp.zeros_like(d.act), jnp.zeros_like(d.ctrl)
+        by_act = jax.jvp(act_dot, (d.act, d.ctrl), (jnp.ones_like(d.act), still[1]))[1]
+        by_ctrl = jax.jvp(act_dot, (d.act, d.ctrl), (still[0], jnp.ones_like(d.ctrl)))[1]
+        return by_act, by_ctrl
+
+
+def n_rows_before_contacts(d: mjx.Data) -> int:
+    """Return how many constraint rows are no contact's; MJX has them first."""
+    return int(impl(d).ne + impl(d).nf + impl(d).nl) if impl(d).nefc else 0
+
+
+def stages_model(model: mujoco.MjModel) -> mujoco.MjModel:
+    """Return the model in a form whose stages MJX computes: what looks for a solution is replaced, and nothing else.
+
+    The solver and the friction cone are jacdb's affair (:mod:`~jacdb.ingest.differentiation.contact_forces`), and so is
+    how an integrator puts its evaluations together.
+    """
+    stages = model.__copy__()
+    stages.opt.solver, stages.opt.cone = mujoco.mjtSolver.mjSOL_NEWTON, mujoco.mjtCone.mjCONE_PYRAMIDAL
+    integrators = mujoco.mjtIntegrator
+    if model.opt.integrator == integrators.mjINT_RK4:  # it has no implicit damping
+        stages.opt.integrator = integrators.mjINT_EULER
+        stages.opt.disableflags |= DisableBit.EULERDAMP
+    elif model.opt.integrator == integrators.mjINT_IMPLICIT:
+        stages.opt.integrator = integrators.mjINT_IMPLICITFAST
+    elif model.opt.integrator == integrators.mjINT_EULER and not model.dof_damping.any():
+        stages.opt.disableflags |= DisableBit.EULERDAMP  # nothing to damp: an equation less to solve
+    return stages

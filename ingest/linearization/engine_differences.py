@@ -1,0 +1,49 @@
+"""Centred differences of the C engine's own control step, for steps whose solution can't be differentiated."""
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+
+from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.linearization.linearizer import Linearizer
+
+EPS = 1e-6  # half the width, in the units of the axes
+
+
+def centred_differences(
+    linearizer: Linearizer, start: Start
+) -> tuple[Float[np.ndarray, "n d_state d_state"], Float[np.ndarray, "n d_state nu"]]:
+    """Return the Jacobians of control steps by state and by ctrl, in tangent space: exact to 1e-9 or so, without zeros.
+
+    Args:
+        linearizer: steps the model.
+        start: what the steps begin with, samples first.
+    """
+    model = linearizer.model
+    matrices = [_difference(linearizer, model, Start(*(leaf[row] for leaf in start))) for row in range(len(start.qpos))]
+    joined = np.stack(matrices)
+    d_state = 2 * model.nv + model.na
+    return joined[:, :, :d_state], joined[:, :, d_state:]
+
+
+def _difference(linearizer: Linearizer, model: mujoco.MjModel, start: Start) -> Float[np.ndarray, "d_state d_inputs"]:
+    """Return the Jacobian of one step: all displaced steps are taken side by side."""
+    nv, na = model.nv, model.na
+    axes = EPS * np.eye(2 * nv + na + model.nu)
+    offsets = np.concatenate([axes, -axes])
+    displaced = Start(*(np.repeat(leaf[None], len(offsets), axis=0) for leaf in start))
+    for qpos, offset in zip(displaced.qpos, offsets, strict=True):
+        mujoco.mj_integratePos(model, qpos, offset[:nv], 1.0)
+    v, act, ctrl = np.split(offsets[:, nv:], [nv, nv + na], axis=1)
+    ends = linearizer.step(
+        displaced._replace(qvel=displaced.qvel + v, act=displaced.act + act, ctrl=displaced.ctrl + ctrl)
+    )
+    return _quotient(model, ends, len(axes))
+
+
+def _quotient(model: mujoco.MjModel, ends: Solved, n: int) -> Float[np.ndarray, "d_state d_inputs"]:
+    positions = np.empty((n, model.nv))
+    for row, ahead, behind in zip(positions, ends.next_qpos[:n], ends.next_qpos[n:], strict=True):
+        mujoco.mj_differentiatePos(model, row, 2 * EPS, behind, ahead)
+    rest = np.concatenate([ends.next_qvel, ends.next_act], axis=1)
+    return np.concatenate([positions, (rest[:n] - rest[n:]) / (2 * EPS)], axis=1).T

@@ -1,0 +1,111 @@
+"""Replay the steps of a run that came from a source: by MuJoCo's C engine, with the model that the run keeps.
+
+A step is taken from the stored state, its solver from what the stored step before left it (qacc_warmstart); in the
+first of an episode it starts from nothing. The stored Jacobian of drawn steps is compared with centred differences of
+the same step, along every axis of state and action.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from jacdb.dataset.layout import Run
+from jacdb.errors import UsageError
+from jacdb.ingest.differentiation.finite_differences import displaced
+from jacdb.ingest.models.loading import hash_of
+from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
+from jacdb.ingest.replay.replay import WIDTHS, JacobianCheck, StepReplay, state_deviation
+from jacdb.verification.samples import EpisodePrefix
+
+
+def is_of_source(fact: dict[str, Any]) -> bool:
+    """Return whether a run came from a source, and not from Playground's environments, given its row in `runs`."""
+    return "suite" in _about(fact)
+
+
+def _about(fact: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(fact["versions"]))
+    except (ValueError, TypeError):
+        return {}
+
+
+class SourceReplayer:
+    """A run's model, and what replays its steps.
+
+    Args:
+        root: the dataset's folder.
+        fact: the run's row in `runs`.
+
+    Raises:
+        UsageError: the run's model is not there, can't be read by this MuJoCo, or is another.
+    """
+
+    def __init__(self, root: Path, run: Run, fact: dict[str, Any]) -> None:
+        path = root / run.model
+        if not path.is_file():
+            raise UsageError(f"the run's model is not here ({run.model})")
+        try:
+            self.model = mujoco.MjModel.from_binary_path(str(path))
+        except (ValueError, mujoco.FatalError) as error:
+            raise UsageError(f"{run.model} can't be read by MuJoCo {mujoco.__version__}: {error}") from error
+        if hash_of(self.model) != fact["model"]:
+            raise UsageError(f"{run.model} is not the model of the run")
+        self._substeps = round(fact["ctrl_dt"] / fact["sim_dt"])
+        self._tolerance = float(_about(fact).get("replay", {}).get("tolerance", 0.0))
+        self._data = mujoco.MjData(self.model)
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """(d_state, d_action)"""
+        return 2 * self.model.nv + self.model.na, self.model.nu
+
+    def replay(self, prefixes: list[EpisodePrefix]) -> Iterator[StepReplay | JacobianCheck]:
+        """Yield a comparison of every step of the episodes, and of the Jacobians of drawn ones."""
+        for prefix in prefixes:
+            warmstart = np.zeros(self.model.nv)
+            for step in range(len(prefix.state)):
+                after = self._step(prefix.state[step], prefix.action[step], warmstart)
+                following = self._data.qacc_warmstart.copy()
+                if prefix.finite[step]:
+                    off = state_deviation(after, prefix.next_state[step])
+                    explained = "" if off <= self._tolerance else None
+                    yield StepReplay(prefix, step, off, explained)
+                    if step in prefix.drawn:
+                        yield self._check_jacobian(prefix, step, warmstart, off, explained is not None)
+                warmstart = following
+
+    def _step(self, state: np.ndarray, ctrl: np.ndarray, warmstart: np.ndarray) -> np.ndarray:
+        """Return the state after a control step: qpos, qvel, act."""
+        model, data = self.model, self._data
+        mujoco.mj_resetData(model, data)
+        data.qpos[:], data.qvel[:], data.act[:] = np.split(state, [model.nq, model.nq + model.nv])
+        data.ctrl[:], data.qacc_warmstart[:] = ctrl, warmstart
+        mujoco.mj_step(model, data, nstep=self._substeps)
+        return np.concatenate([data.qpos, data.qvel, data.act])
+
+    def _check_jacobian(
+        self, prefix: EpisodePrefix, step: int, warmstart: np.ndarray, off: float, confirmed: bool
+    ) -> JacobianCheck:
+        place, (d_state, d_action) = prefix.drawn.index(step), self.dimensions
+        axes = np.eye(d_state + d_action)
+        quotients = []
+        for width in WIDTHS:
+            offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
+            ends = [
+                self._step(
+                    displaced(self.model, prefix.state[step], offset[:d_state]),
+                    prefix.action[step] + offset[d_state:],
+                    warmstart,
+                )
+                for offset in offsets
+            ]
+            quotients.append(DifferenceQuotient.of(self.model, np.stack(ends), width))
+        one_sided = prefix.methods[place] == "fd"
+        wide, narrow = quotients
+        error, n_jumps = jacobian_error(prefix.jacobians[place], wide, narrow, one_sided)
+        return JacobianCheck(prefix, step, confirmed, off, error, n_jumps)

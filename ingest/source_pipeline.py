@@ -1,0 +1,283 @@
+"""Carry out the annotation of a source: its trajectories, replayed and differentiated, become rows on disk.
+
+The one function behind ``jacdb annotate``, and behind ``jacdb ingest`` of other suites' environments and of models of
+one's own.
+"""
+
+import datetime
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jacdb import interruption, schemas
+from jacdb.dataset.layout import Run
+from jacdb.errors import UsageError
+from jacdb.ingest import runtime
+from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.linearization.trajectory_rows import Replayed, TrajectoryRows
+from jacdb.ingest.models import features
+from jacdb.ingest.models.loading import binary, hash_of
+from jacdb.ingest.provenance import versions
+from jacdb.ingest.recording import axes
+from jacdb.ingest.request_checks import usable_root
+from jacdb.ingest.sources.recordings.diagnosis import reason
+from jacdb.ingest.sources.recordings.replay import TOLERANCES, Replay, replays
+from jacdb.ingest.sources.trajectory import Source, Trajectory
+from jacdb.ingest.storage.arrow import share_process_memory
+from jacdb.ingest.storage.journal import Journal
+from jacdb.ingest.storage.run_writer import RunWriter
+from jacdb.progress import Event
+from jacdb.schemas import ZERO_THRESHOLD
+
+ROWS_AT_ONCE = 1024  # differentiated together: short episodes fill a block with others
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """An annotation that a person asks for.
+
+    Attributes:
+        source: the trajectories.
+        policy: what chose the actions: a policy's name, or ``recorded``.
+        settings: all that determines the trajectories, besides the source.
+        seed: of resets and actions; 0 for recordings.
+        dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
+        tolerance: the replay error (:class:`~jacdb.ingest.sources.recordings.replay.Replay`) above which a step is not
+            the model's, and is excluded.
+    """
+
+    source: Source
+    policy: str = "recorded"
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    dtype: str = "float32"
+    tolerance: float = TOLERANCES["float64"]
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be annotated.
+
+        Raises:
+            UsageError: the tolerance is no positive number, or the engine does not cover a feature of the model.
+        """
+        if not 0 < self.tolerance < np.inf:
+            raise UsageError(f"tolerance={self.tolerance}: give a positive number")
+        features.check(self.source.model, self.source.name)
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A run that is on disk.
+
+    Attributes:
+        n_excluded: steps that are not the model's, doubtful, or not finite.
+        n_differences: steps whose matrices are finite differences.
+        reason: why steps were excluded, where most of an episode's were; "" where not.
+    """
+
+    run_id: str
+    n_rows: int
+    n_excluded: int
+    n_differences: int
+    seconds: float
+    reason: str = ""
+    was_there: bool = False
+
+    def describe(self, env: str, root: Path | str) -> str:
+        """Return what people want to know: one line, and another where steps were excluded for a reason."""
+        rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
+        if self.was_there:
+            return f"{rows}: there already, nothing to do"
+        notes = f"{self.n_excluded:,} excluded, {self.n_differences:,} by finite differences"
+        told = f"\nexcluded because {self.reason}" if self.reason else ""
+        return f"{rows}: {self.seconds:.0f} s, {notes}{told}"
+
+
+@runtime.without_collector()
+def annotate(
+    asked: Annotation, root: Path | str, *, report: Callable[[Event], None] = lambda progress: None
+) -> Annotated:
+    """Replay a source's trajectories, differentiate every step, and write them as one run into the dataset at ``root``.
+
+    A run that is already there, whole, is left as it is; one that stopped half-way is completed, its finished episodes
+    kept.
+
+    Args:
+        root: the dataset's folder; made when there is none.
+        report: called with progress.
+
+    Raises:
+        UsageError: the source can't be right; nothing was written of the episode that is wrong, nor after it.
+        FailureError: it was right and could not be carried out.
+    """
+    root = usable_root(root, asked.dtype)
+    share_process_memory()
+    runtime.configure()
+    run = _AnnotationRun(asked, root)
+    return run.carry_out(report)
+
+
+class _AnnotationRun:
+    """One annotation, being carried out."""
+
+    def __init__(self, asked: Annotation, root: Path) -> None:
+        source = asked.source
+        self._asked, self._root, self._model_hash = asked, root, hash_of(source.model)
+        self._provenance = source.provenance()
+        self._policy_config = json.dumps({**asked.settings, "source": self._provenance}, sort_keys=True)
+        self._run_id = self._name()
+        jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
+        self._writer = RunWriter(root, source.name, asked.policy, self._run_id, self._trajectory_id, jacobian)
+        self._longest = self._n_episodes = self._n_off = self._n_doubtful = 0
+        self._reason, self._largest_error = "", 0.0
+
+    def carry_out(self, report: Callable[[Event], None]) -> Annotated:
+        writer, source = self._writer, self._asked.source
+        started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
+        with writer.alone():
+            if writer.is_finished():
+                return self._result(clock, was_there=True)
+            there = writer.resume()
+            run = Run(source.name, self._run_id)
+            with Journal(self._root / run.journal, {"source": source.suite, **self._asked.settings}) as log:
+                (self._root / run.model).write_bytes(binary(source.model))
+                writer.write_axes(axes.model_axis_rows(source.model))
+                self._write_episodes(there, [log, report])
+                result = self._result(clock)
+                self._write_run(result, started)
+        return result
+
+    def _write_episodes(self, there: set[int], reports: list[Callable[[Event], None]]) -> None:
+        """Write the episodes that are not there; whatever stops it, finished ones are kept."""
+
+        def report(event: Event) -> None:
+            for one in reports:
+                one(event)
+
+        rows = TrajectoryRows(self._asked.source.model, self._asked.source.n_substeps, np.dtype(self._asked.dtype).type)
+        name, done = self._asked.source.name, 0
+        report(Event(f"compiling {name}"))
+        with interruption.at_stop(self._writer.flush):
+            try:
+                for together in self._together(there):
+                    for episode in rows.episodes(together):
+                        self._writer.add(episode)
+                        done += episode.n_steps
+                    report(Event(f"differentiating {name}, {done:,} steps"))
+            finally:
+                report(Event("writing"))
+                self._writer.flush()
+
+    def _together(self, there: set[int]) -> Iterator[list[Replayed]]:
+        """Yield replayed episodes, as many at once as are differentiated together."""
+        waiting: list[Replayed] = []
+        for one in self._replayed(there):
+            waiting.append(one)
+            if sum(episode.trajectory.n_steps for episode in waiting) >= ROWS_AT_ONCE:
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
+
+    def _replayed(self, there: set[int]) -> Iterator[Replayed]:
+        source = self._asked.source
+        for number, (trajectory, replay) in enumerate(replays(source.model, source.n_substeps, source.trajectories())):
+            self._n_episodes = number + 1
+            self._longest = max(self._longest, trajectory.n_steps)
+            excluded = self._excluded(trajectory, replay)
+            if trajectory.n_steps and number not in there:
+                yield Replayed(number, trajectory, replay.warmstart, excluded)
+
+    def _excluded(self, trajectory: Trajectory, replay: Replay) -> np.ndarray:
+        """Return which steps are excluded, and count them."""
+        source, tolerance = self._asked.source, self._asked.tolerance
+        off = ~(replay.error <= tolerance)
+        doubtful = np.array([bool(why) for why in trajectory.doubtful], bool) if trajectory.doubtful else off & False
+        self._n_off += int(off.sum())
+        self._n_doubtful += int((doubtful & ~off).sum())
+        self._largest_error = max(self._largest_error, float(replay.error.max(initial=0.0)))
+        if not self._reason and off.mean() > 0.5:
+            self._reason = reason(source.model, source.n_substeps, trajectory, tolerance)
+        excluded: np.ndarray = off | doubtful
+        return excluded
+
+    # --- the run --------------------------------------------------------------------------------------------
+
+    def _name(self) -> str:
+        """Return the run's name, made of everything that determines its rows."""
+        determining = {
+            "env": self._asked.source.name,
+            "suite": self._asked.source.suite,
+            "policy": self._policy_config,
+            "substeps": self._asked.source.n_substeps,
+            "seed": self._asked.seed,
+            "dtype": self._asked.dtype,
+            "threshold": ZERO_THRESHOLD,
+            "tolerances": [self._asked.tolerance, RESIDUAL_TOLERANCE],
+            "schema": schemas.SCHEMA_VERSION,
+            "model": self._model_hash,
+            "versions": versions(),
+        }
+        text = json.dumps(determining, sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+        return f"{self._asked.policy}-seed{self._asked.seed}-{digest}"
+
+    def _trajectory_id(self, episode: int) -> int:
+        asked = self._asked
+        settings = self._policy_config
+        return schemas.trajectory_id(asked.source.name, asked.policy, settings, asked.seed, self._model_hash, episode)
+
+    def _result(self, clock: float, was_there: bool = False) -> Annotated:
+        counts = self._writer.counts("implicit")
+        return Annotated(
+            self._run_id,
+            counts["n_rows"],
+            counts["n_excluded"],
+            counts["n_recomputed"],
+            time.perf_counter() - clock,
+            self._reason,
+            was_there,
+        )
+
+    def _write_run(self, result: Annotated, started: datetime.datetime) -> None:
+        asked, model = self._asked, self._asked.source.model
+        replayed = {
+            "tolerance": asked.tolerance,
+            "largest_error": self._largest_error,
+            "steps_off": self._n_off,
+            "steps_doubtful": self._n_doubtful,
+        }
+        about = {**versions(), "suite": asked.source.suite, "source": self._provenance, "replay": replayed}
+        dt = float(model.opt.timestep)
+        self._writer.write_run(
+            {
+                "policy_config": self._policy_config,
+                "seed": asked.seed,
+                "episodes": self._n_episodes,
+                "steps": self._longest,
+                "num_envs": 1,
+                "n_rows": result.n_rows,
+                "n_excluded": result.n_excluded,
+                "n_recomputed": result.n_differences,
+                "method": "implicit",
+                "dtype": asked.dtype,
+                "zero_threshold": ZERO_THRESHOLD,
+                "residual_tolerance": RESIDUAL_TOLERANCE,
+                "d_state": 2 * model.nv + model.na,
+                "d_action": model.nu,
+                "ctrl_dt": dt * asked.source.n_substeps,
+                "sim_dt": dt,
+                "held": [],
+                "model": self._model_hash,
+                "versions": json.dumps(about, sort_keys=True),
+                "started": started,
+                "seconds": result.seconds,
+                "schema_version": schemas.SCHEMA_VERSION,
+            }
+        )

@@ -1,0 +1,134 @@
+"""Jacobians of any model's step, against centred differences of the C engine's own step: falling, touching, resting."""
+
+from pathlib import Path
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+from c_differences import error, visited
+
+import jacdb
+
+# A free body, a hinge and a ball, on three kinds of contact.
+BODY = """
+<mujoco>
+<option timestep="0.004" integrator="{integrator}" cone="{cone}" solver="{solver}" impratio="2"/>
+<option tolerance="0" iterations="2000"/>
+<default><geom friction="0.9 0.02 0.001"/></default>
+<worldbody><geom type="plane" size="5 5 .1"/>
+<body pos="0 0 .12"><freejoint/><geom type="sphere" size=".1" condim="3"/>
+ <body pos="0.05 0 0.1"><joint name="h" axis="0 1 0.3" damping="0.1" stiffness="1" frictionloss=".02"/>
+  <geom type="capsule" size=".04" fromto="0 0 0 .25 0 -0.05" condim="4"/>
+  <body pos="0.25 0 0"><joint name="b" type="ball" damping="0.05"/>
+   <geom type="sphere" size=".05" condim="6" pos="0.1 0 -0.1"/></body></body></body></worldbody>
+<actuator>{actuators}</actuator></mujoco>"""
+MUSCLE = '<muscle joint="h" ctrlrange="0 1" lengthrange="-1 1" force="10"/>'
+STATEFUL = """
+<general joint="h" dyntype="filter" dynprm="0.05" gainprm="3" biastype="affine" biasprm="0 -1 -.2"/>
+<general joint="h" dyntype="filterexact" dynprm="0.03" gainprm="1" ctrlrange="-1 1"/>
+<intvelocity joint="h" kp="3" actrange="-.5 .5"/>"""
+SERVO = '<position joint="h" kp="5" kv="0.3" ctrlrange="-.5 .5" forcerange="-1 1"/>'
+CASES = {
+    "RK4, elliptic, muscle": ("RK4", "elliptic", "Newton", MUSCLE),
+    "implicit, pyramidal, filters, PGS": ("implicit", "pyramidal", "PGS", STATEFUL),
+    "implicitfast, elliptic, servo, CG": ("implicitfast", "elliptic", "CG", SERVO),
+}
+NOISE = 1e-7  # of the differences: on a cone they bend
+
+
+def compiled(integrator: str, cone: str, solver: str, actuators: str) -> mujoco.MjModel:
+    text = BODY.format(integrator=integrator, cone=cone, solver=solver, actuators=actuators)
+    return mujoco.MjModel.from_xml_string(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_of_any_integrator_cone_solver_and_actuator_is_the_c_engines(case):
+    model = compiled(*CASES[case])
+    at = visited(model, 40)
+    steps = jacdb.linearize(model, **at, substeps=2)
+    assert 5 < steps.in_contact.sum() < 40, "the states are of both kinds"
+    assert steps.residual.max() < 1e-8
+    exact = np.concatenate([steps.j_state, steps.j_action], axis=2)
+    for row in range(0, 40, 3):
+        assert error(model, {name: values[row] for name, values in at.items()}, 2, exact[row]) < NOISE, row
+
+
+@pytest.mark.slow
+def test_a_hopper_over_four_rk4_steps_is_the_c_engines_to_1e_7():
+    path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "hopper.xml"
+    model = mujoco.MjModel.from_xml_path(str(path))
+    at = visited(model, 48)
+    steps = jacdb.linearize(model, **at, substeps=4)
+    assert 5 < steps.in_contact.sum() < 48
+    assert steps.zero_state[:, :, 0].sum() == 48 * (2 * model.nv - 1), "nothing depends on where the hopper is, but x"
+    for row in range(0, 48, 4):
+        exact = np.concatenate([steps.j_state[row], steps.j_action[row]], axis=1)
+        assert error(model, {name: values[row] for name, values in at.items()}, 4, exact) < 1e-7, row
+
+
+SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
+<joint name="x" type="slide" axis="1 0 0"/><joint name="z" type="slide" axis="0 0 1"/><geom size=".1"/>
+</body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""
+
+
+@pytest.fixture(scope="module")
+def slider() -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(SLIDER)
+
+
+def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider):
+    state = {"qpos": [0.1, 0.2], "qvel": [1.0, -1.0], "ctrl": [0.5]}
+    one = jacdb.linearize(slider, **state, substeps=2)
+    assert one.j_state.shape == (1, 4, 4) and one.j_action.shape == (1, 4, 1)
+    np.testing.assert_allclose(
+        one.j_state[0], [[1, 0, 0.02, 0], [0, 1, 0, 0.02], [0, 0, 1, 0], [0, 0, 0, 1]], atol=1e-15
+    )
+    assert one.zero_action[0, [1, 3]].all() and not one.zero_action[0, [0, 2]].any()
+    mjx = jacdb.linearize(slider, **state, substeps=2, engine="mjx")
+    np.testing.assert_allclose(mjx.next_state, one.next_state, rtol=1e-13)
+    np.testing.assert_allclose(mjx.j_state, one.j_state, rtol=1e-13)
+
+
+def test_a_changed_model_is_another_model(slider):
+    heavier = slider.__copy__()
+    heavier.body_mass[:] *= 2
+    state = {"qpos": [0.0, 0.0], "qvel": [0.0, 0.0]}
+    light, heavy = (jacdb.linearize(model, **state).j_action[0, 2, 0] for model in (slider, heavier))
+    assert light == pytest.approx(2 * heavy)
+
+
+WRONG = {
+    "qpos has shape (2, 3): this model needs (2, 2)": {"qpos": np.zeros((2, 3))},
+    "qvel holds NaN or infinity, first in sample 1": {"qvel": [[0, 0], [np.nan, 0]]},
+    "ctrl has shape (1, 1): this model needs (2, 1)": {"ctrl": np.zeros((1, 1))},
+    "qvel is no array of numbers": {"qvel": [["x", "y"]]},
+    "substeps=0: give a whole number from 1": {"substeps": 0},
+    "substeps=True: give a whole number from 1": {"substeps": True},
+    "engine='warp': give 'c' or 'mjx'": {"engine": "warp"},
+    "model is a str: give a mujoco.MjModel": {"model": "robot.xml"},
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_wrong_input_is_one_line(slider, said):
+    arguments = {"model": slider, "qpos": np.zeros((2, 2)), "qvel": np.zeros((2, 2)), **WRONG[said]}
+    with pytest.raises(jacdb.UsageError) as caught:
+        jacdb.linearize(**arguments)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_quaternions_are_not_normalised_without_a_word():
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><worldbody><body><joint name="wrist" type="ball"/><geom size=".1"/></body></worldbody></mujoco>'
+    )
+    with pytest.raises(jacdb.UsageError, match=r"joint wrist, has length 2 in sample 0: divide it by its length"):
+        jacdb.linearize(model, [2.0, 0, 0, 0], [0.0, 0, 0])
+
+
+def test_mjx_says_which_integrator_it_lacks(slider):
+    runge_kutta = slider.__copy__()
+    runge_kutta.opt.integrator = mujoco.mjtIntegrator.mjINT_RK4
+    with pytest.raises(jacdb.UsageError, match="engine='mjx' has no integrator RK4: give engine='c'"):
+        jacdb.linearize(runge_kutta, [0.0, 0], [0.0, 0], engine="mjx")

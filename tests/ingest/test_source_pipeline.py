@@ -1,0 +1,124 @@
+"""Any model's trajectories become rows: rolled out or recorded, replayed, differentiated, written, verified."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jacdb
+from jacdb import verification
+from jacdb.ingest.models import loading
+from jacdb.ingest.replay.checks import replay_run
+from jacdb.ingest.source_pipeline import Annotation, annotate
+from jacdb.ingest.sources import recordings
+from jacdb.ingest.sources.host_policies import HostNoise
+from jacdb.ingest.sources.model import ModelSource
+from jacdb.ingest.sources.rollouts import Rollouts
+
+CART = """<mujoco model="cart"><option timestep="{timestep}" integrator="RK4"/><worldbody><body>
+<joint name="x" type="slide" axis="1 0 0" range="-.3 .3" damping=".1"/><geom size=".1"/>
+<body><joint name="pole" axis="0 1 0"/><geom type="capsule" size=".03" fromto="0 0 0 0 0 -.25"/></body>
+</body></worldbody>
+<actuator><motor name="push" joint="x" ctrlrange="-9 9"/>
+<general name="lag" joint="pole" dyntype="filter" dynprm=".1" ctrlrange="-1 1"/></actuator></mujoco>"""
+EPISODES, STEPS = 2, 60
+
+
+def cart(folder: Path, timestep: float = 0.01) -> loading.LoadedModel:
+    path = folder / "cart.xml"
+    path.write_text(CART.format(timestep=timestep))
+    return loading.load(str(path))
+
+
+@pytest.fixture(scope="module")
+def rolled_out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any_model")
+    rollouts = Rollouts(HostNoise(), EPISODES, STEPS, seed=3)
+    source = ModelSource(cart(folder), 2, rollouts)
+    asked = Annotation(source, "noise", rollouts.settings(), seed=3, dtype="float64")
+    return folder / "data", asked, annotate(asked, folder / "data")
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_has_rows_axes_and_zeros(rolled_out):
+    root, _, result = rolled_out
+    assert (result.n_rows, result.n_excluded, result.n_differences) == (EPISODES * STEPS, 0, 0)
+    with jacdb.open(root) as dataset:
+        axes = dataset.sql("select name, quantity from axes where space = 'tangent' order by index").pl()
+        assert axes["name"].to_list() == ["x", "pole", "x.vel", "pole.vel", "lag.act"]
+        assert axes["quantity"].to_list()[-1] == "activation"
+        # an activation follows itself and its own ctrl alone; where the cart is matters at its end stop
+        zero = dataset.entry_zero_fraction("cart")
+        by_name = {(row["row_name"], row["col_name"]): row["zero_fraction"] for row in zero.iter_rows(named=True)}
+        assert by_name["lag.act", "x"] == by_name["lag.act", "pole.vel"] == by_name["lag.act", "push.action"] == 1.0
+        assert by_name["lag.act", "lag.act"] == by_name["lag.act", "lag.action"] == 0.0
+        assert 0 < by_name["x.vel", "x"] < 1, "the end stop was reached, and not always"
+        assert dataset.sql("select distinct a from (select unnest(active) as a from steps)").pl()["a"].to_list() != []
+        [facts] = dataset.sql("select versions, ctrl_dt from runs").pl().iter_rows()
+        assert '"suite": "model"' in facts[0] and facts[1] == pytest.approx(0.02)
+
+
+@pytest.mark.slow
+def test_its_rows_pass_verification_with_replay_and_differences(rolled_out):
+    root, _, _ = rolled_out
+    checks = {check.name: check for check in verification.verify(root, sample=8, replayer=replay_run).checks}
+    assert not [name for name, check in checks.items() if check.failed]
+    assert checks["replay"].checked > 8 and checks["jacobians"].checked == 8
+    assert checks["jacobians"].worst < 1e-7
+
+
+@pytest.mark.slow
+def test_the_same_run_again_is_there_already(rolled_out):
+    root, asked, result = rolled_out
+    again = annotate(asked, root)
+    assert again.was_there and again.run_id == result.run_id
+
+
+def recording_of(dataset: jacdb.Dataset, path: Path) -> Path:
+    """The stored trajectories as a file that anyone could have."""
+    rows = dataset.sql("select episode, state, action from steps order by episode, step").pl()
+    state, action = np.array(rows["state"].to_list()), np.array(rows["action"].to_list())
+    np.savez(
+        path, qpos=state[:, :2], qvel=state[:, 2:4], act=state[:, 4:], ctrl=action, episode=rows["episode"].to_numpy()
+    )
+    return path
+
+
+@pytest.mark.slow
+def test_a_recording_of_it_is_annotated_with_the_same_jacobians(rolled_out, tmp_path):
+    root, asked, _ = rolled_out
+    with jacdb.open(root) as dataset:
+        path = recording_of(dataset, tmp_path / "cart.npz")
+        stored = dataset.sql("select j_state from steps where step < 59 order by episode, step").pl()["j_state"]
+    recording = recordings.open(path, model=asked.source.model, n_substeps=2)
+    result = annotate(Annotation(recording, dtype="float64"), tmp_path / "annotated")
+    assert (result.n_rows, result.n_excluded, result.reason) == (EPISODES * (STEPS - 1), 0, "")
+    with jacdb.open(tmp_path / "annotated") as dataset:
+        annotated = dataset.sql("select j_state from steps order by episode, step").pl()["j_state"]
+        assert dataset.sql("select distinct policy from runs").pl()["policy"].to_list() == ["recorded"]
+    np.testing.assert_allclose(np.array(annotated.to_list()), np.array(stored.to_list()), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_recording_of_another_timestep_is_excluded_whole_and_the_reason_is_said(rolled_out, tmp_path):
+    root, _, _ = rolled_out
+    with jacdb.open(root) as dataset:
+        path = recording_of(dataset, tmp_path / "cart.npz")
+    slower = cart(tmp_path, timestep=0.005)
+    result = annotate(Annotation(recordings.open(path, model=slower.model, n_substeps=2)), tmp_path / "annotated")
+    assert result.n_excluded == result.n_rows == EPISODES * (STEPS - 1)
+    assert "0.01" in result.reason and "\nexcluded because" in result.describe("cart", "data")
+    with jacdb.open(tmp_path / "annotated") as dataset:
+        [row] = dataset.global_sparsity().iter_rows(named=True)
+        assert row["excluded"] == result.n_rows and row["samples"] == 0
+    checks = verification.verify(tmp_path / "annotated").checks
+    assert not [check.name for check in checks if check.failed]
+
+
+def test_a_feature_that_is_not_covered_is_refused_before_anything_is_written(tmp_path):
+    text = CART.format(timestep=0.01).replace('<motor name="push"', '<motor name="push" damping="2"')
+    (tmp_path / "cart.xml").write_text(text)
+    source = ModelSource(loading.load(str(tmp_path / "cart.xml")), 1, Rollouts(HostNoise(), 1, 5))
+    with pytest.raises(jacdb.UsageError, match=r"cart has what cannot be differentiated: actuator damping \(1\)"):
+        annotate(Annotation(source), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
