@@ -6,6 +6,7 @@ one's own.
 
 import datetime
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -140,20 +141,38 @@ class _AnnotationRun:
     def carry_out(self, report: Callable[[Event], None]) -> Annotated:
         writer, source = self._writer, self._asked.source
         started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
+        if writer.is_finished():
+            return self._result(clock, was_there=True)
+        taken = self._taken()
         with writer.alone():
-            if writer.is_finished():
+            if writer.is_finished():  # by another process, meanwhile
                 return self._result(clock, was_there=True)
             there = writer.resume()
             run = Run(source.name, self._run_id)
             with Journal(self._root / run.journal, {"source": source.suite, **self._asked.settings}) as log:
                 (self._root / run.model).write_bytes(binary(source.model))
                 writer.write_axes(axes.model_axis_rows(source.model))
-                self._write_episodes(there, [log, report])
+                self._write_episodes(taken, there, [log, report])
                 result = self._result(clock)
                 self._write_run(result, started)
         return result
 
-    def _write_episodes(self, there: set[int], reports: list[Callable[[Event], None]]) -> None:
+    def _taken(self) -> Iterator[tuple[Trajectory, Replay]]:
+        """Return the trajectories, each replayed. The first is made at once: what is wrong with a source shows there.
+
+        Raises:
+            UsageError: the source has no trajectory, or the first is none.
+        """
+        source = self._asked.source
+        taken = replays(source.model, source.n_substeps, source.trajectories())
+        first = next(taken, None)
+        if first is None:
+            raise UsageError(f"{source.name} has no episode: nothing to annotate")
+        return itertools.chain([first], taken)
+
+    def _write_episodes(
+        self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int], reports: list[Callable[[Event], None]]
+    ) -> None:
         """Write the episodes that are not there; whatever stops it, finished ones are kept."""
 
         def report(event: Event) -> None:
@@ -165,7 +184,7 @@ class _AnnotationRun:
         report(Event(f"compiling {name}"))
         with interruption.at_stop(self._writer.flush):
             try:
-                for together in self._together(there):
+                for together in self._together(taken, there):
                     for episode in rows.episodes(together):
                         self._writer.add(episode)
                         done += episode.n_steps
@@ -174,10 +193,10 @@ class _AnnotationRun:
                 report(Event("writing"))
                 self._writer.flush()
 
-    def _together(self, there: set[int]) -> Iterator[list[Replayed]]:
+    def _together(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[list[Replayed]]:
         """Yield replayed episodes, as many at once as are differentiated together."""
         waiting: list[Replayed] = []
-        for one in self._replayed(there):
+        for one in self._replayed(taken, there):
             waiting.append(one)
             if sum(episode.trajectory.n_steps for episode in waiting) >= ROWS_AT_ONCE:
                 yield waiting
@@ -185,9 +204,8 @@ class _AnnotationRun:
         if waiting:
             yield waiting
 
-    def _replayed(self, there: set[int]) -> Iterator[Replayed]:
-        source = self._asked.source
-        for number, (trajectory, replay) in enumerate(replays(source.model, source.n_substeps, source.trajectories())):
+    def _replayed(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[Replayed]:
+        for number, (trajectory, replay) in enumerate(taken):
             self._n_episodes = number + 1
             self._longest = max(self._longest, trajectory.n_steps)
             excluded = self._excluded(trajectory, replay)

@@ -10,7 +10,7 @@ from jacdb import verification
 from jacdb.ingest.models import loading
 from jacdb.ingest.replay.checks import replay_run
 from jacdb.ingest.source_pipeline import Annotation, annotate
-from jacdb.ingest.sources import recordings
+from jacdb.ingest.sources import host_policies, recordings
 from jacdb.ingest.sources.host_policies import HostNoise
 from jacdb.ingest.sources.model import ModelSource
 from jacdb.ingest.sources.rollouts import Rollouts
@@ -113,6 +113,15 @@ def test_a_recording_of_another_timestep_is_excluded_whole_and_the_reason_is_sai
         assert row["excluded"] == result.n_rows and row["samples"] == 0
     checks = verification.verify(tmp_path / "annotated").checks
     assert not [check.name for check in checks if check.failed]
+
+
+def test_a_policy_that_raises_is_told_before_anything_is_written(tmp_path):
+    (tmp_path / "mine.py").write_text("def act(obs, rng):\n    raise ValueError('oops')\n")
+    policy = host_policies.make(f"{tmp_path / 'mine.py'}:act")
+    source = ModelSource(cart(tmp_path), 1, Rollouts(policy, 1, 5))
+    with pytest.raises(jacdb.UsageError, match=r"mine.py:act raised ValueError.*: oops"):
+        annotate(Annotation(source), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_feature_that_is_not_covered_is_refused_before_anything_is_written(tmp_path):
