@@ -165,7 +165,7 @@ def joint_forces(
             row, h B a', comes with it: B is the derivative of the damped forces by velocity.
         damping: gives B.
     """
-    n_rows = _rows_before_contacts(forwarded) if active_set is not None else 0
+    n_rows = n_rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
 
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
@@ -192,7 +192,7 @@ def joint_forces(
     return forces
 
 
-def _rows_before_contacts(d: mjx.Data) -> int:
+def n_rows_before_contacts(d: mjx.Data) -> int:
     """Return how many constraint rows are no contact's; MJX has them first."""
     return int(impl(d).ne + impl(d).nf + impl(d).nl) if impl(d).nefc else 0
 

@@ -22,6 +22,7 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
+from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
 from jacdb.ingest.dynamics import c_contacts, forward, newton, observations
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
@@ -177,11 +178,6 @@ class SolvedDynamics:
         by_act = jax.jvp(act_dot, (d.act, d.ctrl), (jnp.ones_like(d.act), still[1]))[1]
         by_ctrl = jax.jvp(act_dot, (d.act, d.ctrl), (still[0], jnp.ones_like(d.ctrl)))[1]
         return by_act, by_ctrl
-
-
-def n_rows_before_contacts(d: mjx.Data) -> int:
-    """Return how many constraint rows are no contact's; MJX has them first."""
-    return int(impl(d).ne + impl(d).nf + impl(d).nl) if impl(d).nefc else 0
 
 
 def stages_model(model: mujoco.MjModel) -> mujoco.MjModel:

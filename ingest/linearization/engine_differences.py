@@ -4,7 +4,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.differentiation.finite_differences import centred_quotient
+from jacdb.ingest.linearization.evaluations import Start
 from jacdb.ingest.linearization.linearizer import Linearizer
 
 EPS = 1e-6  # half the width, in the units of the axes
@@ -38,12 +39,6 @@ def _difference(linearizer: Linearizer, model: mujoco.MjModel, start: Start) -> 
     ends = linearizer.step(
         displaced._replace(qvel=displaced.qvel + v, act=displaced.act + act, ctrl=displaced.ctrl + ctrl)
     )
-    return _quotient(model, ends, len(axes))
-
-
-def _quotient(model: mujoco.MjModel, ends: Solved, n: int) -> Float[np.ndarray, "d_state d_inputs"]:
-    positions = np.empty((n, model.nv))
-    for row, ahead, behind in zip(positions, ends.next_qpos[:n], ends.next_qpos[n:], strict=True):
-        mujoco.mj_differentiatePos(model, row, 2 * EPS, behind, ahead)
-    rest = np.concatenate([ends.next_qvel, ends.next_act], axis=1)
-    return np.concatenate([positions, (rest[:n] - rest[n:]) / (2 * EPS)], axis=1).T
+    after = np.concatenate([ends.next_qpos, ends.next_qvel, ends.next_act], axis=1)
+    ahead, behind = np.split(after, 2)
+    return centred_quotient(model, ahead, behind, EPS)

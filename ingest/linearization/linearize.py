@@ -1,7 +1,6 @@
 """The Jacobian of any MuJoCo model's step, at states and controls of one's own: ``jacdb.linearize``."""
 
 import functools
-import hashlib
 from typing import Any, NamedTuple
 
 import mujoco
@@ -14,6 +13,7 @@ from jacdb.errors import UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.linearization.evaluations import Start
 from jacdb.ingest.linearization.linearizer import Engine, Linearizer
+from jacdb.ingest.models.loading import hash_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
 from jacdb.schemas import ZERO_THRESHOLD
 
@@ -188,9 +188,7 @@ class _Model:
     """A model as a key: equal where MuJoCo would compute the same."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
-        mujoco.mj_saveModel(model, None, buffer)
-        self.model, self._digest = model, hashlib.blake2b(buffer.tobytes()).digest()
+        self.model, self._digest = model, hash_of(model)
 
     def __hash__(self) -> int:
         return hash(self._digest)

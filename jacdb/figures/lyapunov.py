@@ -75,7 +75,7 @@ def _tick(panel: "Axes", low: float, high: float, floor: float | None) -> None:
     powers = [10.0**power for power in range(20)]
     above = low if floor is None else 0.5 * floor
     ticks = {tick: f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in (0.0, *powers, *(-power for power in powers))
-             if tick == 0 or above <= tick <= high}  # fmt: skip
+             if above <= tick <= max(high, 0.0)}  # fmt: skip
     if floor is not None:
         ticks[floor] = "\N{MINUS SIGN}\N{INFINITY}"
     panel.set_yticks(list(ticks), list(ticks.values()))
