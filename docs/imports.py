@@ -19,6 +19,7 @@ ROOMS = {
     "jacdb.ingest.replay": (1, 1.5, "steps taken again"),
     "jacdb.ingest.pipeline": (1, 0.5, "a request, carried out"),
     "jacdb.ingest.source_pipeline": (1, 2.5, "trajectories, annotated"),
+    "jacdb.ingest.run_failures": (2, 1.5, "what is kept, told"),
     "jacdb.ingest.run_plan": (2, 0.5, "all of it decided"),
     "jacdb.ingest.linearization": (2, 2.5, "any model's steps"),
     "jacdb.ingest.recording": (3, 0, "episodes into rows"),

@@ -1,20 +1,18 @@
 """Carry out a request: from an environment's name to rows on disk. The one function behind ``jacdb ingest``."""
 
-import contextlib
 import datetime
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import pyarrow as pa
 
 from jacdb import interruption
 from jacdb.dataset.layout import Run
-from jacdb.errors import FailureError, UsageError
-from jacdb.ingest import runtime
+from jacdb.errors import UsageError
+from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.recording import axes
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import Rollout
@@ -24,7 +22,7 @@ from jacdb.ingest.run_plan import Request, RunPlan
 from jacdb.ingest.storage.arrow import share_process_memory
 from jacdb.ingest.storage.journal import Journal
 from jacdb.ingest.storage.run_writer import RunWriter
-from jacdb.progress import Event
+from jacdb.progress import Event, both
 
 type MakePrograms = Callable[[RolloutSettings, Callable[[Event], None]], Programs]
 
@@ -81,7 +79,8 @@ def ingest(
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {plan.run_id}; leave out --resume to begin it")
-    with _failures(root, plan), writer.alone():
+    smaller = f"give fewer --num-envs than {plan.rollout.num_envs}"
+    with run_failures.told(root, smaller), writer.alone():
         if writer.is_finished():
             return _result(plan, writer, clock, was_there=True)
         there = writer.resume()
@@ -90,7 +89,7 @@ def ingest(
         with Journal(root / Run(request.env, plan.run_id).journal, plan.settings()) as journal:
             writer.write_axes(axes.axis_rows(plan.rollout.system))
             if missing:
-                _roll_out(programs(plan.rollout, _both(journal, report)), missing, writer)
+                _roll_out(programs(plan.rollout, both(journal, report)), missing, writer)
             result = _result(plan, writer, clock)
             counts = {name: getattr(result, name) for name in ("n_rows", "n_excluded", "n_recomputed", "seconds")}
             writer.write_run({**plan.row(), **counts, "started": started})
@@ -115,36 +114,6 @@ def _result(plan: RunPlan, writer: RunWriter, clock: float, was_there: bool = Fa
     """Return what the run has on disk, and the seconds since ``clock``."""
     counts = writer.counts(plan.rollout.method)
     return Result(plan.run_id, **counts, seconds=time.perf_counter() - clock, was_there=was_there)
-
-
-@contextlib.contextmanager
-def _failures(root: Path, plan: RunPlan) -> Iterator[None]:
-    """Say of failures of the disk and of the device what is kept, and how to go on.
-
-    Raises:
-        FailureError: in their place.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FailureError(
-            f"could not write to {root}: {reason}; finished parts are kept, and the same command goes on from them"
-        ) from error
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
-        raise FailureError(
-            f"stopped: {reason}; finished episodes are kept; the same command goes on from them, or give fewer"
-            f" --num-envs than {plan.rollout.num_envs}"
-        ) from error
-
-
-def _both(*reports: Callable[[Event], None]) -> Callable[[Event], None]:
-    def report(event: Event) -> None:
-        for one in reports:
-            one(event)
-
-    return report
 
 
 def _check_space(root: Path, plan: RunPlan, rows: int) -> None:

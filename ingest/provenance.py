@@ -1,8 +1,11 @@
 """Provenance of a run: its model, and the versions of everything that changes numbers."""
 
 import functools
+import hashlib
 import importlib.metadata
+import json
 import platform
+from typing import Any
 
 import jax
 
@@ -20,6 +23,23 @@ NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "nump
 def model_hash(system: System) -> str:
     """Return a hash of the environment's model: robots come from folders that anyone may have changed."""
     return hash_of(system.mj_model)
+
+
+def as_json(settings: dict[str, Any]) -> str:
+    """Return settings as JSON; equal ones give equal text, of which ids are made."""
+    return json.dumps(settings, sort_keys=True)
+
+
+def run_id(policy: str, seed: int, determining: dict[str, Any]) -> str:
+    """Return a run's name.
+
+    Args:
+        policy, seed: which people know it by.
+        determining: all that determines its rows. Its JSON may not change by a byte, or runs on disk would no longer be
+            found.
+    """
+    digest = hashlib.blake2b(as_json(determining).encode(), digest_size=5).hexdigest()
+    return f"{policy}-seed{seed}-{digest}"
 
 
 @functools.cache

@@ -1,7 +1,5 @@
 """A run before it is made: as asked for (:class:`Request`), and with everything decided (:class:`RunPlan`)."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +15,7 @@ from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.policies.base import Policy
 from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
-from jacdb.ingest.provenance import model_hash, versions
+from jacdb.ingest.provenance import as_json, model_hash, run_id, versions
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
 from jacdb.methods import Method
@@ -109,7 +107,7 @@ class RunPlan:
         """Return the id of an episode's states, given its number."""
         policy = self.request.policy
         return schemas.trajectory_id(
-            self.request.env, policy.name, _as_json(policy.settings()), self.request.seed, self.model_hash, episode
+            self.request.env, policy.name, as_json(policy.settings()), self.request.seed, self.model_hash, episode
         )
 
     def matrix_bytes(self, rows: int) -> int:
@@ -129,7 +127,7 @@ class RunPlan:
         """Return the columns of the run's row in `runs` that are known beforehand."""
         system = self.rollout.system
         return {
-            "policy_config": _as_json(self.request.policy.settings()),
+            "policy_config": as_json(self.request.policy.settings()),
             "seed": self.request.seed,
             "episodes": self.request.episodes,
             "steps": self.rollout.steps,
@@ -144,7 +142,7 @@ class RunPlan:
             "sim_dt": float(system.env.sim_dt),
             "held": list(system.spec.held),
             "model": self.model_hash,
-            "versions": _as_json(versions()),
+            "versions": as_json(versions()),
             "schema_version": schemas.SCHEMA_VERSION,
         }
 
@@ -162,7 +160,7 @@ def _envs_in_memory(request: Request, spec: EnvSpec, steps: int) -> int:
 
 
 def _run_id(request: Request, rollout: RolloutSettings, model: str) -> str:
-    """Return the run's name. Its JSON may not change by a byte, or runs on disk would no longer be found."""
+    """Return the run's name, made of all that determines its rows."""
     determining = {
         "env": request.env,
         "policy": request.policy.settings(),
@@ -177,10 +175,4 @@ def _run_id(request: Request, rollout: RolloutSettings, model: str) -> str:
         "model": model,
         "versions": versions(),
     }
-    digest = hashlib.blake2b(_as_json(determining).encode(), digest_size=5).hexdigest()
-    return f"{request.policy.name}-seed{request.seed}-{digest}"
-
-
-def _as_json(settings: dict[str, Any]) -> str:
-    """Return settings as JSON; equal ones give equal text, of which ids are made."""
-    return json.dumps(settings, sort_keys=True)
+    return run_id(request.policy.name, request.seed, determining)

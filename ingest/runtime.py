@@ -13,6 +13,7 @@ from jax.sharding import AxisType, Mesh
 from jacdb import user_cache
 from jacdb.errors import UsageError
 from jacdb.ingest.compat.jax import heal_compilation_cache
+from jacdb.installation import cores as cores
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
 BLOCK_OF_CORE = 24  # slots of a batch, which one core steps: few idle where episodes are few
@@ -56,11 +57,6 @@ def configure_training(device: str | None) -> bool:
         return jax.default_backend() == "gpu"
     except (RuntimeError, AssertionError) as error:  # JAX asserts that a platform asked for is there
         raise UsageError("device gpu: JAX finds none here; leave out --device, or pip install 'jacdb[cuda]'") from error
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _use_xla_kernels() -> None:

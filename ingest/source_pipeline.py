@@ -5,9 +5,7 @@ one's own.
 """
 
 import datetime
-import hashlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,12 +18,12 @@ import pyarrow as pa
 from jacdb import interruption, schemas
 from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
-from jacdb.ingest import runtime
+from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.linearization.trajectory_rows import Replayed, TrajectoryRows
 from jacdb.ingest.models import features
 from jacdb.ingest.models.loading import binary, hash_of
-from jacdb.ingest.provenance import versions
+from jacdb.ingest.provenance import as_json, run_id, versions
 from jacdb.ingest.recording import axes
 from jacdb.ingest.request_checks import usable_root
 from jacdb.ingest.sources.recordings.diagnosis import reason
@@ -34,7 +32,7 @@ from jacdb.ingest.sources.trajectory import Source, Trajectory
 from jacdb.ingest.storage.arrow import share_process_memory
 from jacdb.ingest.storage.journal import Journal
 from jacdb.ingest.storage.run_writer import RunWriter
-from jacdb.progress import Event
+from jacdb.progress import Event, both
 from jacdb.schemas import ZERO_THRESHOLD
 
 ROWS_AT_ONCE = 1024  # differentiated together: short episodes fill a block with others
@@ -131,7 +129,7 @@ class _AnnotationRun:
         source = asked.source
         self._asked, self._root, self._model_hash = asked, root, hash_of(source.model)
         self._provenance = source.provenance()
-        self._policy_config = json.dumps({**asked.settings, "source": self._provenance}, sort_keys=True)
+        self._policy_config = as_json({**asked.settings, "source": self._provenance})
         self._run_id = self._name()
         jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
         self._writer = RunWriter(root, source.name, asked.policy, self._run_id, self._trajectory_id, jacobian)
@@ -144,7 +142,7 @@ class _AnnotationRun:
         if writer.is_finished():
             return self._result(clock, was_there=True)
         taken = self._taken()
-        with writer.alone():
+        with run_failures.told(self._root), writer.alone():
             if writer.is_finished():  # by another process, meanwhile
                 return self._result(clock, was_there=True)
             there = writer.resume()
@@ -152,7 +150,7 @@ class _AnnotationRun:
             with Journal(self._root / run.journal, {"source": source.suite, **self._asked.settings}) as log:
                 (self._root / run.model).write_bytes(binary(source.model))
                 writer.write_axes(axes.model_axis_rows(source.model))
-                self._write_episodes(taken, there, [log, report])
+                self._write_episodes(taken, there, both(log, report))
                 result = self._result(clock)
                 self._write_run(result, started)
         return result
@@ -171,14 +169,9 @@ class _AnnotationRun:
         return itertools.chain([first], taken)
 
     def _write_episodes(
-        self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int], reports: list[Callable[[Event], None]]
+        self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int], report: Callable[[Event], None]
     ) -> None:
         """Write the episodes that are not there; whatever stops it, finished ones are kept."""
-
-        def report(event: Event) -> None:
-            for one in reports:
-                one(event)
-
         rows = TrajectoryRows(self._asked.source.model, self._asked.source.n_substeps, np.dtype(self._asked.dtype).type)
         name, done = self._asked.source.name, 0
         report(Event(f"compiling {name}"))
@@ -242,9 +235,7 @@ class _AnnotationRun:
             "model": self._model_hash,
             "versions": versions(),
         }
-        text = json.dumps(determining, sort_keys=True)
-        digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-        return f"{self._asked.policy}-seed{self._asked.seed}-{digest}"
+        return run_id(self._asked.policy, self._asked.seed, determining)
 
     def _trajectory_id(self, episode: int) -> int:
         asked = self._asked
@@ -293,7 +284,7 @@ class _AnnotationRun:
                 "sim_dt": dt,
                 "held": [],
                 "model": self._model_hash,
-                "versions": json.dumps(about, sort_keys=True),
+                "versions": as_json(about),
                 "started": started,
                 "seconds": result.seconds,
                 "schema_version": schemas.SCHEMA_VERSION,

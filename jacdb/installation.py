@@ -20,6 +20,11 @@ PACKAGES = {
 VARIABLES = ("JACDB_DATA", "JACDB_HUB", "MENAGERIE_ROOT", "JAX_COMPILATION_CACHE_DIR")
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def facts(devices: bool = False) -> list[dict[str, str]]:
     """Return rows of ``what`` and ``value``: versions, caches with their sizes, and variables that are set.
 
@@ -30,7 +35,7 @@ def facts(devices: bool = False) -> list[dict[str, str]]:
         "jacdb": __version__,
         "installed in": str(Path(__file__).parent),
         "python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
-        "processors": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "processors": str(cores()),
     }
     for need, packages in PACKAGES.items():
         rows |= {f"{need}: {name}": _version(name) for name in packages}

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -28,6 +28,16 @@ class Event(NamedTuple):
     done: int = 0
     total: int = 0
     unit: str = "steps"
+
+
+def both(*reports: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a function that hands an event to each of these, in order."""
+
+    def report(event: Event) -> None:
+        for one in reports:
+            one(event)
+
+    return report
 
 
 class Reporter:

@@ -1,7 +1,6 @@
 """A model of one's own, rolled out by MuJoCo's C engine."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from jacdb import installation
 from jacdb.errors import UsageError, suggestion
 from jacdb.ingest.environments import registry
 from jacdb.ingest.models.loading import LoadedModel
@@ -113,7 +113,7 @@ class ModelSource:
         return {"model": self.loaded.source, "model_hash": self.loaded.hash, "mujoco": mujoco.__version__, **files}
 
     def trajectories(self) -> Iterator[Trajectory]:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = installation.cores()
         with ThreadPoolExecutor(workers) as threads:
             for side_by_side in itertools.batched(range(self.asked.episodes), workers):
                 yield from threads.map(self._episode, side_by_side)

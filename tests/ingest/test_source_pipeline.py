@@ -1,5 +1,8 @@
 """Any model's trajectories become rows: rolled out or recorded, replayed, differentiated, written, verified."""
 
+import functools
+import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,8 @@ import pytest
 
 import jacdb
 from jacdb import verification
+from jacdb.dataset import run_status
+from jacdb.ingest import run_failures, source_pipeline
 from jacdb.ingest.models import loading
 from jacdb.ingest.replay.checks import replay_run
 from jacdb.ingest.source_pipeline import Annotation, annotate
@@ -14,6 +19,7 @@ from jacdb.ingest.sources import host_policies, recordings
 from jacdb.ingest.sources.host_policies import HostNoise
 from jacdb.ingest.sources.model import ModelSource
 from jacdb.ingest.sources.rollouts import Rollouts
+from jacdb.ingest.storage.run_writer import RunWriter
 
 CART = """<mujoco model="cart"><option timestep="{timestep}" integrator="RK4"/><worldbody><body>
 <joint name="x" type="slide" axis="1 0 0" range="-.3 .3" damping=".1"/><geom size=".1"/>
@@ -131,3 +137,41 @@ def test_a_feature_that_is_not_covered_is_refused_before_anything_is_written(tmp
     with pytest.raises(jacdb.UsageError, match=r"cart has what cannot be differentiated: actuator damping \(1\)"):
         annotate(Annotation(source), tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_one_line_and_the_same_command_goes_on(rolled_out, tmp_path, monkeypatch):
+    """Files may not grow beyond a size that the second part does not fit into; then they may."""
+    _, asked, whole = rolled_out
+    # an episode a part, and each differentiated for itself
+    monkeypatch.setattr(source_pipeline, "RunWriter", functools.partial(RunWriter, part_bytes=1))
+    monkeypatch.setattr(source_pipeline, "ROWS_AT_ONCE", 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(event):
+        if event.doing.endswith(f" {STEPS} steps"):
+            while not list(tmp_path.glob("episodes/*/*/part-00000.parquet")):  # parts are written in the background
+                time.sleep(0.01)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+
+    try:
+        with pytest.raises(jacdb.FailureError, match=r"could not write to .*: .*; finished parts are kept, and the "):
+            annotate(asked, tmp_path, report=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run_status.status(tmp_path)["status"].to_list() == ["stopped"]
+    assert run_status.status(tmp_path)["steps"].to_list() == [STEPS]
+    assert annotate(asked, tmp_path).n_rows == whole.n_rows
+    assert run_status.status(tmp_path).select("status", "steps").row(0) == ("finished", whole.n_rows)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), r"^stopped: out of memory; finished episodes are kept; .* from them, or give fewer"),
+        (FileNotFoundError(2, "No such file", "/gone/walks.npz"), r"^stopped at /gone/walks.npz: .*; finished parts"),
+    ],
+)
+def test_what_stopped_a_run_is_told_with_how_to_go_on(error, told, tmp_path):
+    with pytest.raises(jacdb.FailureError, match=told), run_failures.told(tmp_path, "give fewer"):
+        raise error

@@ -5,7 +5,6 @@ state, so errors do not add up: the error of a step is that of this step alone.
 """
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
+from jacdb import installation
 from jacdb.ingest.sources.trajectory import Trajectory
 
 # Steps whose error is above are not the model's. States in float32 are rounded by 6e-8; in Gymnasium's environments
@@ -52,9 +52,9 @@ def replays(
         model: the model that they are said to be of.
         n_substeps: physics steps in one control step.
         trajectories: read as they are needed, a few ahead.
-        threads: as many as there are processors by default.
+        threads: as many as this process may use cores by default.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = threads or installation.cores()
     waiting: deque[tuple[Trajectory, Future[Replay]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for one in trajectories:
