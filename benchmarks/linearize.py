@@ -36,8 +36,9 @@ MODELS: dict[str, tuple[Path, int, int | None]] = {
 }
 if root := os.environ.get("MENAGERIE_ROOT"):
     MODELS |= {
-        "Panda": (Path(root) / "franka_emika_panda" / "mjx_scene.xml", 5, None),
-        "LEAP hand": (Path(root) / "leap_hand" / "scene_mjx_cube.xml", 5, None),
+        "Panda": (Path(root) / "franka_emika_panda" / "scene.xml", 5, None),
+        "Allegro hand": (Path(root) / "wonik_allegro" / "scene_right.xml", 5, None),
+        "Shadow hand": (Path(root) / "shadow_hand" / "scene_right.xml", 5, None),
     }
 
 

@@ -94,6 +94,8 @@ class Annotated:
         if self.was_there:
             return f"{rows}: there already, nothing to do"
         notes = f"{self.n_excluded:,} excluded, {self.n_differences:,} by finite differences"
+        if self.n_differences > self.n_rows // 100:
+            notes += " (the solver stopped early: a smaller option/tolerance in the model lets it finish)"
         told = f"\nexcluded because {self.reason}" if self.reason else ""
         return f"{rows}: {self.seconds:.0f} s, {notes}{told}"
 

@@ -11,7 +11,6 @@ from typing import Any
 from mujoco import mjx
 from mujoco.mjx._src import (
     collision_driver,
-    collision_primitive,
     constraint,
     derivative,
     forward,
@@ -66,23 +65,15 @@ geom_pairs, geom_groups = collision_driver.geom_pairs, collision_driver._geom_gr
 contact_groups = collision_driver._contact_groups
 
 
-GeomInfo, collider = collision_primitive.GeomInfo, collision_primitive.collider
-plane_sphere, sphere_sphere = collision_primitive._plane_sphere, collision_primitive._sphere_sphere
-
-
 @contextlib.contextmanager
-def collision_functions(functions: dict[tuple[mjx.GeomType, mjx.GeomType], Callable[..., Any]]) -> Iterator[None]:
-    """Let MJX find the contacts of these pairs of geom types by other functions, within the context.
-
-    For use while tracing, by one thread.
-    """
-    known = collision_driver._COLLISION_FUNC
-    before = {pair: known[pair] for pair in functions}
-    known.update(functions)
+def no_collisions() -> Iterator[None]:
+    """Let MJX see no pair of geoms, within the context: it refuses models with pairs that it has no function for."""
+    before = collision_driver.geom_pairs
+    collision_driver.geom_pairs = lambda model: iter(())
     try:
         yield
     finally:
-        known.update(before)
+        collision_driver.geom_pairs = before
 
 
 def contact_points(group: Any) -> int:

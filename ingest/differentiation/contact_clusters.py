@@ -26,13 +26,23 @@ class Clusters:
     members: Array | np.ndarray | None
 
     @classmethod
-    def of(cls, tree: Tree, bodies: Array | np.ndarray, pairs: Int[np.ndarray, "pairs 2"]) -> "Clusters":
-        """Group contacts by their bodies, (contacts, 2) or (contacts, 2, n), all of them among these pairs."""
+    def of(
+        cls,
+        tree: Tree,
+        body1: Array | np.ndarray,
+        body2: Array | np.ndarray,
+        pairs: Int[np.ndarray, "pairs 2"] | None = None,
+    ) -> "Clusters":
+        """Group contacts by their bodies, each (contacts,) or (contacts, n).
+
+        Args:
+            pairs: all pairs of bodies that may touch; None: each contact is by itself.
+        """
         members = None
-        if not isinstance(bodies, np.ndarray) and len(pairs) < len(bodies):
-            members = (bodies[None] == pairs[:, None, :, None]).all(axis=2).astype(float)
-            bodies = pairs
-        body1, body2 = bodies[:, 0], bodies[:, 1]
+        if pairs is not None and not isinstance(body2, np.ndarray) and len(pairs) < len(body2):
+            in_pair = (body1[None] == pairs[:, 0, None, None]) & (body2[None] == pairs[:, 1, None, None])
+            members = in_pair.astype(float)
+            body1, body2 = pairs.T
         return cls(body1, body2, _supports(tree, body1), _supports(tree, body2), members)
 
     def total[T](self, values: T) -> T:

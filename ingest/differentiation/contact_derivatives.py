@@ -20,14 +20,14 @@ Samples are the last axis, as in :mod:`jacdb.ingest.differentiation.rnea_derivat
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 
 from jacdb.ingest.compat.mjx import impl
@@ -37,10 +37,12 @@ from jacdb.ingest.differentiation.contact_geometry import (
     Geometry,
     GeometryRates,
     body_pairs,
+    rates_about_common_point,
     rates_against_body_2,
     static_geoms,
 )
 from jacdb.ingest.differentiation.rnea_derivatives import Kinematics, Tree, tree_sum
+from jacdb.ingest.dynamics.contacts import ContactSlots, SlotsByDim
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize, sum_terms
 from jacdb.ingest.linalg.spatial import Force, Motion, Vector, outer
@@ -59,7 +61,7 @@ class ContactDerivatives(NamedTuple):
 def contact_groups(
     model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, kin: Kinematics, d: mjx.Data, rates: GeometryRates
 ) -> "list[ContactGroup]":
-    """Describe the contacts, one group for each dimension, as far as that does not depend on the acceleration.
+    """Describe MJX's contacts, one group for each dimension, as far as that does not depend on the acceleration.
 
     Args:
         mj_model: says which friction cones there are.
@@ -71,10 +73,44 @@ def contact_groups(
     bodies = mj_model.geom_bodyid[geoms] if geoms is not None else jnp.asarray(mj_model.geom_bodyid)[contact.geom]
     dims, first = np.unique(contact.dim, return_index=True)  # by which MJX sorts them
     ends = [*first[1:], len(contact.dim)]
-    return [
-        ContactGroup.read(model, mj_model, tree, kin, d, bodies, rates, slice(start, end), int(dim))
-        for dim, start, end in zip(dims, first, ends, strict=True)
-    ]
+    origin = jnp.stack(jnp.broadcast_arrays(*kin.origin.components))[None]
+    groups = []
+    for dim, start, end in zip(dims.tolist(), first, ends, strict=True):
+        own = slice(start, end)
+        slots = ContactSlots(
+            *(getattr(contact, name)[own] for name in ("geom", "dist", "pos", "frame")),
+            *(jnp.asarray(getattr(contact, name))[own] for name in ("friction", "solref", "solimp", "includemargin")),
+        )
+        own_rates = GeometryRates(*(rate[:, own] for rate in rates))
+        geometry_rates = rates_against_body_2(tree, origin, slots.point, slots.frame, own_rates)
+        of_slots = (bodies[own, 0], bodies[own, 1]), geometry_rates, Vector(*own_rates.turn)
+        group = ContactGroup.of(model, mj_model, tree, kin, dim, slots, *of_slots, body_pairs(mj_model, dim))
+        edges = 2 * (dim - 1) if dim > 1 else 1
+        rows = np.asarray(contact.efc_address)[own] + np.arange(edges)[:, None]
+        groups.append(replace(group, edge_rows=rows))
+    return groups
+
+
+def found_contact_groups(
+    model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, kin: Kinematics, found: SlotsByDim, *, first_moves: bool
+) -> "list[ContactGroup]":
+    """Describe the contacts that another engine found, as :func:`contact_groups` does.
+
+    Args:
+        found: the contacts of each dimension, samples last.
+        first_moves: whether body 1 may be other than the world.
+    """
+    groups = []
+    for dim, (slots, rates) in found.items():
+        bodies = jnp.asarray(mj_model.geom_bodyid)[slots.geoms]
+        body1 = bodies[:, 0] if first_moves else np.zeros(len(bodies), int)
+        arm = slots.point - jnp.stack(jnp.broadcast_arrays(*kin.origin.components))[None]
+        geometry_rates = rates_about_common_point(tree, arm, rates)
+        turn = Vector(*jnp.moveaxis(rates.turn, 1, 0))
+        groups.append(
+            ContactGroup.of(model, mj_model, tree, kin, dim, slots, (body1, bodies[:, 1]), geometry_rates, turn)
+        )
+    return groups
 
 
 def contact_derivatives(
@@ -120,49 +156,49 @@ class ContactGroup:
     impedance: Impedance
     touching: Bool[Array, "contacts n"]
     elliptic_impratio: float | None  # of an elliptic cone; None for a pyramid, and for contacts without friction
-    edge_rows: np.ndarray  # (edges, contacts): the constraint row of each edge of the pyramid
+    edge_rows: np.ndarray | None = None  # (edges, contacts): of MJX, the constraint row of each edge of the pyramid
 
     @classmethod
-    def read(
+    def of(
         cls,
         model: mjx.Model,
         mj_model: mujoco.MjModel,
         tree: Tree,
         kin: Kinematics,
-        d: mjx.Data,
-        bodies: Array | np.ndarray,
-        rates: GeometryRates,
-        slots: slice,
         dim: int,
+        slots: ContactSlots,
+        bodies: tuple[Array | np.ndarray, Array | np.ndarray],
+        geometry_rates: Geometry,
+        tangents_turn: Vector,
+        pairs: Int[np.ndarray, "pairs 2"] | None = None,
     ) -> "ContactGroup":
-        """Read the contacts of one dimension, those in ``slots``, off forward dynamics' results."""
-        contact = impl(d).contact
-        distance, point, frame = contact.dist[slots], contact.pos[slots], contact.frame[slots]
-        origin = jnp.stack(jnp.broadcast_arrays(*kin.origin.components))[None]
-        geometry = Geometry.of(distance, Vector(*(point[:, k] - kin.origin[k] for k in range(3))), frame)
-        group_rates = GeometryRates(*(rate[:, slots] for rate in rates))
-        geometry_rates = rates_against_body_2(tree, origin, point, frame, group_rates)
+        """Put the contacts of one dimension together.
+
+        Args:
+            slots: the contacts, samples last.
+            bodies: body 1 and body 2 of each.
+            pairs: all pairs of bodies that may touch; None: contacts are not grouped by them.
+        """
+        point = Vector(*(slots.point[:, k] - kin.origin[k] for k in range(3)))
+        geometry = Geometry.of(slots.distance, point, slots.frame)
         if len(tree.motions) == 6:  # in a plane half of the components are never read, and would be computed
             geometry, geometry_rates = materialize((geometry, geometry_rates))
-        bodies = bodies[slots]
-        body1, body2 = bodies[:, 0], bodies[:, 1]
-        friction = [jnp.asarray(contact.friction)[slots, k] for k in range(dim - 1)]
+        body1, body2 = bodies
+        friction = [slots.friction[:, k] for k in range(dim - 1)]
         elliptic = dim > 1 and mj_model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
-        impedance = Impedance.of(model, mj_model, d, (body1, body2), slots, distance, friction, elliptic)
-        edges = 2 * (dim - 1) if dim > 1 else 1
+        impedance = Impedance.of(model, mj_model, bodies, slots, friction, elliptic)
         return cls(
             dim=dim,
             geometry=geometry,
             geometry_rates=geometry_rates,
-            tangents_turn=Vector(*group_rates.turn),
+            tangents_turn=tangents_turn,
             body1=body1,
             body2=body2,
-            clusters=Clusters.of(tree, bodies, body_pairs(mj_model, dim)),
+            clusters=Clusters.of(tree, body1, body2, pairs),
             friction=friction,
             impedance=impedance,
-            touching=distance < impedance.margin,
+            touching=slots.distance < impedance.margin,
             elliptic_impratio=float(mj_model.opt.impratio) if elliptic else None,
-            edge_rows=np.asarray(contact.efc_address)[slots] + np.arange(edges)[:, None],
         )
 
     @property
@@ -181,7 +217,7 @@ class ContactGroup:
         at = (self.dim, self.geometry, self.friction)
         if self.elliptic_impratio is not None:
             return EllipticContacts(*at, self.impedance, self.elliptic_impratio, self.touching, relative)
-        if active is None:
+        if active is None or self.edge_rows is None:
             return PushingContacts.at(*at, self.impedance, self.touching, relative)
         return PushingContacts(*at, self.impedance.weight, [active[rows] & self.touching for rows in self.edge_rows])
 

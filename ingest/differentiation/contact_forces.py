@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 from mujoco import mjx
 
-from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation.contact_geometry import Geometry
 from jacdb.ingest.dynamics import forward
+from jacdb.ingest.dynamics.contacts import ContactSlots
 from jacdb.ingest.linalg.spatial import Force, Motion
 
 
@@ -42,32 +42,28 @@ class Impedance(NamedTuple):
         cls,
         model: mjx.Model,
         mj_model: mujoco.MjModel,
-        d: mjx.Data,
         bodies: tuple[Array | np.ndarray, Array | np.ndarray],
-        slots: slice,
-        distance: Float[Array, "contacts n"],
+        slots: ContactSlots,
         friction: list[Array],
         elliptic: bool = False,
     ) -> "Impedance":
-        """Compute the impedance of the contacts in ``slots``, as MJX does.
+        """Compute the impedance of contacts, as MJX does.
 
         Args:
             bodies: body 1 and body 2 of each.
-            distance: m, negative inside.
+            slots: the contacts' distances and parameters, samples last.
             friction: the coefficient of each axis, none where contacts have no friction.
             elliptic: whether cones are elliptic, and the weight is that of the normal alone.
         """
-        contact = impl(d).contact
         body_weight = jnp.asarray(mj_model.body_invweight0[:, 0])
-        invweight = body_weight[bodies[0]] + body_weight[bodies[1]]
-        if invweight.ndim == 1:
-            invweight = invweight[:, None]
+        of_bodies = (body_weight[body] for body in bodies)
+        weight1, weight2 = (weight[:, None] if weight.ndim == 1 else weight for weight in of_bodies)
+        invweight = weight1 + weight2
         if friction and not elliptic:
             square = friction[0] * friction[0]
             invweight = (invweight + square * invweight) * 2 * square / model.opt.impratio
-        solref = jnp.moveaxis(jnp.asarray(contact.solref)[slots], 1, 0)
-        solimp = jnp.moveaxis(jnp.asarray(contact.solimp)[slots], 1, 0)
-        margin = contact.includemargin[slots]
+        distance, margin = slots.distance, slots.margin
+        solref, solimp = (jnp.moveaxis(jnp.asarray(values), 1, 0) for values in (slots.solref, slots.solimp))
 
         def at(distance: Array) -> tuple[Array, Array, Array]:
             position = distance - margin

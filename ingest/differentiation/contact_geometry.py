@@ -18,6 +18,7 @@ from jacdb.ingest.compat.mjx import collision, contact_points, geom_groups, impl
 from jacdb.ingest.differentiation import rnea_derivatives
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.rnea_derivatives import Tree
+from jacdb.ingest.dynamics.contacts import ContactRates
 from jacdb.ingest.linalg.spatial import Vector
 
 
@@ -161,6 +162,30 @@ def rates_against_body_2(
             carried_frame.append(jnp.zeros_like(frame))
     d_point, d_frame = rates.point - jnp.stack(carried_point), rates.frame - jnp.stack(carried_frame)
     return Geometry.of(rates.distance, Vector(*(d_point[:, :, k] for k in range(3))), d_frame)
+
+
+def rates_about_common_point(tree: Tree, arm: Float[Array, "ncon 3 n"], rates: ContactRates) -> Geometry:
+    """Return what each motion of body 2 about the common point does to contacts, as :func:`rates_against_body_2` does.
+
+    Args:
+        arm: from the common point.
+        rates: of contacts that another engine found, by motions about each contact's own point; samples last.
+    """
+
+    def about(values: Array) -> Array:
+        of_motions = []
+        for motion in tree.motions:
+            rate = values[:, motion]
+            if motion < 3:  # a rotation moves the contact's point
+                ahead, behind = (motion + 1) % 3, (motion + 2) % 3
+                arms = (arm[:, axis].reshape(len(arm), *[1] * (rate.ndim - 2), -1) for axis in (ahead, behind))
+                along, against = arms
+                rate = rate - against * values[:, 3 + ahead] + along * values[:, 3 + behind]
+            of_motions.append(rate)
+        return jnp.stack(of_motions)
+
+    point = about(rates.point)
+    return Geometry.of(about(rates.distance), Vector(*(point[:, :, k] for k in range(3))), about(rates.frame))
 
 
 def static_geoms(model: mujoco.MjModel, n_contacts: int) -> Int[np.ndarray, "ncon 2"] | None:

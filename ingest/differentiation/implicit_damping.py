@@ -1,8 +1,9 @@
 """Computes what an integrator damps implicitly: B in (M - h B) a' = M a, the velocity derivative of some forces.
 
 MJX and MuJoCo's C engine do not agree on B where an actuator's force lies on its limit: C leaves such actuators out.
-MJX leaves muscles out. So each engine's step has its own B. Reference: MuJoCo documentation, "Computation", "Numerical
-integration"; engine_derivative.c, mjd_actuator_vel.
+MJX leaves muscles out. C keeps B where the mass matrix may have entries, and nowhere else. So each engine's step has
+its own B. Reference: MuJoCo documentation, "Computation", "Numerical integration"; engine_derivative.c,
+mjd_actuator_vel.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,20 @@ def of_c(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
         damping = damping - jnp.diag(model.dof_damping)
         if model.ntendon:
             damping = damping - impl(d).ten_J.T @ (impl(d).ten_J * model.tendon_damping[:, None])
-    return damping
+    return damping * _in_one_chain(model)
+
+
+def _in_one_chain(model: mjx.Model) -> Float[np.ndarray, "nv nv"]:
+    """Return 1 where one dof moves the other: C keeps B where the mass matrix may have entries, and nowhere else.
+
+    A tendon that joins two fingers damps each finger implicitly, but not one by the other's velocity.
+    """
+    chain = np.eye(model.nv)
+    for dof, parent in enumerate(model.dof_parentid):
+        if parent >= 0:
+            chain[dof] = np.maximum(chain[dof], chain[parent])
+            chain[dof, dof] = 1.0
+    return np.maximum(chain, chain.T)
 
 
 def _actuator_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:

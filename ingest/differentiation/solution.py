@@ -4,6 +4,7 @@ The balance r(q, v, u; a) = 0 and its derivatives are those of :mod:`jacdb.inges
 here looks for a. Given the acceleration with which an integrator went on, the constraint rows are evaluated there: they
 say which of them act, and by how much the balance is missed (``residual``). So the derivative is that of the other
 engine's step, after however many iterations of whatever algorithm it found the solution, and MJX solves nothing.
+Contacts are the other engine's too, where it is not MJX: which there are, where, and how they move.
 """
 
 import contextlib
@@ -24,8 +25,9 @@ from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
-from jacdb.ingest.dynamics import c_contacts, forward, newton, observations
+from jacdb.ingest.dynamics import forward, newton, observations
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
+from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
 
 
@@ -39,6 +41,7 @@ class Evaluation(NamedTuple):
     mocap_pos: Float[Array, "nmocap 3"]
     mocap_quat: Float[Array, "nmocap 4"]
     qacc_integrator: Float[Array, " nv"]
+    contacts: SlotsByDim | None  # those of another engine; None: MJX's own
 
 
 class EvaluationDerivative(NamedTuple):
@@ -77,11 +80,11 @@ class SolvedDynamics:
         """Put the model on MJX.
 
         Args:
-            engine: who steps the model. MuJoCo's C engine and MJX differ in some contacts' tangents, and in what they
-                damp implicitly.
+            engine: who steps the model. MuJoCo's C engine and MJX differ in contacts, and in what they damp implicitly.
         """
-        stages = stages_model(mj_model)
-        model, template = mjx.put_model(stages, impl="jax"), mjx.make_data(stages, impl="jax")
+        stages = stages_model(mj_model, engine)
+        with mjx_private.no_collisions() if engine == "c" else contextlib.nullcontext():
+            model, template = mjx.put_model(stages, impl="jax"), mjx.make_data(stages, impl="jax")
         damping = implicit_damping.of_c if engine == "c" else implicit_damping.of_mjx
         return cls(mj_model, model, template, AccelerationJacobian.of(mj_model, model, False, damping), engine)
 
@@ -90,21 +93,17 @@ class SolvedDynamics:
         return batched.over_batches(self._batch)
 
     def _batch(self, evaluations: Evaluation) -> EvaluationDerivative:
-        with c_contacts.as_in_c() if self.engine == "c" else contextlib.nullcontext():
-            return self._differentiated(evaluations)
-
-    def _differentiated(self, evaluations: Evaluation) -> EvaluationDerivative:
         samples = jax.vmap(self._stages)(evaluations)
         qaccs_integrator = evaluations.qacc_integrator
         qaccs = self._solved_for(samples, qaccs_integrator)
         samples = samples.replace(qacc=qaccs)
-        point = self.jacobian.linearization_point(samples)
+        point = self.jacobian.linearization_point(samples, evaluations.contacts)
         active_sets, row_forces = jax.vmap(self._rows)(samples)
         qacc = self.jacobian.implicit_at(point, qaccs, qaccs_integrator, active_sets, contacts_of_rows=False)
         contact_forces, normal_forces = self._contact_forces(point, qaccs)
         residuals = jax.vmap(self._residual)(samples, row_forces, contact_forces)
         observed = jax.vmap(lambda *of: observations.observe_solution(self.model, *of))(
-            samples, row_forces, normal_forces
+            samples, row_forces, normal_forces, evaluations.contacts
         )
         return EvaluationDerivative(qacc, jax.vmap(self._act_dot)(samples), residuals, observed)
 
@@ -180,13 +179,15 @@ class SolvedDynamics:
         return by_act, by_ctrl
 
 
-def stages_model(model: mujoco.MjModel) -> mujoco.MjModel:
+def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.MjModel:
     """Return the model in a form whose stages MJX computes: what looks for a solution is replaced, and nothing else.
 
     The solver and the friction cone are jacdb's affair (:mod:`~jacdb.ingest.differentiation.contact_forces`), and so is
     how an integrator puts its evaluations together.
     """
     stages = model.__copy__()
+    if engine == "c":  # its contacts are taken as they are
+        stages.opt.disableflags |= DisableBit.CONTACT
     stages.opt.solver, stages.opt.cone = mujoco.mjtSolver.mjSOL_NEWTON, mujoco.mjtCone.mjCONE_PYRAMIDAL
     integrators = mujoco.mjtIntegrator
     if model.opt.integrator == integrators.mjINT_RK4:  # it has no implicit damping

@@ -41,6 +41,7 @@ from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
+from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.dynamics.newton import NewtonStep, NewtonTrace
 from jacdb.ingest.linalg import batched
 
@@ -200,8 +201,12 @@ class AccelerationJacobian:
         kin = rnea_derivatives.kinematics(self.mj_model, self.tree, batched.samples_last(samples))
         return rnea_derivatives.rigid_derivatives(self.tree, kin, jnp.zeros_like(kin.qvel), np.zeros(3)).by_v
 
-    def linearization_point(self, samples: mjx.Data) -> LinearizationPoint:
-        """Read the states off forward dynamics' results (samples first)."""
+    def linearization_point(self, samples: mjx.Data, found: SlotsByDim | None = None) -> LinearizationPoint:
+        """Read the states off forward dynamics' results (samples first).
+
+        Args:
+            found: the contacts, where another engine found them; None: MJX's.
+        """
         mj, model, tree, d = self.mj_model, self.model, self.tree, batched.samples_last(samples)
 
         def geometry_rates(sample: mjx.Data) -> GeometryRates:
@@ -209,7 +214,12 @@ class AccelerationJacobian:
 
         kin = rnea_derivatives.kinematics(mj, tree, d)
         contacts = []
-        if impl(samples).ncon and impl(samples).nefc:  # with constraints switched off MJX still collides
+        if found is not None:
+            moves, of_model = self.coloring.first_moves, (model, mj, tree, kin)
+            contacts = contact_derivatives.found_contact_groups(
+                *of_model, batched.samples_last(found), first_moves=moves
+            )
+        elif impl(samples).ncon and impl(samples).nefc:  # with constraints switched off MJX still collides
             rates = batched.samples_last(jax.vmap(geometry_rates)(samples))
             contacts = contact_derivatives.contact_groups(model, mj, tree, kin, d, rates)
         drag = rnea_derivatives.medium_drag(mj, kin, d) if impl(model.opt).has_fluid_params else None

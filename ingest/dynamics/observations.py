@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mujoco import mjx
 
 from jacdb.ingest.compat.mjx import impl
+from jacdb.ingest.dynamics.contacts import SlotsByDim
 
 
 class Observation(NamedTuple):
@@ -31,14 +32,26 @@ def observe(model: mjx.Model, forwarded: mjx.Data) -> Observation:
 
 
 def observe_solution(
-    model: mjx.Model, d: mjx.Data, row_force: Float[Array, " rows"], normal_force: Float[Array, " ncon"]
+    model: mjx.Model,
+    d: mjx.Data,
+    row_force: Float[Array, " rows"],
+    normal_force: Float[Array, " ncon"],
+    found: SlotsByDim | None = None,
 ) -> Observation:
     """Read the constraints off data that MJX's stages have been run on, and the forces of a solution.
 
     Args:
         row_force: of the constraint rows, those before the contacts' at least.
         normal_force: of each contact, N.
+        found: the contacts, where another engine found them.
     """
+    switches = jnp.concatenate([_sticking(d, row_force), _limited(d), *_clipped(model, d)])
+    if found:
+        slots = [of_dim for of_dim, _ in found.values()]
+        geoms, distance, margin = (
+            jnp.concatenate([getattr(of_dim, name) for of_dim in slots]) for name in ("geoms", "distance", "margin")
+        )
+        return Observation(geoms, distance, distance < margin, normal_force, switches)
     contact, n_contact = impl(d).contact, _n_contacts(d)
     geoms = contact.geom[:n_contact] if n_contact else jnp.zeros((0, 2), int)
     distance = contact.dist[:n_contact] if n_contact else jnp.zeros((0,))
@@ -48,7 +61,7 @@ def observe_solution(
         distance=distance,
         touching=touching,
         normal_force=normal_force[:n_contact],
-        switches=jnp.concatenate([_sticking(d, row_force), _limited(d), *_clipped(model, d)]),
+        switches=switches,
     )
 
 

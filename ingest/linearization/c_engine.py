@@ -15,6 +15,7 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest import runtime
 from jacdb.ingest.linearization.evaluations import (
     RK4_AHEAD,
+    Ends,
     Solved,
     Start,
     evaluations_of_step,
@@ -40,17 +41,18 @@ class CEngine:
         self._pool = mujoco.rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
 
+    def ends(self, start: Start) -> Ends:
+        """Return where control steps lead to."""
+        before = self._state(start.qpos, start.qvel, start.act)
+        after = self._rollout(self._model, before, _controls(start), start.qacc_warmstart, self._substeps)[:, -1]
+        return Ends(*self._parts(after))
+
     def solve(self, start: Start) -> Solved:
         """Take control steps."""
-        nq, nv, na = self._model.nq, self._model.nv, self._model.na
-        n = len(start.qpos)
-        mocap = start.mocap_pos.reshape(n, -1), start.mocap_quat.reshape(n, -1)
-        control = np.concatenate([start.ctrl, *mocap], axis=1)
-        before = self._state(start.qpos, start.qvel, start.act)
+        control, before = _controls(start), self._state(start.qpos, start.qvel, start.act)
         after = self._rollout(self._model, before, control, start.qacc_warmstart, self._substeps)
         states = np.concatenate([before[:, None], after], axis=1)
-        ends = np.cumsum([1, nq, nv, na])  # after the time
-        qpos, qvel, act = (states[..., first:last] for first, last in itertools.pairwise(ends))
+        qpos, qvel, act = self._parts(states)
         end = qpos[:, -1].copy(), qvel[:, -1].copy(), act[:, -1].copy()
         if evaluations_of_step(self._model) == 1:
             qacc = np.diff(qvel, axis=1) / self._model.opt.timestep
@@ -79,8 +81,7 @@ class CEngine:
                 ]
                 along = np.asarray(position_rate(self._model, np, ahead * h * along, at[1]))
             after = self._rollout(self._evaluating, self._state(*at), controls, warm, 1)[:, 0]
-            nq, nv = self._model.nq, self._model.nv
-            qacc = (after[:, 1 + nq : 1 + nq + nv] - at[1]) / h
+            qacc = (self._parts(after)[1] - at[1]) / h
             found.append((*at, qacc, self._act_dot(at[2], controls)))
             warm = qacc
         leaves = zip(*(stage[:4] for stage in found), strict=True)
@@ -99,6 +100,12 @@ class CEngine:
             rates[row] = data.act_dot
         return rates
 
+    def _parts(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return qpos, qvel and act of full states."""
+        ends = np.cumsum([1, self._model.nq, self._model.nv, self._model.na])  # after the time
+        qpos, qvel, act = (states[..., first:last] for first, last in itertools.pairwise(ends))
+        return qpos, qvel, act
+
     def _state(self, qpos: np.ndarray, qvel: np.ndarray, act: np.ndarray) -> np.ndarray:
         size = mujoco.mj_stateSize(self._model, int(_STATE))
         parts = [np.zeros((len(qpos), 1)), qpos, qvel, act]
@@ -113,6 +120,11 @@ class CEngine:
             model, self._data, state, repeated, control_spec=int(_CONTROL), initial_warmstart=warmstart, nstep=steps
         )
         return states
+
+
+def _controls(start: Start) -> np.ndarray:
+    n = len(start.qpos)
+    return np.concatenate([start.ctrl, start.mocap_pos.reshape(n, -1), start.mocap_quat.reshape(n, -1)], axis=1)
 
 
 def _evaluating(model: mujoco.MjModel) -> mujoco.MjModel:

@@ -36,9 +36,9 @@ def _difference(linearizer: Linearizer, model: mujoco.MjModel, start: Start) -> 
     for qpos, offset in zip(displaced.qpos, offsets, strict=True):
         mujoco.mj_integratePos(model, qpos, offset[:nv], 1.0)
     v, act, ctrl = np.split(offsets[:, nv:], [nv, nv + na], axis=1)
-    ends = linearizer.step(
+    ends = linearizer.ends(
         displaced._replace(qvel=displaced.qvel + v, act=displaced.act + act, ctrl=displaced.ctrl + ctrl)
     )
-    after = np.concatenate([ends.next_qpos, ends.next_qvel, ends.next_act], axis=1)
+    after = np.concatenate(ends, axis=1)
     ahead, behind = np.split(after, 2)
     return centred_quotient(model, ahead, behind, EPS)

@@ -39,6 +39,14 @@ class Start(NamedTuple):
     mocap_quat: Float[np.ndarray, "n nmocap 4"]
 
 
+class Ends(NamedTuple):
+    """The states after control steps, samples first."""
+
+    qpos: Float[np.ndarray, "n nq"]
+    qvel: Float[np.ndarray, "n nv"]
+    act: Float[np.ndarray, "n na"]
+
+
 class Solved(NamedTuple):
     """States at which forward dynamics was evaluated, and the accelerations that were found: samples first.
 

@@ -30,7 +30,8 @@ class Linearization(NamedTuple):
             of j_state) are positions in qvel's coordinates, velocities, activations. float64.
         zero_state, zero_action: whether each entry is zero, |entry| < 1e-12.
         residual: by how much the acceleration that the engine found misses the balance of forces, norm over norm of
-            forces. Large where its solver stopped early, or found other contacts than MJX: there the Jacobian is wrong.
+            forces. Above 1e-6 its solver stopped early, and the Jacobian is as far from that of the solution: give the
+            model a smaller ``opt.tolerance``. Infinite where a contact is on an edge, and has no derivative.
         in_contact, n_contacts, contacts: whether, and which, geoms touch in any evaluation of forward dynamics.
         active: names of other constraints that hold (``joint_limit:knee``).
     """

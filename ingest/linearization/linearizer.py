@@ -14,14 +14,17 @@ from jaxtyping import Array, Float
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.differentiation.solution import Evaluation, EvaluationDerivative, SolvedDynamics
+from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.linearization.c_engine import CEngine
+from jacdb.ingest.linearization.contact_motion import ContactMotion
+from jacdb.ingest.linearization.contact_slots import Sizes, Slots, lay_out
 from jacdb.ingest.linearization.evaluations import (
+    Ends,
     NextActivation,
     Solved,
     Start,
     control_step_jacobian,
-    evaluations_of_step,
     mean_rate,
 )
 from jacdb.ingest.linearization.mjx_engine import MjxEngine
@@ -29,6 +32,7 @@ from jacdb.ingest.models import features
 
 type Engine = Literal["c", "mjx"]
 
+AHEAD = 256  # control steps whose contacts are found while those before are differentiated
 BLOCK = 32  # control steps that a program differentiates at once; a core is at work on one block
 
 
@@ -65,56 +69,123 @@ class Linearizer:
         self.model, self.substeps = model, substeps
         self._engine = CEngine(model, substeps) if engine == "c" else MjxEngine(model, substeps)
         self._dynamics = SolvedDynamics.of(model, engine)
-        self._compiled: Callable[..., Any] | None = None
+        self._contacts = ContactMotion(model) if engine == "c" else None
+        self._compiled: dict[Sizes | None, Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
     def step(self, start: Start) -> Solved:
-        """Take control steps."""
+        """Take control steps, and keep all that their derivatives need."""
         return self._engine.solve(start)
 
-    def jacobians(self, start: Start, solved: Solved) -> Jacobians:
-        """Differentiate control steps that :meth:`step` took."""
-        n = len(start.qpos)
-        blocks = [np.minimum(np.arange(first, first + BLOCK), n - 1) for first in range(0, n, BLOCK)]
-        program = self._program
+    def ends(self, start: Start) -> Ends:
+        """Take control steps, and return the states after them alone."""
+        return self._engine.ends(start)
 
-        def of_block(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-            return jax.tree.map(np.asarray, program(*self._arguments(start, solved, rows)))
+    def jacobians(self, start: Start, solved: Solved) -> Jacobians:
+        """Differentiate control steps that :meth:`step` took.
+
+        A step that touched where MuJoCo's collision detection has an edge has an infinite residual.
+        """
+        n = len(start.qpos)
+        if self._contacts is None:
+            everything = np.arange(n)
+            return self._joined(n, [(everything, self._of_rows(start, solved, Slots(everything, None, None)))])
+        parts = []
+        # Contacts are found by one thread, ahead of the blocks: Python's part of it would hold up others.
+        with ThreadPoolExecutor(1) as ahead:
+            found = [
+                ahead.submit(self._with_contacts, self._contacts, start, solved, rows)
+                for rows in np.array_split(np.arange(n), -(-n // AHEAD))
+            ]
+            for of_rows in found:
+                groups, lost = of_rows.result()
+                for slots in groups:
+                    j, residual, observed = self._of_rows(start, solved, slots)
+                    residual[np.isin(slots.rows, lost)] = np.inf
+                    parts.append((slots.rows, (j, residual, observed)))
+        return self._joined(n, parts)
+
+    @staticmethod
+    def _with_contacts(
+        motion: ContactMotion, start: Start, solved: Solved, rows: np.ndarray
+    ) -> tuple[list[Slots], np.ndarray]:
+        """Find the contacts of consecutive control steps; return them, and the steps in which one can't be followed."""
+        n, evaluations = len(rows), solved.qacc.shape[1]
+        mocap = [np.repeat(leaf[rows], evaluations, axis=0) for leaf in (start.mocap_pos, start.mocap_quat)]
+        qpos = solved.qpos[rows].reshape(n * evaluations, -1)
+        contacts, rates, known = motion.find(qpos, (mocap[0], mocap[1]))
+        groups = lay_out(motion.dims, contacts, rates, (n, evaluations))
+        lost = rows[np.unique(contacts.evaluation[~known] // evaluations)]
+        return [slots._replace(rows=rows[slots.rows]) for slots in groups], lost
+
+    def _of_rows(self, start: Start, solved: Solved, slots: Slots) -> tuple[np.ndarray, np.ndarray, Observation]:
+        """Return the whole Jacobian, the residual and the constraints of control steps that one program is for."""
+        rows = slots.rows
+        n = len(rows)
+        blocks = [np.minimum(np.arange(first, first + BLOCK), n - 1) for first in range(0, n, BLOCK)]
+        of_solved = (solved.qpos, solved.qvel, solved.act, solved.qacc, solved.act_before)
+        leaves = [leaf[rows] for leaf in (*of_solved, start.ctrl, start.mocap_pos, start.mocap_quat)]
+        program = self._program(slots, leaves)
+
+        def of_block(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, Observation]:
+            arguments = jax.tree.map(lambda leaf: leaf[block], (slots.by_dim, *leaves))
+            result: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(np.asarray, program(*arguments))
+            return result
 
         with ThreadPoolExecutor(runtime.lanes()) as lanes:
             results = list(lanes.map(of_block, blocks))
-        j, residual, observed = jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *results)
+        joined: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(
+            lambda *parts: np.concatenate(parts)[:n], *results
+        )
+        return joined
+
+    def _joined(self, n: int, parts: list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray, Observation]]]) -> Jacobians:
+        """Return all control steps in their order. Contacts are padded to the largest number of slots."""
+        j, residual, observed = (self._in_order(n, parts, index) for index in range(3))
         d_state = 2 * self.model.nv + self.model.na
         return Jacobians(j[:, :, :d_state], j[:, :, d_state:], residual, observed)
 
     @staticmethod
-    def _arguments(start: Start, solved: Solved, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        of_solved = (solved.qpos, solved.qvel, solved.act, solved.qacc, solved.act_before)
-        return tuple(leaf[rows] for leaf in (*of_solved, start.ctrl, start.mocap_pos, start.mocap_quat))
+    def _in_order(n: int, parts: list[tuple[np.ndarray, tuple[Any, ...]]], index: int) -> Any:
+        def put(*leaves: np.ndarray) -> np.ndarray:
+            shape = [max(sizes) for sizes in zip(*(leaf.shape[1:] for leaf in leaves), strict=True)]
+            whole = np.zeros((n, *shape), leaves[0].dtype)
+            for (rows, _), leaf in zip(parts, leaves, strict=True):
+                at: tuple[Any, ...] = (rows, *(slice(size) for size in leaf.shape[1:]))
+                whole[at] = leaf
+            return whole
 
-    @property
-    def _program(self) -> Callable[..., Any]:
+        return jax.tree.map(put, *(results[index] for _, results in parts))
+
+    def _program(self, slots: Slots, leaves: list[np.ndarray]) -> Callable[..., Any]:
         with self._compiling:
-            if self._compiled is None:
-                model, n = self.model, self.substeps * evaluations_of_step(self.model)
-                sizes: list[tuple[int, ...]] = [(n, model.nq), (n, model.nv), (n, model.na), (n, model.nv)]
-                sizes += [(self.substeps, model.na), (model.nu,), (model.nmocap, 3), (model.nmocap, 4)]
-                like = [jax.ShapeDtypeStruct((BLOCK, *size), np.float64) for size in sizes]
-                self._compiled = jax.jit(self._differentiate).lower(*like).compile()
-            return self._compiled
+            if slots.sizes not in self._compiled:
+                like = jax.tree.map(
+                    lambda leaf: jax.ShapeDtypeStruct((BLOCK, *leaf.shape[1:]), leaf.dtype), (slots.by_dim, *leaves)
+                )
+                self._compiled[slots.sizes] = jax.jit(self._differentiate).lower(*like).compile()
+            return self._compiled[slots.sizes]
 
     def _differentiate(
-        self, qpos: Array, qvel: Array, act: Array, qacc: Array, act_before: Array, ctrl: Array, *mocap: Array
+        self,
+        contacts: SlotsByDim | None,
+        qpos: Array,
+        qvel: Array,
+        act: Array,
+        qacc: Array,
+        act_before: Array,
+        ctrl: Array,
+        *mocap: Array,
     ) -> tuple[Array, Array, Observation]:
         """Differentiate a block of control steps."""
         derivative = jax.vmap(self._dynamics.derivative())
 
         # One evaluation of all control steps at a time: more at once do not fit into a core's cache.
-        def of_evaluations(at: tuple[Array, ...]) -> EvaluationDerivative:
-            (qpos, qvel, act, qacc), (mocap_pos, mocap_quat) = at, mocap
-            return derivative(Evaluation(qpos, qvel, act, ctrl, mocap_pos, mocap_quat, qacc))
+        def of_evaluations(at: tuple[Any, ...]) -> EvaluationDerivative:
+            (contacts, qpos, qvel, act, qacc), (mocap_pos, mocap_quat) = at, mocap
+            return derivative(Evaluation(qpos, qvel, act, ctrl, mocap_pos, mocap_quat, qacc, contacts))
 
-        in_turn = tuple(jnp.moveaxis(leaf, 1, 0) for leaf in (qpos, qvel, act, qacc))
+        in_turn = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), (contacts, qpos, qvel, act, qacc))
         derivatives = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), jax.lax.map(of_evaluations, in_turn))
         activations = self._next_activation(act, act_before, ctrl)
         j = jax.vmap(control_step_jacobian(self.model))(derivatives, activations, qvel, qacc)

@@ -12,7 +12,7 @@ from mujoco import mjx
 from jacdb.errors import UsageError
 from jacdb.ingest.dynamics import forward
 from jacdb.ingest.environments.transition import cast_like
-from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.linearization.evaluations import Ends, Solved, Start
 
 _INTEGRATORS = (mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
 
@@ -43,6 +43,11 @@ class MjxEngine:
     def solve(self, start: Start) -> Solved:
         """Take control steps."""
         return Solved(*map(np.asarray, self._rollout(start)))
+
+    def ends(self, start: Start) -> Ends:
+        """Return where control steps lead to."""
+        solved = self.solve(start)
+        return Ends(solved.next_qpos, solved.next_qvel, solved.next_act)
 
     def _steps(self, start: Start) -> tuple[Array, ...]:
         data = self._template.replace(**start._asdict())

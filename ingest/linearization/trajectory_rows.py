@@ -3,7 +3,7 @@
 A step's Jacobian is taken at the recorded state, and of the step that the installed engine takes from there. Where that
 step is not the recorded one, or the recorded state is doubtful, the row has no matrices (NaN): it is not finite, and no
 statistic counts it. Where the engine's acceleration does not solve the balance that is differentiated (its solver
-stopped early, or it found other contacts than MJX), the row's matrices are centred differences of the engine's step.
+stopped early, or a contact is on an edge), the row's matrices are centred differences of the engine's step.
 """
 
 from collections.abc import Iterator

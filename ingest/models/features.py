@@ -74,7 +74,8 @@ def table() -> list[Feature]:
     return sorted(FEATURES, key=lambda feature: not feature.covered)
 
 
-_BY_STEP = "a step in which MJX finds other contacts than C has a residual"
+_OF_C = "jacdb takes C's contacts"
+_OF_C_MEASURED = _OF_C + ", and differences of C's collision detection for how they move"
 
 _JOINTS = (
     Feature("joint springs and dampers", "joint/stiffness, damping, springref", has.nonzero("jnt_stiffness")),
@@ -223,12 +224,11 @@ _CONTACTS = (
     ),
     Feature(
         "planes with capsules", "geom/type", has.pairs_of(("plane", "capsule")), "differs",
-        note="MJX turns the tangents of a capsule that is within 30 degrees of the normal; jacdb has C's contacts",
+        note="MJX turns the tangents of a capsule that is within 30 degrees of the normal; " + _OF_C,
     ),
     Feature(
         "capsules with spheres and capsules", "geom/type", has.pairs_of(("sphere", "capsule"), ("capsule", "capsule")),
-        "differs", note="MJX adds 1e-6 to squared lengths, which moves contacts by some 1e-5 of a length; jacdb has C's"
-        " contacts, but for parallel capsules: it has one, and C two",
+        "differs", note="MJX adds 1e-6 to squared lengths, which moves contacts by some 1e-5 of a length; " + _OF_C,
     ),
     Feature(
         "other pairs that MJX has a function for", "geom/type", has.pairs_of(*(
@@ -238,16 +238,15 @@ _CONTACTS = (
             ("box", "mesh"), ("mesh", "mesh"), ("hfield", "sphere"), ("hfield", "capsule"), ("hfield", "box"),
             ("hfield", "mesh"),
         )),
-        "differs", note="MJX finds contacts by algorithms of its own; " + _BY_STEP,
+        "differs", note="MJX finds contacts by algorithms of its own; " + _OF_C_MEASURED,
     ),
     Feature(
         "pairs that MJX has no function for", "geom/type ellipsoid or cylinder against box, mesh or hfield; sdf",
-        has.pairs_without_function, "raises", "exclude them (contype, conaffinity) or use capsules",
-        "MJX has no collision function",
+        has.pairs_without_function, "raises", note=_OF_C_MEASURED,
     ),
     Feature(
         "margins of meshes and height fields", "geom/margin, pair/margin", has.margins_of_meshes,
-        "raises", "set margin to 0", "MJX has none",
+        "raises", note=_OF_C_MEASURED,
     ),
     Feature(
         "surface velocities", "geom/surfacevel", has.nonzero("geom_surfacevel"),
@@ -264,7 +263,7 @@ _CONTACTS = (
     ),
     Feature(
         "contacts picked by MJX", "numeric max_contact_points, max_geom_pairs", has.picked_contacts,
-        "differs", note="MJX leaves contacts out by them, C does not read them; " + _BY_STEP,
+        "differs", note="MJX leaves contacts out by them, C does not read them; " + _OF_C,
     ),
 )  # fmt: skip
 

@@ -62,12 +62,9 @@ MJX_FUNCTIONS = {
     "support.xfrc_accumulate": "m d",
     "support.muscle_gain": "length vel lengthrange acc0 prm",
     "forward._next_activation": "m d act_dot",
-    "collision_primitive._plane_sphere": "plane_normal plane_pos sphere_pos sphere_radius",
-    "collision_primitive._sphere_sphere": "pos1 radius1 pos2 radius2",
-    "collision_primitive.collider": "ncon",
 }
 # no functions
-MJX_OBJECTS = {"collision_driver._COLLISION_FUNC", "collision_primitive.GeomInfo", "constraint._Efc"}
+MJX_OBJECTS = {"collision_driver._COLLISION_FUNC", "constraint._Efc"}
 # Other function that is private, or not promised to stay -> its parameters
 OTHER_FUNCTIONS = {
     "mujoco_playground._src.mjx_env.step": "model data action n_substeps",

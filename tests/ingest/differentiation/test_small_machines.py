@@ -69,7 +69,7 @@ def test_users_28_contacts_of_one_pair_of_bodies_are_summed_before_joints_come_i
     pairs = contact_geometry.body_pairs(system.mj_model, 3)
     assert pairs.tolist() == [[0, 1], [0, 2], [2, 1]]
     bodies = jnp.asarray([[2, 0, 0, 0, 0, 2], [1, 1, 1, 1, 2, 1]]).T[..., None]  # of one sample
-    clusters = Clusters.of(Tree.of(system.mj_model), bodies, pairs)
+    clusters = Clusters.of(Tree.of(system.mj_model), bodies[:, 0], bodies[:, 1], pairs)
     assert clusters.total(jnp.arange(6.0)[:, None])[:, 0].tolist() == [1 + 2 + 3, 4, 0 + 5]
     found, error = compared(
         system, states(system, 8, np.array([0.001] * 3 + [0.02] * 4 + [0.001] + [0.3] * 4)), "implicit"

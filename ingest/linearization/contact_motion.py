@@ -1,0 +1,45 @@
+"""The contacts of states that the C engine stepped, and how they move: in closed form, or by differences."""
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jacdb.ingest import runtime
+from jacdb.ingest.dynamics.contacts import ContactRates, FoundContacts
+from jacdb.ingest.linearization.collision_differences import CollisionDifferences
+from jacdb.ingest.linearization.collisions import Collisions
+from jacdb.ingest.linearization.contact_rates import contact_rates, in_closed_form
+from jacdb.ingest.linearization.contact_slots import dimensions_of
+
+
+class ContactMotion:
+    """Finds the contacts of one model, and differentiates them.
+
+    Attributes:
+        dims: the dimensions that contacts may have.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model, self.dims = model, dimensions_of(model)
+        threads = runtime.cores()
+        self._collisions, self._differences = Collisions(model, threads), CollisionDifferences(model, threads)
+
+    def find(
+        self, qpos: Float[np.ndarray, "n nq"], mocap: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[FoundContacts, ContactRates, Bool[np.ndarray, " c"]]:
+        """Return the contacts of states, their rates, and of which contacts they could be found.
+
+        Args:
+            mocap: positions and orientations of mocap bodies, by state.
+        """
+        contacts = self._collisions.find(qpos, *mocap)
+        rates, known = contact_rates(self._model, contacts), in_closed_form(self._model, contacts)
+        if known.all():
+            return contacts, rates, known
+        those = np.flatnonzero(np.isin(contacts.evaluation, contacts.evaluation[~known]))
+        measured, found = self._differences.rates(contacts.take(those), qpos, mocap)
+        takes = ~known[those]
+        for of_all, of_those in zip(rates, measured, strict=True):
+            of_all[those[takes]] = of_those[takes]
+        known[those[takes]] = found[takes]
+        return contacts, rates, known

@@ -1,0 +1,98 @@
+"""Lays contacts out for a compiled program: each evaluation has as many slots of each dimension, filled or not.
+
+A control step is differentiated by the smallest program that holds its contacts, so that one in the air does not pay
+for one on many points, and that its rows do not depend on what other steps are differentiated beside it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from jaxtyping import Int
+
+from jacdb.ingest.dynamics.contacts import EMPTY_SLOT, ContactRates, ContactSlots, FoundContacts, SlotsByDim
+from jacdb.ingest.models.geom_pairs import geom_pairs
+
+SIZES = tuple(4 * 3**k for k in range(9))  # slots of one dimension: a program is compiled for each that occurs
+
+type Sizes = tuple[int, ...]  # slots of each dimension, in the order of dimensions_of
+
+
+def dimensions_of(model: mujoco.MjModel) -> list[int]:
+    """Return the dimensions that contacts of a model may have."""
+    pairs = geom_pairs(model)
+    if not len(pairs):
+        return []
+    own = np.asarray(model.geom_condim)[pairs]
+    priority = np.asarray(model.geom_priority)[pairs]
+    of_higher = own[np.arange(len(own)), priority.argmax(axis=1)]
+    dims = np.where(priority[:, 0] == priority[:, 1], own.max(axis=1), of_higher)
+    dims[: model.npair] = model.pair_dim
+    return [int(dim) for dim in np.unique(dims)]
+
+
+class Slots(NamedTuple):
+    """The slots of some control steps that one program holds.
+
+    Attributes:
+        rows: of the control steps.
+        sizes: how many slots there are of each dimension.
+        by_dim: (rows, evaluations, slots, …); None where MJX finds contacts.
+    """
+
+    rows: Int[np.ndarray, " rows"]
+    sizes: Sizes | None
+    by_dim: SlotsByDim | None
+
+
+def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape: tuple[int, int]) -> Iterator[Slots]:
+    """Yield all control steps, grouped by the sizes that they need.
+
+    Args:
+        dims: that the model's contacts may have.
+        shape: control steps and evaluations of each.
+    """
+    steps, evaluations = shape
+    order = np.argsort(contacts.dim, kind="stable")  # within it by evaluation
+    places = np.zeros(len(order), int)  # of each contact among those of its evaluation and dimension
+    needed = np.zeros((steps, len(dims)), int)
+    for index, dim in enumerate(dims):
+        own = order[contacts.dim[order] == dim]
+        counts = np.bincount(contacts.evaluation[own], minlength=steps * evaluations)
+        places[own] = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
+        largest = counts.reshape(steps, evaluations).max(axis=1)
+        needed[:, index] = np.array(SIZES)[np.searchsorted(SIZES, largest)]
+    kinds, which = np.unique(needed, axis=0, return_inverse=True)
+    for kind, sizes in enumerate(kinds.tolist()):
+        rows = np.flatnonzero(which.ravel() == kind)
+        row_of = np.full(steps, -1)
+        row_of[rows] = np.arange(len(rows))
+        by_dim = {}
+        for dim, size in zip(dims, sizes, strict=True):
+            own = np.flatnonzero((contacts.dim == dim) & (row_of[contacts.evaluation // evaluations] >= 0))
+            at = (row_of[contacts.evaluation[own] // evaluations], contacts.evaluation[own] % evaluations, places[own])
+            by_dim[dim] = _filled((len(rows), evaluations, size), at, contacts.take(own), _rates_of(rates, own))
+        yield Slots(rows, tuple(sizes), by_dim)
+
+
+def _rates_of(rates: ContactRates, which: Int[np.ndarray, " some"]) -> ContactRates:
+    return ContactRates(*(np.asarray(leaf)[which] for leaf in rates))
+
+
+def _filled(
+    shape: tuple[int, int, int], at: tuple[np.ndarray, ...], contacts: FoundContacts, rates: ContactRates
+) -> tuple[ContactSlots, ContactRates]:
+    """Return slots of one dimension, those at ``at`` filled."""
+    leaves = {}
+    for name, empty in EMPTY_SLOT.items():
+        values = getattr(contacts, name)
+        leaf = np.broadcast_to(empty, (*shape, *values.shape[1:])).astype(int if name == "geoms" else float)
+        leaf[at] = values
+        leaves[name] = leaf
+    moved = []
+    for values in rates:
+        leaf = np.zeros((*shape, *np.shape(values)[1:]))
+        leaf[at] = values
+        moved.append(leaf)
+    return ContactSlots(**leaves), ContactRates(*moved)

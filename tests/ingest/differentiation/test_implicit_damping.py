@@ -1,0 +1,34 @@
+"""What C's implicitfast damps implicitly."""
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from mujoco import mjx
+
+from jacdb.ingest import runtime
+from jacdb.ingest.differentiation import implicit_damping
+from jacdb.ingest.dynamics import forward
+
+FINGERS = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/><worldbody>
+<body pos="0 .1 0"><joint name="left" type="slide" axis="0 1 0"/><geom size=".05" mass="1" contype="0"/>
+ <body><joint name="tip" axis="1 0 .2" damping=".1"/><geom size=".02" pos="0 0 .1" mass=".1" contype="0"/></body></body>
+<body pos="0 -.1 0"><joint name="right" type="slide" axis="0 -1 0"/><geom size=".05" mass="2" contype="0"/></body>
+</worldbody><tendon><fixed name="both" damping="20"><joint joint="left" coef="1"/><joint joint="right" coef="1"/>
+<joint joint="tip" coef=".1"/></fixed></tendon><actuator><position tendon="both" kp="50" kv="7"/></actuator></mujoco>"""
+
+
+def test_a_tendon_damps_each_of_two_fingers_by_its_own_velocity():
+    runtime.configure()
+    model = mujoco.MjModel.from_xml_string(FINGERS)
+    data = mujoco.MjData(model)
+    velocity = data.qvel[:] = np.array([1.0, 3.0, 0.2])
+    at = mjx.make_data(model, impl="jax").replace(qvel=jnp.array(velocity))
+    on_mjx = mjx.put_model(model, impl="jax")
+    damping = np.asarray(implicit_damping.of_c(on_mjx, forward.unsolved(on_mjx, at)))
+    assert damping[0, 2] == damping[2, 1] == 0 and damping[0, 1] != 0
+    mujoco.mj_forward(model, data)
+    mass, acceleration, step = np.zeros((3, 3)), data.qacc.copy(), model.opt.timestep
+    mujoco.mj_fullM(model, data, mass)
+    mujoco.mj_step(model, data)
+    damped = (mass - step * damping) @ (data.qvel - velocity) / step
+    np.testing.assert_allclose(damped, mass @ acceleration, rtol=1e-12)

@@ -1,0 +1,106 @@
+"""How contacts move with their bodies: the closed form is what MuJoCo's collision detection does, and has its zeros."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from jacdb.ingest.dynamics.contacts import FoundContacts
+from jacdb.ingest.linearization.collision_differences import CollisionDifferences
+from jacdb.ingest.linearization.collisions import Collisions
+from jacdb.ingest.linearization.contact_rates import IN_CLOSED_FORM, contact_rates, in_closed_form
+from jacdb.ingest.linearization.contact_slots import dimensions_of, lay_out
+
+XML = """<mujoco><asset><mesh name="wedge" vertex="-.1 -.1 -.05 .1 -.1 -.05 0 .12 -.05 0 0 .1"/></asset>
+<default><geom margin="2" contype="1" conaffinity="1"/></default><worldbody>
+<body mocap="true"><geom type="plane" size="1 1 .1" contype="3" conaffinity="3"/></body>
+<body><freejoint/><geom type="capsule" size=".1 .3" condim="1"/></body>
+<body><freejoint/><geom type="capsule" size=".05 .5" condim="4"/></body>
+<body><freejoint/><geom type="sphere" size=".2"/></body>
+<body><freejoint/><geom type="sphere" size=".1"/></body>
+<body><freejoint/><geom type="box" size=".1 .2 .3" contype="2" conaffinity="0"/></body>
+<body><freejoint/><geom type="mesh" mesh="wedge" contype="2" conaffinity="0"/></body></worldbody></mujoco>"""
+POSES = 30
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Contacts of random poses, as (contacts, rates in closed form, rates by differences, which of these are known)."""
+    model, rng = mujoco.MjModel.from_xml_string(XML), np.random.default_rng(0)
+    qpos, quat = 0.5 * rng.normal(size=(POSES, model.nq)), rng.normal(size=(POSES, 1, 4))
+    for row in qpos:
+        mujoco.mj_normalizeQuat(model, row)
+    mocap = np.zeros((POSES, 1, 3)), quat / np.linalg.norm(quat, axis=2, keepdims=True)
+    contacts = Collisions(model, 2).find(qpos, *mocap)
+    measured, known = CollisionDifferences(model, 2).rates(contacts, qpos, mocap)
+    return model, contacts, contact_rates(model, contacts), measured, known
+
+
+@pytest.mark.parametrize("pair", IN_CLOSED_FORM)
+def test_the_closed_form_is_what_collision_detection_does(found, pair):
+    model, contacts, closed, measured, known = found
+    own = (model.geom_type[contacts.geoms] == pair).all(axis=1)
+    assert own.sum() >= POSES and in_closed_form(model, contacts)[own].all()
+    if pair == (int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)):
+        assert not known[own].any(), "its tangents follow the capsule, and not the normal"
+        return
+    assert known[own].mean() > 0.9
+    own &= known
+    for name in ("distance", "point", "frame", "turn"):
+        np.testing.assert_allclose(getattr(closed, name)[own], getattr(measured, name)[own], atol=1e-7, err_msg=name)
+
+
+def test_capsules_on_a_plane_turn_their_tangents(found):
+    model, contacts, closed, *_ = found
+    pair = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
+    own = (model.geom_type[contacts.geoms] == pair).all(axis=1)
+    assert (closed.turn[own] == 0).all()
+    axis, frame = contacts.rotation[own, 1, :, 2], contacts.frame[own]
+
+    def tangent(axis: np.ndarray) -> np.ndarray:
+        across = axis - (axis * frame[:, 0]).sum(axis=1, keepdims=True) * frame[:, 0]
+        return across / np.linalg.norm(across, axis=1, keepdims=True)
+
+    np.testing.assert_allclose(tangent(axis), frame[:, 1], atol=1e-12)
+    for motion, spin in enumerate(np.eye(3)):
+        turned = 1e-6 * np.cross(spin, axis)
+        rate = (tangent(axis + turned) - tangent(axis - turned)) / 2e-6
+        carried = np.cross(spin, frame[:, 1])
+        np.testing.assert_allclose(closed.frame[own][:, motion, 1], rate - carried, atol=1e-7)
+
+
+def test_what_slides_over_a_plane_changes_nothing_exactly():
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><worldbody><geom type="plane" size="1 1 .1"/><body pos="0 0 .09"><freejoint/>'
+        '<geom type="box" size=".3 .2 .1"/></body></worldbody></mujoco>'
+    )
+    contacts = Collisions(model, 1).find(model.qpos0[None], np.zeros((1, 0, 3)), np.zeros((1, 0, 4)))
+    rates = contact_rates(model, contacts)
+    assert len(contacts.distance) == 4
+    for slide in (3, 4):
+        assert not rates.distance[:, slide].any() and not rates.point[:, slide].any()
+    assert not rates.frame[:, 3:].any(), "a plane's normal does not move with what stands on it"
+    assert (rates.distance[:, 5] == 1).all()
+
+
+def test_each_contact_has_a_slot_and_each_step_the_smallest_program(found):
+    model, contacts, closed, *_ = found
+    assert dimensions_of(model) == [3, 4]  # condim 1 meets higher ones alone
+    groups = list(lay_out([3, 4], contacts, closed, (POSES // 2, 2)))
+    assert sorted(np.concatenate([group.rows for group in groups]).tolist()) == list(range(POSES // 2))
+    distances = np.concatenate(
+        [slots.distance[slots.margin > -1] for group in groups for slots, _ in group.by_dim.values()]
+    )
+    assert sorted(distances) == sorted(contacts.distance)
+    for group in groups:
+        for size, (slots, rates) in zip(group.sizes, group.by_dim.values(), strict=True):
+            filled = (slots.margin > -1).sum(axis=2).max(axis=1)
+            assert (filled <= size).all() and (filled > size // 3).all() | (size == 4)
+            assert rates.frame.shape == (len(group.rows), 2, size, 6, 3, 3)
+
+
+def test_no_contacts_are_no_contacts():
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
+    )
+    found = Collisions(model, 2).find(model.qpos0[None], np.zeros((1, 0, 3)), np.zeros((1, 0, 4)))
+    assert isinstance(found, FoundContacts) and not len(found.distance) and dimensions_of(model) == []
