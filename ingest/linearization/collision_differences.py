@@ -6,41 +6,37 @@ and height fields. All bodies of an evaluation move at once, each by its colour 
 there are. A rate below 1e-7 is the differences' noise, and is 0.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
-
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.dynamics.contacts import ContactRates, FoundContacts
-from jacdb.ingest.linearization.contact_rates import frame_rates, tangents_turn
+from jacdb.ingest.linearization.contact_rates import frame_rates, rotated, tangents_turn
 
 WIDTH = 1e-6  # half of it: m, rad
 NOISE = 1e-7  # m/m, m/rad, 1/m, 1/rad
 KINK = 1e-2  # by how much the rates ahead and behind may differ: more is an edge, or another contact
 
 
-class _Seen(NamedTuple):
-    """The contacts of one evaluation, and their values: distance, point, frame (c, 13)."""
-
-    geoms: Int[np.ndarray, "c 2"]
-    values: Float[np.ndarray, "c 13"]
-
-
 class CollisionDifferences:
     """Differentiates the contacts of one model.
 
+    Python's part of it takes as long as the collisions. So arrays are made of all evaluations at once, and there are no
+    threads, which would wait for each other.
+
     Args:
         model: is not changed.
-        threads: how many evaluations are at work at once.
     """
 
-    def __init__(self, model: mujoco.MjModel, threads: int) -> None:
-        self._model, self._threads = model, threads
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model, self._data = model.__copy__(), mujoco.MjData(model)
         self._color = ContactColoring.of(model).geom_color
-        self._moving = np.flatnonzero(self._color)
+        self._switches = [
+            (getattr(self._model, f"{owner}_{mask}"), getattr(model, f"{owner}_{mask}"))
+            for owner in ("geom", "body")
+            for mask in ("contype", "conaffinity")
+        ]
 
     def rates(
         self, contacts: FoundContacts, qpos: Float[np.ndarray, "c nq"], mocap: tuple[np.ndarray, np.ndarray]
@@ -48,88 +44,114 @@ class CollisionDifferences:
         """Return the rates of contacts, and which of them could be found.
 
         Args:
-            contacts: in the order of their evaluations; with those of each that have a closed form.
+            contacts: in the order of their evaluations, with all of each pair of geoms.
             qpos, mocap: where the evaluations are, by their number.
         """
         numbers, first = np.unique(contacts.evaluation, return_index=True)
-        slices = [slice(*ends) for ends in zip(first, [*first[1:], len(contacts.distance)], strict=True)]
-        by_motion = np.zeros((len(contacts.distance), 6, 13))
+        ends = [*first[1:], len(contacts.distance)]
+        counts = np.diff([*first, len(contacts.distance)])
+        origin = np.repeat(np.add.reduceat(contacts.point, first) / counts[:, None], counts, axis=0)
+        color = self._color[contacts.geoms]
+        poses = _displaced(contacts, origin, color)
+        values = np.zeros((13, len(contacts.distance), 13))
         known = np.zeros(len(contacts.distance), bool)
-
-        def share(which: np.ndarray) -> None:
-            data = mujoco.MjData(self._model)
-            for index in which:
-                own, at = slices[index], numbers[index]
-                data.qpos[:] = qpos[at]
-                data.mocap_pos[:], data.mocap_quat[:] = mocap[0][at], mocap[1][at]
-                by_motion[own], known[own] = self._of_evaluation(data, contacts.take(own))
-
-        with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(share, np.array_split(np.arange(len(numbers)), self._threads)))
-        found, follows = _against_body_2(contacts, by_motion)
+        data = self._data
+        for number, start, end in zip(numbers, first, ends, strict=True):
+            data.qpos[:] = qpos[number]
+            data.mocap_pos[:], data.mocap_quat[:] = mocap[0][number], mocap[1][number]
+            mujoco.mj_kinematics(self._model, data)
+            geoms = contacts.geoms[start:end]
+            self._let_collide(geoms)
+            both = slice(2 * start, 2 * end)
+            known[start:end] = self._collide(geoms, [leaf[:, both] for leaf in poses], values[:, start:end])
+        here, there = values[0], values[1:].reshape(6, 2, *values.shape[1:])
+        bends = np.abs(there[:, 0] + there[:, 1] - 2 * here).max(axis=(0, 2))
+        known &= bends < KINK * WIDTH * max(1.0, self._color.max(initial=0.0))
+        by_motion = ((there[:, 0] - there[:, 1]) / (2 * WIDTH)).transpose(1, 0, 2)
+        found, follows = _against_body_2(contacts, _by_second(contacts, by_motion, contacts.point - origin, color))
         return found, known & follows
 
-    def _of_evaluation(
-        self, data: mujoco.MjData, contacts: FoundContacts
-    ) -> tuple[Float[np.ndarray, "c 6 13"], Bool[np.ndarray, " c"]]:
-        """Return the rates of values by each motion of body 2, about each contact's point."""
-        model, moving = self._model, self._moving
-        n = len(contacts.distance)
-        rates, known = np.zeros((n, 6, 13)), np.zeros(n, bool)
-        mujoco.mj_kinematics(model, data)
-        origin = contacts.point.mean(axis=0)
-        pos, mat = data.geom_xpos[moving].copy(), data.geom_xmat[moving].reshape(-1, 3, 3).copy()
-        color = self._color[moving]
-        known[:] = True
-        mujoco.mj_collision(model, data)
-        here = _seen(data)
-        if not np.array_equal(here.geoms, contacts.geoms):
-            return rates, known & False
-        for motion in range(6):
-            spin, shift = (np.eye(3)[motion % 3] * (motion // 3 == part) for part in (0, 1))
-            ends = []
-            for side in (WIDTH, -WIDTH):
-                data.geom_xpos[moving] = _moved(pos - origin, spin, shift, side * color[:, None]) + origin
-                turned = _moved(mat.transpose(0, 2, 1), spin, np.zeros(3), side * color[:, None, None])
-                data.geom_xmat[moving] = turned.transpose(0, 2, 1).reshape(-1, 9)
-                mujoco.mj_collision(model, data)
-                ends.append(_seen(data))
-            if any(not np.array_equal(end.geoms, here.geoms) for end in ends):
-                return rates, known & False
-            ahead, behind = (end.values - here.values for end in ends)
-            rates[:, motion] = (ahead - behind) / (2 * WIDTH)
-            known &= np.abs(ahead + behind).max(axis=1) < KINK * WIDTH * max(1.0, color.max())
-        return self._by_second(contacts, rates, origin), known
+    def _let_collide(self, geoms: Int[np.ndarray, "c 2"]) -> None:
+        """Leave all other geoms out of the model's collisions: most of a robot's are far from any contact."""
+        bodies = self._model.geom_bodyid[geoms]
+        for (mask, own), chosen in zip(self._switches, (geoms, geoms, bodies, bodies), strict=True):
+            mask[:] = 0
+            mask[chosen] = own[chosen]
 
-    def _by_second(
-        self, contacts: FoundContacts, by_color: Float[np.ndarray, "c 6 13"], origin: Float[np.ndarray, " 3"]
-    ) -> Float[np.ndarray, "c 6 13"]:
-        """Take what both bodies' motion as one does, and turn what is about the origin into what is about the point."""
-        arm = contacts.point - origin
-        rotations, translations = np.eye(6)[:, :3], np.eye(6)[:, 3:]
-        as_one = np.zeros_like(by_color)
-        as_one[:, :, 1:4] = np.cross(rotations, arm[:, None]) + translations
-        turn = tangents_turn(contacts.frame)
-        frame = np.cross(rotations[:, None], contacts.frame[:, None])
-        frame[:, :3, 1] += turn[:, :, None] * contacts.frame[:, None, 2]
-        frame[:, :3, 2] -= turn[:, :, None] * contacts.frame[:, None, 1]
-        as_one[:, :, 4:] = frame.reshape(len(arm), 6, 9)
-        color1, color2 = self._color[contacts.geoms].T[:, :, None, None]
-        rates = (by_color - color1 * as_one) / np.where(color2 == color1, 1.0, color2 - color1)
-        rates[:, :3] -= np.einsum("ckj,cjv->ckv", np.cross(np.eye(3), arm[:, None]), rates[:, 3:])
-        return rates
+    def _collide(
+        self, geoms: Int[np.ndarray, "c 2"], poses: list[Float[np.ndarray, "13 geoms _"]], values: np.ndarray
+    ) -> bool:
+        """Fill in the contacts' values at each displacement; return False where there are others.
+
+        Args:
+            values: distance, point, frame (13, c, 13), the first of no displacement.
+        """
+        model, data, moved = self._model, self._data, geoms.ravel()
+        xpos, xmat = data.geom_xpos, data.geom_xmat
+        expected, wanted = b"", slice(None)
+        for pos, mat, seen in zip(*poses, values, strict=True):
+            xpos[moved], xmat[moved] = pos, mat
+            mujoco.mj_collision(model, data)
+            contact = data.contact
+            there = contact.geom
+            if not expected:
+                expected = there.tobytes()
+                if not np.array_equal(there, geoms):  # a geom that has a wanted contact may have others
+                    wanted = (there[:, None] == geoms[None]).all(axis=2).any(axis=1)
+                    if not np.array_equal(there[wanted], geoms):
+                        return False
+            elif there.tobytes() != expected:
+                return False
+            seen[:, 0], seen[:, 1:4], seen[:, 4:] = contact.dist[wanted], contact.pos[wanted], contact.frame[wanted]
+        return True
 
 
-def _seen(data: mujoco.MjData) -> _Seen:
-    contact = data.contact
-    values = [contact.dist[:, None], contact.pos, contact.frame] if data.ncon else [np.zeros((0, 13))]
-    return _Seen(np.array(contact.geom).reshape(-1, 2), np.concatenate(values, axis=1))
+def _displaced(
+    contacts: FoundContacts, origin: Float[np.ndarray, "c 3"], color: Float[np.ndarray, "c 2"]
+) -> list[Float[np.ndarray, "13 geoms _"]]:
+    """Return positions and rotations of both geoms of all contacts, first as they are, then ahead and behind by motion.
+
+    Each moves by its color, to the second order.
+    """
+    arm, axes = contacts.position - origin[:, None], contacts.rotation.swapaxes(2, 3)  # columns are vectors
+    shift = np.eye(6)[:, 3:]
+    angle = color[:, :, None, None]
+    places, turned = [contacts.position], [contacts.rotation]
+    once_arm, once_axes = rotated(arm), rotated(axes)
+    twice_arm, twice_axes = (rotated(once)[..., range(6), range(6), :] for once in (once_arm, once_axes))
+    for motion in range(6):
+        for side in (WIDTH, -WIDTH):
+            by = side * angle[:, :, 0]
+            moved = by * (once_arm[:, :, motion] + shift[motion]) + 0.5 * by * by * twice_arm[:, :, motion]
+            places.append(contacts.position + moved)
+            by = side * angle
+            moved = by * once_axes[:, :, :, motion] + 0.5 * by * by * twice_axes[:, :, :, motion]
+            turned.append((axes + moved).swapaxes(2, 3))
+    return [np.stack(leaves).reshape(13, 2 * len(arm), width) for leaves, width in ((places, 3), (turned, 9))]
 
 
-def _moved(arm: np.ndarray, spin: np.ndarray, shift: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Return arms turned about an axis, to the second order, and shifted."""
-    once = np.cross(spin, arm)
-    return np.asarray(arm + angle * (once + shift) + 0.5 * angle * angle * np.cross(spin, once))
+def _by_second(
+    contacts: FoundContacts,
+    by_color: Float[np.ndarray, "c 6 13"],
+    arm: Float[np.ndarray, "c 3"],
+    color: Float[np.ndarray, "c 2"],
+) -> Float[np.ndarray, "c 6 13"]:
+    """Take what both bodies' motion as one does, and turn what is about the origin into what is about the point.
+
+    Args:
+        arm: of the contact's point, from the origin.
+    """
+    as_one = np.zeros_like(by_color)
+    as_one[:, :, 1:4] = rotated(arm) + np.eye(6)[:, 3:]
+    turn = tangents_turn(contacts.frame)
+    frame = rotated(contacts.frame).swapaxes(1, 2)
+    frame[:, :3, 1] += turn[:, :, None] * contacts.frame[:, None, 2]
+    frame[:, :3, 2] -= turn[:, :, None] * contacts.frame[:, None, 1]
+    as_one[:, :, 4:] = frame.reshape(len(arm), 6, 9)
+    color1, color2 = color.T[:, :, None, None]
+    rates = (by_color - color1 * as_one) / np.where(color2 == color1, 1.0, color2 - color1)
+    rates[:, :3] -= rotated(arm)[:, :3] @ rates[:, 3:]
+    return np.asarray(rates)
 
 
 def _against_body_2(
@@ -137,11 +159,10 @@ def _against_body_2(
 ) -> tuple[ContactRates, Bool[np.ndarray, " c"]]:
     """Return the rates beyond being carried along with body 2, and whether tangents follow the normal. Noise is 0."""
     measured = by_motion[:, :, 4:].reshape(-1, 6, 3, 3)
-    rotations, translations = np.eye(6)[:, :3], np.eye(6)[:, 3:]
-    point = by_motion[:, :, 1:4] - translations
+    point = by_motion[:, :, 1:4] - np.eye(6)[:, 3:]
     frame = frame_rates(contacts.frame, _clean(measured[:, :, 0]))  # without the noise of the tangents
     follows = np.abs(frame - measured).max(axis=(1, 2, 3)) < KINK * (1 + np.abs(frame).max(axis=(1, 2, 3)))
-    carried = np.cross(rotations[:, None], contacts.frame[:, None])
+    carried = rotated(contacts.frame).swapaxes(1, 2)
     distance, point, frame = (_clean(rates) for rates in (by_motion[:, :, 0], point, frame - carried))
     return ContactRates(distance, point, frame, tangents_turn(contacts.frame)), follows
 

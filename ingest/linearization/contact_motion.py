@@ -22,7 +22,7 @@ class ContactMotion:
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model, self.dims = model, dimensions_of(model)
         threads = runtime.cores()
-        self._collisions, self._differences = Collisions(model, threads), CollisionDifferences(model, threads)
+        self._collisions, self._differences = Collisions(model, threads), CollisionDifferences(model)
 
     def find(
         self, qpos: Float[np.ndarray, "n nq"], mocap: tuple[np.ndarray, np.ndarray]
@@ -36,10 +36,8 @@ class ContactMotion:
         rates, known = contact_rates(self._model, contacts), in_closed_form(self._model, contacts)
         if known.all():
             return contacts, rates, known
-        those = np.flatnonzero(np.isin(contacts.evaluation, contacts.evaluation[~known]))
-        measured, found = self._differences.rates(contacts.take(those), qpos, mocap)
-        takes = ~known[those]
+        those = np.flatnonzero(~known)
+        measured, known[those] = self._differences.rates(contacts.take(those), qpos, mocap)
         for of_all, of_those in zip(rates, measured, strict=True):
-            of_all[those[takes]] = of_those[takes]
-        known[those[takes]] = found[takes]
+            of_all[those] = of_those
         return contacts, rates, known

@@ -7,6 +7,7 @@ for one on many points, and that its rows do not depend on what other steps are 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import mujoco
 import numpy as np
 from jaxtyping import Int
@@ -44,6 +45,13 @@ class Slots(NamedTuple):
     rows: Int[np.ndarray, " rows"]
     sizes: Sizes | None
     by_dim: SlotsByDim | None
+
+    def blocks(self, size: int) -> Iterator["Slots"]:
+        """Yield so many control steps at a time, and what is left."""
+        for first in range(0, len(self.rows), size):
+            own = slice(first, first + size)
+            by_dim = jax.tree.map(lambda leaf, own=own: leaf[own], self.by_dim)
+            yield Slots(self.rows[own], self.sizes, by_dim)
 
 
 def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape: tuple[int, int]) -> Iterator[Slots]:

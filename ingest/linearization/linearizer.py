@@ -1,5 +1,6 @@
 """Linearizes control steps of one model, block by block on all cores, from solutions that an engine found."""
 
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ from jacdb.ingest.models import features
 
 type Engine = Literal["c", "mjx"]
 
-AHEAD = 256  # control steps whose contacts are found while those before are differentiated
+TURN = 1024  # control steps whose contacts are found at once, in turn with differentiating them: beside it takes longer
 BLOCK = 32  # control steps that a program differentiates at once; a core is at work on one block
 
 
@@ -87,81 +88,57 @@ class Linearizer:
         A step that touched where MuJoCo's collision detection has an edge has an infinite residual.
         """
         n = len(start.qpos)
-        if self._contacts is None:
-            everything = np.arange(n)
-            return self._joined(n, [(everything, self._of_rows(start, solved, Slots(everything, None, None)))])
-        parts = []
-        # Contacts are found by one thread, ahead of the blocks: Python's part of it would hold up others.
-        with ThreadPoolExecutor(1) as ahead:
-            found = [
-                ahead.submit(self._with_contacts, self._contacts, start, solved, rows)
-                for rows in np.array_split(np.arange(n), -(-n // AHEAD))
-            ]
-            for of_rows in found:
-                groups, lost = of_rows.result()
-                for slots in groups:
-                    j, residual, observed = self._of_rows(start, solved, slots)
-                    residual[np.isin(slots.rows, lost)] = np.inf
-                    parts.append((slots.rows, (j, residual, observed)))
-        return self._joined(n, parts)
-
-    @staticmethod
-    def _with_contacts(
-        motion: ContactMotion, start: Start, solved: Solved, rows: np.ndarray
-    ) -> tuple[list[Slots], np.ndarray]:
-        """Find the contacts of consecutive control steps; return them, and the steps in which one can't be followed."""
-        n, evaluations = len(rows), solved.qacc.shape[1]
-        mocap = [np.repeat(leaf[rows], evaluations, axis=0) for leaf in (start.mocap_pos, start.mocap_quat)]
-        qpos = solved.qpos[rows].reshape(n * evaluations, -1)
-        contacts, rates, known = motion.find(qpos, (mocap[0], mocap[1]))
-        groups = lay_out(motion.dims, contacts, rates, (n, evaluations))
-        lost = rows[np.unique(contacts.evaluation[~known] // evaluations)]
-        return [slots._replace(rows=rows[slots.rows]) for slots in groups], lost
-
-    def _of_rows(self, start: Start, solved: Solved, slots: Slots) -> tuple[np.ndarray, np.ndarray, Observation]:
-        """Return the whole Jacobian, the residual and the constraints of control steps that one program is for."""
-        rows = slots.rows
-        n = len(rows)
-        blocks = [np.minimum(np.arange(first, first + BLOCK), n - 1) for first in range(0, n, BLOCK)]
-        of_solved = (solved.qpos, solved.qvel, solved.act, solved.qacc, solved.act_before)
-        leaves = [leaf[rows] for leaf in (*of_solved, start.ctrl, start.mocap_pos, start.mocap_quat)]
-        program = self._program(slots, leaves)
-
-        def of_block(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, Observation]:
-            arguments = jax.tree.map(lambda leaf: leaf[block], (slots.by_dim, *leaves))
-            result: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(np.asarray, program(*arguments))
-            return result
-
+        turns = np.array_split(np.arange(n), -(-n // TURN))
+        parts, lost = [], []
         with ThreadPoolExecutor(runtime.lanes()) as lanes:
-            results = list(lanes.map(of_block, blocks))
-        joined: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(
-            lambda *parts: np.concatenate(parts)[:n], *results
-        )
-        return joined
-
-    def _joined(self, n: int, parts: list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray, Observation]]]) -> Jacobians:
-        """Return all control steps in their order. Contacts are padded to the largest number of slots."""
-        j, residual, observed = (self._in_order(n, parts, index) for index in range(3))
+            for rows in turns:
+                groups, of_turn = self._with_contacts(start, solved, rows)
+                lost.append(of_turn)
+                for slots in groups:
+                    of_block = functools.partial(self._of_block, self._program(start, solved, slots), start, solved)
+                    parts += [(block.rows, lanes.submit(of_block, block)) for block in slots.blocks(BLOCK)]
+        j, residual, observed = _in_order(n, [(rows, block.result()) for rows, block in parts])
+        residual[np.concatenate(lost)] = np.inf
         d_state = 2 * self.model.nv + self.model.na
         return Jacobians(j[:, :, :d_state], j[:, :, d_state:], residual, observed)
 
+    def _with_contacts(self, start: Start, solved: Solved, rows: np.ndarray) -> tuple[list[Slots], np.ndarray]:
+        """Find the contacts of consecutive control steps; return them, and the steps in which one can't be followed."""
+        if self._contacts is None:
+            return [Slots(rows, None, None)], rows[:0]
+        n, evaluations = len(rows), solved.qacc.shape[1]
+        mocap = [np.repeat(leaf[rows], evaluations, axis=0) for leaf in (start.mocap_pos, start.mocap_quat)]
+        qpos = solved.qpos[rows].reshape(n * evaluations, -1)
+        contacts, rates, known = self._contacts.find(qpos, (mocap[0], mocap[1]))
+        groups = lay_out(self._contacts.dims, contacts, rates, (n, evaluations))
+        lost = rows[np.unique(contacts.evaluation[~known] // evaluations)]
+        return [slots._replace(rows=rows[slots.rows]) for slots in groups], lost
+
     @staticmethod
-    def _in_order(n: int, parts: list[tuple[np.ndarray, tuple[Any, ...]]], index: int) -> Any:
-        def put(*leaves: np.ndarray) -> np.ndarray:
-            shape = [max(sizes) for sizes in zip(*(leaf.shape[1:] for leaf in leaves), strict=True)]
-            whole = np.zeros((n, *shape), leaves[0].dtype)
-            for (rows, _), leaf in zip(parts, leaves, strict=True):
-                at: tuple[Any, ...] = (rows, *(slice(size) for size in leaf.shape[1:]))
-                whole[at] = leaf
-            return whole
+    def _arguments(start: Start, solved: Solved, slots: Slots) -> tuple[Any, ...]:
+        """Return what a program is given for a block of control steps; the last fills it up."""
+        of_solved = (solved.qpos, solved.qvel, solved.act, solved.qacc, solved.act_before)
+        leaves = (leaf[slots.rows] for leaf in (*of_solved, start.ctrl, start.mocap_pos, start.mocap_quat))
+        filled = np.minimum(np.arange(BLOCK), len(slots.rows) - 1)
+        arguments: tuple[Any, ...] = jax.tree.map(lambda leaf: leaf[filled], (slots.by_dim, *leaves))
+        return arguments
 
-        return jax.tree.map(put, *(results[index] for _, results in parts))
+    def _of_block(
+        self, program: Callable[..., Any], start: Start, solved: Solved, slots: Slots
+    ) -> tuple[np.ndarray, np.ndarray, Observation]:
+        """Return the whole Jacobian, the residual and the constraints of a block of control steps."""
+        result = program(*self._arguments(start, solved, slots))
+        cut: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(
+            lambda leaf: np.asarray(leaf)[: len(slots.rows)], result
+        )
+        return cut
 
-    def _program(self, slots: Slots, leaves: list[np.ndarray]) -> Callable[..., Any]:
+    def _program(self, start: Start, solved: Solved, slots: Slots) -> Callable[..., Any]:
         with self._compiling:
             if slots.sizes not in self._compiled:
+                first = next(slots.blocks(BLOCK))
                 like = jax.tree.map(
-                    lambda leaf: jax.ShapeDtypeStruct((BLOCK, *leaf.shape[1:]), leaf.dtype), (slots.by_dim, *leaves)
+                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._arguments(start, solved, first)
                 )
                 self._compiled[slots.sizes] = jax.jit(self._differentiate).lower(*like).compile()
             return self._compiled[slots.sizes]
@@ -213,3 +190,18 @@ class Linearizer:
             return tuple(jax.jvp(advanced, (before, act_dot), of)[1] for of in (still[::-1], still))
 
         return NextActivation(*jax.vmap(lambda *of: jax.vmap(of_substep, (0, 0, None))(*of))(act_before, stages, ctrl))
+
+
+def _in_order(n: int, parts: list[tuple[np.ndarray, tuple[Any, ...]]]) -> tuple[Any, ...]:
+    """Return results of blocks as those of all n control steps. Contacts are padded to the largest number of slots."""
+
+    def put(*leaves: np.ndarray) -> np.ndarray:
+        shape = [max(sizes) for sizes in zip(*(leaf.shape[1:] for leaf in leaves), strict=True)]
+        whole = np.zeros((n, *shape), leaves[0].dtype)
+        for (rows, _), leaf in zip(parts, leaves, strict=True):
+            at: tuple[Any, ...] = (rows, *(slice(size) for size in leaf.shape[1:]))
+            whole[at] = leaf
+        return whole
+
+    joined: tuple[Any, ...] = jax.tree.map(put, *(result for _, result in parts))
+    return joined

@@ -31,7 +31,7 @@ def found():
         mujoco.mj_normalizeQuat(model, row)
     mocap = np.zeros((POSES, 1, 3)), quat / np.linalg.norm(quat, axis=2, keepdims=True)
     contacts = Collisions(model, 2).find(qpos, *mocap)
-    measured, known = CollisionDifferences(model, 2).rates(contacts, qpos, mocap)
+    measured, known = CollisionDifferences(model).rates(contacts, qpos, mocap)
     return model, contacts, contact_rates(model, contacts), measured, known
 
 
