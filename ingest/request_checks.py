@@ -106,14 +106,14 @@ def check_resumable(root: Path, env: str, seed: int) -> None:
 def _check_dataset(root: Path, dtype: str) -> None:
     """Refuse a dataset that rows of this type can't be added to."""
     from jacdb.dataset.folder import Folder  # Arrow takes 0.3 s, and the folder may be new
-    from jacdb.dataset.layout import CURRENT, layout_of
+    from jacdb.dataset.layout import layout_of
     from jacdb.dataset.schema_version import check_version
+    from jacdb.schemas import SCHEMA_VERSION
 
-    check_version(root)
-    layout = layout_of(root)
-    if layout and layout != CURRENT:
+    version, layout = check_version(root), layout_of(root)
+    if version != SCHEMA_VERSION:
         raise UsageError(
-            f"--data {root} is of schema version {layout.version}, rows are written in version {CURRENT.version}:"
+            f"--data {root} is of schema version {version}, rows are written in version {SCHEMA_VERSION}:"
             f" rewrite it with `jacdb upgrade {root} --out NEW`, or give another folder"
         )
     other = {"float32": "float64", "float64": "float32"}[dtype]

@@ -144,6 +144,7 @@ class RunPlan:
             "model": self.model_hash,
             "versions": as_json(versions()),
             "schema_version": schemas.SCHEMA_VERSION,
+            "suite": schemas.PLAYGROUND,
         }
 
 

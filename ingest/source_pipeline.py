@@ -130,7 +130,8 @@ class _AnnotationRun:
     def __init__(self, asked: Annotation, root: Path) -> None:
         source = asked.source
         self._asked, self._root, self._model_hash = asked, root, hash_of(source.model)
-        self._provenance = source.provenance()
+        self._provenance = dict(source.provenance())
+        self._columns = {name: self._provenance.pop(name, None) for name in ("source", "source_version", "licence")}
         self._policy_config = as_json({**asked.settings, "source": self._provenance})
         self._run_id = self._name()
         jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
@@ -150,7 +151,7 @@ class _AnnotationRun:
             there = writer.resume()
             run = Run(source.name, self._run_id)
             with Journal(self._root / run.journal, {"source": source.suite, **self._asked.settings}) as log:
-                (self._root / run.model).write_bytes(binary(source.model))
+                writer.write_model(binary(source.model))
                 writer.write_axes(axes.model_axis_rows(source.model))
                 self._write_episodes(taken, there, both(log, report))
                 result = self._result(clock)
@@ -205,7 +206,7 @@ class _AnnotationRun:
             self._longest = max(self._longest, trajectory.n_steps)
             excluded = self._excluded(trajectory, replay)
             if trajectory.n_steps and number not in there:
-                yield Replayed(number, trajectory, replay.warmstart, excluded)
+                yield Replayed(number, trajectory, replay.warmstart, replay.error, excluded)
 
     def _excluded(self, trajectory: Trajectory, replay: Replay) -> np.ndarray:
         """Return which steps are excluded, and count them."""
@@ -227,6 +228,7 @@ class _AnnotationRun:
         determining = {
             "env": self._asked.source.name,
             "suite": self._asked.source.suite,
+            "source": self._columns,
             "policy": self._policy_config,
             "substeps": self._asked.source.n_substeps,
             "seed": self._asked.seed,
@@ -258,13 +260,6 @@ class _AnnotationRun:
 
     def _write_run(self, result: Annotated, started: datetime.datetime) -> None:
         asked, model = self._asked, self._asked.source.model
-        replayed = {
-            "tolerance": asked.tolerance,
-            "largest_error": self._largest_error,
-            "steps_off": self._n_off,
-            "steps_doubtful": self._n_doubtful,
-        }
-        about = {**versions(), "suite": asked.source.suite, "source": self._provenance, "replay": replayed}
         dt = float(model.opt.timestep)
         self._writer.write_run(
             {
@@ -286,9 +281,12 @@ class _AnnotationRun:
                 "sim_dt": dt,
                 "held": [],
                 "model": self._model_hash,
-                "versions": as_json(about),
+                "versions": as_json(versions()),
                 "started": started,
                 "seconds": result.seconds,
                 "schema_version": schemas.SCHEMA_VERSION,
+                "suite": asked.source.suite,
+                **self._columns,
+                "replay_tolerance": asked.tolerance,
             }
         )

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
 # The columns that a version added, by table
-ADDED = {2: {"patterns": ("zero_state_words", "zero_action_words"), "episodes": ("trajectory_id",)}}
+ADDED = {
+    2: {"patterns": ("zero_state_words", "zero_action_words"), "episodes": ("trajectory_id",)},
+    3: {"steps": ("replay_error",), "runs": ("suite", "source", "source_version", "licence", "replay_tolerance")},
+}
+PLAYGROUND = "playground"  # the suite of MuJoCo Playground's environments
 
 ZERO_THRESHOLD = 1e-12  # an entry is zero below it (the paper's, for ground truth)
 SWEEP = tuple(float(f"1e-{k}") for k in range(16, 1, -1))  # thresholds of `threshold_sweep`
@@ -52,10 +56,17 @@ def _table(name: str, grain: str, *columns: tuple[str, pa.DataType, str], nullab
     return Table(name, grain, pa.schema(fields, {VERSION_KEY: str(SCHEMA_VERSION)}))
 
 
-_ENV = ("env", pa.string(), "Playground's name of the environment")
+_ENV = ("env", pa.string(), "the environment's name, in its suite, or the model's")
 _RUN = ("run_id", pa.string(), "the run that wrote the row")
 _LEARNED = ("run_id", pa.string(), "the model's id: its name, loss and seed, and a hash of all that determines it")
 _EPISODE = ("episode", pa.int32(), "episode within the run, from 0")
+_REPLAY_ERROR = (
+    "replay_error",
+    pa.float64(),
+    "how far the state that the engine reaches from `state` is from `next_state`, relative to it where that is"
+    " larger than 1, in tangent coordinates; infinite where the engine has NaN; no unit; null where the engine"
+    " made `next_state` itself",
+)
 
 
 def steps(jacobian: pa.DataType | None = None) -> Table:
@@ -76,7 +87,7 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         ),
         ("action", VECTOR, "the action as the policy gave it; axes of space 'action'"),
         ("next_state", VECTOR, "the state after the step, before any reset; axes of space 'state'"),
-        ("reward", pa.float64(), "the environment's reward for the step; no unit"),
+        ("reward", pa.float64(), "the environment's reward for the step; no unit; null where its source has none"),
         ("done", pa.bool_(), "the environment ended the episode at this step"),
         ("truncated", pa.bool_(), "the episode was cut at this step for its length"),
         (
@@ -113,7 +124,8 @@ def steps(jacobian: pa.DataType | None = None) -> Table:
         ),
         ("method", pa.string(), "how this row's matrices were computed: implicit, unrolled, autodiff or fd"),
         ("finite", pa.bool_(), "whether state, matrices and reward are free of NaN and infinity"),
-        nullable=("pattern_id", "n_zero_state", "n_zero_action"),
+        _REPLAY_ERROR,
+        nullable=("reward", "pattern_id", "n_zero_state", "n_zero_action", "replay_error"),
     )
 
 
@@ -144,7 +156,7 @@ EPISODES = _table(
     _RUN,
     _EPISODE,
     ("n_steps", pa.int32(), "control steps"),
-    ("total_reward", pa.float64(), "sum of rewards (the return)"),
+    ("total_reward", pa.float64(), "sum of rewards (the return); null where a step has none"),
     ("done", pa.bool_(), "the environment ended it"),
     ("truncated", pa.bool_(), "it was cut for its length"),
     ("n_contact_steps", pa.int32(), "steps in which any two geoms touch"),
@@ -164,7 +176,7 @@ EPISODES = _table(
         "a hash of what determines its states (environment, policy and its settings, seed, model, episode), not of how"
         " they were differentiated or stored: the same episode by another method has the same id",
     ),
-    nullable=("largest_state", "largest_action", "below_state", "below_action"),
+    nullable=("total_reward", "largest_state", "largest_action", "below_state", "below_action"),
 )
 
 AXES = _table(
@@ -190,11 +202,11 @@ RUNS = _table(
     _RUN,
     ("policy_config", pa.string(), "the policy's settings, as JSON"),
     ("seed", pa.int64(), "seed of resets and policy noise"),
-    ("episodes", pa.int32(), "episodes asked for"),
+    ("episodes", pa.int32(), "episodes asked for, or recorded"),
     ("steps", pa.int32(), "control steps an episode may have"),
     ("num_envs", pa.int32(), "environments that were stepped side by side"),
     ("n_rows", pa.int64(), "rows in `steps`"),
-    ("n_excluded", pa.int64(), "rows that are not finite"),
+    ("n_excluded", pa.int64(), "rows that are not finite, those included whose step the engine does not repeat"),
     ("n_recomputed", pa.int64(), "rows computed by another method than the run's, for the solver had stopped early"),
     ("method", pa.string(), "the run's method"),
     ("dtype", pa.string(), "type in which matrix entries are stored"),
@@ -214,6 +226,25 @@ RUNS = _table(
     ("started", pa.timestamp("us"), "when the command that finished the run began, in UTC"),
     ("seconds", pa.float64(), "how long that command took (s), compilation included"),
     ("schema_version", pa.int32(), "version of these tables"),
+    (
+        "suite",
+        pa.string(),
+        "where the trajectories are from: playground, gymnasium, dm_control, model (of one's own), minari, d4rl,"
+        " lerobot or file (npz, Parquet)",
+    ),
+    ("source", pa.string(), "the environment's id there, the dataset's id, or the file's name; null for Playground's"),
+    (
+        "source_version",
+        pa.string(),
+        "the version of what made it, or of its format, as the source says; null where it says none",
+    ),
+    ("licence", pa.string(), "the source's licence, as it says itself; null where it says none"),
+    (
+        "replay_tolerance",
+        pa.float64(),
+        "the replay error above which a step is excluded; no unit; null where no step was recorded elsewhere",
+    ),
+    nullable=("source", "source_version", "licence", "replay_tolerance"),
 )
 
 LEARNING_RUNS = _table(

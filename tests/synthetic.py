@@ -71,6 +71,7 @@ def episode(
         "residual": np.zeros(steps),
         "method": np.full(steps, method),
         "finite": finite,
+        "replay_error": pa.nulls(steps, pa.float64()),
     } | (columns or {})
     sizes = EntryStatistics(counts.sum(), largest, (below(j_state), below(j_action)))
     [piece] = pieces(batch(own, ROW), np.array([0]), *([own[name]] for name in ARRAYS))
@@ -128,6 +129,7 @@ def dataset(
         "method": method,
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],
+        "suite": "playground",
     }
     sizes = {
         "seed": seed,

@@ -5,11 +5,12 @@ Neither is ever written again. What a later version adds may be null there; noth
 
 import json
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 import jacdb
-from jacdb import output, queries, schemas
+from jacdb import exports, output, queries, schemas
 from jacdb.dataset import integrity, manifest
 
 FROZEN = ROOT / "tests" / "frozen"
@@ -40,3 +41,14 @@ def with_numbers(row: dict) -> dict:
 
 def in_order(rows: list[dict]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def test_a_reward_that_a_source_does_not_have_is_nan_in_batches_and_exports(tmp_path):
+    with jacdb.open(FROZEN / "v3") as opened:
+        [batch] = opened.batches("cart3", batch_size=64, columns=("reward", "replay_error"))
+        assert opened.episodes()["total_reward"].null_count() == 1
+        for format in ("npz", "lerobot"):
+            exports.export(opened, format, "cart3", tmp_path / f"cart.{format}")
+    assert np.isnan(batch["reward"]).all() and (batch["replay_error"] == 0).all() and len(batch["reward"]) == 20
+    with np.load(tmp_path / "cart.npz") as kept:
+        assert len(kept["state"]) == 20

@@ -1,5 +1,6 @@
 """The format: what other tools read of it, and what becomes of a dataset of the version before."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from jacdb.dataset.upgrade import upgrade
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.run_plan import Request
 
-VERSION_1 = ROOT / "tests" / "frozen" / "v1"
+VERSION_1, VERSION_2 = (ROOT / "tests" / "frozen" / f"v{version}" for version in (1, 2))
 RNG = np.random.default_rng(0)
 
 
@@ -62,12 +63,16 @@ def test_users_13_bits_can_be_counted_as_integers(two):
             assert sum(word.bit_count() for word in words) == sum(bits) and min(words) >= 0
 
 
-def test_users_13_version_1_is_read_as_ever_and_not_written(tmp_path):
-    copy = shutil.copytree(VERSION_1, tmp_path / "old")
+@pytest.mark.parametrize("version", [1, 2])
+def test_users_13_a_former_version_is_read_as_ever_and_not_written(version, tmp_path):
+    copy = shutil.copytree(ROOT / "tests" / "frozen" / f"v{version}", tmp_path / "old")
     with jacdb.open(copy) as opened:
         assert "trajectory_id" in opened.episodes().columns
+        assert opened.steps()["replay_error"].null_count() == len(opened.steps()) > 0
+        told = opened.sql("select suite, source, source_version, licence, replay_tolerance from runs").pl()
+        assert told.rows() == [("playground", None, None, None, None)]
     assert run_status.status(copy)["status"].to_list() == ["finished"]
-    with pytest.raises(UsageError, match=r"of schema version 1.*jacdb upgrade .* --out NEW"):
+    with pytest.raises(UsageError, match=rf"of schema version {version}.*jacdb upgrade .* --out NEW"):
         ingest(Request("CartpoleBalance", episodes=1, steps=2), copy)
     assert not [*integrity.check_runs(copy, manifest.finished(copy))]
 
@@ -75,7 +80,7 @@ def test_users_13_version_1_is_read_as_ever_and_not_written(tmp_path):
 def test_users_13_two_layouts_in_one_folder_are_refused_by_name(two, tmp_path):
     copy = shutil.copytree(two, tmp_path / "both")
     shutil.copytree(VERSION_1, copy, dirs_exist_ok=True)
-    told = r"both mixes env=… \(schema version 1\) and environment=… \(schema version 2\): move"
+    told = r"both mixes env=… \(schema version 1\) and environment=… \(schema version 2 or 3\): move"
     for attempt in (jacdb.open, run_status.status, lambda root: ingest(Request("CartpoleBalance"), root)):
         with pytest.raises(UsageError, match=told):
             attempt(copy)
@@ -101,7 +106,8 @@ def add_run(root: Path, run_id: str, *, finished: bool = True) -> None:
         if part.table == "runs":
             columns["dtype"] = pa.array(["float64"])
         if part.table == "steps":
-            schema = schemas.steps(pa.float64()).schema.with_metadata(schema.metadata)
+            stored = schemas.of_version("steps", schemas.steps(pa.float64()).schema, 1)
+            schema = stored.with_metadata(schema.metadata)
         (root / there).parent.mkdir(parents=True)
         cast = [columns[name].cast(schema.field(name).type) for name in schema.names]
         pq.write_table(pa.table(cast, schema=schema), root / there)
@@ -124,7 +130,7 @@ def test_users_13_an_upgrade_keeps_every_bit_and_verifies(tmp_path):
     add_run(old, "half", finished=False)
     ran = call_jacdb("upgrade", old, "--out", new)
     assert ran.returncode == 0 and "run half of CartpoleBalance is not finished and was left out" in ran.stderr
-    assert ran.stdout == f"1 run of {old} in {new}, schema version 2\n"
+    assert ran.stdout == f"1 run of {old} in {new}, schema version 3\n"
     verified = verification.verify(new, sample=0)
     assert verified.ok and {check.name for check in verified.checks} >= {"files", "patterns", "summaries"}
     was, now = answers(VERSION_1), answers(new)
@@ -133,6 +139,43 @@ def test_users_13_an_upgrade_keeps_every_bit_and_verifies(tmp_path):
     [run] = manifest.finished(new)
     assert run == Run("CartpoleBalance", "noise-seed0-93f1db0c9a")
     assert call_jacdb("upgrade", new, "--out", tmp_path / "again").stderr.count("nothing to upgrade") == 1
+
+
+def test_an_upgrade_of_version_2_keeps_every_bit_and_verifies(tmp_path):
+    new = tmp_path / "new"
+    assert upgrade(VERSION_2, new).n_runs == 1
+    assert verification.verify(new, sample=0).ok
+    was, now = answers(VERSION_2), answers(new)
+    for name, frame in was.items():
+        assert now[name].equals(frame.select(now[name].columns)), name
+
+
+def test_version_2_said_among_the_versions_where_a_run_is_from(tmp_path):
+    """No release wrote such a run; a checkout may have."""
+    old = shutil.copytree(VERSION_2, tmp_path / "old")
+    [run] = manifest.finished(old)
+    said = {"dataset_id": "made/Cart-v0", "minari_version": "0.5.3", "licence": "not stated"}
+    about = {"mujoco": "4.0.0", "suite": "minari", "source": said, "replay": {"tolerance": 1e-6}}
+    table = pq.read_table(old / run.row, partitioning=None)
+    at = table.column_names.index("versions")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array([json.dumps(about)])), old / run.row)
+    (old / run.journal / "model.mjb").write_bytes(b"a model")
+    sums = manifest.read(old, run) | {run.row: sha256_of(old / run.row)}
+    (old / run.manifest).write_text(manifest.encode(sums))
+    with jacdb.open(old) as opened:
+        assert opened.runs()["suite"].to_list() == ["minari"]
+    upgrade(old, tmp_path / "new")
+    with jacdb.open(tmp_path / "new") as opened:
+        told = opened.sql("select suite, source, source_version, licence, replay_tolerance, versions from runs").pl()
+        assert told.rows() == [("minari", "made/Cart-v0", "0.5.3", None, 1e-6, '{"mujoco": "4.0.0"}')]
+    assert manifest.read(tmp_path / "new", run)[run.model] == sha256_of(old / run.journal / "model.mjb")
+
+
+def test_files_of_versions_2_and_3_in_one_folder_are_refused_by_name(two, tmp_path):
+    copy = shutil.copytree(two, tmp_path / "both")
+    shutil.copytree(VERSION_2, copy, dirs_exist_ok=True)
+    with pytest.raises(UsageError, match=r"mixes schema versions: axes/.* of version 2 and axes/.* of version 3; move"):
+        jacdb.open(copy)
 
 
 def test_users_13_an_upgrade_takes_over_one_type(tmp_path):

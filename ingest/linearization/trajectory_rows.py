@@ -34,12 +34,14 @@ class Replayed:
     Attributes:
         number: of the episode.
         warmstart: what the solver started each step from.
+        error: of each step (:class:`~jacdb.ingest.sources.recordings.replay.Replay`).
         excluded: the steps that are not the model's, or whose state is doubtful.
     """
 
     number: int
     trajectory: Trajectory
     warmstart: Float[np.ndarray, "steps nv"]
+    error: Float[np.ndarray, " steps"]
     excluded: Bool[np.ndarray, " steps"]
 
 
@@ -106,12 +108,11 @@ class TrajectoryRows:
         finite = np.isfinite(stored[0]).all((1, 2)) & np.isfinite(stored[1]).all((1, 2))
         zeros = ZeroBits(*(np.packbits(np.abs(j).reshape(n, -1) < ZERO_THRESHOLD, axis=1) for j in exact))
         identified = zero_patterns.identify(zeros, exact[0].shape[1], exact[1].shape[2])
-        reward = np.where(np.isfinite(trajectory.reward), trajectory.reward, 0.0)
         truncated = np.zeros(n, bool)
         truncated[-1] = not trajectory.done[-1]
         rows = arrow.batch(
             {
-                "reward": reward,
+                "reward": pa.array(trajectory.reward, pa.float64(), mask=~np.isfinite(trajectory.reward)),
                 "done": trajectory.done,
                 "truncated": truncated,
                 "pattern_id": pa.array(identified.ids, mask=~finite),
@@ -119,6 +120,7 @@ class TrajectoryRows:
                 "n_zero_action": pa.array(identified.n_zero[1], mask=~finite),
                 **columns,
                 "finite": finite,
+                "replay_error": one.error,
             },
             ROW,
         )

@@ -106,6 +106,7 @@ class RowMaker:
             "residual": flat.residual,
             "method": jacobian.method,
             "finite": finite,
+            "replay_error": pa.nulls(len(finite), pa.float64()),
         }
         batch = arrow.batch(columns, ROW)
         ends = [end - 1 for _, end in shard.row_spans]

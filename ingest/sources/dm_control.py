@@ -98,7 +98,7 @@ class DmControlSource:
         return _substeps(self.env)
 
     def provenance(self) -> dict[str, str]:
-        return {"environment": self.name, **versions()}
+        return {"source": self.name, "source_version": f"{SUITE} {versions()[SUITE]}"}
 
     def trajectories(self) -> Iterator[Trajectory]:
         for episode in range(self.asked.episodes):

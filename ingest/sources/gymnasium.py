@@ -91,7 +91,7 @@ class GymnasiumSource:
         return self.env.frame_skip
 
     def provenance(self) -> dict[str, str]:
-        return {"environment": self.name, **versions()}
+        return {"source": self.name, "source_version": f"{SUITE} {versions()[SUITE]}"}
 
     def trajectories(self) -> Iterator[Trajectory]:
         for episode in range(self.asked.episodes):

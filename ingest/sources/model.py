@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -110,7 +111,7 @@ class ModelSource:
 
     def provenance(self) -> dict[str, str]:
         files = {f"sha256 of {name}": digest for name, digest in self.loaded.files.items()}
-        return {"model": self.loaded.source, "model_hash": self.loaded.hash, "mujoco": mujoco.__version__, **files}
+        return {"source": Path(self.loaded.source).name, **files}  # its folder is nobody's business
 
     def trajectories(self) -> Iterator[Trajectory]:
         workers = installation.cores()

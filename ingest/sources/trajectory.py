@@ -64,7 +64,11 @@ class Source(Protocol):
     def n_substeps(self) -> int: ...
 
     def provenance(self) -> dict[str, str]:
-        """Return what the run says of where its rows are from: versions, dataset's id, author, licence."""
+        """Return what the run says of where its rows are from.
+
+        ``source`` (the environment's or dataset's id, or the file's name), ``source_version`` and ``licence``, where
+        it has them, become columns of `runs`; all else, checksums above all, stands in its ``policy_config``.
+        """
         ...
 
     def trajectories(self) -> Iterator[Trajectory]:

@@ -23,7 +23,7 @@ SUMMARY = pa.schema([column for column in schemas.EPISODES.schema if column.name
 class Totals(NamedTuple):
     """Sums over some rows, one after the other."""
 
-    reward: float
+    reward: float  # NaN where a row has none
     contacts: int  # rows in which any two geoms touch
     excluded: int  # rows that are not finite
 
@@ -134,7 +134,10 @@ def summaries(episodes: Sequence[Episode]) -> pa.Table:
     columns = {
         "episode": [episode.number for episode in episodes],
         "n_steps": [episode.n_steps for episode in episodes],
-        "total_reward": [of_one.reward for of_one in totals],
+        "total_reward": [
+            None if any(piece.columns["reward"].null_count for piece in episode.pieces) else total.reward
+            for episode, total in zip(episodes, totals, strict=True)
+        ],
         "done": [rows["done"][-1].as_py() for rows in last],
         "truncated": [rows["truncated"][-1].as_py() for rows in last],
         "n_contact_steps": [of_one.contacts for of_one in totals],

@@ -136,11 +136,24 @@ class RunWriter:
         rows = [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
         self._write(schemas.AXES, rows)
 
+    def write_model(self, binary: bytes) -> None:
+        """Write the run's MuJoCo model, compiled, whole or not at all; it is one of the files with a checksum."""
+        final = self.root / self._run.model
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(self._journal / final.name) as draft:
+            with draft.open("wb") as stream:
+                stream.write(binary)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(final)
+        sync_folder(final.parent)
+
     def write_run(self, run: dict[str, Any]) -> None:
         """Write the run's row, and before it the checksums of all that the run has."""
         rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
         with self._draft(schemas.RUNS, writing(pa.Table.from_pylist(rows, schemas.RUNS.schema)), 0) as commit:
             there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
+            there += [self._run.model] if (self.root / self._run.model).is_file() else []
             own = self._name(self._folder("runs") / "part-00000.parquet")
             # an earlier writer of the run took its sums with it
             sums = {name: self._sums.get(name) or sha256_of(self.root / name) for name in {*there, own}}

@@ -112,16 +112,16 @@ def _installed_replayer() -> "RunReplayer | None":
 
 
 def upgrade(
-    old: Annotated[Path, typer.Argument(help="Folder of a dataset of schema version 1.", metavar="OLD")],
+    old: Annotated[Path, typer.Argument(help="Folder of a dataset of a former schema version.", metavar="OLD")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write; it must be new.", metavar="NEW")],
     dtype: Annotated[
         str | None, typer.Option(help="Only runs whose matrices are float32, or float64; needed if there are both.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Rewrite a dataset of schema version 1 in the present version, its rows as they are.
+    """Rewrite a dataset of a former schema version in the present one, its rows as they are.
 
-    Example: jacdb upgrade data --out data-v2
+    Example: jacdb upgrade data --out data-v3
     """
     from jacdb.dataset import upgrade as upgrades
     from jacdb.progress import Reporter

@@ -12,7 +12,7 @@ from jacdb import schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.layout import PartPath, Run
+from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
@@ -41,7 +41,8 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
         except FailureError as error:
             yield FileProblem(run.manifest, str(error))
             continue
-        present = {path for table in schemas.TABLES for path in _parts(root, run.folder(table.name))}
+        present = {path for table in schemas.TABLES for path in _files(root, run.folder(table.name), "part-*.parquet")}
+        present |= {*_files(root, run.folder(MODELS), "*.mjb")}
         for path in sorted(present - sums.keys()):
             yield FileProblem(path, "the run's checksums do not name it")
         for path, expected in sorted(sums.items()):
@@ -69,7 +70,7 @@ def refuse_damaged(finished: FinishedRuns, report: Callable[[Event], None], cons
 
 
 def check_file(file: Path, path: str, sha256: str) -> str | None:
-    """Return what is wrong with a part: it is missing, it has changed, or it is not a part; None if nothing is wrong.
+    """Return what is wrong with a run's file: it is missing, has changed, or is none; None if nothing is wrong.
 
     Args:
         file: the file to check.
@@ -77,12 +78,14 @@ def check_file(file: Path, path: str, sha256: str) -> str | None:
         sha256: the checksum that it must have.
     """
     part = PartPath.parse(path)
-    if part is None:
+    if part is None and Run.from_model(path) is None:
         return "a dataset has no such file"
     if not file.is_file():
         return "it is missing"
     if (digest := sha256_of(file)) != sha256:
         return f"its SHA-256 is {digest}, the run's checksums say {sha256}: it has changed"
+    if part is None:  # a model, which its checksum alone vouches for
+        return None
     with file.open("rb") as stream:
         return check_footer(stream, part)
 
@@ -99,8 +102,8 @@ def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
         return "jacdb did not write it: it carries no schema version"
     if version > schemas.SCHEMA_VERSION:
         return f"it is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}"
-    if version != part.run.layout.version:
-        return f"it is of schema version {version}, its name is of version {part.run.layout.version}"
+    if version not in part.run.layout.versions:
+        return f"it is of schema version {version}, its name is of version {part.run.layout.words}"
     expected = _schemas(part.table, version)
     if not any(_same(schema, one) for one in expected):
         return f"its columns are not those of {part.table}: {_difference(schema, expected[0])}"
@@ -116,7 +119,8 @@ def check_footer(stream: BinaryIO, part: PartPath) -> str | None:
 
 def _schemas(table: str, version: int) -> list[pa.Schema]:
     if table == "steps":
-        return [schemas.steps(kind).schema for kind in (pa.float32(), pa.float64())]
+        kinds = (schemas.steps(kind).schema for kind in (pa.float32(), pa.float64()))
+        return [schemas.of_version(table, schema, version) for schema in kinds]
     return [schemas.of_version(table, one.schema, version) for one in schemas.ALL_TABLES if one.name == table]
 
 
@@ -135,5 +139,5 @@ def _difference(schema: pa.Schema, expected: pa.Schema) -> str:
     return f"{', '.join(sorted(set(schema.names) - set(expected.names))) or 'their order'} is unknown"[:200]
 
 
-def _parts(root: Path, folder: str) -> list[str]:
-    return [path.relative_to(root).as_posix() for path in (root / folder).glob("part-*.parquet")]
+def _files(root: Path, folder: str, pattern: str) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in (root / folder).glob(pattern)]

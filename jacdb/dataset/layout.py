@@ -1,8 +1,11 @@
 """The names of a dataset's files, ``<table>/environment=<Env>/run=<run_id>/part-00000.parquet``, and of version 1's.
 
+Versions 2 and 3 name their files alike: which of them a file is of, its own metadata say.
+
 The key of an environment's folders is no column of the files, or readers that know hive partitions would meet it twice.
 Below a table's folder lie its parts and nothing else, for many readers take whatever they find there. What else there
 is of a run lies beside the tables, in ``journal/environment=<Env>/run=<run_id>``: its checksums, log, lock and drafts.
+The model of a run that is of none of Playground's environments is ``models/environment=<Env>/run=<run_id>/model.mjb``.
 """
 
 import re
@@ -18,26 +21,31 @@ _TABLES = "|".join(table.name for table in schemas.ALL_TABLES)
 
 
 MANIFEST = "SHA256SUMS"  # a finished run's checksums
-MODEL = "model.mjb"  # the MuJoCo model of a run that is of none of Playground's environments
+MODELS, MODEL = "models", "model.mjb"  # a run's MuJoCo model: its folder, and its name in the run's own
 PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
 
 
 class Layout(NamedTuple):
-    """The names of a schema version.
+    """The names of some schema versions.
 
     Attributes:
-        version: the schema version.
+        versions: the schema versions, the newest last.
         key: of the folders of environments, KEY=Env.
         journal: the folder above runs' checksums, progress and logs.
         locks: the folder above their locks.
         lock: the file that a run's writer holds.
     """
 
-    version: int
+    versions: tuple[int, ...]
     key: str
     journal: str
     locks: str
     lock: str
+
+    @property
+    def words(self) -> str:
+        """The versions in words: "2 or 3"."""
+        return " or ".join(map(str, self.versions))
 
     @property
     def parts(self) -> str:
@@ -45,14 +53,15 @@ class Layout(NamedTuple):
         return f"{self.key}=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"
 
 
-VERSION_1 = Layout(1, "env", "runs", "axes", ".lock")
-CURRENT = Layout(schemas.SCHEMA_VERSION, "environment", "journal", "journal", "lock")
+VERSION_1 = Layout((1,), "env", "runs", "axes", ".lock")
+CURRENT = Layout((2, schemas.SCHEMA_VERSION), "environment", "journal", "journal", "lock")
 LAYOUTS = (VERSION_1, CURRENT)
 _BY_KEY = {layout.key: layout for layout in LAYOUTS}
 _KEYS = "|".join(_BY_KEY)
 _PART = re.compile(
     rf"(?P<table>{_TABLES})/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/part-(?P<number>[0-9]{{5}})\.parquet"
 )
+_MODEL = re.compile(rf"{MODELS}/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{MODEL}")
 _MANIFEST = re.compile(rf"(?:runs|journal)/(?P<key>{_KEYS})=(?P<env>{_WORD})/run=(?P<run_id>{_WORD})/{MANIFEST}")
 
 
@@ -75,7 +84,7 @@ class Run(NamedTuple):
     @property
     def model(self) -> str:
         """The path of its MuJoCo model, compiled, below the dataset's folder; runs of Playground's have none."""
-        return f"{self.journal}/{MODEL}"
+        return f"{self.folder(MODELS)}/{MODEL}"
 
     @property
     def manifest(self) -> str:
@@ -91,6 +100,12 @@ class Run(NamedTuple):
     def row(self) -> str:
         """The path of its row in `runs`, below the dataset's folder."""
         return f"{self.folder('runs')}/part-00000.parquet"
+
+    @classmethod
+    def from_model(cls, path: str) -> Self | None:
+        """Return the run whose MuJoCo model has this path; None if the path is not a model's."""
+        match = _MODEL.fullmatch(path)
+        return cls(match["env"], match["run_id"], _BY_KEY[match["key"]]) if match else None
 
     @classmethod
     def from_manifest(cls, path: str) -> Self | None:
@@ -139,6 +154,6 @@ def the_one(keys: Iterable[str], name: str) -> Layout | None:
     """
     found = sorted({_BY_KEY[key] for key in keys if key in _BY_KEY})
     if len(found) > 1:
-        keys_found = " and ".join(f"{layout.key}=… (schema version {layout.version})" for layout in found)
+        keys_found = " and ".join(f"{layout.key}=… (schema version {layout.words})" for layout in found)
         raise UsageError(f"{name} mixes {keys_found}: move the files of one version into a folder of their own")
     return found[0] if found else None

@@ -60,9 +60,9 @@ class Batches(BatchSequence):
     Attributes:
         dataset: what to read.
         env: the environment.
-        columns: numeric columns of `steps`: j_state comes as (n, d, d), state as (n, s), reward as (n,). Further, x is
-            the state, dx the tangent from it to the next (n, d), see ``jacdb.tangent``; zero_state and zero_action say
-            where the Jacobians' entries are zero, (n, d, d) and (n, d, a); method is a place in
+        columns: numeric columns of `steps`: j_state comes as (n, d, d), state as (n, s), reward as (n,), NaN where
+            null. Further, x is the state, dx the tangent from it to the next (n, d), see ``jacdb.tangent``; zero_state
+            and zero_action say where the Jacobians' entries are zero, (n, d, d) and (n, d, a); method is a place in
             ``jacdb.methods.METHODS``.
         batch_size: rows in a batch; the last batch may have fewer.
         shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are

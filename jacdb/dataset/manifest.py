@@ -36,7 +36,7 @@ def encode(sums: Mapping[str, str]) -> str:
 
 
 def read(root: Path, run: Run) -> dict[str, str]:
-    """Read a run's manifest; return the checksums of its parts by path below the dataset's folder.
+    """Read a run's manifest; return the checksums of its parts, and of its model, by path below the dataset's folder.
 
     Raises:
         FailureError: the manifest can't be read, or is not valid.
@@ -53,15 +53,16 @@ def decode(text: str, run: Run) -> dict[str, str]:
     """Return the checksums in the text of a run's manifest, by path.
 
     Raises:
-        FailureError: a line is not a checksum, names a file that is not a part of the run, or a table is missing.
+        FailureError: a line is not a checksum, names a file that is not of the run, or a table is missing.
     """
     lines = text.splitlines()
     sums: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
         part = match and PartPath.parse(match[2])
-        if not (match and part and part.run == run) or match[2] in sums:
-            raise FailureError(f"{run.manifest}, line {number} is no checksum of a part of this run: {line[:200]!r}")
+        is_own = match and (match[2] == run.model or (part and part.run == run))
+        if not (match and is_own) or match[2] in sums:
+            raise FailureError(f"{run.manifest}, line {number} is no checksum of a file of this run: {line[:200]!r}")
         sums[match[2]] = match[1]
     if text != encode(sums):
         raise FailureError(f"{run.manifest} is not as jacdb writes it: its lines are out of order, or one is cut")

@@ -9,7 +9,7 @@ import filelock
 
 from jacdb.dataset import manifest, run_status
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import PartPath, Run
+from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.errors import FailureError, UsageError, suggestion
 
 # The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
@@ -86,4 +86,4 @@ class Removal:
 
 def _folders(run: Run) -> list[str]:
     """Return the folders of a run in the order in which they go: its journal, which has the lock, goes last."""
-    return [*dict.fromkeys([*map(run.folder, ORDER), run.journal])]
+    return [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]

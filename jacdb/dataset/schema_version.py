@@ -16,17 +16,17 @@ def stored_version(schema: pa.Schema) -> int | None:
     return int(version) if version.isdigit() else None
 
 
-def check_version(root: Path) -> None:
-    """Refuse a dataset that a later jacdb wrote: its tables may mean something else.
+def check_version(root: Path) -> int:
+    """Return a dataset's schema version; refuse one that a later jacdb wrote: its tables may mean something else.
 
     Args:
-        root: the dataset's folder; one without files passes.
+        root: the dataset's folder; one without files is of the present version.
 
     Raises:
         UsageError: the dataset is newer than this jacdb reads, mixes versions, or jacdb did not write it.
         FailureError: a file can't be read.
     """
-    layout = layout_of(root) or CURRENT
+    layout, found = layout_of(root) or CURRENT, dict[int, Path]()
     # `axes` has one small file per run, and it is the first that a run writes.
     for path in root.glob(f"axes/{layout.parts}"):
         try:
@@ -41,8 +41,13 @@ def check_version(root: Path) -> None:
                 f"{root} is of schema version {version}, this jacdb reads up to {schemas.SCHEMA_VERSION}:"
                 " upgrade with `pip install -U jacdb`"
             )
-        if version != layout.version:
+        if version not in layout.versions:
             raise UsageError(
                 f"{root} mixes schema versions: {path.relative_to(root)} is of version {version}, its name is of"
-                f" version {layout.version}; move it into a folder of its own"
+                f" version {layout.words}; move it into a folder of its own"
             )
+        found.setdefault(version, path.relative_to(root))
+    if len(found) > 1:
+        said = " and ".join(f"{path} of version {version}" for version, path in sorted(found.items()))
+        raise UsageError(f"{root} mixes schema versions: {said}; move the files of one into a folder of their own")
+    return next(iter(found), layout.versions[-1])

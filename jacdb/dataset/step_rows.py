@@ -214,6 +214,8 @@ class StepRows:
         if name in CODES:
             column = pc.index_in(column.cast(pa.string()), pa.array(CODES[name])).cast(pa.int8())
         try:
+            if pa.types.is_floating(column.type):  # a source has no reward, say
+                column = column.fill_null(float("nan"))
             values = to_array(column)
         except ValueError as error:
             raise FailureError(f"{group.part.name}, row group {group.index}: {name} is no array: {error}") from error

@@ -1,5 +1,7 @@
-"""Rewrite a dataset of schema version 1 in the present version: rows equal to the last bit, under their run ids."""
+"""Rewrite a dataset of a former schema version in the present one: rows equal to the last bit, under their run ids."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.layout import CURRENT, PartPath, Run
+from jacdb.dataset.layout import MODEL, PartPath, Run
+from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.progress import Event
 
@@ -31,7 +34,7 @@ class Upgraded:
     def describe(self, root: Path | str, out: Path | str) -> str:
         """Return one line for people."""
         runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        return f"{runs} of {root} in {out}, schema version {CURRENT.version}"
+        return f"{runs} of {root} in {out}, schema version {schemas.SCHEMA_VERSION}"
 
 
 def upgrade(
@@ -41,7 +44,7 @@ def upgrade(
     dtype: str | None = None,
     report: Callable[[Event], None] = lambda event: None,
 ) -> Upgraded:
-    """Rewrite the finished runs of a dataset of version 1 in the present version, into a new folder.
+    """Rewrite the finished runs of a dataset of a former version in the present one, into a new folder.
 
     The new folder comes to be when all of it is written. The old one stays as it is.
 
@@ -53,8 +56,8 @@ def upgrade(
         report: called with progress.
 
     Raises:
-        UsageError: there is no dataset of version 1, none of its runs is finished, the new folder is not empty, or the
-            runs differ in type and none is given.
+        UsageError: there is no dataset of a former version, none of its runs is finished, the new folder is not empty,
+            or the runs differ in type and none is given.
         FailureError: a file is not what its run's checksums say, or the new one can't be written.
     """
     out = Path(out)
@@ -63,8 +66,8 @@ def upgrade(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"--out {out} exists: give a new folder")
     old = FinishedRuns(root)
-    if old.layout == CURRENT:
-        raise UsageError(f"{root} is of schema version {CURRENT.version} already: there is nothing to upgrade")
+    if (version := check_version(old.path)) == schemas.SCHEMA_VERSION:
+        raise UsageError(f"{root} is of schema version {version} already: there is nothing to upgrade")
     left_out = [f"run {run.run_id} of {run.env} is not finished" for run in old.unfinished]
     integrity.refuse_damaged(old, report, "nothing was written")
     rows = {run: pq.read_table(old.path / run.row, partitioning=None).to_pylist()[0] for run in old.runs}
@@ -91,8 +94,8 @@ def _one_type(root: Path | str, rows: dict[Run, dict[str, Any]], dtype: str | No
         raise UsageError(f"--dtype {dtype}: the runs of {root} are {' and '.join(present)}")
     if dtype is None and len(present) > 1:
         raise UsageError(
-            f"{root} has runs of {' and of '.join(present)}, a dataset of version {CURRENT.version} has one type: give"
-            f" --dtype {' or --dtype '.join(present)}, and repeat it with the other into another --out"
+            f"{root} has runs of {' and of '.join(present)}, a dataset of version {schemas.SCHEMA_VERSION} has one"
+            f" type: give --dtype {' or --dtype '.join(present)}, and repeat it with the other into another --out"
         )
     return dtype or present[0]
 
@@ -108,6 +111,10 @@ def _rewrite(root: Path, out: Path, old: Run, row: dict[str, Any]) -> None:
         (out / there).parent.mkdir(parents=True, exist_ok=True)
         _rewrite_part(root / path, out / there, part.table, row)
         sums[there] = sha256_of(out / there)
+    if (model := root / old.journal / MODEL).is_file():  # where version 2 kept it
+        (out / new.model).parent.mkdir(parents=True)
+        shutil.copyfile(model, out / new.model)
+        sums[new.model] = sha256_of(out / new.model)
     (out / new.manifest).parent.mkdir(parents=True, exist_ok=True)
     (out / new.manifest).write_text(manifest.encode(sums), "ascii")
 
@@ -120,12 +127,13 @@ def _rewrite_part(source: Path, target: Path, table: str, row: dict[str, Any]) -
         with pq.ParquetWriter(target, schema, **parquet_options(schema)) as writer:
             for index in range(parquet.num_row_groups):
                 group = parquet.read_row_group(index)
-                columns = {name: group[name] for name in group.column_names} | _added(table, group, row)
+                columns = {name: group[name] for name in group.column_names}
+                columns = _added(table, group, row) | columns | _changed(table, row)
                 writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
 
 
 def _added(table: str, group: pa.Table, row: dict[str, Any]) -> dict[str, pa.Array | list[int]]:
-    """Return the columns that version 1 lacks, or says otherwise.
+    """Return the columns that former versions lack.
 
     Args:
         table: its name.
@@ -139,6 +147,29 @@ def _added(table: str, group: pa.Table, row: dict[str, Any]) -> dict[str, pa.Arr
         determining = {name: row[name] for name in ("env", "policy", "policy_config", "seed", "model")}
         numbers = group["episode"].to_pylist()
         return {"trajectory_id": [schemas.trajectory_id(**determining, episode=number) for number in numbers]}
-    if table == "runs":
-        return {"schema_version": [CURRENT.version] * len(group)}
-    return {}
+    if table == "steps":
+        return {"replay_error": pa.nulls(len(group), pa.float64())}
+    return {name: [value] for name, value in _source(row).items()} if table == "runs" else {}
+
+
+def _changed(table: str, row: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns that the present version says otherwise."""
+    if table != "runs":
+        return {}
+    versions = json.loads(row["versions"])
+    kept = {name: said for name, said in versions.items() if name not in ("suite", "source", "replay")}
+    return {"schema_version": [schemas.SCHEMA_VERSION], "versions": [json.dumps(kept, sort_keys=True)]}
+
+
+def _source(row: dict[str, Any]) -> dict[str, Any]:
+    """Return where a run's rows are from; version 2 said it among the versions, of what is not Playground's."""
+    about = json.loads(row["versions"])
+    said = about.get("source", {})
+    licence = said.get("licence")
+    return {
+        "suite": about.get("suite", schemas.PLAYGROUND),
+        "source": said.get("dataset_id") or said.get("source") or said.get("environment") or said.get("model"),
+        "source_version": said.get("gymnasium") or said.get("dm_control") or said.get("minari_version"),
+        "licence": None if licence == "not stated" else licence,
+        "replay_tolerance": about.get("replay", {}).get("tolerance"),
+    }

@@ -14,10 +14,8 @@ import polars as pl
 import pyarrow as pa
 
 from jacdb import queries, schemas
-from jacdb.dataset import named_axes, sandbox
+from jacdb.dataset import former_versions, named_axes, sandbox
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.former_versions import EPISODES_OF_VERSION_1
-from jacdb.dataset.layout import VERSION_1
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
 from jacdb.dataset.lyapunov_function import LyapunovFunction
@@ -81,7 +79,7 @@ class Views:
         self._limits = Limits.of(memory, timeout)
         self.location = locate(root)
         self._where = where
-        check_version(self.location.path)
+        self._version = check_version(self.location.path)
         self._own = OwnTables(frozenset(name.lower() for name in (*queries.REGISTERED, *self.environments)))
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._open()
@@ -279,9 +277,8 @@ class Views:
         try:
             for table in reversed(schemas.ALL_TABLES):  # `runs` before `episodes`, which are told what they are of
                 if self.location.parts(table.name):
-                    of_version_1 = table.name == "episodes" and self.location.layout == VERSION_1
-                    text = EPISODES_OF_VERSION_1 if of_version_1 else "select * from {scan}"
-                    create(f"create view stored_{table.name} as {text.format(scan=self.location.scan(table.name))}")
+                    text = former_versions.select(table.name, self._version, self.location.scan(table.name))
+                    create(f"create view stored_{table.name} as {text}")
                 elif table in schemas.RESULTS:  # most datasets have none; an Arrow table would import pandas
                     create(f"create view stored_{table.name} as {empty_select(table.schema)}")
                 else:  # a dataset can be read before its first part is written

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants, errors
 
-from jacdb import hub, hub_names
+from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, learning_files
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.layout import CURRENT, PartPath, Run
+from jacdb.dataset.layout import PartPath, Run
+from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
@@ -78,9 +79,9 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = FinishedRuns(root)
-    if finished.layout != CURRENT:
+    if (version := check_version(finished.path)) != schemas.SCHEMA_VERSION:
         raise UsageError(
-            f"--data {root} is of schema version {finished.layout.version}, version {CURRENT.version} is published:"
+            f"--data {root} is of schema version {version}, version {schemas.SCHEMA_VERSION} is published:"
             f" rewrite it with `jacdb upgrade {root} --out NEW`"
         )
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
@@ -203,5 +204,7 @@ def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> di
 
 def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:
     """Return the files of runs in the repository that their run has no more, or has under other names by now."""
-    of_runs = (path for path in snapshot.files if PartPath.parse(path) or Run.from_manifest(path))
+    of_runs = (
+        path for path in snapshot.files if PartPath.parse(path) or Run.from_manifest(path) or Run.from_model(path)
+    )
     return [path for path in of_runs if path not in publication.files]

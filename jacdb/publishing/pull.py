@@ -19,7 +19,7 @@ from huggingface_hub import hf_hub_download
 from jacdb import hub, hub_names
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, learning_files, manifest, run_status
-from jacdb.dataset.layout import Run, layout_of, the_one
+from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, suggestion
 from jacdb.progress import Event
@@ -27,7 +27,7 @@ from jacdb.progress import Event
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
 WORKERS = 8  # files fetched at once
 MAX_MANIFEST = 2**26  # bytes
-ORDER = ("axes", "patterns", "steps", "episodes", "runs")  # a run's row comes last, as when it is written
+ORDER = (MODELS, "axes", "patterns", "steps", "episodes", "runs")  # a run's row comes last, as when it is written
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ def pull(
     if root.exists():
         if not root.is_dir():
             raise UsageError(f"--data {root} is a file: give a folder")
-        check_version(root)
+        here = check_version(root) if layout_of(root) else None
+    else:
+        here = None
     report(Event("asking the Hub"))
     snapshot = hub.Snapshot.take(name, revision)
     wanted = _wanted(snapshot, envs)
-    _refuse_other_layout(root, name, wanted)
     with _staging(root, snapshot.commit) as staging:
         fetch = _Fetch(snapshot, staging, report)
         sums = {run: fetch.manifest(run) for run in wanted}
@@ -89,6 +90,7 @@ def pull(
         fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
         if (free := shutil.disk_usage(root).free) < fetch.total:
             raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
+        _refuse_other_version(root, here, fetch, {path: sums[run][path] for run in wanted for path in missing[run]})
         for run, paths in missing.items():
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
@@ -131,13 +133,22 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
     return [run for run in runs if not envs or run.env in envs]
 
 
-def _refuse_other_layout(root: Path, name: str, runs: list[Run]) -> None:
-    """Refuse to mix files of two schema versions in one folder."""
-    here = layout_of(root)
-    if here and here != runs[0].layout:
+def _refuse_other_version(root: Path, here: int | None, fetch: "_Fetch", sums: dict[str, str]) -> None:
+    """Refuse to mix files of two schema versions in one folder: a small file says which one the repository is of.
+
+    Args:
+        root: the dataset's folder.
+        here: the version of its own files; None if it has none.
+        sums: the files that it lacks, with their checksums.
+    """
+    axes = next((path for path in sums if path.startswith("axes/")), None)
+    if here is None or axes is None:
+        return
+    fetch.parts({axes: sums[axes]})
+    if (there := check_version(fetch.folder)) != here:
         raise UsageError(
-            f"--data {root} is of schema version {here.version}, {name} of version {runs[0].layout.version}: pull into"
-            " another folder; `jacdb upgrade` rewrites one of version 1"
+            f"--data {root} is of schema version {here}, {fetch.snapshot.name} of version {there}: pull into another"
+            " folder; `jacdb upgrade` rewrites one of a former version"
         )
 
 
@@ -237,6 +248,7 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
         UsageError: the folder has a run with this id and other contents.
     """
     files = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
+    files |= {*(root / run.folder(MODELS)).glob("*.mjb")}
     here = {path.relative_to(root).as_posix() for path in files}
     for path in here:
         if path not in sums or sha256_of(root / path) != sums[path]:

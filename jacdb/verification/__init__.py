@@ -10,7 +10,7 @@ import polars as pl
 from jacdb import atomic_file, schemas
 from jacdb.dataset import learning_files, manifest
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import LOG, MODEL, PROGRESS, VERSION_1, Layout, PartPath, Run
+from jacdb.dataset.layout import LOG, MODELS, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
 from jacdb.progress import Event
 from jacdb.verification.findings import Check, Finding
@@ -120,7 +120,7 @@ def _refuse_unknown(envs: list[str] | None, present: set[str]) -> None:
 
 def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Check) -> None:
     """Check that every file is a part, a manifest, a file of a running ingest, or a draft, and in its place."""
-    folders = dict.fromkeys([*(table.name for table in schemas.ALL_TABLES), layout.journal])
+    folders = dict.fromkeys([*(table.name for table in schemas.ALL_TABLES), MODELS, layout.journal])
     tops = [root / name for name in folders]
     if envs:
         tops = [top / f"{layout.key}={env}" for top in tops for env in envs]
@@ -130,8 +130,9 @@ def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Chec
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
                 of_an_ingest = (
-                    name in (layout.lock, PROGRESS, MODEL) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
+                    name in (layout.lock, PROGRESS) or name.startswith(LOG) or name.endswith(atomic_file.SUFFIX)
                 )
                 in_its_place = layout == VERSION_1 or path.startswith(f"{layout.journal}/")
-                if not (PartPath.parse(path) or Run.from_manifest(path) or (of_an_ingest and in_its_place)):
+                of_a_run = PartPath.parse(path) or Run.from_manifest(path) or Run.from_model(path)
+                if not (of_a_run or (of_an_ingest and in_its_place)):
                     check.fail(path, "a dataset has no such file")

@@ -224,7 +224,7 @@ class EpisodeChecks:
                 self.order.fail(path, wrong, last.row)
             for wrong in _differences(last.sums, summary):
                 self.summaries.fail(self._path, f"episode {last.episode}: {wrong}", place)
-            off = abs(last.sums.reward - summary["total_reward"])
+            off = abs(last.sums.reward - _total_reward(summary))
             if np.isfinite(off):
                 self.summaries.saw(self._path, [place], np.array([off / max(1.0, last.sums.absolute_reward)]))
 
@@ -243,7 +243,8 @@ def _sums(batch: RowBatch, first: int, end: int) -> Sums:
     counts = scalars["finite"] & (batch.scalars["method"][of_episode] != "fd")
     magnitudes = [np.abs(batch.values[matrix][of_episode][counts]) for matrix in ("j_state", "j_action")]
     with np.errstate(invalid="ignore", over="ignore"):
-        reward, absolute = float(scalars["reward"].sum()), float(np.abs(scalars["reward"]).sum())
+        rewards = np.ma.filled(scalars["reward"], np.nan)  # null where the source has none
+        reward, absolute = float(rewards.sum()), float(np.abs(rewards).sum())
     return Sums(
         rows=len(counts),
         reward=reward,
@@ -283,12 +284,18 @@ def _differences(sums: Sums, summary: dict[str, Any]) -> list[str]:
     wrong = [
         f"{name} is {summary[name]}, its steps say {fact}" for name, fact in facts.items() if summary[name] != fact
     ]
-    total, comparable = summary["total_reward"], np.isfinite([sums.reward, summary["total_reward"]]).any()
+    total = _total_reward(summary)
+    comparable = np.isfinite([sums.reward, total]).any()
     if comparable and not abs(total - sums.reward) <= REWARD_ROUNDING * max(1.0, sums.absolute_reward):
         wrong.append(f"total_reward is {total!r}, its steps add up to {sums.reward!r}")
     for which, matrix in enumerate(("state", "action")):
         wrong += _sweep_differences(sums, summary, which, matrix)
     return wrong
+
+
+def _total_reward(summary: dict[str, Any]) -> float:
+    """Return an episode's return; NaN where its steps have no reward."""
+    return float("nan") if summary["total_reward"] is None else float(summary["total_reward"])
 
 
 def _sweep_differences(sums: Sums, summary: dict[str, Any], which: int, matrix: str) -> list[str]:

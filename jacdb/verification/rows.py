@@ -21,7 +21,7 @@ BATCH_ENTRIES, BATCH_ROWS = 4_000_000, 5_000  # the most matrix entries, and the
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)  # what reading a corrupt file raises
 MAX_LIST = 100_000  # the most values in a list whose right length is not known
 SCALARS = ("env", "policy", "run_id", "episode", "step", "reward", "done", "truncated", "pattern_id", "n_zero_state",
-           "n_zero_action", "in_contact", "n_contacts", "residual", "method", "finite")  # fmt: skip
+           "n_zero_action", "in_contact", "n_contacts", "residual", "method", "finite", "replay_error")  # fmt: skip
 VECTORS = ("state", "action", "next_state", "j_state", "j_action")
 # One leaf of the contacts: only their number is checked, and their names could unpack to any size
 CONTACTS = "contacts.list.element.distance"
@@ -104,6 +104,7 @@ class RowChecks:
     finite: Check
     zeros: Check
     contacts: Check
+    tolerance: float | None = None  # of the replay error; None where no step was recorded elsewhere
 
     def __call__(
         self, path: str, batch: RowBatch, dimensions: Dimensions, patterns: RunPatterns, threshold: float
@@ -111,6 +112,7 @@ class RowChecks:
         self._finite(path, batch)
         self._zeros(path, batch, dimensions, patterns, threshold)
         self._contacts(path, batch)
+        self._replayed(path, batch)
 
     def check_keys(self, path: str, rows: np.ndarray, batch: pa.RecordBatch, expected: dict[str, str]) -> None:
         """Check that partition columns agree with the folders, and that the method is a known one."""
@@ -125,7 +127,7 @@ class RowChecks:
 
     def _finite(self, path: str, batch: RowBatch) -> None:
         """Compare `finite` with the numbers, and check that a row has a pattern exactly if it is finite."""
-        finite = np.isfinite(batch.scalars["reward"])
+        finite = np.isfinite(np.ma.filled(batch.scalars["reward"], 0.0))  # null where there is none
         for column in ("state", "next_state", "j_state", "j_action"):
             finite &= np.isfinite(batch.values[column]).all(axis=1)
         stated = batch.scalars["finite"]
@@ -178,14 +180,29 @@ class RowChecks:
         wrong = message("n_contacts is {} and in_contact {}; {} contacts are listed", stated, touching, counted)
         self.contacts.fail_rows(path, batch.rows, (stated != counted) | (touching != (counted > 0)), wrong)
 
+    def _replayed(self, path: str, batch: RowBatch) -> None:
+        """Check that a row which counts was replayed within the run's tolerance; without one, no row has an error."""
+        error, counts = batch.scalars["replay_error"], batch.scalars["finite"]
+        if self.tolerance is None:
+            wrong = ~np.ma.getmaskarray(error)
+            self.finite.fail_rows(
+                path, batch.rows, wrong, message("replay_error is {}, the run has no tolerance", error)
+            )
+            return
+        beyond = counts & ~(np.ma.filled(error, np.inf) <= self.tolerance)
+        told = message(f"finite is true, replay_error is {{}}; the run's tolerance is {self.tolerance:g}", error)
+        self.finite.fail_rows(path, batch.rows, beyond, told)
+
 
 def batches(path: Path, dimensions: Dimensions) -> Iterator[pa.RecordBatch]:
     """Yield a part of `steps` in batches, with the columns that are checked."""
     file = pq.ParquetFile(path, read_dictionary=list(CODED))
-    columns = [*SCALARS, *VECTORS, CONTACTS]
+    columns = [name for name in (*SCALARS, *VECTORS) if name in file.schema_arrow.names] + [CONTACTS]
     entries = dimensions.n_entries("j_state") + dimensions.n_entries("j_action")
     for batch in file.iter_batches(max(1, min(BATCH_ROWS, BATCH_ENTRIES // entries)), columns=columns):
         batch.validate(full=True)  # refuses wrong offsets, and text that is not UTF-8
+        if "replay_error" not in batch.schema.names:  # before version 3
+            batch = batch.append_column("replay_error", pa.nulls(len(batch), pa.float64()))
         yield batch
 
 

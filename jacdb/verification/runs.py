@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas, simulator
 from jacdb.dataset import integrity, manifest
 from jacdb.dataset.layout import MANIFEST, PartPath, Run
+from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
 from jacdb.verification import patterns, rows
@@ -24,7 +25,8 @@ from jacdb.verification.steps import Expected, RowCounts, StepChecks
 
 FACTS = (
     "policy", "policy_config", "seed", "episodes", "steps", "n_rows", "n_excluded", "n_recomputed", "method", "dtype",
-    "zero_threshold", "d_state", "d_action", "ctrl_dt", "sim_dt", "model", "versions", "schema_version",
+    "zero_threshold", "d_state", "d_action", "ctrl_dt", "sim_dt", "model", "versions", "schema_version", "suite",
+    "replay_tolerance",
 )  # fmt: skip
 MAX_AXES = 100_000
 
@@ -47,6 +49,7 @@ class RunChecks:
     replayer: RunReplayer | None
     report: Callable[[Event], None]
     _checks: dict[str, Check] = field(default_factory=dict, init=False)
+    _version: int = field(default=schemas.SCHEMA_VERSION, init=False)  # of its files
 
     def perform(self, sample: int) -> list[Check]:
         """Perform the checks, each as far as those before allow.
@@ -55,6 +58,8 @@ class RunChecks:
             sample: how many steps to replay.
         """
         paths = self._check_files()
+        for path in paths:
+            self._version = stored_version(pq.read_schema(self.root / path)) or self._version
         tables = {table.name: [path for path in paths if path.startswith(f"{table.name}/")] for table in schemas.TABLES}
         facts = self._read_facts(tables["runs"])
         dimensions = self._read_dimensions(tables["axes"], facts)
@@ -124,7 +129,7 @@ class RunChecks:
         """
         name = path.split("/")[0]
         schema = next(one.schema for one in schemas.TABLES if one.name == name)
-        schema = schemas.of_version(name, schema, self.run.layout.version)
+        schema = schemas.of_version(name, schema, self._version)
         codes = [column for column in ("env", "policy", "run_id", *coded) if column in schema.names]
         keys = self._check("keys", "rows")
         try:
@@ -153,7 +158,7 @@ class RunChecks:
             if (count := pq.read_metadata(self.root / path).num_rows) != 1:
                 self._check("run", "facts").fail(path, f"it has {count:,} rows; a run has one")
             elif (table := self._table(path)) is not None:
-                return {name: table[name][0].as_py() for name in FACTS}
+                return {name: table[name][0].as_py() if name in table.column_names else None for name in FACTS}
         return None
 
     def _read_dimensions(self, paths: list[str], facts: dict[str, Any] | None) -> Dimensions | None:
@@ -219,7 +224,14 @@ class RunChecks:
     ) -> None:
         """Check the rows of `steps`, and the rows of `episodes` that sum them up."""
         checks = StepChecks(
-            RowChecks(*(self._check(name, "rows") for name in ("keys", "shapes", "finite", "zeros", "contacts"))),
+            RowChecks(
+                keys=self._check("keys", "rows"),
+                shapes=self._check("shapes", "rows"),
+                finite=self._check("finite", "rows"),
+                zeros=self._check("zeros", "rows"),
+                contacts=self._check("contacts", "rows"),
+                tolerance=facts["replay_tolerance"] if facts else None,
+            ),
             EpisodeChecks(
                 self._check("order", "rows"),
                 self._check("joined", "rows"),
@@ -314,7 +326,7 @@ class RunChecks:
             "n_rows": counts.rows,
             "n_excluded": counts.excluded,
             "n_recomputed": counts.methods.total() - counts.methods[facts["method"]],
-            "schema_version": self.run.layout.version,
+            "schema_version": self._version,
         }
         if self.finished:
             counted["episodes"] = len(episodes)

@@ -1,18 +1,24 @@
 """Any model's trajectories become rows: rolled out or recorded, replayed, differentiated, written, verified."""
 
 import functools
+import re
 import resource
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import jacdb
 from jacdb import verification
-from jacdb.dataset import run_status
+from jacdb.checksum import sha256_of
+from jacdb.dataset import manifest, run_status
 from jacdb.ingest import run_failures, source_pipeline
 from jacdb.ingest.models import loading
+from jacdb.ingest.replay import source_replay
 from jacdb.ingest.replay.checks import replay_run
 from jacdb.ingest.source_pipeline import Annotation, annotate
 from jacdb.ingest.sources import host_policies, recordings
@@ -60,8 +66,11 @@ def test_a_model_of_ones_own_has_rows_axes_and_zeros(rolled_out):
         assert by_name["lag.act", "lag.act"] == by_name["lag.act", "lag.action"] == 0.0
         assert 0 < by_name["x.vel", "x"] < 1, "the end stop was reached, and not always"
         assert dataset.sql("select distinct a from (select unnest(active) as a from steps)").pl()["a"].to_list() != []
-        [facts] = dataset.sql("select versions, ctrl_dt from runs").pl().iter_rows()
-        assert '"suite": "model"' in facts[0] and facts[1] == pytest.approx(0.02)
+        [facts] = dataset.sql("select suite, source, ctrl_dt from runs").pl().iter_rows()
+        assert facts == ("model", "cart.xml", pytest.approx(0.02))
+        told = dataset.sql("select max(replay_error), count(reward) from steps").pl().row(0)
+        assert told == (0.0, 0)
+        assert dataset.episodes()["total_reward"].to_list() == [None] * EPISODES
 
 
 @pytest.mark.slow
@@ -71,6 +80,41 @@ def test_its_rows_pass_verification_with_replay_and_differences(rolled_out):
     assert not [name for name, check in checks.items() if check.failed]
     assert checks["replay"].checked > 8 and checks["jacobians"].checked == 8
     assert checks["jacobians"].worst < 1e-7
+
+
+@pytest.mark.slow
+def test_its_model_is_one_of_its_files_and_another_mujoco_only_replays_nothing(rolled_out, tmp_path, monkeypatch):
+    root, _, _ = rolled_out
+    copy = shutil.copytree(root, tmp_path / "copy")
+    [run] = manifest.finished(copy)
+    assert run.model in manifest.read(copy, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(source_replay.mujoco, "__version__", "3.0.0")
+        checks = verification.verify(copy, sample=1, replayer=replay_run)
+        [note] = [check.note for check in checks.checks if check.name == "replay"]
+        assert checks.ok and re.search(r"^not replayed: .*model.mjb is MuJoCo .*'s, and 3.0.0 is installed", note)
+    (copy / run.model).write_bytes(b"another")
+    [finding] = verification.verify(copy, sample=1, replayer=replay_run).findings
+    assert finding.path == run.model and "it has changed" in finding.wrong
+
+
+@pytest.mark.slow
+def test_a_row_that_counts_was_replayed_within_the_tolerance(rolled_out, tmp_path):
+    root, _, _ = rolled_out
+    copy = shutil.copytree(root, tmp_path / "copy")
+    [path] = copy.glob("steps/*/*/*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    error = table["replay_error"].to_numpy().copy()
+    error[3] = 1e-3
+    at = table.column_names.index("replay_error")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(error)), path)
+    [run] = manifest.finished(copy)
+    name = path.relative_to(copy).as_posix()
+    (copy / run.manifest).write_text(manifest.encode(manifest.read(copy, run) | {name: sha256_of(path)}))
+    found = [finding for finding in verification.verify(copy).findings if "replay_error" in finding.wrong]
+    assert [(finding.row, finding.wrong) for finding in found] == [
+        (3, "finite is true, replay_error is 0.001; the run's tolerance is 1e-06")
+    ]
 
 
 @pytest.mark.slow

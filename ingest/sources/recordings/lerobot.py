@@ -96,7 +96,7 @@ def _substeps(folder: Path, fps: float, timestep: float) -> int:
 
 def _facts(folder: Path, info: dict[str, Any]) -> dict[str, str]:
     """Return what the dataset says of itself; its licence stands at the head of its card."""
-    facts = {"format": f"LeRobot {info['codebase_version']}", "fps": f"{info['fps']:g}"}
+    facts = {"source_version": f"LeRobot {info['codebase_version']}", "fps": f"{info['fps']:g}"}
     if info.get("robot_type"):
         facts["robot_type"] = str(info["robot_type"])
     card = folder / "README.md"

@@ -135,14 +135,17 @@ def _said(folder: Path, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]] 
 
 def _facts(folder: Path, metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a dataset says of itself; a licence stands in its namespace's metadata, if anywhere."""
-    facts = {"source": folder.name, "format": "Minari"}
-    for key in ("dataset_id", "author", "algorithm_name", "minari_version", "requirements", "code_permalink"):
+    facts = {"source": str(metadata.get("dataset_id") or folder.name), "format": "Minari"}
+    if metadata.get("minari_version"):
+        facts["source_version"] = f"minari {metadata['minari_version']}"
+    for key in ("author", "algorithm_name", "requirements", "code_permalink"):
         if value := metadata.get(key):
             facts[key] = ", ".join(sorted(map(str, value))) if isinstance(value, list) else str(value)
     said = _said(folder, metadata)
     if said is not None and said[1]:
         facts["env_arguments"] = json.dumps(said[1], sort_keys=True)
-    facts["licence"] = str(metadata.get("license") or metadata.get("licence") or "not stated")
+    if licence := metadata.get("license") or metadata.get("licence"):
+        facts["licence"] = str(licence)
     return facts
 
 

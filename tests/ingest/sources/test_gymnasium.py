@@ -69,7 +69,7 @@ def test_a_function_of_one_s_own_observes_what_gymnasium_shows(tmp_path):
 def test_a_source_says_what_its_rows_are_from():
     source = GymnasiumSource.load("Pusher-v5", Rollouts(HostZero(), episodes=1, steps=1))
     assert (source.suite, source.name, source.n_substeps) == ("gymnasium", "Pusher-v5", 5)
-    assert source.provenance().keys() == {"environment", "gymnasium", "mujoco"}
+    assert source.provenance().keys() == {"source", "source_version"}
     assert all(source.provenance().values())
 
 
