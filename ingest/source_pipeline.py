@@ -77,6 +77,9 @@ class Annotated:
     Attributes:
         n_excluded: steps that are not the model's, doubtful, or not finite.
         n_differences: steps whose matrices are finite differences.
+        n_off: steps that the engine does not repeat within the tolerance.
+        n_doubtful: further steps whose state is not what the simulation had, as the source says.
+        largest_error: the largest replay error of any step, excluded ones too.
         reason: why steps were excluded, where most of an episode's were; "" where not.
     """
 
@@ -85,6 +88,9 @@ class Annotated:
     n_excluded: int
     n_differences: int
     seconds: float
+    n_off: int = 0
+    n_doubtful: int = 0
+    largest_error: float = 0.0
     reason: str = ""
     was_there: bool = False
 
@@ -93,7 +99,10 @@ class Annotated:
         rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
         if self.was_there:
             return f"{rows}: there already, nothing to do"
-        notes = f"{self.n_excluded:,} excluded, {self.n_differences:,} by finite differences"
+        kinds = {"not repeated by the engine": self.n_off, "of a doubtful state": self.n_doubtful}
+        of_these = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+        notes = f"{self.n_excluded:,} excluded{f' ({of_these})' if of_these else ''}"
+        notes += f", largest replay error {self.largest_error:.1g}, {self.n_differences:,} by finite differences"
         if self.n_differences > self.n_rows // 100:
             notes += " (the solver stopped early: a smaller option/tolerance in the model lets it finish)"
         told = f"\nexcluded because {self.reason}" if self.reason else ""
@@ -254,6 +263,9 @@ class _AnnotationRun:
             counts["n_excluded"],
             counts["n_recomputed"],
             time.perf_counter() - clock,
+            self._n_off,
+            self._n_doubtful,
+            self._largest_error,
             self._reason,
             was_there,
         )

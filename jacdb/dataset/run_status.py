@@ -26,6 +26,8 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "run_id": pl.String,
     "status": pl.String,  # finished, at work, or stopped
     "steps": pl.Int64,  # on disk
+    "excluded": pl.Int64,  # of these
+    "replay_error": pl.Float64,  # the largest of these; null where the engine made every step
     "doing": pl.String,
     "done": pl.Int64,
     "total": pl.Int64,
@@ -40,7 +42,7 @@ def lock(root: Path, run: Run) -> filelock.BaseFileLock:
 
 
 def status(root: Path | str) -> pl.DataFrame:
-    """Return one row per run: whether it is finished, at work or stopped, and its progress.
+    """Return one row per run: whether it is finished, at work or stopped, what is on disk of it, and its progress.
 
     Raises:
         UsageError: there is no dataset.
@@ -54,7 +56,7 @@ def status(root: Path | str) -> pl.DataFrame:
 
 
 def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, "steps": _steps(folder, run)}
+    row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, **_on_disk(folder, run)}
     if finished:
         return row | {"status": "finished"}
     row["status"] = "at work" if _is_held(folder.path, run) else "stopped"
@@ -69,13 +71,30 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
     return row
 
 
-def _steps(folder: Folder, run: Run) -> int:
-    parts = (folder.path / run.folder("episodes")).glob("part-*.parquet")
+def _on_disk(folder: Folder, run: Run) -> dict[str, Any]:
+    """Return how many steps are there, how many of them are excluded, and their largest replay error."""
+    parts = sorted((folder.path / run.folder("episodes")).glob("part-*.parquet"))
     try:
-        columns = [pq.ParquetFile(part).read(["n_steps"]).column(0) for part in parts]
+        counts = [pq.ParquetFile(part).read(["n_steps", "n_excluded"]) for part in parts]
+        # the steps of a part without its episodes are not there yet
+        errors = [_largest_replay_error(folder.path / run.folder("steps") / part.name) for part in parts]
     except (OSError, pa.ArrowException) as error:
         raise FailureError(f"{folder.name} can't be read: {first_line(error)}") from error
-    return sum(pc.sum(column).as_py() or 0 for column in columns)
+    steps, excluded = (sum(pc.sum(count[name]).as_py() or 0 for count in counts) for name in ("n_steps", "n_excluded"))
+    told = [error for error in errors if error is not None]
+    return {"steps": steps, "excluded": excluded, "replay_error": max(told, default=None)}
+
+
+def _largest_replay_error(part: Path) -> float | None:
+    """Return the largest replay error of a part's steps; None where it has none, as before schema version 3.
+
+    The file's own statistics say it: no row is read.
+    """
+    footer = pq.read_metadata(part)
+    columns = [n for n in range(footer.num_columns) if footer.schema.column(n).path == "replay_error"]
+    groups = range(footer.num_row_groups)
+    statistics = [footer.row_group(group).column(column).statistics for group in groups for column in columns]
+    return max((abs(one.max) for one in statistics if one is not None and one.has_min_max), default=None)
 
 
 def _is_held(root: Path, run: Run) -> bool:

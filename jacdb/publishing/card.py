@@ -4,7 +4,7 @@ The same data makes the same card, so that publishing it again changes nothing.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -13,9 +13,21 @@ import jinja2
 from jacdb import figures, report, schemas
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import CURRENT, Run
+from jacdb.publishing import licences
 from jacdb.report import leaderboard
+from jacdb.report.answers import replay_errors
+from jacdb.report.tables import Table, small
 
-LICENSE = "apache-2.0"
+SUITES = {
+    "playground": "[MuJoCo Playground](https://github.com/google-deepmind/mujoco_playground)'s environments",
+    "gymnasium": "[Gymnasium](https://gymnasium.farama.org)'s environments",
+    "dm_control": "[dm_control](https://github.com/google-deepmind/dm_control)'s environments",
+    "model": "other MuJoCo models",
+    "minari": "[Minari](https://minari.farama.org)'s recordings",
+    "d4rl": "[D4RL](https://github.com/Farama-Foundation/D4RL)'s recordings",
+    "lerobot": "recordings in [LeRobot](https://github.com/huggingface/lerobot)'s format",
+    "file": "recordings in files",
+}  # by `runs.suite`, in words
 PICTURE = "figures/heatmap.png"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
@@ -40,12 +52,16 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
     facts = {env: _facts(dataset, env) for env in envs}
     runs = dataset.runs().sort("env", "run_id").to_dicts()
     rows = sum(run["n_rows"] for run in runs)
+    suites = [suite for suite in SUITES if suite in {run["suite"] for run in runs}]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = "{:,}".format
     template = environment.from_string(files("jacdb.publishing").joinpath("card.md.j2").read_text())
     return template.render(
         name=name,
-        license=LICENSE,
+        license=licences.header(runs, name),
+        suites=suites,
+        suites_text=" and of ".join(SUITES[suite] for suite in suites),
+        sources=_sources(dataset, runs),
         size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
         configs=configs(envs, [table.name for table in schemas.RESULTS if dataset.location.parts(table.name)]),
         env=pictured(dataset),
@@ -86,6 +102,22 @@ def _facts(dataset: Dataset, env: str) -> dict[str, Any]:
     bins = dataset.sparsity_histogram(env).select("jacobian", "mean_sparsity").unique()
     mean = dict(bins.iter_rows())
     return {**table1, "verdict": report.verdict(env, table1), "mean": mean}
+
+
+def _sources(dataset: Dataset, runs: list[dict[str, Any]]) -> str:
+    """Return, as Markdown, where each run's trajectories are from, their licence, and how well they were replayed."""
+    errors = replay_errors(dataset)
+    header = ("environment", "run", "suite", "source", "version", "licence", "excluded>", "tolerance>",
+              "largest replay error>")  # fmt: skip
+
+    def rows(facts: dict[str, Any]) -> Iterator[Sequence[str]]:
+        for run in facts["runs"]:
+            texts = (" ".join((run[name] or "-").split()) for name in ("suite", "source", "source_version"))
+            licence = licences.of_run(run) or "not stated"
+            replayed = small(run["replay_tolerance"]), small(errors.get((run["env"], run["run_id"])))
+            yield run["env"], run["run_id"], *texts, licence, f"{run['n_excluded']:,}", *replayed
+
+    return Table(header, rows).markdown({"runs": runs})
 
 
 def _versions(runs: list[dict[str, Any]]) -> list[str]:

@@ -91,7 +91,8 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     files |= {path: finished.path / path for path in learned}
     report(Event("writing the card"))
     with Dataset(finished) as dataset:
-        policies = _policies(dataset.environments)
+        own = dataset.runs().filter(suite=schemas.PLAYGROUND)["env"].unique().to_list()
+        policies = _policies(own)  # a model of one's own may be called like an environment of Playground's
         text, picture = card.write(dataset, name, policies), card.picture(dataset)
     files |= policies
     return Publication(name, files, finished.sums | learned, text, picture, finished.unfinished)

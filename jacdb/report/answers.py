@@ -3,6 +3,7 @@
 Facts can be kept (datasets/reference), and the same page can be made from them later.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,8 @@ from jacdb.report.paper import verdict
 
 JACOBIANS = ("state", "action")
 PROVENANCE = ("env", "run_id", "policy_config", "seed", "episodes", "steps", "method", "n_rows", "n_excluded",
-              "n_recomputed", "versions")  # fmt: skip
+              "n_recomputed", "versions", "suite", "source", "source_version", "licence",
+              "replay_tolerance")  # fmt: skip
 
 
 def facts(dataset: Dataset, environments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -33,13 +35,23 @@ def facts(dataset: Dataset, environments: Sequence[str] | None = None) -> dict[s
         dataset.view("steps", env)  # refuses an unknown one
     chosen = [env for env in dataset.environments if environments is None or env in environments]
     runs = dataset.runs().filter(pl.col("env").is_in(chosen)).sort("env", "run_id").select(PROVENANCE).to_dicts()
+    errors = replay_errors(dataset)
     return {
         "jacdb": __version__,
         "dataset": dataset.location.name,
         "date": datetime.now(UTC).date().isoformat(),
         "environments": {env: _of_environment(dataset, env) for env in chosen},
-        "runs": runs,
+        "runs": [run | {"replay_error": errors.get((run["env"], run["run_id"]))} for run in runs],
     }
+
+
+def replay_errors(dataset: Dataset) -> dict[tuple[str, str], float | str | None]:
+    """Return the largest replay error of each run's steps, excluded ones too, by environment and run.
+
+    None where the engine made every step itself; 'infinite' where it has NaN, for JSON has no word for it.
+    """
+    rows = dataset.sql("select env, run_id, max(replay_error) from steps group by all").fetchall()
+    return {(env, run): "infinite" if error == math.inf else error for env, run, error in rows}
 
 
 def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from jacdb import schemas
 from jacdb.report.paper import PAPER, verdict
 
 Facts = dict[str, Any]
@@ -87,6 +88,20 @@ def _runs(facts: Facts) -> Iterator[Row]:
         yield run["env"], run["run_id"], f"`{run['policy_config']}`", *plan, *numbers
 
 
+def _sources(facts: Facts) -> Iterator[Row]:
+    for run in facts["runs"]:
+        if run.get("suite", schemas.PLAYGROUND) == schemas.PLAYGROUND:  # facts that an earlier jacdb kept name none
+            continue
+        texts = (" ".join((run[name] or "-").split()) for name in ("source", "source_version", "licence"))
+        tolerance, largest = (small(run[name]) for name in ("replay_tolerance", "replay_error"))
+        yield run["env"], run["run_id"], run["suite"], *texts, tolerance, largest, f"{run['n_excluded']:,}"
+
+
+def small(value: float | str | None) -> str:
+    """Return a replay error or its tolerance as people read it: two digits, - where there is none."""
+    return value if isinstance(value, str) else "-" if value is None else f"{value:.2g}"
+
+
 TABLES = {
     "table1": Table(
         ("environment", "d_state>", "d_action>", "zeros of j_state>", "%>", "zeros of j_action>", "steps>",
@@ -107,6 +122,11 @@ TABLES = {
         ("environment", "run", "policy", "seed>", "episodes>", "steps>", "method", "rows>", "excluded>",
          "computed again>"),
         _runs,
+    ),
+    "sources": Table(
+        ("environment", "run", "suite", "source", "version", "licence", "tolerance>", "largest replay error>",
+         "excluded>"),
+        _sources,
     ),
 }  # fmt: skip
 

@@ -157,7 +157,11 @@ def test_a_recording_of_another_timestep_is_excluded_whole_and_the_reason_is_sai
     slower = cart(tmp_path, timestep=0.005)
     result = annotate(Annotation(recordings.open(path, model=slower.model, n_substeps=2)), tmp_path / "annotated")
     assert result.n_excluded == result.n_rows == EPISODES * (STEPS - 1)
-    assert "0.01" in result.reason and "\nexcluded because" in result.describe("cart", "data")
+    told = result.describe("cart", "data")
+    assert "0.01" in result.reason and "\nexcluded because" in told
+    assert f"{result.n_rows} excluded ({result.n_rows} not repeated by the engine), largest replay error 0." in told
+    [row] = run_status.status(tmp_path / "annotated").to_dicts()
+    assert (row["excluded"], row["replay_error"]) == (result.n_rows, result.largest_error)
     with jacdb.open(tmp_path / "annotated") as dataset:
         [row] = dataset.global_sparsity().iter_rows(named=True)
         assert row["excluded"] == result.n_rows and row["samples"] == 0

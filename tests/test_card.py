@@ -1,0 +1,76 @@
+"""The card is true of what is published: suites, licences, engines, and how well steps were replayed."""
+
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT
+
+import jacdb
+from jacdb import report
+from jacdb.dataset import run_status
+from jacdb.publishing import card, licences
+
+FROZEN = ROOT / "tests" / "frozen" / "v3"  # a run of Playground's CartpoleBalance, and one of a model: cart3
+OWN_MODEL = "| cart3 | noise-seed0-d24b0e51e5 | model | cart3.xml | - |"
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    with jacdb.open(FROZEN) as dataset:
+        yield dataset
+
+
+def head(text: str) -> dict:
+    return yaml.safe_load(text.split("---")[1])
+
+
+def test_a_card_of_several_suites_names_each_with_its_licence_and_engine(mixed):
+    text = card.write(mixed, "alice/mixed")
+    said = head(text)
+    assert (said["license"], said["license_name"]) == ("other", "of-each-source")
+    heading = said["license_link"].split("#")[1]
+    assert f"## {heading.replace('-', ' ').capitalize()}\n" in text
+    assert f"{OWN_MODEL} not stated | 0 | 1e-06 | 0 |" in text
+    assert "| CartpoleBalance | noise-seed0-8b3e2731c4 | playground | - | - | apache-2.0 | 0 | - | - |" in text
+    assert "Of Playground's environments on MJX" in text and "is not Playground, of MuJoCo's C engine" in text
+
+
+def test_a_card_of_one_engine_says_nothing_of_the_other(tmp_path):
+    with jacdb.open(ROOT / "datasets" / "sample") as sample:
+        text = card.write(sample, "alice/sample")
+    assert head(text)["license"] == "apache-2.0" and "mujoco-playground" in head(text)["tags"]
+    assert "C engine" not in text and "model.mjb" not in text and "\nOn MJX in float64" in text
+    root = shutil.copytree(FROZEN, tmp_path / "cart3", ignore=shutil.ignore_patterns("environment=CartpoleBalance"))
+    with jacdb.open(root) as of_a_model:
+        text = card.write(of_a_model, "alice/cart3")
+    assert not [word for word in ("MJX", "Playground", "zakka2025", "mujoco-playground") if word in text]
+    assert "Of MuJoCo's C engine in float64" in text and "model.mjb" in text
+
+
+@pytest.mark.parametrize(
+    ("runs", "lines"),
+    [
+        ([("playground", None), ("dm_control", None)], ["license: apache-2.0"]),
+        ([("playground", None), ("minari", "CC BY 4.0")], ["license:", "- apache-2.0", "- cc-by-4.0"]),
+        ([("file", "CC-BY-4.0"), ("lerobot", "cc-by-4.0")], ["license: cc-by-4.0"]),
+        ([("playground", None), ("minari", None)], ["license: other", "license_name: of-each-source"]),
+        ([("file", "mine\nlicense: mit")], ["license: other", "license_name: of-each-source"]),
+    ],
+)
+def test_the_head_says_a_licence_only_if_every_source_does(runs, lines):
+    rows = [{"suite": suite, "licence": licence} for suite, licence in runs]
+    found = licences.header(rows, "alice/data")
+    assert [line for line in found if not line.startswith("license_link")] == lines
+    assert head("\n".join(["---", *found, "---"]))["license"] != "mit"
+
+
+def test_the_report_and_the_list_of_runs_say_how_well_steps_were_replayed(mixed):
+    facts = report.facts(mixed)
+    assert [(run["env"], run["suite"], run["replay_error"]) for run in facts["runs"]] == [
+        ("CartpoleBalance", "playground", None),
+        ("cart3", "model", 0.0),
+    ]
+    assert f"{OWN_MODEL} - | 1e-06 | 0 | 0 |" in report.markdown(facts)
+    told = run_status.status(FROZEN).select("env", "excluded", "replay_error").rows()
+    assert told == [("CartpoleBalance", 0, None), ("cart3", 0, 0.0)]
