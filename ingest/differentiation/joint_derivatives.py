@@ -137,6 +137,8 @@ def expand(compressed: JointDerivatives, coupling: Coupling) -> JointDerivatives
             summed[:, :, None] * (pattern & (colors == color))[None, :, :, None].astype(float)
             for color, summed in enumerate(summed_columns)
         ]
+        if not parts:  # by the ctrl of a model without actuators
+            return jnp.zeros((summed_columns.shape[1], *pattern.shape, summed_columns.shape[-1]))
         return sum(parts[1:], start=parts[0])
 
     return JointDerivatives(*(separate(*pair) for pair in zip(compressed, _patterns(coupling), strict=True)))

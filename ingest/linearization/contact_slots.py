@@ -17,8 +17,6 @@ from jacdb.ingest.models.geom_pairs import geom_pairs
 
 SIZES = tuple(4 * 3**k for k in range(9))  # slots of one dimension: a program is compiled for each that occurs
 
-type Sizes = tuple[int, ...]  # slots of each dimension, in the order of dimensions_of
-
 
 def dimensions_of(model: mujoco.MjModel) -> list[int]:
     """Return the dimensions that contacts of a model may have."""
@@ -38,24 +36,24 @@ class Slots(NamedTuple):
 
     Attributes:
         rows: of the control steps.
-        sizes: how many slots there are of each dimension.
+        size: how many slots there are of each dimension.
         by_dim: (rows, evaluations, slots, …); None where MJX finds contacts.
     """
 
     rows: Int[np.ndarray, " rows"]
-    sizes: Sizes | None
+    size: int | None
     by_dim: SlotsByDim | None
 
-    def blocks(self, size: int) -> Iterator["Slots"]:
+    def blocks(self, rows: int) -> Iterator["Slots"]:
         """Yield so many control steps at a time, and what is left."""
-        for first in range(0, len(self.rows), size):
-            own = slice(first, first + size)
+        for first in range(0, len(self.rows), rows):
+            own = slice(first, first + rows)
             by_dim = jax.tree.map(lambda leaf, own=own: leaf[own], self.by_dim)
-            yield Slots(self.rows[own], self.sizes, by_dim)
+            yield Slots(self.rows[own], self.size, by_dim)
 
 
 def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape: tuple[int, int]) -> Iterator[Slots]:
-    """Yield all control steps, grouped by the sizes that they need.
+    """Yield all control steps, grouped by the slots that they need.
 
     Args:
         dims: that the model's contacts may have.
@@ -64,24 +62,23 @@ def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape
     steps, evaluations = shape
     order = np.argsort(contacts.dim, kind="stable")  # within it by evaluation
     places = np.zeros(len(order), int)  # of each contact among those of its evaluation and dimension
-    needed = np.zeros((steps, len(dims)), int)
-    for index, dim in enumerate(dims):
+    needed = np.zeros(steps, int)  # of the dimension that needs most: fewer programs are compiled
+    for dim in dims:
         own = order[contacts.dim[order] == dim]
         counts = np.bincount(contacts.evaluation[own], minlength=steps * evaluations)
         places[own] = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
         largest = counts.reshape(steps, evaluations).max(axis=1)
-        needed[:, index] = np.array(SIZES)[np.searchsorted(SIZES, largest)]
-    kinds, which = np.unique(needed, axis=0, return_inverse=True)
-    for kind, sizes in enumerate(kinds.tolist()):
-        rows = np.flatnonzero(which.ravel() == kind)
+        needed = np.maximum(needed, np.array(SIZES)[np.searchsorted(SIZES, largest)])
+    for size in np.unique(needed).tolist():
+        rows = np.flatnonzero(needed == size)
         row_of = np.full(steps, -1)
         row_of[rows] = np.arange(len(rows))
         by_dim = {}
-        for dim, size in zip(dims, sizes, strict=True):
+        for dim in dims:
             own = np.flatnonzero((contacts.dim == dim) & (row_of[contacts.evaluation // evaluations] >= 0))
             at = (row_of[contacts.evaluation[own] // evaluations], contacts.evaluation[own] % evaluations, places[own])
             by_dim[dim] = _filled((len(rows), evaluations, size), at, contacts.take(own), _rates_of(rates, own))
-        yield Slots(rows, tuple(sizes), by_dim)
+        yield Slots(rows, size, by_dim)
 
 
 def _rates_of(rates: ContactRates, which: Int[np.ndarray, " some"]) -> ContactRates:

@@ -19,7 +19,7 @@ from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.linearization.c_engine import CEngine
 from jacdb.ingest.linearization.contact_motion import ContactMotion
-from jacdb.ingest.linearization.contact_slots import Sizes, Slots, lay_out
+from jacdb.ingest.linearization.contact_slots import Slots, lay_out
 from jacdb.ingest.linearization.evaluations import (
     Ends,
     NextActivation,
@@ -71,7 +71,7 @@ class Linearizer:
         self._engine = CEngine(model, substeps) if engine == "c" else MjxEngine(model, substeps)
         self._dynamics = SolvedDynamics.of(model, engine)
         self._contacts = ContactMotion(model) if engine == "c" else None
-        self._compiled: dict[Sizes | None, Callable[..., Any]] = {}
+        self._compiled: dict[int | None, Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
     def step(self, start: Start) -> Solved:
@@ -135,13 +135,13 @@ class Linearizer:
 
     def _program(self, start: Start, solved: Solved, slots: Slots) -> Callable[..., Any]:
         with self._compiling:
-            if slots.sizes not in self._compiled:
+            if slots.size not in self._compiled:
                 first = next(slots.blocks(BLOCK))
                 like = jax.tree.map(
                     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._arguments(start, solved, first)
                 )
-                self._compiled[slots.sizes] = jax.jit(self._differentiate).lower(*like).compile()
-            return self._compiled[slots.sizes]
+                self._compiled[slots.size] = jax.jit(self._differentiate).lower(*like).compile()
+            return self._compiled[slots.size]
 
     def _differentiate(
         self,

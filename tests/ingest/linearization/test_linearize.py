@@ -100,6 +100,21 @@ SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
 </body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""
 
 
+def test_a_model_without_actuators_falls_on_the_floor():
+    floor = '<worldbody><geom type="plane" size="1 1 .1"/>'
+    model = mujoco.MjModel.from_xml_string(
+        SLIDER.replace('<actuator><motor joint="x"/></actuator>', "")
+        .replace("<worldbody>", floor)
+        .replace("<option", '<option tolerance="0"')
+    )
+    touching = {"qpos": [0.0, 0.0993], "qvel": [0.5, -0.1], "ctrl": [], "act": [], "qacc_warmstart": [0.0, 0.0]}
+    steps = jacdb.linearize(model, touching["qpos"], touching["qvel"])
+    assert steps.in_contact[0] and steps.j_action.shape == (1, 4, 0)
+    assert steps.zero_state[0, :, 0].tolist() == [False, True, True, True], "the floor is the same everywhere"
+    at = {name: np.array(values) for name, values in touching.items()}
+    assert error(model, at, 1, steps.j_state[0]) < NOISE
+
+
 @pytest.fixture(scope="module")
 def slider() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(SLIDER)
