@@ -32,6 +32,13 @@ class CollisionDifferences:
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model, self._data = model.__copy__(), mujoco.MjData(model)
         self._color = ContactColoring.of(model).geom_color
+        rotates = model.jnt_type != mujoco.mjtJoint.mjJNT_SLIDE
+        turning = np.zeros(model.nbody, bool)
+        for body in range(1, model.nbody):
+            first, count = model.body_jntadr[body], model.body_jntnum[body]
+            own = rotates[first : first + count].any() or model.body_mocapid[body] >= 0
+            turning[body] = own or turning[model.body_parentid[body]]
+        self._turns = turning[model.geom_bodyid]
         self._switches = [
             (getattr(self._model, f"{owner}_{mask}"), getattr(model, f"{owner}_{mask}"))
             for owner in ("geom", "body")
@@ -54,7 +61,7 @@ class CollisionDifferences:
         color = self._color[contacts.geoms]
         poses = _displaced(contacts, origin, color)
         values = np.zeros((13, len(contacts.distance), 13))
-        known = np.zeros(len(contacts.distance), bool)
+        valid = np.zeros((13, len(contacts.distance)), bool)
         data = self._data
         for number, start, end in zip(numbers, first, ends, strict=True):
             data.qpos[:] = qpos[number]
@@ -63,11 +70,14 @@ class CollisionDifferences:
             geoms = contacts.geoms[start:end]
             self._let_collide(geoms)
             both = slice(2 * start, 2 * end)
-            known[start:end] = self._collide(geoms, [leaf[:, both] for leaf in poses], values[:, start:end])
+            self._collide(geoms, [leaf[:, both] for leaf in poses], values[:, start:end], valid[:, start:end])
         here, there = values[0], values[1:].reshape(6, 2, *values.shape[1:])
-        bends = np.abs(there[:, 0] + there[:, 1] - 2 * here).max(axis=(0, 2))
-        known &= bends < KINK * WIDTH * max(1.0, self._color.max(initial=0.0))
+        bends = np.abs(there[:, 0] + there[:, 1] - 2 * here).max(axis=2)  # by motion
+        smooth = valid[1:].reshape(6, 2, -1).all(axis=1) & (bends < KINK * WIDTH * max(1.0, self._color.max(initial=0)))
         by_motion = ((there[:, 0] - there[:, 1]) / (2 * WIDTH)).transpose(1, 0, 2)
+        still = ~self._turns[contacts.geoms].any(axis=1)  # of bodies that only slide
+        smooth[:3, still], by_motion[still, :3] = True, 0.0
+        known = valid[0] & smooth.all(axis=0)
         found, follows = _against_body_2(contacts, _by_second(contacts, by_motion, contacts.point - origin, color))
         return found, known & follows
 
@@ -79,17 +89,21 @@ class CollisionDifferences:
             mask[chosen] = own[chosen]
 
     def _collide(
-        self, geoms: Int[np.ndarray, "c 2"], poses: list[Float[np.ndarray, "13 geoms _"]], values: np.ndarray
-    ) -> bool:
-        """Fill in the contacts' values at each displacement; return False where there are others.
+        self,
+        geoms: Int[np.ndarray, "c 2"],
+        poses: list[Float[np.ndarray, "13 geoms _"]],
+        values: Float[np.ndarray, "13 c 13"],
+        valid: Bool[np.ndarray, "13 c"],
+    ) -> None:
+        """Fill in the contacts' values at each displacement, and where there are no others.
 
         Args:
-            values: distance, point, frame (13, c, 13), the first of no displacement.
+            values: distance, point, frame; the first of no displacement.
         """
         model, data, moved = self._model, self._data, geoms.ravel()
         xpos, xmat = data.geom_xpos, data.geom_xmat
         expected, wanted = b"", slice(None)
-        for pos, mat, seen in zip(*poses, values, strict=True):
+        for pos, mat, seen, same in zip(*poses, values, valid, strict=True):
             xpos[moved], xmat[moved] = pos, mat
             mujoco.mj_collision(model, data)
             contact = data.contact
@@ -99,11 +113,11 @@ class CollisionDifferences:
                 if not np.array_equal(there, geoms):  # a geom that has a wanted contact may have others
                     wanted = (there[:, None] == geoms[None]).all(axis=2).any(axis=1)
                     if not np.array_equal(there[wanted], geoms):
-                        return False
+                        return
             elif there.tobytes() != expected:
-                return False
+                continue
+            same[:] = True
             seen[:, 0], seen[:, 1:4], seen[:, 4:] = contact.dist[wanted], contact.pos[wanted], contact.frame[wanted]
-        return True
 
 
 def _displaced(
