@@ -24,6 +24,7 @@ from jacdb.ingest.compat.mjx import ConstraintRows, impl, replace_impl
 from jacdb.ingest.differentiation import implicit_damping
 from jacdb.ingest.differentiation.coloring import color_columns
 from jacdb.ingest.differentiation.implicit_damping import Damping
+from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.dynamics import forward
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.environments import tangent_space
@@ -44,11 +45,12 @@ class Coupling:
     needs_poses: bool
 
     @classmethod
-    def of(cls, model: mujoco.MjModel, kicked: bool) -> "Coupling":
+    def of(cls, model: mujoco.MjModel, kicked: bool, poses_apart: bool = False) -> "Coupling":
         """Read the sparsity off a model.
 
         Args:
             kicked: whether forces on bodies (xfrc_applied) may be other than zero.
+            poses_apart: whether connects and welds are none of these forces (:mod:`~.pose_equalities`).
         """
         joints = [_joint_dofs(model, joint) for joint in range(model.njnt)]
         spatial_tendon = bool((model.wrap_type[: model.nwrap] != mujoco.mjtWrap.mjWRAP_JOINT).any())
@@ -56,8 +58,9 @@ class Coupling:
             model.actuator_trntype,
             (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT, mujoco.mjtTrn.mjTRN_TENDON),
         )
-        by_pose = np.isin(model.eq_type, (mujoco.mjtEq.mjEQ_CONNECT, mujoco.mjtEq.mjEQ_WELD))
-        needs_poses = bool(spatial_tendon or at_site.any() or by_pose.any() or model.body_gravcomp.any() or kicked)
+        by_pose = are_of_poses(model)
+        pulled = by_pose.any() and not poses_apart
+        needs_poses = bool(spatial_tendon or at_site.any() or pulled or model.body_gravcomp.any() or kicked)
         if needs_poses:
             full = np.ones((model.nv, model.nv + model.nu + model.na), dtype=bool)
             return cls(full[:, : model.nv], full[:, model.nv :], needs_poses)
@@ -67,7 +70,8 @@ class Coupling:
             for adr, num in zip(model.tendon_adr, model.tendon_num, strict=True)
         ]
         groups = [*joints, *tendons]
-        for kind, one, two in zip(model.eq_type, model.eq_obj1id, model.eq_obj2id, strict=True):
+        of_joints = (part[~by_pose] for part in (model.eq_type, model.eq_obj1id, model.eq_obj2id))
+        for kind, one, two in zip(*of_joints, strict=True):
             members = joints if kind == mujoco.mjtEq.mjEQ_JOINT else tendons
             groups.append(np.concatenate([members[i] for i in (one, two) if i >= 0]))
         by_dof = np.eye(model.nv, dtype=bool)

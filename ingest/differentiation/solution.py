@@ -24,11 +24,14 @@ from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
+from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
 from jacdb.ingest.dynamics import forward, newton, observations
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
+
+_NONE = -1  # no type of equality: MJX makes no rows for it
 
 
 class Evaluation(NamedTuple):
@@ -83,10 +86,15 @@ class SolvedDynamics:
             engine: who steps the model. MuJoCo's C engine and MJX differ in contacts, and in what they damp implicitly.
         """
         stages = stages_model(mj_model, engine)
-        with mjx_private.no_collisions() if engine == "c" else contextlib.nullcontext():
-            model, template = mjx.put_model(stages, impl="jax"), mjx.make_data(stages, impl="jax")
+        apart = engine == "c"
+        with mjx_private.no_collisions() if apart else contextlib.nullcontext():
+            model = mjx.put_model(stages, impl="jax")
+            if apart:
+                model = model.replace(eq_type=np.where(are_of_poses(mj_model), _NONE, mj_model.eq_type))
+            template = mjx.make_data(model, impl="jax")
         damping = implicit_damping.of_c if engine == "c" else implicit_damping.of_mjx
-        return cls(mj_model, model, template, AccelerationJacobian.of(mj_model, model, False, damping), engine)
+        jacobian = AccelerationJacobian.of(mj_model, model, False, damping, poses_apart=apart)
+        return cls(mj_model, model, template, jacobian, engine)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
         """Return the derivative of one evaluation, as a function for ``vmap``."""
@@ -101,6 +109,9 @@ class SolvedDynamics:
         active_sets, row_forces = jax.vmap(self._rows)(samples)
         qacc = self.jacobian.implicit_at(point, qaccs, qaccs_integrator, active_sets, contacts_of_rows=False)
         contact_forces, normal_forces = self._contact_forces(point, qaccs)
+        if equalities := self.jacobian.pose_equalities:
+            at = (self.model, self.jacobian.tree, point.kinematics, *batched.samples_last((samples, qaccs)))
+            contact_forces = contact_forces + batched.samples_first(equalities.joint_forces(*at))
         residuals = jax.vmap(self._residual)(samples, row_forces, contact_forces)
         observed = jax.vmap(lambda *of: observations.observe_solution(self.model, *of))(
             samples, row_forces, normal_forces, evaluations.contacts

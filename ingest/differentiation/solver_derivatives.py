@@ -39,6 +39,7 @@ from jacdb.ingest.differentiation.contact_derivatives import ContactGroup
 from jacdb.ingest.differentiation.contact_geometry import GeometryRates
 from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
+from jacdb.ingest.differentiation.pose_equalities import PoseEqualities
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
@@ -78,10 +79,17 @@ class AccelerationJacobian:
     damping: Damping
     armature: Float[np.ndarray, "nv nv"]  # motors' inertias, of joints and of fixed tendons
     blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
+    pose_equalities: PoseEqualities | None  # that MJX's stages do not have
 
     @classmethod
     def of(
-        cls, mj: mujoco.MjModel, model: mjx.Model, kicked: bool, damping: Damping = implicit_damping.of_mjx
+        cls,
+        mj: mujoco.MjModel,
+        model: mjx.Model,
+        kicked: bool,
+        damping: Damping = implicit_damping.of_mjx,
+        *,
+        poses_apart: bool = False,
     ) -> "AccelerationJacobian":
         """Read off the model what is the same for all states.
 
@@ -90,12 +98,14 @@ class AccelerationJacobian:
             model: MJX's, of which its stages are.
             kicked: whether forces on bodies (xfrc_applied) may be other than zero.
             damping: what the engine that takes the step damps implicitly.
+            poses_apart: whether ``model`` is without connects and welds, which are then as the C engine has them.
         """
-        coupling = Coupling.of(mj, kicked)
+        coupling = Coupling.of(mj, kicked, poses_apart)
         damps = implicit_damping.damps_implicitly(model)
         same_tree = mj.body_rootid[mj.dof_bodyid][:, None] == mj.body_rootid[mj.dof_bodyid]
         blocks = batched.diagonal_blocks(same_tree | coupling.by_dof)
-        return cls(mj, model, Tree.of(mj), ContactColoring.of(mj), coupling, damps, damping, _armature(mj), blocks)
+        tree, coloring, equalities = Tree.of(mj), ContactColoring.of(mj), PoseEqualities.of(mj) if poses_apart else None
+        return cls(mj, model, tree, coloring, coupling, damps, damping, _armature(mj), blocks, equalities)
 
     def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
         """Differentiate the integrator's acceleration a' by (dq, v, ctrl, act), where forward dynamics solved for a.
@@ -265,6 +275,10 @@ class AccelerationJacobian:
                 contact_derivatives.contact_derivatives(point.contacts, self.tree, point.kinematics, qacc, active)
             )
             by_q, by_v, by_a = by_q + contacts.by_q, by_v + contacts.by_v, by_a + contacts.by_a
+        if self.pose_equalities and active_sets is not None:
+            at = (self.model, self.tree, point.kinematics, batched.samples_last(point.samples), qacc)
+            loops = batched.materialize(self.pose_equalities.derivatives(*at))
+            by_q, by_v, by_a = by_q + loops.by_q, by_v + loops.by_v, by_a + loops.by_a
         damping = [joints.by_q[1], joints.by_v[1], joints.by_ctrl[1]] if qaccs_integrator is not None else None
         return LinearizedDynamics(
             jnp.concatenate([*batched.materialize((by_q, by_v)), joints.by_ctrl[0]], axis=1),
