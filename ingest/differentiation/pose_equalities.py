@@ -21,7 +21,7 @@ Reference: MuJoCo documentation, "Computation", "Constraint model", "Equality", 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ from jacdb.ingest.dynamics import forward
 from jacdb.ingest.linalg.batched import materialize
 from jacdb.ingest.linalg.spatial import Motion
 
+Dense = Any  # a dense array of numbers, of JAX or NumPy: constants of a model are NumPy's
 _CONNECT, _WELD = int(mujoco.mjtEq.mjEQ_CONNECT), int(mujoco.mjtEq.mjEQ_WELD)
 
 
@@ -47,10 +48,10 @@ def are_of_poses(model: mujoco.MjModel) -> Bool[np.ndarray, " neq"]:
 class _Screw(NamedTuple):
     """Motions as dense arrays: rotation, and translation of the common point."""
 
-    ang: Array
-    lin: Array
+    ang: Dense
+    lin: Dense
 
-    def at(self, point: Array) -> Array:
+    def at(self, point: Dense) -> Dense:
         """Return the velocity of a point."""
         return self.lin + _cross(self.ang, point)
 
@@ -58,33 +59,33 @@ class _Screw(NamedTuple):
 class _Pair(NamedTuple):
     """What a force depends on."""
 
-    offset: Array  # dp
-    velocity: Array  # du
-    acceleration: Array  # dc
-    spin1: Array
-    spin2: Array
-    spin_rate1: Array
-    spin_rate2: Array
-    orientation2: Array  # a quaternion; in body 1's frame its own stays
+    offset: Dense  # dp
+    velocity: Dense  # du
+    acceleration: Dense  # dc
+    spin1: Dense
+    spin2: Dense
+    spin_rate1: Dense
+    spin_rate2: Dense
+    orientation2: Dense  # a quaternion; in body 1's frame its own stays
 
 
 class _Points(NamedTuple):
     """Where the points are, from the common point, and what a joint's motion turns with body 2."""
 
-    point1: Array
-    point2: Array
-    orientation1: Array
-    velocity2: Array  # of point 2
-    acceleration2: Array
+    point1: Dense
+    point2: Dense
+    orientation1: Dense
+    velocity2: Dense  # of point 2
+    acceleration2: Dense
 
 
 class _Wrench(NamedTuple):
     """A force on body 1 at its point, and a torque beside it; body 2 has the opposite at its own."""
 
-    force: Array
-    torque: Array
+    force: Dense
+    torque: Dense
 
-    def about(self, point: Array) -> _Screw:
+    def about(self, point: Dense) -> _Screw:
         """Return the wrench about the common point, if the force acts at a point: torque, and force."""
         return _Screw(_cross(point, self.force) + self.torque, self.force)
 
@@ -198,8 +199,8 @@ class PoseEqualities:
             velocities.append(moves.at(point))
             rates.append(accelerates.at(point) + _cross(moves.ang, velocities[-1]))
         (offset, du, dc) = (of[0] - of[1] for of in (points, velocities, rates))
-        pair = _Pair(offset, du, dc, *spins, *spin_rates, frames[1])
-        return materialize((_Points(*points, frames[0], velocities[1], rates[1]), pair))
+        pair = _Pair(offset, du, dc, spins[0], spins[1], spin_rates[0], spin_rates[1], frames[1])
+        return materialize((_Points(points[0], points[1], frames[0], velocities[1], rates[1]), pair))
 
     def _wrench(self, model: mjx.Model, points: _Points, pair: _Pair) -> _Wrench:
         """Return the forces on body 1, along the world's axes."""
@@ -212,7 +213,7 @@ class PoseEqualities:
         parameters = self.solref.T[..., None], self.solimp.T[..., None]
         stiffness, damping, impedance = forward.impedance(model, *parameters, distance)
 
-        def force(invweight: np.ndarray, position: Array, velocity: Array, acceleration: Array) -> Array:
+        def force(invweight: np.ndarray, position: Dense, velocity: Dense, acceleration: Dense) -> Dense:
             missing = acceleration + damping * velocity + stiffness * impedance * position
             return -missing / jnp.maximum(invweight[:, None] * (1 - impedance) / impedance, mujoco.mjMINVAL)
 
@@ -223,13 +224,13 @@ class PoseEqualities:
         torque = _quat_mul(twisted, _conjugate(points.orientation1))[1:]
         return _Wrench(pushed, 0.5 * self.torque_scale[:, None] * torque)
 
-    def _rotation_rows(self, points: _Points, pair: _Pair) -> tuple[Array, Array, Array] | None:
+    def _rotation_rows(self, points: _Points, pair: _Pair) -> tuple[Dense, Dense, Dense] | None:
         """Return how far the frames are turned, its first and its second rate; None where there is no weld."""
         if not self.torque_scale.any():
             return None
         back, scale = _conjugate(pair.orientation2), self.torque_scale[:, None]
 
-        def between(quaternion: Array) -> Array:
+        def between(quaternion: Dense) -> Dense:
             return scale * _quat_mul(_quat_mul(back, quaternion), points.orientation1)[1:]
 
         spin = pair.spin1 - pair.spin2
@@ -240,7 +241,7 @@ class PoseEqualities:
     def _moved(
         self, tree: Tree, kin: Kinematics, qacc: Float[Array, "nv n"], points: _Points, pair: _Pair
     ) -> tuple[_Pair, _Pair, _Pair]:
-        """Return how the pair changes with each joint's position, velocity and acceleration (the module's docstring)."""
+        """Return how the pair changes with each joint's position, velocity and acceleration: see the module."""
         first, second = self._supports(tree)
         other = second - first
         above = tree_sum(tree.ancestor, kin.axis * qacc + kin.axis_rate * kin.qvel)
@@ -251,11 +252,11 @@ class PoseEqualities:
             for motion in (kin.axis, kin.axis_rate, lifted, coriolis)
         )
 
-        def apart(motion: _Screw, more1: Array | float = 0.0, more2: Array | float = 0.0) -> Array:
+        def apart(motion: _Screw, more1: Dense = 0.0, more2: Dense = 0.0) -> Dense:
             """Return the change of point 1 less that of point 2."""
             return first * (_cross(motion.ang, pair.offset) + more1) - other * (motion.at(points.point2) + more2)
 
-        def turned(vector: Array) -> Array:
+        def turned(vector: Dense) -> Dense:
             return _cross(s.ang, vector)
 
         none, still = jnp.zeros_like(turned(pair.offset) * first), jnp.zeros_like(pair.orientation2) * first
@@ -290,7 +291,7 @@ class PoseEqualities:
         first, second = (tree.supports[body] for body in self.body)
         on_both = _cross(pair.offset, wrench.force)  # forces at two points: a torque is left
 
-        def total(weight: np.ndarray, of: Array) -> Array:
+        def total(weight: np.ndarray, of: Dense) -> Dense:
             return jnp.einsum("ej,cen->cjn", weight, of)
 
         on_one = wrench.about(points.point1)
@@ -312,7 +313,7 @@ class PoseEqualities:
         if turned is not None:
             on_both = _Screw(*(a + b for a, b in zip(on_both, turned.about(points.point2), strict=True)))
 
-        def total(of_one: Array, of_both: Array) -> Array:
+        def total(of_one: Dense, of_both: Dense) -> Dense:
             by_one, by_both = jnp.asarray(first - second), jnp.asarray(second)
             return jnp.einsum("ei,jcen->icjn", by_one, of_one) + jnp.einsum("ei,jcen->icjn", by_both, of_both)
 
@@ -335,21 +336,21 @@ def _per_joint(vectors: Float[Array, "3 nv n"]) -> Float[Array, "nv 3 1 n"]:
     return jnp.moveaxis(vectors, 1, 0)[:, :, None]
 
 
-def _cross(a: Array, b: Array) -> Array:
+def _cross(a: Dense, b: Dense) -> Dense:
     """Return the cross product of vectors along the third axis from the end."""
     return jnp.cross(a, b, axis=-3)
 
 
-def _pure(vector: Array) -> Array:
+def _pure(vector: Dense) -> Dense:
     """Return the quaternion without a scalar part."""
     return jnp.concatenate([jnp.zeros_like(vector[..., :1, :, :]), vector], axis=-3)
 
 
-def _conjugate(quaternion: Array) -> Array:
+def _conjugate(quaternion: Dense) -> Dense:
     return quaternion * np.array([1.0, -1.0, -1.0, -1.0])[:, None, None]
 
 
-def _quat_mul(a: Array, b: Array) -> Array:
+def _quat_mul(a: Dense, b: Dense) -> Dense:
     """Return the product of quaternions along the third axis from the end."""
     (scalar_a, vector_a), (scalar_b, vector_b) = ((q[..., :1, :, :], q[..., 1:, :, :]) for q in (a, b))
     scalar = scalar_a * scalar_b - (vector_a * vector_b).sum(axis=-3, keepdims=True)

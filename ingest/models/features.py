@@ -201,7 +201,7 @@ _CONSTRAINTS = (
     Feature(
         "connect and weld", "equality/connect, weld",
         has.of_kind("eq_type", _EQUALITY.mjEQ_CONNECT, _EQUALITY.mjEQ_WELD),
-        "differs", note="C's reference acceleration has the term -dJ/dt v since MuJoCo 3.7, MJX's does not; jacdb has C's",
+        "differs", note="C's reference acceleration has the term -dJ/dt v since MuJoCo 3.7; jacdb's has, MJX's not",
     ),
     Feature("mocap bodies", "body/mocap", has.size("nmocap")),
     Feature(

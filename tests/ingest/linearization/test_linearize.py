@@ -95,6 +95,32 @@ def test_contacts_of_solids_are_the_c_engines_and_move_as_its_own_do():
     assert np.median(errors) < 1e-7 and np.max(errors) < 1e-5, errors
 
 
+LOOPS = """
+<mujoco><option timestep="0.004" tolerance="0" iterations="2000"/><default><geom contype="0"/></default><worldbody>
+<body name="a" pos="0 0 .3"><joint type="ball"/><geom type="box" size=".1 .08 .05" pos=".1 0 0"/>
+ <site name="s" pos=".1 .02 .03" euler="20 10 0"/>
+ <body name="b" pos="0.2 0 0"><joint name="h" axis="0 1 .3"/><geom type="capsule" size=".03" fromto="0 0 0 .2 0 0"/>
+ </body></body>
+<body name="d" pos="0.3 .2 .4"><joint type="ball"/><geom size=".06" pos="0 .1 0"/><site name="t" pos="-.02 .1 .03"/>
+</body></worldbody>
+<equality><connect body1="b" anchor=".15 .02 .01" solref="0.03 1"/><connect site1="s" site2="t" active="false"/>
+<weld body1="a" body2="d" torquescale="0.7" solref="0.05 0.9" solimp="0.8 0.9 0.01"/><weld site1="s" site2="t"/>
+</equality>
+<actuator><motor joint="h"/></actuator></mujoco>"""
+
+
+@pytest.mark.slow
+def test_connects_and_welds_are_the_c_engines_with_the_rate_of_their_jacobian():
+    model = mujoco.MjModel.from_xml_string(LOOPS)
+    at = visited(model, 12)
+    at["qvel"] += np.random.default_rng(1).normal(size=at["qvel"].shape)
+    steps = jacdb.linearize(model, **at, substeps=2)
+    assert steps.residual.max() < 1e-10
+    exact = np.concatenate([steps.j_state, steps.j_action], axis=2)
+    for row in range(12):
+        assert error(model, {name: values[row] for name, values in at.items()}, 2, exact[row]) < NOISE, row
+
+
 SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
 <joint name="x" type="slide" axis="1 0 0"/><joint name="z" type="slide" axis="0 0 1"/><geom size=".1"/>
 </body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""
