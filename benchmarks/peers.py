@@ -130,26 +130,49 @@ def answers(ask: Callable[[str, np.ndarray], tuple[np.ndarray, Step]]) -> dict[s
 # --- MuJoCo's C engine: finite differences ----------------------------------------------------------------------------
 
 
+def c_step(model: Any) -> tuple[Callable[[np.ndarray], Any], Step]:
+    """The data at a state, and the C engine's step."""
+    import mujoco
+
+    def data_at(at: np.ndarray) -> mujoco.MjData:
+        data = mujoco.MjData(model)
+        data.qpos, data.qvel = at[: model.nq], at[model.nq : model.nq + model.nv]
+        return data
+
+    def step(at: np.ndarray) -> np.ndarray:
+        data = data_at(at)
+        mujoco.mj_step(model, data)
+        return np.concatenate([data.qpos, data.qvel])
+
+    return data_at, step
+
+
 def c_engine() -> dict[str, Any]:
     import mujoco
 
     def ask(xml: str, state: np.ndarray) -> tuple[np.ndarray, Step]:
         model = mujoco.MjModel.from_xml_string(xml)
-
-        def data_at(at: np.ndarray) -> mujoco.MjData:
-            data = mujoco.MjData(model)
-            data.qpos, data.qvel = at[: model.nq], at[model.nq : model.nq + model.nv]
-            return data
-
-        def step(at: np.ndarray) -> np.ndarray:
-            data = data_at(at)
-            mujoco.mj_step(model, data)
-            return np.concatenate([data.qpos, data.qvel])
-
+        data_at, step = c_step(model)
         size = 2 * model.nv + model.na
         jacobian = np.zeros((size, size))
         mujoco.mjd_transitionFD(model, data_at(state), C_WIDTH, True, jacobian, None, None, None)
         return jacobian, step
+
+    return answers(ask)
+
+
+# --- jacdb: the implicit function theorem at the C engine's solution --------------------------------------------------
+
+
+def jacdb_linearize() -> dict[str, Any]:
+    import mujoco
+
+    import jacdb
+
+    def ask(xml: str, state: np.ndarray) -> tuple[np.ndarray, Step]:
+        model = mujoco.MjModel.from_xml_string(xml)
+        qpos, qvel = state[: model.nq], state[model.nq : model.nq + model.nv]
+        return jacdb.linearize(model, qpos, qvel).j_state[0], c_step(model)[1]
 
     return answers(ask)
 
@@ -284,6 +307,7 @@ TOOLS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "Pinocchio": ("pin", pinocchio_aba),
     "Drake": ("drake", drake_autodiff),
     "MuJoCo Warp": ("mujoco-warp", warp_tape),
+    "jacdb": ("jacdb", jacdb_linearize),
 }
 
 

@@ -34,6 +34,7 @@ PEERS = {
     "Pinocchio": "analytic derivatives of forward dynamics (ABA)",
     "Drake": "AutoDiffXd through a discrete plant's update",
     "MuJoCo Warp": "none; Warp's tape runs over its step",
+    "jacdb": "`jacdb.linearize`: implicit function theorem at the C engine's solution",
 }
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
 
@@ -132,8 +133,37 @@ def environments() -> str:
             "## dm_control's environments of the same name\n",
             (HERE / "environments-dm-control.txt").read_text(),
             _dm_control(),
+            "## Robots and environments by the C engine's step\n",
+            (HERE / "environments-robots.txt").read_text(),
+            _robots(),
         ]
     )
+
+
+def _robots() -> str:
+    """What `benchmarks/robots.py` found."""
+    kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/robots.json").read_text())
+
+    def errors(found: dict[str, Any]) -> str:
+        return f"{found['median']:.0e}, {found['largest']:.0e}" if found["compared"] else "-"
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}".replace("%", " %")
+
+    rows = []
+    for name, found in sorted(kept.items()):
+        if "failed" in found:
+            rows.append([f"`{name}`", f"failed: {found['failed']}"])
+            continue
+        compared = [errors(found[kind][oracle]) for oracle in ("to_c", "to_autodiff") for kind in ("air", "contact")]
+        stepped = f"{found['integrator']}, {found['cone']}"
+        shares = [share(value) for value in (found["in_contact"], found["fd"], *found["zeros"])]
+        rows.append([f"`{name}`", str(found["nv"]), stepped, *shares, *compared])
+    header = (
+        "robot", "nv", "integrator, cone", "in contact", "differences", "zeros of J_s", "zeros of J_a",
+        "to C, air", "to C, contact", "to autodiff, air", "to autodiff, contact",
+    )  # fmt: skip
+    return _table(header, rows)
 
 
 def models() -> str:
