@@ -164,7 +164,8 @@ class Differences:
         held = (np.repeat(leaf[None], len(offsets), axis=0) for leaf in (np.zeros(nv), data.mocap_pos, data.mocap_quat))
         v, a, u = np.split(offsets[:, nv:], [nv, nv + na], axis=1)
         ends = np.concatenate(self._engine.ends(Start(qpos, qvel + v, act + a, action + u, *held)), axis=1)
-        return centred_quotient(model, *np.split(ends, 2), eps)
+        ahead, behind = np.split(ends, 2)
+        return centred_quotient(model, ahead, behind, eps)
 
 
 class Autodiff:
