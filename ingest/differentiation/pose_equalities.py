@@ -57,7 +57,7 @@ class _Screw(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """What a force depends on."""
+    """How two points, and the frames there, lie and move against each other: all that a force depends on."""
 
     offset: Dense  # dp
     velocity: Dense  # du
