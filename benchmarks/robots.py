@@ -32,11 +32,11 @@ from mujoco import mjx
 import jacdb
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import mjx as compat
-from jacdb.ingest.differentiation.finite_differences import centred_quotient
 from jacdb.ingest.environments import tangent_space
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.transition import cast_like
 from jacdb.ingest.linearization.c_engine import CEngine
+from jacdb.ingest.linearization.engine_differences import centred_differences
 from jacdb.ingest.linearization.evaluations import Start
 from jacdb.ingest.models.geom_pairs import geom_pairs, named
 from jacdb.ingest.models.loading import LoadedModel, hash_of
@@ -147,25 +147,15 @@ class Differences:
 
     def apart(self, at: dict[str, np.ndarray], j: np.ndarray) -> dict[str, Any]:
         """Return how far Jacobians are from the differences."""
-        errors = []
-        for state, action, own in zip(at["state"], at["action"], j, strict=True):
-            estimates = np.stack([self._jacobian(state, action, eps) for eps in WIDTHS])
-            errors.append(apart(own[None], estimates).min())
-        return told(np.array(errors))
-
-    def _jacobian(self, state: np.ndarray, action: np.ndarray, eps: float) -> np.ndarray:
-        model = self._model
-        nv, na, data = model.nv, model.na, mujoco.MjData(model)
-        axes = eps * np.eye(2 * nv + na + model.nu)
-        offsets = np.concatenate([axes, -axes])
-        qpos, qvel, act = (np.repeat(part[None], len(offsets), axis=0) for part in state_of(model, state))
-        for row, offset in zip(qpos, offsets, strict=True):
-            mujoco.mj_integratePos(model, row, np.ascontiguousarray(offset[:nv]), 1.0)
-        held = (np.repeat(leaf[None], len(offsets), axis=0) for leaf in (np.zeros(nv), data.mocap_pos, data.mocap_quat))
-        v, a, u = np.split(offsets[:, nv:], [nv, nv + na], axis=1)
-        ends = np.concatenate(self._engine.ends(Start(qpos, qvel + v, act + a, action + u, *held)), axis=1)
-        ahead, behind = np.split(ends, 2)
-        return centred_quotient(model, ahead, behind, eps)
+        if not len(j):
+            return told(np.zeros(0))
+        n, data = len(j), mujoco.MjData(self._model)
+        rest = (np.zeros(self._model.nv), data.mocap_pos, data.mocap_quat)
+        warmstart, mocap_pos, mocap_quat = (np.repeat(leaf[None], n, axis=0) for leaf in rest)
+        qpos, qvel, act = state_of(self._model, at["state"])
+        start = Start(qpos, qvel, act, at["action"], warmstart, mocap_pos, mocap_quat)
+        estimates = (centred_differences(self._model, self._engine.ends, start, eps) for eps in WIDTHS)
+        return told(np.min([apart(j, np.concatenate(matrices, axis=2)) for matrices in estimates], axis=0))
 
 
 class Autodiff:

@@ -76,7 +76,6 @@ class SolvedDynamics:
     model: mjx.Model
     template: mjx.Data
     jacobian: AccelerationJacobian
-    engine: Literal["c", "mjx"]
 
     @classmethod
     def of(cls, mj_model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> "SolvedDynamics":
@@ -94,7 +93,7 @@ class SolvedDynamics:
             template = mjx.make_data(model, impl="jax")
         damping = implicit_damping.of_c if engine == "c" else implicit_damping.of_mjx
         jacobian = AccelerationJacobian.of(mj_model, model, False, damping, poses_apart=apart)
-        return cls(mj_model, model, template, jacobian, engine)
+        return cls(mj_model, model, template, jacobian)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
         """Return the derivative of one evaluation, as a function for ``vmap``."""

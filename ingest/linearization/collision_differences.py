@@ -78,7 +78,10 @@ class CollisionDifferences:
         still = ~self._turns[contacts.geoms].any(axis=1)  # of bodies that only slide
         smooth[:3, still], by_motion[still, :3] = True, 0.0
         known = valid[0] & smooth.all(axis=0)
-        found, follows = _against_body_2(contacts, _by_second(contacts, by_motion, contacts.point - origin, color))
+        turn, carried = tangents_turn(contacts.frame), rotated(contacts.frame).swapaxes(1, 2)
+        as_one = _as_one(contacts, contacts.point - origin, turn, carried)
+        of_second = _of_second(by_motion, as_one, contacts.point - origin, color)
+        found, follows = _against_body_2(contacts, of_second, turn, carried)
         return found, known & follows
 
     def _let_collide(self, geoms: Int[np.ndarray, "c 2"]) -> None:
@@ -144,24 +147,34 @@ def _displaced(
     return [np.stack(leaves).reshape(13, 2 * len(arm), width) for leaves, width in ((places, 3), (turned, 9))]
 
 
-def _by_second(
+def _as_one(
     contacts: FoundContacts,
-    by_color: Float[np.ndarray, "c 6 13"],
     arm: Float[np.ndarray, "c 3"],
-    color: Float[np.ndarray, "c 2"],
+    turn: Float[np.ndarray, "c 3"],
+    carried: Float[np.ndarray, "c 6 3 3"],
 ) -> Float[np.ndarray, "c 6 13"]:
-    """Take what both bodies' motion as one does, and turn what is about the origin into what is about the point.
+    """Return what motions about the origin, of both bodies as one, do to contacts: all but the tangents goes along.
 
     Args:
         arm: of the contact's point, from the origin.
+        turn: of the tangents, against bodies that rotate.
+        carried: the rates of frames that go along.
     """
-    as_one = np.zeros_like(by_color)
-    as_one[:, :, 1:4] = rotated(arm) + np.eye(6)[:, 3:]
-    turn = tangents_turn(contacts.frame)
-    frame = rotated(contacts.frame).swapaxes(1, 2)
+    frame = carried.copy()
     frame[:, :3, 1] += turn[:, :, None] * contacts.frame[:, None, 2]
     frame[:, :3, 2] -= turn[:, :, None] * contacts.frame[:, None, 1]
-    as_one[:, :, 4:] = frame.reshape(len(arm), 6, 9)
+    rates = np.zeros((len(arm), 6, 13))
+    rates[:, :, 1:4], rates[:, :, 4:] = rotated(arm) + np.eye(6)[:, 3:], frame.reshape(len(arm), 6, 9)
+    return rates
+
+
+def _of_second(
+    by_color: Float[np.ndarray, "c 6 13"],
+    as_one: Float[np.ndarray, "c 6 13"],
+    arm: Float[np.ndarray, "c 3"],
+    color: Float[np.ndarray, "c 2"],
+) -> Float[np.ndarray, "c 6 13"]:
+    """Return what motions of body 2 alone do, about each contact's point, where both bodies moved by their colors."""
     color1, color2 = color.T[:, :, None, None]
     rates = (by_color - color1 * as_one) / np.where(color2 == color1, 1.0, color2 - color1)
     rates[:, :3] -= rotated(arm)[:, :3] @ rates[:, 3:]
@@ -169,16 +182,18 @@ def _by_second(
 
 
 def _against_body_2(
-    contacts: FoundContacts, by_motion: Float[np.ndarray, "c 6 13"]
+    contacts: FoundContacts,
+    by_motion: Float[np.ndarray, "c 6 13"],
+    turn: Float[np.ndarray, "c 3"],
+    carried: Float[np.ndarray, "c 6 3 3"],
 ) -> tuple[ContactRates, Bool[np.ndarray, " c"]]:
     """Return the rates beyond being carried along with body 2, and whether tangents follow the normal. Noise is 0."""
     measured = by_motion[:, :, 4:].reshape(-1, 6, 3, 3)
     point = by_motion[:, :, 1:4] - np.eye(6)[:, 3:]
     frame = frame_rates(contacts.frame, _clean(measured[:, :, 0]))  # without the noise of the tangents
     follows = np.abs(frame - measured).max(axis=(1, 2, 3)) < KINK * (1 + np.abs(frame).max(axis=(1, 2, 3)))
-    carried = rotated(contacts.frame).swapaxes(1, 2)
     distance, point, frame = (_clean(rates) for rates in (by_motion[:, :, 0], point, frame - carried))
-    return ContactRates(distance, point, frame, tangents_turn(contacts.frame)), follows
+    return ContactRates(distance, point, frame, turn), follows
 
 
 def _clean(rates: np.ndarray) -> np.ndarray:

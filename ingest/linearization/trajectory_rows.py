@@ -70,7 +70,9 @@ class TrajectoryRows:
         method = np.full(len(excluded), "implicit", dtype="U8")
         if unsolved.any():
             rows = np.flatnonzero(unsolved)
-            differences = centred_differences(self._linearizer, Start(*(leaf[rows] for leaf in start)))
+            differences = centred_differences(
+                self._model, self._linearizer.ends, Start(*(leaf[rows] for leaf in start))
+            )
             for matrix, estimate in zip(exact, differences, strict=True):
                 matrix[rows] = estimate
             method[rows] = "fd"
