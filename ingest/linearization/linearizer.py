@@ -53,7 +53,7 @@ class Jacobians(NamedTuple):
 
 
 class Linearizer:
-    """Linearizes control steps of one model, at whatever states: compiled once.
+    """Linearizes control steps of one model, at whatever states: compiled once for each size of :class:`Slots`.
 
     Args:
         model: MuJoCo's; it is not changed, and must not be while this is in use.

@@ -1,10 +1,10 @@
 """Which features of MuJoCo models the engine covers, and what it refuses by name.
 
 The engine differentiates a step at the solution that MuJoCo's C engine found, and evaluates the equations of motion by
-MJX's stages. A feature is covered where both compute the same. MJX 3.17 refuses some features of MuJoCo 4, drops others
-without a word, and computes some otherwise. ``tests/ingest/models/test_features.py`` has a model for every feature here
-and measures which it is; docs/models.md is made of this table. Reference: MuJoCo documentation, "XML Reference" and
-"MuJoCo XLA (MJX)", "Feature Parity".
+MJX's stages. A feature is covered where both compute the same, or where jacdb has it as C does, such as contacts. MJX
+3.17 refuses some features of MuJoCo 4, drops others without a word, and computes some otherwise.
+``tests/ingest/models/test_features.py`` has a model for every feature here and measures which it is; docs/models.md is
+made of this table. Reference: MuJoCo documentation, "XML Reference" and "MuJoCo XLA (MJX)", "Feature Parity".
 """
 
 from dataclasses import dataclass
