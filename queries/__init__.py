@@ -6,8 +6,10 @@ learning are shown likewise. All else builds on the five.
 """
 
 import functools
+import hashlib
 import importlib.resources
 import math
+import re
 import string
 
 from jacdb import schemas
@@ -39,17 +41,32 @@ STATISTICS = (
 # What models learned from the rows, and how they score
 RESULTS = ("learning_runs", "learning_scores", "leaderboard")
 VIEWS = TABLES + STATISTICS + RESULTS
+# What a run adds up to, and other views add up over runs: each is a column of the table `partials`
+PARTIALS = (
+    "sample_counts", "axis_names", "pattern_counts", "set_counts", "set_switch_counts", "duration_counts",
+    "threshold_counts",
+)  # fmt: skip
+# What partials are counted from, where none are read
+REMAINING = ("remaining_steps", "remaining_axes", "remaining_patterns", "remaining_episodes")
 # Views that only others build on; a later version may change them.
-INTERNAL = ("exact_steps", "jacobian_patterns", "sampled_steps")
+INTERNAL = ("exact_steps", *REMAINING, *PARTIALS, "pattern_totals", "jacobian_patterns", "sampled_steps")
 # All of them in the order in which they are registered: each builds on those before.
 REGISTERED = (
-    "steps", "episodes", "axes", "runs", "exact_steps", "patterns", "jacobian_patterns", "sampled_steps", *STATISTICS,
-    *RESULTS,
+    "steps", "episodes", "runs", "exact_steps", *REMAINING, "sample_counts", "axis_names", "axes", "pattern_counts",
+    "pattern_totals", "jacobian_patterns", "patterns", "set_counts", "set_switch_counts", "duration_counts",
+    "threshold_counts", "sampled_steps", *STATISTICS, *RESULTS,
 )  # fmt: skip
+# What partials are made from, in order
+MADE_FROM = tuple(name for name in REGISTERED[: REGISTERED.index("sampled_steps")] if name not in ("axes", "runs"))
 # Conditions on a row of `steps` that have a name: signature -> SQL
 MACROS = {
     # of some actuator; exactly at the end of its range the derivative is the mean of both sides, beyond it is 0
     "at_clip(active)": "len(list_filter(active, lambda name: name like 'ctrl_clip:%')) > 0",
+}
+# What several views say alike, as macros that only they use
+INTERNAL_MACROS = {
+    # a number that is quick to compare: of the names of what touches, and of the other constraints, as they stand
+    "constraint_set(contacts, active)": "hash(list_transform(contacts, lambda c: (c.geom1, c.geom2)), active)",
 }
 # Views of windows of steps, as macros that take how many: FROM lyapunov_windows(200)
 WINDOWED = {"lyapunov": "lyapunov_windows(n_steps)"}
@@ -59,6 +76,7 @@ _SAID_ONCE = {
     "first_exponent": f"({round(math.log10(schemas.SWEEP[0]))})",
     "methods": str(list(METHODS)),
     "n_steps": f"{WINDOW}",
+    "steps": "steps",
 }
 
 
@@ -95,9 +113,21 @@ def macro(view: str) -> str:
 
 
 @functools.cache
-def sql(name: str) -> str:
-    """Return the text of a view."""
-    return _template(name).substitute(_SAID_ONCE)
+def sql(name: str, **instead: str) -> str:
+    """Return the text of a view.
+
+    Args:
+        instead: what a name that the text takes from Python stands for here.
+    """
+    return _template(name).substitute(_SAID_ONCE | instead)
+
+
+@functools.cache
+def partials_version() -> str:
+    """Return a hash of all SQL that partials are made by, without comments: what another text made is stale."""
+    made_by = (*PARTIALS, "exact_steps", *REMAINING, "pattern_totals", "jacobian_patterns")
+    texts = [re.sub(r"--[^\n]*", "", sql(name)) for name in made_by] + [*INTERNAL_MACROS.values()]
+    return hashlib.sha256("\n".join(" ".join(text.split()) for text in texts).encode()).hexdigest()[:16]
 
 
 def _template(name: str) -> string.Template:

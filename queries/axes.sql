@@ -6,11 +6,11 @@ select
     space,
     "index",
     -- one name each, should runs of different versions differ
-    any_value(name) as name,
-    any_value(joint) as joint,
-    any_value(body) as body,
-    any_value(quantity) as quantity,
-    any_value(unit) as unit
-from stored_axes
+    arg_min(name, run_id) as name,
+    arg_min(joint, run_id) as joint,
+    arg_min(body, run_id) as body,
+    arg_min(quantity, run_id) as quantity,
+    arg_min(unit, run_id) as unit
+from axis_names
 group by env, space, "index"
 order by env, case space when 'tangent' then 0 when 'state' then 1 else 2 end, "index"

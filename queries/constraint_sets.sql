@@ -7,14 +7,14 @@
 -- Names are put together once a set, and not once a step.
 select
     env,
-    set,
+    constraint_set(contacts, active) as set,
     list_sort(
         list_concat(
             list_transform(any_value(contacts), lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), any_value(active)
         )
     ) as constraints,
-    count(*) as steps,
-    sum(n_zero_state)::bigint as zero_state,
-    sum(n_zero_action)::bigint as zero_action
-from step_sets
+    sum(steps)::bigint as steps,
+    sum(zero_state)::bigint as zero_state,
+    sum(zero_action)::bigint as zero_action
+from set_counts
 group by env, set

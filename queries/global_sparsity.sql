@@ -11,7 +11,7 @@ with always as (
         d_action,
         bit_count(bit_and(zero_state))::integer as zero_state,
         bit_count(bit_and(zero_action))::integer as zero_action
-    from patterns
+    from pattern_totals
     group by env, d_state, d_action
 )
 

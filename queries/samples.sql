@@ -6,8 +6,8 @@
 -- (`exact_steps`).
 select
     env,
-    count(*) filter (where finite) as samples,
-    count(*) filter (where not finite) as excluded
-from exact_steps
+    sum(samples)::bigint as samples,
+    sum(excluded)::bigint as excluded
+from sample_counts
 group by env
 order by env

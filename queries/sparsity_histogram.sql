@@ -9,7 +9,7 @@ with measured as materialized (  -- and not twice over
 ),
 
 totals as (
-    select env, jacobian, sum(counts) as steps, sum(counts * zeros / entries) / sum(counts) as mean_sparsity
+    select env, jacobian, sum(counts) as steps, sum(counts * zeros) / sum(counts * entries) as mean_sparsity
     from measured
     group by env, jacobian
 ),

@@ -14,6 +14,6 @@ select
     n_zero_action,
     contacts,
     active,
-    hash(list_transform(contacts, lambda c: (c.geom1, c.geom2)), active) as set
+    constraint_set(contacts, active) as set
 from exact_steps
 where finite

@@ -5,21 +5,24 @@
 -- Of pairs of consecutive steps of an episode. A constraint switch: the constraints of that kind that hold are not the
 -- same in both. precision: share of the constraint switches at which the pattern switches; recall: share of the pattern
 -- switches at which constraints do. Null where there are none to share.
-with followed as (
-    select env, set,
-        lag(set) over along as set_before,
-        pattern_id <> lag(pattern_id) over along as pattern_switched,
-        step = lag(step) over along + 1 as consecutive
-    from step_sets
-    window along as (partition by env, run_id, episode order by step)
+with numbered as materialized (
+    select env, run_id, number, constraint_set(contacts, active) as set from set_counts
 ),
 
--- few rows from here on
+-- the same pair of sets in several runs is one
 counted as (
-    select env, set_before, set, pattern_switched, count(*) as steps
-    from followed
-    where consecutive
-    group by all
+    select
+        switches.env,
+        before.set as set_before,
+        after.set,
+        pattern_switched,
+        sum(switches.steps) as steps
+    from set_switch_counts as switches
+    inner join numbered as before
+        on switches.env = before.env and switches.run_id = before.run_id and switches.number_before = before.number
+    inner join numbered as after
+        on switches.env = after.env and switches.run_id = after.run_id and switches.number_after = after.number
+    group by switches.env, set_before, after.set, pattern_switched
 ),
 
 sets as materialized (from constraint_sets),

@@ -6,7 +6,7 @@
 -- dependents: other axes whose next value depends on this one in some step; sources: other axes that its own next value
 -- depends on. ignorable (as mechanics says of a coordinate): no dependents. Null without a finite step.
 with always as (
-    select env, bit_and(zero_state) as zero, any_value(d_state) as width from patterns group by env
+    select env, bit_and(zero_state) as zero, any_value(d_state) as width from pattern_totals group by env
 ),
 
 entries as (

@@ -4,20 +4,10 @@
 --
 -- Thresholds are 1e-16 to 1e-2 by decades. zero: entries below the threshold in every step; mean_sparsity: the share
 -- below it in an average step. Answered from what `episodes` keeps of every episode, its largest entries and its
--- counts by threshold: no matrix is read. Hence it is of whole episodes, whatever the condition on steps.
-with sizes as (
-    select env, 'state' as jacobian, largest_state as largest, below_state as below, n_steps - n_excluded as steps
-    from episodes
-    where below_state is not null
-    union all
-    select env, 'action' as jacobian, largest_action as largest, below_action as below, n_steps - n_excluded as steps
-    from episodes
-    where below_action is not null
-),
-
-entries as (
-    select env, jacobian, unnest(flatten(largest)) as size, generate_subscripts(flatten(largest), 1) as entry
-    from sizes
+-- counts by threshold (`threshold_counts`): no matrix is read. Hence it is of whole episodes, whatever the condition on
+-- steps.
+with entries as (
+    select env, jacobian, unnest(largest) as size, generate_subscripts(largest, 1) as entry from threshold_counts
 ),
 
 largest as (
@@ -25,7 +15,8 @@ largest as (
 ),
 
 counted as (
-    select env, jacobian, steps, unnest(below) as below, generate_subscripts(below, 1) + $first_exponent - 1 as exponent from sizes
+    select env, jacobian, steps, unnest(below) as below, generate_subscripts(below, 1) + $first_exponent - 1 as exponent
+    from threshold_counts
 ),
 
 sums as (

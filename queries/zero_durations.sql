@@ -5,87 +5,15 @@
 --
 -- runs counts, over all entries, the runs of that duration; mean_duration is the mean of all runs of that Jacobian and
 -- state. A run never crosses episodes, nor a step that is not finite or that a condition leaves out. One that spans
--- its whole episode is left out: the entry never switches in it. The cost is by the step: entries that are zero in the
--- same patterns move together, and are followed together.
-with followed as (
-    select env, run_id, episode, step, pattern_id,
-        lag(step) over along as step_before,
-        if(step = step_before + 1, lag(pattern_id) over along, null) as before
-    from exact_steps
-    where finite
-    window along as (partition by env, run_id, episode order by step)
-),
-
-spans as (
-    select env, run_id, episode, min(step) as first_step, max(step) as last_step,
-        max(step) filter (where finite) as last_finite
-    from exact_steps
-    group by env, run_id, episode
-),
-
--- where the pattern changes, or is taken up again after steps that do not count: few rows from here on
-changes as (
-    select * from followed where pattern_id is distinct from before
-),
-
-entries as (
-    select distinct env, jacobian, pattern_id, zero from jacobian_patterns
-),
-
-bits as (
-    select env, jacobian, pattern_id, zero, unnest(range(bit_length(zero))) as entry from entries
-),
-
--- which patterns each entry is zero in; entries alike in that are one kind
-kinds as (
-    select env, jacobian, zero_in, count(*) as n_entries, row_number() over () as kind
-    from (
-        select env, jacobian, entry,
-            list(pattern_id order by pattern_id) filter (where get_bit(zero, entry::integer) = 1) as zero_in
-        from bits
-        group by env, jacobian, entry
-    )
-    group by env, jacobian, zero_in
-),
-
-kind_bits as (
-    select kinds.env, kinds.jacobian, kind, n_entries, entries.pattern_id,
-        coalesce(list_contains(zero_in, entries.pattern_id), false) as zero
-    from kinds
-    inner join entries on kinds.env = entries.env and kinds.jacobian = entries.jacobian
-),
-
--- which kinds a change of pattern makes zero, or ends the zeros of; where nothing is before, it is all
-turns as (
-    select pairs.env, pairs.before, pairs.pattern_id, after.jacobian, after.kind, after.n_entries, after.zero
-    from (select distinct env, before, pattern_id from changes) as pairs
-    inner join kind_bits as after on pairs.env = after.env and pairs.pattern_id = after.pattern_id
-    left join kind_bits as earlier
-        on pairs.env = earlier.env and pairs.before = earlier.pattern_id and after.kind = earlier.kind
-    where after.zero is distinct from earlier.zero
-),
-
--- a run lasts until its kind turns again
-runs as (
-    select changes.env, jacobian, zero, n_entries, first_step, last_step, step as start,
-        coalesce(lead(step_before) over along, last_finite) as stop
-    from changes
-    inner join spans using (env, run_id, episode)
-    inner join turns
-        on changes.env = turns.env and changes.pattern_id = turns.pattern_id
-        and changes.before is not distinct from turns.before
-    window along as (partition by changes.env, run_id, episode, kind order by step)
-)
-
+-- its whole episode is left out: the entry never switches in it.
 select
     env,
     jacobian,
     zero,
-    (stop - start + 1)::integer as duration,
-    sum(n_entries)::bigint as runs,
-    sum(sum(n_entries * (stop - start + 1))) over same / sum(sum(n_entries)) over same as mean_duration
-from runs
-where start > first_step or stop < last_step
+    duration,
+    sum(runs)::bigint as runs,
+    sum(sum(runs * duration)) over same / sum(sum(runs)) over same as mean_duration
+from duration_counts
 group by env, jacobian, zero, duration
 window same as (partition by env, jacobian, zero)
 order by env, jacobian desc, zero, duration

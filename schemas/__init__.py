@@ -12,6 +12,7 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 3
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
+PARTIALS_KEY = b"jacdb.partials"  # in those of `partials`: which SQL made them, from which files
 # The columns that a version added, by table
 ADDED = {
     2: {"patterns": ("zero_state_words", "zero_action_words"), "episodes": ("trajectory_id",)},
@@ -247,6 +248,38 @@ RUNS = _table(
     nullable=("source", "source_version", "licence", "replay_tolerance"),
 )
 
+
+def _rows(**columns: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.struct(columns.items()))
+
+
+_TEXT, _INT, _LONG, _BYTES = pa.string(), pa.int32(), pa.int64(), pa.binary()
+_AXIS = _rows(space=_TEXT, index=_INT, name=_TEXT, joint=_TEXT, body=_TEXT, quantity=_TEXT, unit=_TEXT)
+_SIZES = {"d_state": _INT, "d_action": _INT}
+_PATTERN = _rows(pattern_id=_LONG, **_SIZES, zero_state=_BYTES, zero_action=_BYTES, counts=_LONG)
+_HELD = {"contacts": _rows(geom1=_TEXT, geom2=_TEXT), "active": pa.list_(_TEXT)}
+_SET = _rows(number=_INT, **_HELD, steps=_LONG, zero_state=_LONG, zero_action=_LONG)
+_SWITCH = _rows(number_before=_INT, number_after=_INT, pattern_switched=pa.bool_(), steps=_LONG)
+_DURATION = _rows(jacobian=_TEXT, zero=pa.bool_(), duration=_INT, runs=_LONG)
+_THRESHOLDS = _rows(jacobian=_TEXT, largest=VECTOR, below=COUNTS, steps=_LONG)
+PARTIALS = _table(
+    "partials",
+    "one finished run: what its steps add up to, a list of rows in each column",
+    _ENV,
+    _RUN,
+    ("sample_counts", _rows(samples=_LONG, excluded=_LONG), "steps that count, and that do not"),
+    ("axis_names", _AXIS, "the run's rows of `axes`"),
+    ("pattern_counts", _PATTERN, "the zero patterns that its steps show, as in `patterns`, and in how many steps"),
+    (
+        "set_counts",
+        _SET,
+        "sets of constraints that hold together, numbered from 1: their steps, and zeros of these",
+    ),
+    ("set_switch_counts", _SWITCH, "which set follows which, and whether the zero pattern changes: in how many steps"),
+    ("duration_counts", _DURATION, "for how many steps entries stay zero, and stay non-zero: how often, all together"),
+    ("threshold_counts", _THRESHOLDS, "each entry's largest absolute value; entries below 1e-16, 1e-15, … 1e-2"),
+)
+
 LEARNING_RUNS = _table(
     "learning_runs",
     "one model of the dynamics, trained or only scored, on one benchmark; written last",
@@ -302,7 +335,9 @@ LEARNING_SCORES = _table(
 TABLES: tuple[Table, ...] = (steps(), PATTERNS, EPISODES, AXES, RUNS)
 # What was made of the rows, by others than ingest: whoever reads a dataset without them misses nothing of it
 RESULTS: tuple[Table, ...] = (LEARNING_RUNS, LEARNING_SCORES)
-ALL_TABLES = TABLES + RESULTS
+# What the rows of a finished run add up to; a run without it is counted from its rows
+DERIVED: tuple[Table, ...] = (PARTIALS,)
+ALL_TABLES = TABLES + DERIVED + RESULTS
 
 
 def of_version(table: str, schema: pa.Schema, version: int) -> pa.Schema:

@@ -141,8 +141,8 @@ def test_a_float64_run_keeps_its_digits_beside_a_float32_one(tmp_path):
 def test_a_broken_file_is_named(small, table):
     [path] = small.glob(f"{table}/*/*/*.parquet")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(FailureError, match=path.name):
-        jacdb.open(small)
+    with pytest.raises(FailureError, match=path.name), jacdb.open(small) as opened:  # when a query needs it
+        opened.fetch(opened.sql(f"from stored_{table}"))
 
 
 def test_wrong_sql_and_failing_sql_are_told_apart(opened):

@@ -157,8 +157,25 @@ class RunWriter:
             own = self._name(self._folder("runs") / "part-00000.parquet")
             # an earlier writer of the run took its sums with it
             sums = {name: self._sums.get(name) or sha256_of(self.root / name) for name in {*there, own}}
-            self._write_manifest(sums)
+            self._write_manifest(sums | self._write_partials(sums))
             commit()
+
+    def _write_partials(self, sums: dict[str, str]) -> dict[str, str]:
+        """Write what the run's steps add up to; return the file's checksum by its name.
+
+        A run is whole without it, and counted from its steps: where memory does not suffice, none is written.
+        """
+        import duckdb  # what writes episodes does without
+
+        from jacdb.dataset import partials
+
+        try:
+            table = partials.of_run(self.root, self._run, sums)
+        except duckdb.Error:
+            return {}
+        with self._draft(schemas.PARTIALS, writing(table), 0) as commit:
+            commit()
+        return {self._run.partials: self._sums[self._run.partials]}
 
     def add(self, *episodes: Episode) -> None:
         """Take finished episodes; begin to write parts when enough have come together.

@@ -8,7 +8,7 @@ import typer
 
 from jacdb import out_path
 from jacdb.cli import completion
-from jacdb.cli.options import Data, Environments, Form, Limit, Memory, Out, Quiet, Timeout, Where, Window
+from jacdb.cli.options import Data, Environments, Explain, Form, Limit, Memory, Out, Quiet, Timeout, Where, Window
 from jacdb.cli.printing import check_form, note, print_answer
 from jacdb.errors import UsageError
 
@@ -29,6 +29,7 @@ def query(
     out: Out = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
     """Print a named view.
@@ -46,6 +47,9 @@ def query(
     from jacdb.dataset.sql_text import identifier
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
+        if explain:
+            typer.echo(dataset.explain(name, env))
+            return
         relation = dataset.view(name, env, window=window)
         if output.form_of(form, out) == "csv":
             kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
@@ -72,6 +76,7 @@ def sql(
     out: Out = None,
     memory: Memory = None,
     timeout: Timeout = None,
+    explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
     """Answer any read-only SQL, given as text, in a file, or on standard input.
@@ -89,6 +94,9 @@ def sql(
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
         if views is not None:
             dataset.register_views(views)
+        if explain:
+            typer.echo(dataset.explain(select))
+            return
         print_answer(dataset, dataset.sql(select), form, out, limit, quiet)
 
 

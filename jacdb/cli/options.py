@@ -29,6 +29,10 @@ Timeout = Annotated[
     float | None, typer.Option("--timeout", help="Seconds after which query and answer are stopped; default: never.")
 ]
 Where = Annotated[str | None, typer.Option("--where", help="Only steps that meet this SQL condition.", metavar="SQL")]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Say instead from what it is answered: partials of so many runs, steps of others."),
+]
 Window = Annotated[
     int | None, typer.Option("--window", help="Only for lyapunov: steps in a window; default: 50.", metavar="N")
 ]

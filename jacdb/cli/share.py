@@ -133,6 +133,21 @@ def upgrade(
     typer.echo(upgraded.describe(old, out))
 
 
+def partials(data: LocalData = Path("data"), env: Environments = None, quiet: Quiet = False) -> None:
+    """Add up the steps of finished runs, of those whose sums are missing, stale or damaged.
+
+    Ingest does it at the end of a run. Views read these sums, so that they cost by the run and not by the step.
+
+    Example: jacdb partials --data data
+    """
+    from jacdb.dataset import partials as sums
+    from jacdb.progress import Reporter
+
+    with Reporter(quiet=quiet).shown() as report:
+        refreshed = sums.refresh(data, envs=env, report=report)
+    typer.echo(refreshed.describe(data))
+
+
 def publish(
     name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
     data: Data = "data",

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import manifest
-from jacdb.dataset.layout import CURRENT, PartPath, layout_of
+from jacdb.dataset.layout import CURRENT, PartPath, Run, layout_of
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, UsageError, first_line
 
@@ -42,12 +42,48 @@ class Folder:
         if "\\" in str(self.path):
             raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
         self.layout = layout_of(self.path) or CURRENT
-        if not self.parts("axes") and not self.parts("learning_runs"):  # results may be kept without their rows
+        if not self.has("axes") and not self.has("learning_runs"):  # results may be kept without their rows
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""
         return sorted(Path(part).relative_to(self.path).as_posix() for part in self._entries_of(table)[-1])
+
+    def has(self, table: str) -> bool:
+        """Return whether a table has a part."""
+        return bool(self.environments(table))
+
+    def environments(self, table: str) -> list[str]:
+        """Return the environments of which a table has a part, sorted: the first that is found will do."""
+        envs = [Path(env) for env in _entries(self.path / table, f"{self.layout.key}=")]
+        begun = [env for env in envs if any(any(_parts(run)) for run in _entries(env, "run="))]
+        return sorted(env.name.partition("=")[2] for env in begun)
+
+    def begun(self) -> list[Run]:
+        """Return the runs that have files, finished or not, sorted: by the names of their folders."""
+        found = {
+            Run(Path(env).name.partition("=")[2], run.name.partition("=")[2], self.layout)
+            for table in ("axes", "steps")
+            for env in _entries(self.path / table, f"{self.layout.key}=")
+            for run in _entries(Path(env), "run=")
+        }
+        return sorted(found)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a small file, given its path below the dataset's folder.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        return (self.path / path).read_bytes()
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        """Return what differs when a file is another one than before; None if there is none."""
+        try:
+            about = os.stat(f"{self.path}/{path}")  # noqa: PTH116 (a Path takes three times as long)
+        except OSError:
+            return None
+        return about.st_mtime_ns, about.st_size, about.st_ino
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         """Open a part for reading; threads that read it at the same time each open it."""
@@ -61,11 +97,23 @@ class Folder:
             connection.execute(f"set allowed_paths = [{linked}]")
         connection.execute("set enable_external_access = false")
 
-    def scan(self, table: str) -> str:
-        """Return SQL that reads a table's files, for DuckDB's FROM."""
+    def scan(self, table: str, parts: Sequence[str] | None = None) -> str:
+        """Return SQL that reads a table's files, for DuckDB's FROM.
+
+        Args:
+            table: its name.
+            parts: read only these, at least one; None for all that there are whenever it is read.
+        """
         # The files hold the partition columns: a folder called env=… above the dataset must not replace them.
-        pattern = literal(f"{_glob_literal(self.path)}/{table}/{self.layout.parts}")
-        return f"read_parquet({pattern}, {self._options(table)})"
+        above = _glob_literal(self.path)
+        globs = [f"{table}/{self.layout.parts}"] if parts is None else parts
+        patterns = ", ".join(literal(f"{above}/{glob}") for glob in globs)
+        return f"read_parquet([{patterns}], {self._options(table)})"
+
+    def parts_of(self, table: str, runs: Iterable[Run]) -> list[str]:
+        """Return the parts of some runs in a table, as paths below the dataset's folder."""
+        folders = [run.folder(table) for run in runs]
+        return [f"{folder}/{part.name}" for folder in folders for part in _parts(self.path / folder)]
 
     def _options(self, table: str) -> str:
         # union_by_name keeps the digits of float64 runs beside float32 ones. It is off otherwise, for DuckDB then reads
@@ -106,7 +154,7 @@ class Folder:
         """Return a table's folders of environments, its folders of runs, and its parts."""
         envs = [*_entries(self.path / table, f"{self.layout.key}=")]
         runs = [run for env in envs for run in _entries(Path(env), "run=")]
-        return envs, runs, [part for run in runs for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name)]
+        return envs, runs, [part for run in runs for part in _parts(run)]
 
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it
@@ -137,14 +185,28 @@ class FinishedRuns(Folder):
             raise UsageError(f"no run in {path} is finished: repeat the `jacdb ingest` command to complete one")
         self.sums = {part: sha256 for run in self.runs for part, sha256 in manifest.read(self.path, run).items()}
 
+    def begun(self) -> list[Run]:
+        return self.runs
+
+    def environments(self, table: str) -> list[str]:
+        return sorted({path.split("/")[1].partition("=")[2] for path in self.parts(table)})
+
     def parts(self, table: str) -> list[str]:
         if table in (result.name for result in schemas.RESULTS):  # no run's checksums name them
             return super().parts(table)
         return [path for path in self.sums if path.startswith(f"{table}/")]
 
-    def scan(self, table: str) -> str:
-        files = ", ".join(literal(_glob_literal(self.path / part)) for part in self.parts(table))
-        return f"read_parquet([{files}], {self._options(table)})"
+    def parts_of(self, table: str, runs: Iterable[Run]) -> list[str]:
+        folders = {run.folder(table) for run in runs}
+        return [part for part in self.parts(table) if part.rpartition("/")[0] in folders]
+
+    def scan(self, table: str, parts: Sequence[str] | None = None) -> str:
+        return super().scan(table, self.parts(table) if parts is None else parts)
+
+
+def _parts(run: os.DirEntry[str] | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the parts in the folder of a run."""
+    return (part for part in _entries(Path(run), "part-") if _PART.fullmatch(part.name))
 
 
 def _entries(folder: Path, prefix: str) -> Iterator[os.DirEntry[str]]:

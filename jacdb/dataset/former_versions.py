@@ -26,6 +26,10 @@ from {{scan}}
 """
 
 
+# The tables that the text of another reads besides its own files
+READS = {"episodes": ("runs",)}
+
+
 def select(table: str, version: int, scan: str) -> str:
     """Return SQL that selects a stored table with today's columns.
 

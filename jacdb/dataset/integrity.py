@@ -41,7 +41,8 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
         except FailureError as error:
             yield FileProblem(run.manifest, str(error))
             continue
-        present = {path for table in schemas.TABLES for path in _files(root, run.folder(table.name), "part-*.parquet")}
+        tables = schemas.TABLES + schemas.DERIVED
+        present = {path for table in tables for path in _files(root, run.folder(table.name), "part-*.parquet")}
         present |= {*_files(root, run.folder(MODELS), "*.mjb")}
         for path in sorted(present - sums.keys()):
             yield FileProblem(path, "the run's checksums do not name it")

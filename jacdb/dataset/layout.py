@@ -20,6 +20,7 @@ _WORD = "[A-Za-z0-9._-]{1,128}"
 _TABLES = "|".join(table.name for table in schemas.ALL_TABLES)
 
 
+PARTS = "part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a glob pattern
 MANIFEST = "SHA256SUMS"  # a finished run's checksums
 MODELS, MODEL = "models", "model.mjb"  # a run's MuJoCo model: its folder, and its name in the run's own
 PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
@@ -50,7 +51,7 @@ class Layout(NamedTuple):
     @property
     def parts(self) -> str:
         """A glob pattern of a table's files, below its folder."""
-        return f"{self.key}=*/run=*/part-[0-9][0-9][0-9][0-9][0-9].parquet"
+        return f"{self.key}=*/run=*/{PARTS}"
 
 
 VERSION_1 = Layout((1,), "env", "runs", "axes", ".lock")
@@ -90,6 +91,11 @@ class Run(NamedTuple):
     def manifest(self) -> str:
         """The path of its checksums, below the dataset's folder."""
         return f"{self.journal}/{MANIFEST}"
+
+    @property
+    def partials(self) -> str:
+        """The path of what its steps add up to, below the dataset's folder."""
+        return f"{self.folder('partials')}/part-00000.parquet"
 
     @property
     def lock(self) -> str:

@@ -24,7 +24,7 @@ def finished(root: Path) -> list[Run]:
 
 def parts(root: Path) -> Iterator[str]:
     """Yield every part below a dataset's folder, of finished and of unfinished runs."""
-    for table in schemas.TABLES:
+    for table in schemas.TABLES + schemas.DERIVED:
         for layout in LAYOUTS:
             for path in sorted(root.glob(f"{table.name}/{layout.parts}")):
                 yield path.relative_to(root).as_posix()
@@ -47,6 +47,15 @@ def read(root: Path, run: Run) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise FailureError(f"{path} can't be read: {first_line(error)}") from error
     return decode(text, run)
+
+
+def split(text: bytes, path: str) -> tuple[bytes, str | None]:
+    """Return a manifest's text without the line of a path, and that line's checksum; None if there is none."""
+    place = text.find(f"  {path}\n".encode())
+    start = place - 64
+    if start < 0 or text[start - 1 : start] not in (b"", b"\n"):
+        return text, None
+    return text[:start] + text[place + len(path) + 3 :], text[start:place].decode(errors="replace")
 
 
 def decode(text: str, run: Run) -> dict[str, str]:

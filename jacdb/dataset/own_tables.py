@@ -79,7 +79,7 @@ class OwnTables:
         _made(connection, self._views)
 
     def _check(self, name: str, others: Mapping[str, object]) -> None:
-        if not name or name.lower() in self._taken or name.lower().startswith("stored_") or name in others:
+        if not name or name.lower() in self._taken or name.lower().startswith(("stored_", "unread")) or name in others:
             raise UsageError(f"{name!r} is taken: give a name that no table, view or environment of the dataset has")
 
 

@@ -1,6 +1,7 @@
 """A dataset on the Hub, read in place: small tables are fetched whole, of steps and episodes only the bytes needed."""
 
 import datetime
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -11,18 +12,13 @@ from huggingface_hub.hf_file_system import HfFileSystemFile
 
 from jacdb import hub, hub_names
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import CURRENT, PartPath, the_one
+from jacdb.dataset.layout import CURRENT, PartPath, Run, the_one
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 
 SCHEME = "hf://"
-SMALL = (
-    "axes",
-    "patterns",
-    "runs",
-    "learning_runs",
-    "learning_scores",
-)  # tables kept in the Hub's cache; most statistics need these and few columns
+# tables kept in the Hub's cache, once a query needs them
+SMALL = ("axes", "patterns", "runs", "partials", "learning_runs", "learning_scores")
 READ_AHEAD = 4 * 2**10  # bytes; the ids of a row group take less
 THREADS = 16  # each waits for the network most of the time
 
@@ -43,8 +39,10 @@ class RemoteFolder(Folder):
         self._snapshot = hub.Snapshot.take(name, revision)
         self.name = url
         self._at = f"datasets/{name}@{self._snapshot.commit}"
-        parts = filter(None, map(PartPath.parse, self._snapshot.files))
-        self.layout = the_one((part.run.layout.key for part in parts), url) or CURRENT
+        self._fetched: set[str] = set()
+        parts = {path: part for path in self._snapshot.files if (part := PartPath.parse(path))}
+        self._files_of_tables = sorted(parts)
+        self.layout = the_one((part.run.layout.key for part in parts.values()), url) or CURRENT
         if not self.parts("axes"):
             raise UsageError(f"no dataset in {url}: publish one there with `jacdb publish {name}`")
         with hub.explained(name, revision):
@@ -52,15 +50,47 @@ class RemoteFolder(Folder):
                 name,
                 repo_type="dataset",
                 revision=self._snapshot.commit,
-                allow_patterns=[f"{table}/{self.layout.parts}" for table in SMALL],
+                allow_patterns=[f"axes/{self.layout.parts}"],
                 tqdm_class=hub.Silent,
             )
         self.path = Path(small)
         self._files = _PinnedFileSystem(self._at, self._snapshot)
 
     def parts(self, table: str) -> list[str]:
-        paths = ((path, PartPath.parse(path)) for path in self._snapshot.files)
-        return sorted(path for path, part in paths if part and part.table == table)
+        return [path for path in self._files_of_tables if path.startswith(f"{table}/")]
+
+    def environments(self, table: str) -> list[str]:
+        return sorted({path.split("/")[1].partition("=")[2] for path in self.parts(table)})
+
+    def begun(self) -> list[Run]:
+        return sorted({part.run for part in map(PartPath.parse, self.parts("axes")) if part})
+
+    def parts_of(self, table: str, runs: Iterable[Run]) -> list[str]:
+        folders = {run.folder(table) for run in runs}
+        return [part for part in self.parts(table) if part.rpartition("/")[0] in folders]
+
+    def read(self, path: str) -> bytes:
+        if path not in self._snapshot.files:
+            raise FileNotFoundError(path)
+        self._fetch(f"partials/{self.layout.parts}", Run("*", "*", self.layout).manifest)
+        return super().read(path)
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        return (0,) if path in self._snapshot.files else None  # a commit never changes
+
+    def _fetch(self, *patterns: str) -> None:
+        """Fetch small files into the Hub's cache, once."""
+        if self._fetched.issuperset(patterns):
+            return
+        with hub.explained(self._snapshot.name, self._snapshot.commit):
+            snapshot_download(
+                self._snapshot.name,
+                repo_type="dataset",
+                revision=self._snapshot.commit,
+                allow_patterns=[*patterns],
+                tqdm_class=hub.Silent,
+            )
+        self._fetched.update(patterns)
 
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         return self._files.open(f"{self._at}/{part}", "rb")
@@ -71,11 +101,17 @@ class RemoteFolder(Folder):
         connection.execute("set parquet_metadata_cache = true")
         super().attach(connection)
 
-    def scan(self, table: str) -> str:
+    def scan(self, table: str, parts: Sequence[str] | None = None) -> str:
         if table in SMALL:
-            return super().scan(table)
-        pattern = literal(f"{SCHEME}{self._at}/{table}/{self.layout.parts}")
-        return f"read_parquet({pattern}, {self._options(table)})"
+            self._fetch(f"{table}/{self.layout.parts}")
+            return super().scan(table, parts)
+        globs = [f"{table}/{self.layout.parts}"] if parts is None else parts
+        patterns = ", ".join(literal(f"{SCHEME}{self._at}/{glob}") for glob in globs)
+        return f"read_parquet([{patterns}], {self._options(table)})"
+
+    def dtypes(self) -> set[str]:
+        self._fetch(f"runs/{self.layout.parts}")
+        return super().dtypes()
 
     def _readable(self) -> list[str]:
         # the files of a snapshot are links into the repository's folder in the Hub's cache

@@ -13,7 +13,7 @@ from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.errors import FailureError, UsageError, suggestion
 
 # The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
-ORDER = ("runs", "episodes", "steps", "patterns", "axes")
+ORDER = ("runs", "partials", "episodes", "steps", "patterns", "axes")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ def connect(location: Folder, limits: Limits) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def connect_to_nothing() -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection that can read no file: for views to be looked through, not to be answered."""
+    connection = duckdb.connect(config={"python_enable_replacements": False, "temp_directory": "", "threads": 1})
+    connection.execute("set enable_external_access = false")
+    connection.execute("pragma disable_optimizer")  # which leaves out of a plan what is empty
+    return connection
+
+
 def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     """Return a query without its semicolon; DESCRIBE, SUMMARIZE and SHOW TABLES count as SELECT.
 

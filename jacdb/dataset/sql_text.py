@@ -4,6 +4,9 @@ import pyarrow as pa
 
 _TYPES = {
     pa.string(): "varchar",
+    pa.bool_(): "boolean",
+    pa.binary(): "blob",
+    pa.float32(): "float",
     pa.int32(): "integer",
     pa.int64(): "bigint",
     pa.float64(): "double",
@@ -22,6 +25,14 @@ def identifier(name: str) -> str:
 
 
 def empty_select(schema: pa.Schema) -> str:
-    """Return a SELECT without rows that has a schema's columns; their types are numbers, text and times."""
-    columns = (f"null::{_TYPES[column.type]} as {identifier(column.name)}" for column in schema)
+    """Return a SELECT without rows that has a schema's columns."""
+    columns = (f"null::{_type(column.type)} as {identifier(column.name)}" for column in schema)
     return f"select {', '.join(columns)} limit 0"
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"struct({', '.join(f'{identifier(part.name)} {_type(part.type)}' for part in kind)})"
+    return _TYPES[kind]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.atomic_file import draft_of
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, manifest
+from jacdb.dataset import integrity, manifest, partials
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import MODEL, PartPath, Run
@@ -117,6 +117,7 @@ def _rewrite(root: Path, out: Path, old: Run, row: dict[str, Any]) -> None:
         sums[new.model] = sha256_of(out / new.model)
     (out / new.manifest).parent.mkdir(parents=True, exist_ok=True)
     (out / new.manifest).write_text(manifest.encode(sums), "ascii")
+    partials.make(out, new)
 
 
 def _rewrite_part(source: Path, target: Path, table: str, row: dict[str, Any]) -> None:

@@ -13,8 +13,9 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from jacdb import queries, schemas
-from jacdb.dataset import former_versions, named_axes, sandbox
+from jacdb import queries
+from jacdb.dataset import named_axes, sandbox
+from jacdb.dataset.catalog import Catalog, register
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
@@ -22,7 +23,7 @@ from jacdb.dataset.lyapunov_function import LyapunovFunction
 from jacdb.dataset.own_tables import OwnTables, Rows
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
-from jacdb.dataset.sql_text import empty_select, identifier, literal
+from jacdb.dataset.sql_text import identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
@@ -39,8 +40,9 @@ _OF_PARENT: list[duckdb.DuckDBPyConnection | None] = []  # kept for ever: who dr
 def _forget_connections() -> None:
     """Forget the connections of the parent: DuckDB's threads are not in a process that was forked."""
     for views in _OPEN:
-        _OF_PARENT.append(views.__dict__["_opened"])
-        views.__dict__["_opened"] = None
+        for name in ("_opened", "_planner"):
+            _OF_PARENT.append(views.__dict__[name])
+            views.__dict__[name] = None
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
@@ -81,7 +83,9 @@ class Views:
         self._where = where
         self._version = check_version(self.location.path)
         self._own = OwnTables(frozenset(name.lower() for name in (*queries.REGISTERED, *self.environments)))
+        self._named: dict[str, str] = {}  # views of environments' steps with axes by name
         self._opened: duckdb.DuckDBPyConnection | None = None
+        self._planner: duckdb.DuckDBPyConnection | None = None
         self._open()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -107,6 +111,7 @@ class Views:
     def _relation(self, select: str) -> duckdb.DuckDBPyRelation:
         """Return a SELECT as a relation; views by environment are made when one is named for the first time."""
         while True:
+            self._catalog.prepare(select)
             try:
                 # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
                 return portable(self._connection.sql(f"from (\n{select}\n)"))
@@ -124,6 +129,7 @@ class Views:
         [env] = [name for name in self.environments if name.lower() == env.lower()] or [""]
         if not env:
             return False
+        self._catalog.prepare("from axes")
         names = {
             space: self._connection.execute(
                 f'select name from axes where env = {literal(env)} and space = {literal(space)} order by "index"'
@@ -132,6 +138,7 @@ class Views:
         }
         text = named_axes.named_steps(env, {space: [name for (name,) in rows] for space, rows in names.items()})
         self._connection.execute(f"create view {identifier(env)} as {text}")
+        self._named[env], self._planner = text, None
         return True
 
     def _by_name(self, select: str) -> str:
@@ -166,6 +173,24 @@ class Views:
                 raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
         return self.sql(f"from {source} where env in ({', '.join(map(literal, wanted))})")
 
+    def explain(self, query: str, env: str | Sequence[str] | None = None) -> str:
+        """Return in words from what a view, or a SELECT, is answered: partials of so many runs, steps of others.
+
+        Args:
+            query: a view's name, or one SELECT.
+            env: the environments that a view is asked for.
+
+        Raises:
+            UsageError: the text is neither.
+        """
+        if query in queries.VIEWS or query in self._own.names:
+            self.view(query, env)
+            select = f"from {identifier(query)}"
+        else:
+            self.sql(query)
+            select = sandbox.one_select(self._connection, query)
+        return self._catalog.explain(select, [env] if isinstance(env, str) else env or ())
+
     def register(self, name: str, rows: Rows) -> None:
         """Add rows of your own to the dataset's SQL, as a table that can be joined; SQL opens no file for it.
 
@@ -177,6 +202,7 @@ class Views:
             UsageError: the dataset itself has something of that name, or the rows are none of these.
         """
         self._own.add_table(self._connection, name, rows)
+        self._planner = None  # made anew, with the table
 
     def register_views(self, folder: Path | str) -> None:
         """Add views of your own: each file NAME.sql of a folder is a SELECT, which may build on the others.
@@ -185,6 +211,7 @@ class Views:
             UsageError: there is no such file, a name is taken, or a file is not one valid SELECT.
         """
         self._own.add_views(self._connection, Path(folder))
+        self._planner = None  # made anew, with the views
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         """Run a relation within the dataset's limits of memory and time; return a polars frame.
@@ -216,15 +243,12 @@ class Views:
     @property
     def environments(self) -> list[str]:
         """The environments that have steps, sorted."""
-        return self._environments_in("steps")
+        return self.location.environments("steps")
 
     @property
     def learned_environments(self) -> list[str]:
         """The environments of which models were trained or scored, sorted."""
-        return self._environments_in("learning_runs")
-
-    def _environments_in(self, table: str) -> list[str]:
-        return sorted({part.split("/")[1].partition("=")[2] for part in self.location.parts(table)})
+        return self.location.environments("learning_runs")
 
     def _environments_of(self, view: str) -> list[str]:
         """Return the environments that a view may be asked for: results of learning may be kept without their steps."""
@@ -234,14 +258,15 @@ class Views:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
         narrowed = copy.copy(self)
-        narrowed._where, narrowed._own = both, self._own.copy()
+        narrowed._where, narrowed._own, narrowed._named = both, self._own.copy(), {}
         narrowed._open()
         return narrowed
 
     def close(self) -> None:
         """Close the connection; relations that came from it can't be read any more."""
-        if self._opened is not None:
-            self._opened.close()
+        for connection in (self._opened, self._planner):
+            if connection is not None:
+                connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -256,7 +281,8 @@ class Views:
         return f"a condition on steps ({self._where}) does not apply to {name}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_opened": None}
+        kept = {name: value for name, value in vars(self).items() if name != "_catalog"}
+        return kept | {"_opened": None, "_planner": None, "_named": {}}
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -267,44 +293,40 @@ class Views:
         self._opened = None  # a query that can't be interrupted still has it
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        self._opened = sandbox.connect(self.location, self._limits)
+        self._opened, self._planner = sandbox.connect(self.location, self._limits), None
         _OPEN.add(self)
-        self._register()
+        self._catalog = Catalog(
+            self._opened, self.location, self._version, self._plan, filtered=self._where is not None
+        )
+        self._register(self._opened)
+        self._opened.execute("set lock_configuration = true")
         return self._opened
 
-    def _register(self) -> None:
-        create = self._connection.execute
-        try:
-            for table in reversed(schemas.ALL_TABLES):  # `runs` before `episodes`, which are told what they are of
-                if self.location.parts(table.name):
-                    text = former_versions.select(table.name, self._version, self.location.scan(table.name))
-                    create(f"create view stored_{table.name} as {text}")
-                elif table in schemas.RESULTS:  # most datasets have none; an Arrow table would import pandas
-                    create(f"create view stored_{table.name} as {empty_select(table.schema)}")
-                else:  # a dataset can be read before its first part is written
-                    self._connection.register(f"stored_{table.name}", table.schema.empty_table())
-            LyapunovFunction(self.location).register(self._connection)
-            for signature, text in queries.MACROS.items():
-                create(f"create macro {signature} as {text}")
-            for name in queries.REGISTERED:
-                create(f"create view {name} as {queries.sql(name)}")
-            for name in queries.WINDOWED:
-                create(f"create macro {queries.macro(name)}")
-        except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
-            raise FailureError(f"{self.location.name} can't be read: {first_line(error)}") from error
-        self._own.lay_tables(self._connection)
+    def _plan(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection with the views of this one, over nothing."""
+        if self._planner is None:
+            self._planner = sandbox.connect_to_nothing()
+            self._register(self._planner)
+        return self._planner
+
+    def _register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make all views on a connection, over nothing yet."""
+        create = connection.execute
+        LyapunovFunction(self.location).register(connection)
+        register(connection)
+        self._own.lay_tables(connection)
         if self._where is not None:
             if subscript := named_axes.counted_from_0(self._where):
                 raise UsageError(f"condition {self._where!r}: {subscript} is always null: {_COUNTED}")
             try:
                 duckdb.SQLExpression(self._where)  # refuses anything but one expression
                 create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
-                self.sql("from steps limit 0")
                 # A query that names threshold_sweep must fail: its numbers would silently count all steps.
                 refusal = literal(self._refusal("threshold_sweep"))
                 whole = queries.sql("threshold_sweep")
                 create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
-            except (duckdb.Error, UsageError) as error:
+            except duckdb.Error as error:
                 raise UsageError(f"condition {self._where!r}: {first_line(error)}") from error
-        self._own.lay_views(self._connection)
-        create("set lock_configuration = true")
+        self._own.lay_views(connection)
+        for env, text in self._named.items():
+            create(f"create view {identifier(env)} as {text}")

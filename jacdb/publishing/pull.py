@@ -27,7 +27,15 @@ from jacdb.progress import Event
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
 WORKERS = 8  # files fetched at once
 MAX_MANIFEST = 2**26  # bytes
-ORDER = (MODELS, "axes", "patterns", "steps", "episodes", "runs")  # a run's row comes last, as when it is written
+ORDER = (
+    MODELS,
+    "axes",
+    "patterns",
+    "steps",
+    "episodes",
+    "partials",
+    "runs",
+)  # a run's row comes last, as when it is written
 
 
 @dataclass(frozen=True)
@@ -247,7 +255,9 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
     Raises:
         UsageError: the folder has a run with this id and other contents.
     """
-    files = {path for table in ORDER for path in (root / run.folder(table)).glob("part-*.parquet")}
+    # partials follow from the rest: whoever has the run may have none, or own ones
+    tables = [table for table in ORDER if table != "partials"]
+    files = {path for table in tables for path in (root / run.folder(table)).glob("part-*.parquet")}
     files |= {*(root / run.folder(MODELS)).glob("*.mjb")}
     here = {path.relative_to(root).as_posix() for path in files}
     for path in here:
@@ -256,7 +266,8 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
                 f"{root} has a run {run.run_id} of {run.env} that is another than the one on the Hub ({path} differs):"
                 " pull into another --data"
             )
-    return [path for path in sums if path not in here]
+    missing = [path for path in sums if path not in here]
+    return missing if missing != [run.partials] else []
 
 
 def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:

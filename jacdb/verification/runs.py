@@ -16,7 +16,7 @@ from jacdb.dataset.layout import MANIFEST, PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
-from jacdb.verification import patterns, rows
+from jacdb.verification import partials, patterns, rows
 from jacdb.verification.episodes import EpisodeChecks, malformed
 from jacdb.verification.findings import Check, message
 from jacdb.verification.replayer import RunReplayer
@@ -74,6 +74,9 @@ class RunChecks:
         self._check_rows(tables["steps"], tables["episodes"], expected, facts)
         if sample:
             self._replay(tables["steps"], sample, dimensions, facts)
+        summed = self.finished and (self.root / self.run.partials).is_file()
+        if summed and not any(check.failed for check in self._checks.values()):
+            partials.check(self.root, self.run, self._check("partials", "views"))
         return list(self._checks.values())
 
     def _check(self, name: str, unit: str) -> Check:

@@ -1,0 +1,41 @@
+-- grain: one pair of sets of constraints that held in consecutive steps of an episode, and whether the zero pattern
+--   changed with them; of an environment, a part of its runs. Partial: `switch_explanations` adds them up.
+-- question: how often does one set of constraints follow another?
+-- columns: env run_id number_before number_after pattern_switched steps
+--
+-- number_before and number_after name the sets of the same part in `set_counts`. run_id is empty where the row is of several runs.
+with hashed as (
+    select env, run_id, episode, step, pattern_id, constraint_set(contacts, active) as set from remaining_steps where finite
+),
+
+followed as (
+    select env, set,
+        lag(set) over along as set_before,
+        pattern_id <> lag(pattern_id) over along as pattern_switched,
+        step = lag(step) over along + 1 as consecutive
+    from hashed
+    window along as (partition by env, run_id, episode order by step)
+),
+
+-- few rows from here on
+counted as (
+    select env, set_before, set, pattern_switched, count(*) as steps
+    from followed
+    where consecutive
+    group by all
+),
+
+numbered as materialized (
+    select env, number, constraint_set(contacts, active) as set from set_counts where run_id = ''
+)
+
+select
+    counted.env,
+    '' as run_id,
+    before.number as number_before,
+    after.number as number_after,
+    pattern_switched,
+    counted.steps
+from counted
+inner join numbered as before on counted.env = before.env and set_before = before.set
+inner join numbered as after on counted.env = after.env and counted.set = after.set
