@@ -43,6 +43,7 @@ ROOMS = {
     "jacdb.graph": (3, 3.5, "the causal graph"),
     "jacdb.exports": (3, 4.5, "other formats"),
     "jacdb.learning": (3, 6.5, "models of the dynamics"),
+    "jacdb.merging": (4, 4.4, "datasets joined"),
     "jacdb.dataset": (5, 4, "open, SQL, batches"),
     "jacdb.hub": (7, 3, "Hugging Face Hub"),
     "jacdb.queries": (6, 4.5, "one view a file"),

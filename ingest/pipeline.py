@@ -4,13 +4,15 @@ import datetime
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from jacdb import interruption
+from jacdb import interruption, merging
+from jacdb.dataset import shards
 from jacdb.dataset.layout import Run
+from jacdb.dataset.shards import ShardState
 from jacdb.errors import UsageError
 from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.recording import axes
@@ -37,14 +39,16 @@ class Result:
     n_recomputed: int
     seconds: float
     was_there: bool = False
+    shard: ShardState | None = None
 
     def describe(self, env: str, root: Path | str) -> str:
         """Return one line for people."""
-        rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
+        name, after = shards.told(self.run_id, self.shard)
+        rows = f"{self.n_rows:,} steps of {env} in {root}, {name}"
         if self.was_there:
-            return f"{rows}: there already, nothing to do"
+            return f"{rows}: there already, nothing to do{after}"
         notes = f"{self.n_recomputed:,} recomputed where the solver stopped early, {self.n_excluded:,} not finite"
-        return f"{rows}: {self.seconds:.0f} s, {notes}"
+        return f"{rows}: {self.seconds:.0f} s, {notes}{after}"
 
 
 @runtime.without_collector()
@@ -59,7 +63,7 @@ def ingest(
     """Roll out, differentiate, and write one run into the dataset at ``root``.
 
     A run that is already there, whole, is left as it is; one that stopped half-way is completed, its finished
-    episodes kept.
+    episodes kept. So is a shard; the last shard that is finished makes the run of all of them.
 
     Args:
         root: the dataset's folder; made when there is none.
@@ -74,19 +78,30 @@ def ingest(
     root = usable_root(root, request.dtype)
     share_process_memory()
     plan = RunPlan.resolve(request, lambda doing: report(Event(doing)))
+    run, smaller = Run(request.env, plan.run_id), f"give fewer --num-envs than {plan.rollout.num_envs}"
+    with run_failures.told(root, smaller):
+        result = _carry_out(plan, root, resume, report, programs)
+        return replace(result, shard=merging.shard_state(root, run, request.shard, report))
+
+
+def _carry_out(
+    plan: RunPlan, root: Path, resume: bool, report: Callable[[Event], None], programs: MakePrograms
+) -> Result:
+    """Write the run, or the shard of it that is asked for."""
+    request = plan.request
     jacobian = pa.float32() if request.dtype == "float32" else pa.float64()
-    writer = RunWriter(root, request.env, request.policy.name, plan.run_id, plan.trajectory_id, jacobian)
+    constants = request.env, request.policy.name, plan.run_id, plan.trajectory_id
+    writer = RunWriter(root, *constants, jacobian, shard=request.shard)
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {plan.run_id}; leave out --resume to begin it")
-    smaller = f"give fewer --num-envs than {plan.rollout.num_envs}"
-    with run_failures.told(root, smaller), writer.alone():
+    with writer.alone():
         if writer.is_finished():
             return _result(plan, writer, clock, was_there=True)
         there = writer.resume()
-        missing = [number for number in range(request.episodes) if number not in there]
+        missing = [number for number in plan.numbers if number not in there]
         _check_space(root, plan, len(missing) * plan.rollout.steps)
-        with Journal(root / Run(request.env, plan.run_id).journal, plan.settings()) as journal:
+        with Journal(writer.journal, plan.settings()) as journal:
             writer.write_axes(axes.axis_rows(plan.rollout.system))
             if missing:
                 _roll_out(programs(plan.rollout, both(journal, report)), missing, writer)
@@ -113,7 +128,8 @@ def _roll_out(programs: Programs, episodes: list[int], writer: RunWriter) -> Non
 def _result(plan: RunPlan, writer: RunWriter, clock: float, was_there: bool = False) -> Result:
     """Return what the run has on disk, and the seconds since ``clock``."""
     counts = writer.counts(plan.rollout.method)
-    return Result(plan.run_id, **counts, seconds=time.perf_counter() - clock, was_there=was_there)
+    rows = counts["n_rows"], counts["n_excluded"], counts["n_recomputed"]
+    return Result(plan.run_id, *rows, seconds=time.perf_counter() - clock, was_there=was_there)
 
 
 def _check_space(root: Path, plan: RunPlan, rows: int) -> None:

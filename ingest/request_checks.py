@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from jacdb import out_path
+from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.methods import METHODS
@@ -37,6 +38,19 @@ def check_run(
     check_dtype(dtype)
     if not (math.isfinite(memory) and memory > 0):
         raise UsageError(f"memory={memory}: give a positive number of GiB")
+
+
+def check_shard(shard: Shard, episodes: int) -> None:
+    """Refuse a shard of a run that has fewer episodes than shards.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if shard.count > episodes:
+        raise UsageError(
+            f"--shard {shard.index}/{shard.count}: a run of {episodes} episode{'s' * (episodes > 1)} has no more shards"
+            " than that: give a smaller N"
+        )
 
 
 def check_dtype(dtype: str) -> None:
@@ -89,15 +103,20 @@ def usable_root(root: Path | str, dtype: str) -> Path:
     return root
 
 
-def check_resumable(root: Path, env: str, seed: int) -> None:
+def check_resumable(root: Path, env: str, seed: int, shard: Shard | None = None) -> None:
     """Refuse to resume where no run of an environment has this seed; which of them it is, only its whole plan says.
+
+    Args:
+        root: the dataset's folder.
+        shard: of the run, if not all of it is asked for.
 
     Raises:
         UsageError: there is none.
     """
     from jacdb.dataset.layout import Run  # here, for few resume
 
-    if not any(root.glob(Run(env, f"*-seed{seed}-*").folder("axes"))):
+    place = shard.root(root) if shard else root
+    if not any(place.glob(Run(env, f"*-seed{seed}-*").folder("axes"))):
         raise UsageError(
             f"nothing to resume: {root} has no run of {env} with seed {seed}; leave out --resume to begin one"
         )

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jacdb import schemas
+from jacdb.dataset.shard import Shard
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import playground
 from jacdb.ingest.environments.loading import System
@@ -17,7 +18,7 @@ from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
 from jacdb.ingest.provenance import as_json, model_hash, run_id, versions
 from jacdb.ingest.recording.settings import RolloutSettings
-from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
+from jacdb.ingest.request_checks import check_memory, check_run, check_shard, step_bytes
 from jacdb.methods import Method
 from jacdb.schemas import ZERO_THRESHOLD
 
@@ -37,6 +38,7 @@ class Request:
         method: ``implicit``, ``unrolled``, ``autodiff`` or ``fd``; None for the environment's own.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
         memory: GiB that the matrices of unfinished episodes may take on the host.
+        shard: which part of the run to make; None for all of it. No row depends on it, nor does the run's name.
     """
 
     env: str
@@ -48,6 +50,7 @@ class Request:
     method: Method | None = None
     dtype: str = "float32"
     memory: float = 1.0
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         check_run(
@@ -59,6 +62,8 @@ class Request:
             dtype=self.dtype,
             memory=self.memory,
         )
+        if self.shard:
+            check_shard(self.shard, self.episodes)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,12 @@ class RunPlan:
         model = model_hash(system)
         return cls(request, rollout, model, _run_id(request, rollout, model))
 
+    @property
+    def numbers(self) -> range:
+        """Return the episodes that are asked for, by their numbers within the run."""
+        shard = self.request.shard or Shard(0, 1)
+        return shard.numbers(self.request.episodes)
+
     def trajectory_id(self, episode: int) -> int:
         """Return the id of an episode's states, given its number."""
         policy = self.request.policy
@@ -121,6 +132,7 @@ class RunPlan:
             "episodes": self.request.episodes,
             "steps": self.rollout.steps,
             "num_envs": self.rollout.num_envs,
+            **({"shard": self.request.shard.words} if self.request.shard else {}),
         }
 
     def row(self) -> dict[str, Any]:
@@ -129,7 +141,7 @@ class RunPlan:
         return {
             "policy_config": as_json(self.request.policy.settings()),
             "seed": self.request.seed,
-            "episodes": self.request.episodes,
+            "episodes": len(self.numbers),
             "steps": self.rollout.steps,
             "num_envs": self.rollout.num_envs,
             "method": self.rollout.method,

@@ -8,15 +8,18 @@ import datetime
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jacdb import interruption, schemas
+from jacdb import interruption, merging, schemas
+from jacdb.dataset import shards
 from jacdb.dataset.layout import Run
+from jacdb.dataset.shard import Shard
+from jacdb.dataset.shards import ShardState
 from jacdb.errors import UsageError
 from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
@@ -50,6 +53,7 @@ class Annotation:
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.
         tolerance: the replay error (:class:`~jacdb.ingest.sources.recordings.replay.Replay`) above which a step is not
             the model's, and is excluded.
+        shard: which part of the run to make; None for all of it. No row depends on it, nor does the run's name.
     """
 
     source: Source
@@ -58,6 +62,7 @@ class Annotation:
     seed: int = 0
     dtype: str = "float32"
     tolerance: float = TOLERANCES["float64"]
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be annotated.
@@ -93,12 +98,14 @@ class Annotated:
     largest_error: float = 0.0
     reason: str = ""
     was_there: bool = False
+    shard: ShardState | None = None
 
     def describe(self, env: str, root: Path | str) -> str:
         """Return what people want to know: one line, and another where steps were excluded for a reason."""
-        rows = f"{self.n_rows:,} steps of {env} in {root}, run {self.run_id}"
+        name, after = shards.told(self.run_id, self.shard)
+        rows = f"{self.n_rows:,} steps of {env} in {root}, {name}"
         if self.was_there:
-            return f"{rows}: there already, nothing to do"
+            return f"{rows}: there already, nothing to do{after}"
         kinds = {"not repeated by the engine": self.n_off, "of a doubtful state": self.n_doubtful}
         of_these = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
         notes = f"{self.n_excluded:,} excluded{f' ({of_these})' if of_these else ''}"
@@ -106,7 +113,7 @@ class Annotated:
         if self.n_differences > self.n_rows // 100:
             notes += " (the solver stopped early: a smaller option/tolerance in the model lets it finish)"
         told = f"\nexcluded because {self.reason}" if self.reason else ""
-        return f"{rows}: {self.seconds:.0f} s, {notes}{told}"
+        return f"{rows}: {self.seconds:.0f} s, {notes}{after}{told}"
 
 
 @runtime.without_collector()
@@ -116,7 +123,7 @@ def annotate(
     """Replay a source's trajectories, differentiate every step, and write them as one run into the dataset at ``root``.
 
     A run that is already there, whole, is left as it is; one that stopped half-way is completed, its finished episodes
-    kept.
+    kept. So is a shard; the last shard that is finished makes the run of all of them.
 
     Args:
         root: the dataset's folder; made when there is none.
@@ -129,8 +136,10 @@ def annotate(
     root = usable_root(root, asked.dtype)
     share_process_memory()
     runtime.configure()
-    run = _AnnotationRun(asked, root)
-    return run.carry_out(report)
+    result = _AnnotationRun(asked, root).carry_out(report)
+    with run_failures.told(root):
+        state = merging.shard_state(root, Run(asked.source.name, result.run_id), asked.shard, report)
+    return replace(result, shard=state)
 
 
 class _AnnotationRun:
@@ -144,7 +153,9 @@ class _AnnotationRun:
         self._policy_config = as_json({**asked.settings, "source": self._provenance})
         self._run_id = self._name()
         jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
-        self._writer = RunWriter(root, source.name, asked.policy, self._run_id, self._trajectory_id, jacobian)
+        constants = source.name, asked.policy, self._run_id, self._trajectory_id
+        self._writer = RunWriter(root, *constants, jacobian, shard=asked.shard)
+        self._numbers = asked.shard.numbers(source.n_episodes()) if asked.shard else None  # None: all
         self._longest = self._n_episodes = self._n_off = self._n_doubtful = 0
         self._reason, self._largest_error = "", 0.0
 
@@ -158,8 +169,8 @@ class _AnnotationRun:
             if writer.is_finished():  # by another process, meanwhile
                 return self._result(clock, was_there=True)
             there = writer.resume()
-            run = Run(source.name, self._run_id)
-            with Journal(self._root / run.journal, {"source": source.suite, **self._asked.settings}) as log:
+            shard = {"shard": self._asked.shard.words} if self._asked.shard else {}
+            with Journal(writer.journal, {"source": source.suite, **self._asked.settings, **shard}) as log:
                 writer.write_model(binary(source.model))
                 writer.write_axes(axes.model_axis_rows(source.model))
                 self._write_episodes(taken, there, both(log, report))
@@ -168,14 +179,16 @@ class _AnnotationRun:
         return result
 
     def _taken(self) -> Iterator[tuple[Trajectory, Replay]]:
-        """Return the trajectories, each replayed. The first is made at once: what is wrong with a source shows there.
+        """Return the trajectories asked for, each replayed. The first is made at once: what is wrong shows there.
 
         Raises:
             UsageError: the source has no trajectory, or the first is none.
         """
         source = self._asked.source
-        taken = replays(source.model, source.n_substeps, source.trajectories())
+        taken = replays(source.model, source.n_substeps, source.trajectories(self._numbers))
         first = next(taken, None)
+        if first is None and self._numbers is not None and source.n_episodes():
+            return iter(())  # fewer episodes than shards
         if first is None:
             raise UsageError(f"{source.name} has no episode: nothing to annotate")
         return itertools.chain([first], taken)
@@ -210,8 +223,8 @@ class _AnnotationRun:
             yield waiting
 
     def _replayed(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[Replayed]:
-        for number, (trajectory, replay) in enumerate(taken):
-            self._n_episodes = number + 1
+        for number, (trajectory, replay) in enumerate(taken, self._numbers.start if self._numbers else 0):
+            self._n_episodes += 1
             self._longest = max(self._longest, trajectory.n_steps)
             excluded = self._excluded(trajectory, replay)
             if trajectory.n_steps and number not in there:

@@ -25,6 +25,18 @@ def draft_of(path: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable. Not every system lets a folder be opened; there the rename has to do."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _remove(draft: Path) -> None:
     if draft.is_dir():
         shutil.rmtree(draft)

@@ -224,8 +224,12 @@ RUNS = _table(
     ("held", pa.list_(pa.string()), "what a step reads beyond state and action, held constant in the derivative"),
     ("model", pa.string(), "a hash of the compiled MuJoCo model"),
     ("versions", pa.string(), "versions of everything that changes numbers, as JSON"),
-    ("started", pa.timestamp("us"), "when the command that finished the run began, in UTC"),
-    ("seconds", pa.float64(), "how long that command took (s), compilation included"),
+    (
+        "started",
+        pa.timestamp("us"),
+        "when the command that finished the run began, in UTC; of a run made in shards, the first of these",
+    ),
+    ("seconds", pa.float64(), "how long that command took (s), compilation included; of shards, all together"),
     ("schema_version", pa.int32(), "version of these tables"),
     (
         "suite",

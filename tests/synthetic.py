@@ -1,12 +1,12 @@
 """Episodes without a simulator, for what stores and queries them."""
 
-import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from jacdb.dataset.shard import Shard
 from jacdb.ingest.storage.arrow import batch
 from jacdb.ingest.storage.episodes import ARRAYS, ROW, Episode, pieces
 from jacdb.ingest.storage.run_writer import PART_BYTES, RunWriter
@@ -94,10 +94,15 @@ def dataset(
     ctrl_dt: float = 1e-12,
     part_bytes: int = PART_BYTES,
     seed: int = 0,
+    shard: Shard | None = None,
+    versions: str = "{}",
 ) -> RunWriter:
-    """Write a finished run of these episodes; returns its writer. Runs of one seed have the same trajectories."""
+    """Write a finished run of these episodes, or a shard of one; returns its writer.
+
+    Runs of one seed have the same trajectories.
+    """
     ids = partial(trajectory, env=env, seed=seed)
-    writer = RunWriter(root, env, "noise", run_id, ids, jacobian or pa.float64(), part_bytes)
+    writer = RunWriter(root, env, "noise", run_id, ids, jacobian or pa.float64(), part_bytes, shard=shard)
     d_state, d_action = episodes[0].jacobian_shape
     n_state = episodes[0].pieces[0].state.shape[1]
     spaces = {"tangent": d_state, "state": n_state, "action": d_action}
@@ -124,7 +129,7 @@ def dataset(
     numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "sim_dt", "seconds"), 1e-12)
     texts = {
         "policy_config": "{}",
-        "versions": json.dumps({}),
+        "versions": versions,
         "model": "",
         "method": method,
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),

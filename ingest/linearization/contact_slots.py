@@ -38,26 +38,40 @@ class Slots(NamedTuple):
         rows: of the control steps.
         size: how many slots there are of each dimension.
         by_dim: (rows, evaluations, slots, …); None where MJX finds contacts.
+        lanes: the place of each row in a block, 0 to the block's size: by it, XLA's rounding differs.
     """
 
     rows: Int[np.ndarray, " rows"]
     size: int | None
     by_dim: SlotsByDim | None
+    lanes: Int[np.ndarray, " rows"]
 
-    def blocks(self, rows: int) -> Iterator["Slots"]:
-        """Yield so many control steps at a time, and what is left."""
-        for first in range(0, len(self.rows), rows):
-            own = slice(first, first + rows)
+    def blocks(self) -> Iterator["Slots"]:
+        """Yield control steps by blocks, in each of which a lane has one step at most."""
+        counts = np.bincount(self.lanes)
+        block = np.empty(len(self.rows), int)  # of each row: how many before it have its lane
+        block[np.argsort(self.lanes, kind="stable")] = np.arange(len(self.rows)) - np.repeat(
+            np.cumsum(counts) - counts, counts
+        )
+        for number in range(counts.max()):
+            own = np.flatnonzero(block == number)
             by_dim = jax.tree.map(lambda leaf, own=own: leaf[own], self.by_dim)
-            yield Slots(self.rows[own], self.size, by_dim)
+            yield Slots(self.rows[own], self.size, by_dim, self.lanes[own])
 
 
-def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape: tuple[int, int]) -> Iterator[Slots]:
+def lay_out(
+    dims: list[int],
+    contacts: FoundContacts,
+    rates: ContactRates,
+    shape: tuple[int, int],
+    lanes: Int[np.ndarray, " steps"],
+) -> Iterator[Slots]:
     """Yield all control steps, grouped by the slots that they need.
 
     Args:
         dims: that the model's contacts may have.
         shape: control steps and evaluations of each.
+        lanes: of the control steps.
     """
     steps, evaluations = shape
     order = np.argsort(contacts.dim, kind="stable")  # within it by evaluation
@@ -78,7 +92,7 @@ def lay_out(dims: list[int], contacts: FoundContacts, rates: ContactRates, shape
             own = np.flatnonzero((contacts.dim == dim) & (row_of[contacts.evaluation // evaluations] >= 0))
             at = (row_of[contacts.evaluation[own] // evaluations], contacts.evaluation[own] % evaluations, places[own])
             by_dim[dim] = _filled((len(rows), evaluations, size), at, contacts.take(own), _rates_of(rates, own))
-        yield Slots(rows, size, by_dim)
+        yield Slots(rows, size, by_dim, lanes[rows])
 
 
 def _rates_of(rates: ContactRates, which: Int[np.ndarray, " some"]) -> ContactRates:

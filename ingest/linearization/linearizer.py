@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import mjx as mjx_private
@@ -82,44 +82,53 @@ class Linearizer:
         """Take control steps, and return the states after them alone."""
         return self._engine.ends(start)
 
-    def jacobians(self, start: Start, solved: Solved) -> Jacobians:
+    def jacobians(self, start: Start, solved: Solved, places: Int[np.ndarray, " n"] | None = None) -> Jacobians:
         """Differentiate control steps that :meth:`step` took.
 
         A step that touched where MuJoCo's collision detection has an edge has an infinite residual.
+
+        Args:
+            start, solved: of n control steps.
+            places: a number for each, by which it gets its lane of a block: a step's result is the same to the last
+                bit wherever it has the same number. By default its own place.
         """
         n = len(start.qpos)
+        lanes_of = (np.arange(n) if places is None else places) % BLOCK
         turns = np.array_split(np.arange(n), -(-n // TURN))
         parts, lost = [], []
         with ThreadPoolExecutor(runtime.lanes()) as lanes:
             for rows in turns:
-                groups, of_turn = self._with_contacts(start, solved, rows)
+                groups, of_turn = self._with_contacts(start, solved, rows, lanes_of)
                 lost.append(of_turn)
                 for slots in groups:
                     of_block = functools.partial(self._of_block, self._program(start, solved, slots), start, solved)
-                    parts += [(block.rows, lanes.submit(of_block, block)) for block in slots.blocks(BLOCK)]
+                    parts += [(block.rows, lanes.submit(of_block, block)) for block in slots.blocks()]
         j, residual, observed = _in_order(n, [(rows, block.result()) for rows, block in parts])
         residual[np.concatenate(lost)] = np.inf
         d_state = 2 * self.model.nv + self.model.na
         return Jacobians(j[:, :, :d_state], j[:, :, d_state:], residual, observed)
 
-    def _with_contacts(self, start: Start, solved: Solved, rows: np.ndarray) -> tuple[list[Slots], np.ndarray]:
+    def _with_contacts(
+        self, start: Start, solved: Solved, rows: np.ndarray, lanes: np.ndarray
+    ) -> tuple[list[Slots], np.ndarray]:
         """Find the contacts of consecutive control steps; return them, and the steps in which one can't be followed."""
         if self._contacts is None:
-            return [Slots(rows, None, None)], rows[:0]
+            return [Slots(rows, None, None, lanes[rows])], rows[:0]
         n, evaluations = len(rows), solved.qacc.shape[1]
         mocap = [np.repeat(leaf[rows], evaluations, axis=0) for leaf in (start.mocap_pos, start.mocap_quat)]
         qpos = solved.qpos[rows].reshape(n * evaluations, -1)
         contacts, rates, known = self._contacts.find(qpos, (mocap[0], mocap[1]))
-        groups = lay_out(self._contacts.dims, contacts, rates, (n, evaluations))
+        groups = lay_out(self._contacts.dims, contacts, rates, (n, evaluations), lanes[rows])
         lost = rows[np.unique(contacts.evaluation[~known] // evaluations)]
         return [slots._replace(rows=rows[slots.rows]) for slots in groups], lost
 
     @staticmethod
     def _arguments(start: Start, solved: Solved, slots: Slots) -> tuple[Any, ...]:
-        """Return what a program is given for a block of control steps; the last fills it up."""
+        """Return what a program is given for a block of control steps; the last fills the lanes that have none."""
         of_solved = (solved.qpos, solved.qvel, solved.act, solved.qacc, solved.act_before)
         leaves = (leaf[slots.rows] for leaf in (*of_solved, start.ctrl, start.mocap_pos, start.mocap_quat))
-        filled = np.minimum(np.arange(BLOCK), len(slots.rows) - 1)
+        filled = np.full(BLOCK, len(slots.rows) - 1)
+        filled[slots.lanes] = np.arange(len(slots.rows))
         arguments: tuple[Any, ...] = jax.tree.map(lambda leaf: leaf[filled], (slots.by_dim, *leaves))
         return arguments
 
@@ -129,14 +138,14 @@ class Linearizer:
         """Return the whole Jacobian, the residual and the constraints of a block of control steps."""
         result = program(*self._arguments(start, solved, slots))
         cut: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(
-            lambda leaf: np.asarray(leaf)[: len(slots.rows)], result
+            lambda leaf: np.asarray(leaf)[slots.lanes], result
         )
         return cut
 
     def _program(self, start: Start, solved: Solved, slots: Slots) -> Callable[..., Any]:
         with self._compiling:
             if slots.size not in self._compiled:
-                first = next(slots.blocks(BLOCK))
+                first = next(slots.blocks())
                 like = jax.tree.map(
                     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._arguments(start, solved, first)
                 )

@@ -64,7 +64,8 @@ class TrajectoryRows:
         start = Start(*(np.concatenate(parts) for parts in zip(*map(self._start, replayed), strict=True)))
         excluded = np.concatenate([one.excluded for one in replayed])
         solved = self._linearizer.step(start)
-        jacobians = self._linearizer.jacobians(start, solved)
+        places = np.concatenate([np.arange(one.trajectory.n_steps) for one in replayed])
+        jacobians = self._linearizer.jacobians(start, solved, places)  # whatever episodes are beside each other
         exact = (jacobians.j_state, jacobians.j_action)
         unsolved = ~excluded & ~(jacobians.residual <= RESIDUAL_TOLERANCE)
         method = np.full(len(excluded), "implicit", dtype="U8")

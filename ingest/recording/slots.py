@@ -28,14 +28,15 @@ class Slots:
         self.episodes: dict[int, Episode] = {}
         self._settings, self._chunk = settings, chunk
         self._waiting = deque(numbers)
-        self._block, self.n_blocks = block, -(-settings.num_envs // block)
+        self._slots = min(settings.num_envs, len(numbers))
+        self._block, self.n_blocks = block, -(-self._slots // block)
         count, d_action = self.n_blocks * block, settings.system.spec.d_action
         self._n_steps = np.zeros(count, int)  # of each slot's episode; right where it did not end before its time
         self._noise = np.zeros((count, settings.steps + chunk, d_action))  # none after an episode's end
 
     def fill(self) -> list[int]:
         """Give the next episodes to free slots, and return these slots."""
-        free = [slot for slot in range(self._settings.num_envs) if slot not in self.episodes][: len(self._waiting)]
+        free = [slot for slot in range(self._slots) if slot not in self.episodes][: len(self._waiting)]
         for slot in free:
             number = self._waiting.popleft()
             self.episodes[slot] = Episode(number)

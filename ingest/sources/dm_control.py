@@ -100,8 +100,11 @@ class DmControlSource:
     def provenance(self) -> dict[str, str]:
         return {"source": self.name, "source_version": f"{SUITE} {versions()[SUITE]}"}
 
-    def trajectories(self) -> Iterator[Trajectory]:
-        for episode in range(self.asked.episodes):
+    def n_episodes(self) -> int:
+        return self.asked.episodes
+
+    def trajectories(self, numbers: range | None = None) -> Iterator[Trajectory]:
+        for episode in range(self.asked.episodes) if numbers is None else numbers:
             yield self._episode(episode)
 
     def _episode(self, episode: int) -> Trajectory:

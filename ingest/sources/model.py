@@ -113,10 +113,14 @@ class ModelSource:
         files = {f"sha256 of {name}": digest for name, digest in self.loaded.files.items()}
         return {"source": Path(self.loaded.source).name, **files}  # its folder is nobody's business
 
-    def trajectories(self) -> Iterator[Trajectory]:
+    def n_episodes(self) -> int:
+        return self.asked.episodes
+
+    def trajectories(self, numbers: range | None = None) -> Iterator[Trajectory]:
+        every = range(self.asked.episodes) if numbers is None else numbers
         workers = installation.cores()
         with ThreadPoolExecutor(workers) as threads:
-            for side_by_side in itertools.batched(range(self.asked.episodes), workers):
+            for side_by_side in itertools.batched(every, workers):
                 yield from threads.map(self._episode, side_by_side)
 
     def _episode(self, episode: int) -> Trajectory:

@@ -71,8 +71,19 @@ class Source(Protocol):
         """
         ...
 
-    def trajectories(self) -> Iterator[Trajectory]:
+    def n_episodes(self) -> int:
+        """Return how many episodes there are.
+
+        Raises:
+            UsageError: they had to be read, and one is no trajectory of the model.
+        """
+        ...
+
+    def trajectories(self, numbers: range | None = None) -> Iterator[Trajectory]:
         """Yield the episodes, in an order that does not change.
+
+        Args:
+            numbers: consecutive ones, counted from 0; None for all.
 
         Raises:
             UsageError: the source holds something that is no trajectory of the model; the message names it.

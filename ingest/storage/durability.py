@@ -1,4 +1,4 @@
-"""Files on their way to the disk while they grow, and names that outlive a power cut."""
+"""Files on their way to the disk while they grow."""
 
 import contextlib
 import hashlib
@@ -112,15 +112,3 @@ def durable_file(path: Path) -> Iterator[DurableFile]:
     """Open a new file, to be written through the :class:`DurableFile` alone."""
     with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as thread:
         yield DurableFile(file, thread)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename durable. Not every system lets a folder be opened; there the rename has to do."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

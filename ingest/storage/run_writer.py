@@ -27,13 +27,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.atomic_file import SUFFIX, draft_of
+from jacdb.atomic_file import SUFFIX, draft_of, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import manifest, run_status
+from jacdb.dataset import finishing, run_status, shards
 from jacdb.dataset.encoding import words_column
 from jacdb.dataset.layout import Run
+from jacdb.dataset.shard import Shard
 from jacdb.errors import FailureError, UsageError
-from jacdb.ingest.storage.durability import sync_folder
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
 from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
 from jacdb.ingest.storage.parquet_pages import placeholder, rechunk
@@ -54,6 +54,7 @@ class RunWriter:
         jacobian: type of the stored matrix entries.
         part_bytes: of matrices in a part, about.
         encoder: who encodes the matrices' pages (:func:`jacdb.ingest.storage.parquet.writing_steps`).
+        shard: which shard of the run to write; None for all of it.
     """
 
     root: Path
@@ -64,6 +65,8 @@ class RunWriter:
     jacobian: pa.DataType = field(default_factory=pa.float32)
     part_bytes: int = PART_BYTES
     encoder: Encoder = "pages"
+    shard: Shard | None = None
+    _place: Path = field(init=False)  # the folder of all files
     _pending: list[Episode] = field(default_factory=list, init=False)
     _pending_bytes: int = field(default=0, init=False)
     _known_patterns: set[int] = field(default_factory=set, init=False)
@@ -74,6 +77,16 @@ class RunWriter:
     _taking: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _sums: dict[str, str] = field(default_factory=dict, init=False)  # checksums of the parts that this writer made
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: the run was cut into another number of shards.
+        """
+        self._place = self.root
+        if self.shard and not (self.root / self._run.row).is_file():  # the run may be whole already
+            shards.check_count(self.root, self._run, self.shard)
+            self._place = self.shard.root(self.root)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the run against any other process that would write it.
@@ -82,8 +95,8 @@ class RunWriter:
             UsageError: another does.
             FailureError: the file system has no locks, or the lock is somebody else's.
         """
-        self._journal.mkdir(parents=True, exist_ok=True)
-        lock = run_status.lock(self.root, self._run)
+        self.journal.mkdir(parents=True, exist_ok=True)
+        lock = run_status.lock(self._place, self._run)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -105,7 +118,7 @@ class RunWriter:
         Returns:
             The episodes that are already there, whole.
         """
-        for draft in self._journal.glob(f"*{SUFFIX}"):
+        for draft in self.journal.glob(f"*{SUFFIX}"):
             draft.unlink()
         tables = ("steps", "patterns", "episodes")
         numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
@@ -122,7 +135,7 @@ class RunWriter:
         return bool(self._parts("axes"))
 
     def is_finished(self) -> bool:
-        return bool(self._parts("runs"))
+        return bool(self._parts("runs")) or (self.journal / shards.MARK).is_file()
 
     def counts(self, method: str) -> dict[str, int]:
         """Count the rows, excluded rows, and rows by another method than the run's, that are on disk."""
@@ -138,9 +151,9 @@ class RunWriter:
 
     def write_model(self, binary: bytes) -> None:
         """Write the run's MuJoCo model, compiled, whole or not at all; it is one of the files with a checksum."""
-        final = self.root / self._run.model
+        final = self._place / self._run.model
         final.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(self._journal / final.name) as draft:
+        with draft_of(self.journal / final.name) as draft:
             with draft.open("wb") as stream:
                 stream.write(binary)
                 stream.flush()
@@ -149,33 +162,12 @@ class RunWriter:
         sync_folder(final.parent)
 
     def write_run(self, run: dict[str, Any]) -> None:
-        """Write the run's row, and before it the checksums of all that the run has."""
-        rows = [{"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}]
-        with self._draft(schemas.RUNS, writing(pa.Table.from_pylist(rows, schemas.RUNS.schema)), 0) as commit:
-            there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
-            there += [self._run.model] if (self.root / self._run.model).is_file() else []
-            own = self._name(self._folder("runs") / "part-00000.parquet")
-            # an earlier writer of the run took its sums with it
-            sums = {name: self._sums.get(name) or sha256_of(self.root / name) for name in {*there, own}}
-            self._write_manifest(sums | self._write_partials(sums))
-            commit()
-
-    def _write_partials(self, sums: dict[str, str]) -> dict[str, str]:
-        """Write what the run's steps add up to; return the file's checksum by its name.
-
-        A run is whole without it, and counted from its steps: where memory does not suffice, none is written.
-        """
-        import duckdb  # what writes episodes does without
-
-        from jacdb.dataset import partials
-
-        try:
-            table = partials.of_run(self.root, self._run, sums)
-        except duckdb.Error:
-            return {}
-        with self._draft(schemas.PARTIALS, writing(table), 0) as commit:
-            commit()
-        return {self._run.partials: self._sums[self._run.partials]}
+        """Write the run's row, and before it the checksums of all that the run has; of a shard, the like of both."""
+        row = {"env": self.env, "policy": self.policy, "run_id": self.run_id, **run}
+        if self.shard:
+            shards.write_mark(shards.BegunShard(self._place, self._run, self.shard), row, self._checksums())
+        else:
+            finishing.finish(self.root, self._run, row, self._checksums())
 
     def add(self, *episodes: Episode) -> None:
         """Take finished episodes; begin to write parts when enough have come together.
@@ -312,11 +304,12 @@ class RunWriter:
         return Run(self.env, self.run_id)
 
     @property
-    def _journal(self) -> Path:
-        return self.root / self._run.journal
+    def journal(self) -> Path:
+        """The folder of the run's log, lock and drafts."""
+        return self._place / self._run.journal
 
     def _folder(self, table: str) -> Path:
-        return self.root / self._run.folder(table)
+        return self._place / self._run.folder(table)
 
     def _parts(self, table: str) -> list[Path]:
         return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
@@ -331,25 +324,23 @@ class RunWriter:
             commit()
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+        return path.relative_to(self._place).as_posix()
 
-    def _write_manifest(self, sums: dict[str, str]) -> None:
-        final = self.root / self._run.manifest
-        with draft_of(final) as draft:
-            with draft.open("w", encoding="ascii") as stream:
-                stream.write(manifest.encode(sums))
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(final)
+    def _checksums(self) -> dict[str, str]:
+        """Return the checksums of all that the run has, by path."""
+        there = [self._name(path) for table in schemas.TABLES for path in self._parts(table.name)]
+        there += [self._run.model] if (self._place / self._run.model).is_file() else []
+        # an earlier writer of the run took its sums with it
+        return {name: self._sums.get(name) or sha256_of(self._place / name) for name in there}
 
     @contextmanager
     def _draft(self, table: schemas.Table, write: Writing, part: int) -> Iterator[Callable[[], None]]:
         """Write a part in the run's journal folder; yield the function that moves it to its own place and name."""
         folder = self._folder(table.name)
-        for needed in (folder, self._journal):
+        for needed in (folder, self.journal):
             needed.mkdir(parents=True, exist_ok=True)
         final = folder / f"part-{part:05d}.parquet"
-        with draft_of(self._journal / f"{table.name}-{final.name}") as draft:
+        with draft_of(self.journal / f"{table.name}-{final.name}") as draft:
             self._sums[self._name(final)] = write(draft)
 
             def commit() -> None:

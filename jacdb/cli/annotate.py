@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jacdb import interruption, simulator
-from jacdb.cli.options import LocalData, Quiet
+from jacdb.cli.options import LocalData, Quiet, ShardOf
+from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def annotate(
         typer.Option(help="Replay error above which a step is excluded; default: 1e-6, of float32 data 1e-4."),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Type of stored matrix entries: float32 or float64.")] = "float32",
+    shard: ShardOf = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -47,6 +49,7 @@ def annotate(
     from jacdb.ingest import request_checks
 
     request_checks.check_dtype(dtype)
+    part = Shard.parse(shard) if shard is not None else None
     request_checks.usable_root(data, dtype)
     simulator.require()
     from jacdb.ingest.sources import recordings
@@ -62,7 +65,7 @@ def annotate(
     from jacdb.ingest.sources.recordings.replay import tolerance as default_tolerance
 
     allowed = default_tolerance(recording.dtype) if tolerance is None else tolerance
-    _write(Annotation(recording, dtype=dtype, tolerance=allowed), data, quiet)
+    _write(Annotation(recording, dtype=dtype, tolerance=allowed, shard=part), data, quiet)
 
 
 def ingest_source(
@@ -78,6 +81,7 @@ def ingest_source(
     steps: int | None,
     seed: int,
     dtype: str,
+    shard: Shard | None,
     data: Path,
     quiet: bool,
 ) -> None:
@@ -113,7 +117,7 @@ def ingest_source(
     source = (
         _of_suite(known.suite, known.name, rollouts) if known else _of_model(str(model), substeps, keyframe, rollouts)
     )
-    _write(Annotation(source, acts.name, settings, seed, dtype), data, quiet)
+    _write(Annotation(source, acts.name, settings, seed, dtype, shard=shard), data, quiet)
 
 
 def _of_suite(suite: str, name: str, rollouts: "Rollouts") -> "Source":

@@ -8,8 +8,9 @@ import typer
 from jacdb import interruption, out_path, simulator
 from jacdb.cli import completion
 from jacdb.cli.annotate import Model, Substeps, ingest_source
-from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet
+from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet, ShardOf
 from jacdb.cli.printing import check_form, note, print_frame
+from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
 
 _AnyEnvironment = Annotated[
@@ -100,6 +101,7 @@ def ingest(
     dtype: Annotated[str, typer.Option(help="Type of stored matrix entries: float32 or float64.")] = "float32",
     memory: Annotated[float, typer.Option(help="GiB of memory for the matrices of unfinished episodes.")] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")] = False,
+    shard: ShardOf = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -115,6 +117,9 @@ def ingest(
     request_checks.check_run(
         episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
     )
+    part = Shard.parse(shard) if shard is not None else None
+    if part:
+        request_checks.check_shard(part, episodes)
     if env is None and model is None:
         raise UsageError("what to roll out? give --env NAME (see `jacdb envs`), or --model robot.xml")
     if env is None or model is not None or ":" in env or substeps is not None or keyframe:
@@ -124,12 +129,12 @@ def ingest(
         request_checks.usable_root(data, dtype)
         ingest_source(
             env=env, model=model, substeps=substeps, keyframe=keyframe, policy=policy, beta=beta, scale=scale,
-            episodes=episodes, steps=steps, seed=seed, dtype=dtype, data=data, quiet=quiet,
+            episodes=episodes, steps=steps, seed=seed, dtype=dtype, shard=part, data=data, quiet=quiet,
         )  # fmt: skip
         return
     _ingest_playground(
         env, policy, {"beta": beta, "scale": scale, "deterministic": deterministic}, episodes, num_envs, steps, seed,
-        method, dtype, memory, resume, data, quiet,
+        method, dtype, memory, part, resume, data, quiet,
     )  # fmt: skip
 
 
@@ -144,6 +149,7 @@ def _ingest_playground(
     method: str | None,
     dtype: str,
     memory: float,
+    shard: Shard | None,
     resume: bool,
     data: Path,
     quiet: bool,
@@ -160,7 +166,7 @@ def _ingest_playground(
     request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
     request_checks.usable_root(data, dtype)
     if resume:
-        request_checks.check_resumable(data, env, seed)
+        request_checks.check_resumable(data, env, seed, shard)
     simulator.require()
     from jacdb.ingest.policies import choice
 
@@ -172,7 +178,7 @@ def _ingest_playground(
 
     chosen = resolve.make(policy, spec, **noise)
     # mypy does not know that the method has been checked
-    request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory)  # type: ignore[arg-type]
+    request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory, shard)  # type: ignore[arg-type]
     with Reporter(quiet=quiet).shown() as report:
         result = pipeline.ingest(request, data, resume=resume, report=report)
     typer.echo(result.describe(env, data))

@@ -49,6 +49,29 @@ def rm(
     typer.echo(f"removed {removal.describe()} from {data}")
 
 
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of datasets.", metavar="DIR...")],
+    data: LocalData = Path("data"),
+    quiet: Quiet = False,
+) -> None:
+    """Join the finished runs and the shards of datasets; a run whose shards are all there is completed.
+
+    Files are linked where that can be, else copied, and every checksum is compared. If shards of a run are missing,
+    they are named, and the exit code is 1. Repeat the command to resume.
+
+    Example: jacdb merge node1 node2 --data data
+    """
+    interruption.advise("merged runs are kept; repeat the command to resume")
+    from jacdb import merging
+    from jacdb.progress import Reporter
+
+    with Reporter(quiet=quiet).shown() as report:
+        merged = merging.merge(folders, data, report=report)
+    typer.echo(merged.describe(data))
+    if merged.missing:
+        raise FailureError("; ".join(one.words for one in merged.missing))
+
+
 def info(
     devices: Annotated[
         bool, typer.Option("--devices", help="List what JAX computes on, too, which takes a second.")

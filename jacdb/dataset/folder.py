@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.layout import CURRENT, PartPath, Run, layout_of
+from jacdb.dataset.shard import SHARDS
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, UsageError, first_line
 
@@ -43,6 +44,8 @@ class Folder:
             raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
         self.layout = layout_of(self.path) or CURRENT
         if not self.has("axes") and not self.has("learning_runs"):  # results may be kept without their rows
+            if (self.path / SHARDS).is_dir():
+                raise UsageError(f"{path} has shards of runs and no run yet: `jacdb runs --data {path}` says which")
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import filelock
 
-from jacdb.dataset import manifest, run_status
+from jacdb.dataset import manifest, run_status, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.errors import FailureError, UsageError, suggestion
@@ -46,8 +46,10 @@ class Removal:
         """
         if str(root).startswith("hf:"):
             raise UsageError(f"--data {root} is on the Hub: a run is removed from a folder")
-        folder = Folder(root).path
+        pieces = shards.begun(Path(root))
+        folder = Folder(root).path if not pieces or any(manifest.parts(Path(root))) else Path(root).resolve()
         begun = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part}
+        begun |= {one.run for one in pieces}
         named = sorted(run for run in begun if run.run_id == run_id and env in (None, run.env))
         if not named:
             there = {run.run_id for run in begun if env in (None, run.env)}
@@ -55,7 +57,7 @@ class Removal:
         if len(named) > 1:
             raise UsageError(f"run {run_id} is in {', '.join(run.env for run in named)}: give one as --env")
         [run] = named
-        files = (path for each in _folders(run) for path in (folder / each).rglob("*") if path.is_file())
+        files = (path for each in _folders(folder, run) for path in each.rglob("*") if path.is_file())
         return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files))
 
     def describe(self) -> str:
@@ -64,26 +66,38 @@ class Removal:
         return f"run {self.run.run_id} of {self.run.env} ({state}, {self.n_bytes / 1e6:,.1f} MB)"
 
     def carry_out(self) -> None:
-        """Remove the run's files, of every table.
+        """Remove the run's files, of every table, and those of its shards.
 
         Raises:
             UsageError: an ingest is at work on it.
             FailureError: a file can't be removed; the rest is still listed, and can be removed later.
         """
         try:
-            with run_status.lock(self.root, self.run):
-                for each in _folders(self.run):
-                    folder = self.root / each
+            with contextlib.ExitStack() as held:
+                for root in [self.root, *(one.root for one in shards.begun(self.root, self.run))]:
+                    (root / self.run.lock).parent.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(run_status.lock(root, self.run))
+                for folder in _folders(self.root, self.run):
                     if folder.exists():
-                        shutil.rmtree(folder)
-                        with contextlib.suppress(OSError):  # the environment has other runs
-                            folder.parent.rmdir()
+                        remove_folder(folder, self.root)
         except filelock.Timeout:
             raise UsageError(f"an ingest is at work on {self.describe()}: stop it first, or let it finish") from None
         except OSError as error:
             raise FailureError(f"{error.filename} can't be removed: {error.strerror or error}") from error
 
 
-def _folders(run: Run) -> list[str]:
+def remove_folder(folder: Path, root: Path) -> None:
+    """Remove a folder of a run, and the folders above it that are empty then, up to the dataset's, ``root``."""
+    shutil.rmtree(folder)
+    for above in folder.parents:
+        if above == root:
+            break
+        with contextlib.suppress(OSError):  # there are others in it
+            above.rmdir()
+
+
+def _folders(root: Path, run: Run) -> list[Path]:
     """Return the folders of a run in the order in which they go: its journal, which has the lock, goes last."""
-    return [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]
+    own = [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]
+    places = [*(one.root for one in shards.begun(root, run)), root]
+    return [place / each for place in places for each in own]

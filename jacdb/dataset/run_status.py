@@ -1,5 +1,6 @@
 """List the runs of a dataset: finished, at work (with progress), or stopped."""
 
+import collections
 import datetime
 import json
 from pathlib import Path
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb.dataset import manifest
+from jacdb.dataset import manifest, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PROGRESS, PartPath, Run
+from jacdb.dataset.shards import BegunShard
 from jacdb.errors import FailureError, first_line
 
 try:
@@ -48,20 +50,46 @@ def status(root: Path | str) -> pl.DataFrame:
         UsageError: there is no dataset.
         FailureError: a file of it can't be read.
     """
-    folder = Folder(root)
-    finished = {*manifest.finished(folder.path)}
-    begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part}
-    rows = [_row(folder, run, run in finished) for run in sorted(begun)]
-    return pl.DataFrame(rows, COLUMNS)
+    pieces = collections.defaultdict(list)
+    for one in shards.begun(Path(root)):
+        pieces[one.run].append(one)
+    rows, finished = [], set[Run]()
+    if not pieces or any(manifest.parts(Path(root))):
+        folder = Folder(root)
+        finished = {*manifest.finished(folder.path)}
+        begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part}
+        rows = [_row(folder.path, run, run in finished) for run in begun if run in finished or run not in pieces]
+    rows += [_row_of_shards(run, some) for run, some in pieces.items() if run not in finished]
+    return pl.DataFrame(sorted(rows, key=lambda row: (row["env"], row["run_id"])), COLUMNS)
 
 
-def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
+def _row_of_shards(run: Run, begun: list[BegunShard]) -> dict[str, Any]:
+    """Return the row of a run in shards: what is on disk, and how far those that are at work are."""
+    rows = [_row(one.root, run, one.is_finished) for one in begun]
+    at_work = [row for row in rows if row["status"] == "at work"]
+    lacks = shards.missing(run, begun)
+    errors = [row["replay_error"] for row in rows if row["replay_error"] is not None]
+    return {
+        "env": run.env,
+        "run_id": run.run_id,
+        "status": "at work" if at_work else "stopped",
+        "steps": sum(row["steps"] for row in rows),
+        "excluded": sum(row["excluded"] for row in rows),
+        "replay_error": max(errors, default=None),
+        "doing": lacks.there if lacks else "all shards are there: `jacdb merge` completes the run",
+        **{name: sum(row.get(name) or 0 for row in at_work) if at_work else None for name in ("done", "total")},
+        "per_second": sum(row.get("per_second") or 0.0 for row in at_work) if at_work else None,
+        "updated": max((row["updated"] for row in rows if row.get("updated")), default=None),
+    }
+
+
+def _row(folder: Path, run: Run, finished: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, **_on_disk(folder, run)}
     if finished:
         return row | {"status": "finished"}
-    row["status"] = "at work" if _is_held(folder.path, run) else "stopped"
+    row["status"] = "at work" if _is_held(folder, run) else "stopped"
     try:
-        progress = json.loads((folder.path / run.journal / PROGRESS).read_text())
+        progress = json.loads((folder / run.journal / PROGRESS).read_text())
         row |= {name: progress[name] for name in ("doing", "done", "total")}
         row["updated"] = datetime.datetime.fromtimestamp(progress["updated"], datetime.UTC)
         elapsed = progress["updated"] - progress["started"]
@@ -71,15 +99,15 @@ def _row(folder: Folder, run: Run, finished: bool) -> dict[str, Any]:
     return row
 
 
-def _on_disk(folder: Folder, run: Run) -> dict[str, Any]:
+def _on_disk(folder: Path, run: Run) -> dict[str, Any]:
     """Return how many steps are there, how many of them are excluded, and their largest replay error."""
-    parts = sorted((folder.path / run.folder("episodes")).glob("part-*.parquet"))
+    parts = sorted((folder / run.folder("episodes")).glob("part-*.parquet"))
     try:
         counts = [pq.ParquetFile(part).read(["n_steps", "n_excluded"]) for part in parts]
         # the steps of a part without its episodes are not there yet
-        errors = [_largest_replay_error(folder.path / run.folder("steps") / part.name) for part in parts]
+        errors = [_largest_replay_error(folder / run.folder("steps") / part.name) for part in parts]
     except (OSError, pa.ArrowException) as error:
-        raise FailureError(f"{folder.name} can't be read: {first_line(error)}") from error
+        raise FailureError(f"{folder} can't be read: {first_line(error)}") from error
     steps, excluded = (sum(pc.sum(count[name]).as_py() or 0 for count in counts) for name in ("n_steps", "n_excluded"))
     told = [error for error in errors if error is not None]
     return {"steps": steps, "excluded": excluded, "replay_error": max(told, default=None)}

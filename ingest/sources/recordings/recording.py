@@ -1,6 +1,7 @@
 """The recorded trajectories of an environment or a model, as a source."""
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -45,13 +46,24 @@ class Recording:
         """
         return {**self.facts, "precision": self.dtype.name, "sha256": checksum(self.files)}
 
-    def trajectories(self) -> Iterator[Trajectory]:
+    def n_episodes(self) -> int:
+        """Return how many episodes there are; all are read for it, which takes little beside their derivatives.
+
+        Raises:
+            UsageError: as :meth:`trajectories`.
+        """
+        return sum(1 for _ in self.read())
+
+    def trajectories(self, numbers: range | None = None) -> Iterator[Trajectory]:
         """Yield the episodes in their recorded order.
+
+        Args:
+            numbers: consecutive ones, counted from 0; None for all.
 
         Raises:
             UsageError: the source holds something that is no trajectory of the model; the message names it.
         """
-        return self.read()
+        return self.read() if numbers is None else itertools.islice(self.read(), numbers.start, numbers.stop)
 
 
 def checksum(files: tuple[Path, ...]) -> str:

@@ -85,7 +85,8 @@ def test_what_slides_over_a_plane_changes_nothing_exactly():
 def test_each_contact_has_a_slot_and_each_step_the_smallest_program(found):
     model, contacts, closed, *_ = found
     assert dimensions_of(model) == [3, 4]  # condim 1 meets higher ones alone
-    groups = list(lay_out([3, 4], contacts, closed, (POSES // 2, 2)))
+    lanes = np.arange(POSES // 2) % 5
+    groups = list(lay_out([3, 4], contacts, closed, (POSES // 2, 2), lanes))
     assert sorted(np.concatenate([group.rows for group in groups]).tolist()) == list(range(POSES // 2))
     distances = np.concatenate(
         [slots.distance[slots.margin > -1] for group in groups for slots, _ in group.by_dim.values()]
@@ -97,6 +98,11 @@ def test_each_contact_has_a_slot_and_each_step_the_smallest_program(found):
         assert (most <= group.size).all() and (most > group.size // 3).all() | (group.size == 4)
         for _, rates in group.by_dim.values():
             assert rates.frame.shape == (len(group.rows), 2, group.size, 6, 3, 3)
+        blocks = list(group.blocks())
+        assert sorted(np.concatenate([block.rows for block in blocks]).tolist()) == group.rows.tolist()
+        for block in blocks:
+            assert block.lanes.tolist() == (block.rows % 5).tolist() and len({*block.lanes.tolist()}) == len(block.rows)
+            assert block.by_dim[3][0].margin.shape[0] == len(block.rows)
 
 
 def test_no_contacts_are_no_contacts():

@@ -1,0 +1,94 @@
+"""A run's files put into another dataset: linked where that can be, else copied, and never without their checksums."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from jacdb.atomic_file import draft_of, sync_folder
+from jacdb.checksum import sha256_of
+from jacdb.dataset import integrity
+from jacdb.dataset.layout import MODELS, PartPath, Run
+from jacdb.errors import FailureError
+from jacdb.progress import Event
+
+# A step's pattern comes before the step, and a row of `episodes` says that all of its part is there
+ORDER = (MODELS, "axes", "patterns", "steps", "episodes", "partials")
+
+
+def check(root: Path, sums: Mapping[str, str], report: Callable[[Event], None]) -> None:
+    """Refuse files that are not what a run's checksums say.
+
+    Args:
+        root: the folder that they lie in.
+        sums: their checksums, by path below it.
+        report: called with progress.
+
+    Raises:
+        FailureError: one is not.
+    """
+    for done, (path, sha256) in enumerate(sorted(sums.items())):
+        report(Event("checking", done, len(sums), "files"))
+        if wrong := integrity.check_file(root / path, path, sha256):
+            raise FailureError(f"{root / path}: {wrong}; nothing of its run was merged")
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Return the paths of a run's files in the order in which they come to be."""
+    return sorted(paths, key=lambda path: (_part_number(path), _place(path), path))
+
+
+def put(source: Path, out: Path, run: Run, path: str, sha256: str) -> None:
+    """Put a file, whose checksum has been compared, into a dataset; nothing is done if it is there.
+
+    Args:
+        source: the file.
+        out: the dataset's folder.
+        run: the run that it is of.
+        path: its place below that folder.
+
+    Raises:
+        FailureError: it could not be linked, and its copy is not equal to it.
+    """
+    source, target = source.resolve(), out / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_file() and (target.samefile(source) or sha256_of(target) == sha256):
+        return
+    with draft_of(out / run.journal / path.replace("/", "-")) as draft:
+        try:
+            os.link(source, draft)
+        except OSError:  # another disk, another's file, a file system without links
+            shutil.copyfile(source, draft)
+            with draft.open("rb") as stream:
+                os.fsync(stream.fileno())
+            if sha256_of(draft) != sha256:
+                raise FailureError(f"{source} changed while it was copied; nothing of it was kept") from None
+        draft.replace(target)
+    sync_folder(target.parent)
+
+
+def clear_others(out: Path, run: Run, planned: Mapping[str, str]) -> None:
+    """Remove rows of a run that an unfinished ingest has left, unless they are those that are planned.
+
+    Args:
+        out: the dataset's folder.
+        run: the run, held by this process.
+        planned: the checksums of the files that are to be, by path.
+    """
+    there = {path.relative_to(out).as_posix(): path for path in (out / run.folder("steps")).glob("part-*")}
+    if all(name in planned and sha256_of(path) == planned[name] for name, path in there.items()):
+        return
+    for table in ("partials", "episodes", "steps", "patterns"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(out / run.folder(table))
+
+
+def _place(path: str) -> int:
+    top = path.partition("/")[0]
+    return ORDER.index(top) if top in ORDER else len(ORDER)
+
+
+def _part_number(path: str) -> int:
+    part = PartPath.parse(path)
+    return part.number if part else 0

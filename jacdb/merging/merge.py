@@ -1,0 +1,220 @@
+"""Join datasets: finished runs are added as they are, and a run whose shards are all there is completed.
+
+Files are linked where both folders are on one disk, else copied; every checksum is compared first. A run comes to be at
+once: its row in ``runs`` is written last. What an interrupted merge has done stays, and the same merge goes on from it.
+"""
+
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+import pyarrow as pa
+
+from jacdb.dataset import finishing, manifest, removal, run_status, shards
+from jacdb.dataset.layout import Run
+from jacdb.dataset.shard import Shard
+from jacdb.dataset.shards import BegunShard, Missing, ShardState
+from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.merging import file_copies, refusals, shard_union
+from jacdb.progress import Event
+
+type Report = Callable[[Event], None]
+
+
+@dataclass
+class Merged:
+    """The result of a merge.
+
+    Attributes:
+        added: finished runs that were added.
+        completed: runs that were completed from their shards.
+        there: runs of the datasets that were there before.
+        missing: which shards are missing of the others.
+    """
+
+    added: list[Run] = field(default_factory=list)
+    completed: list[Run] = field(default_factory=list)
+    there: list[Run] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    def describe(self, out: Path | str) -> str:
+        """Return one line for people."""
+        there = f", {_runs(self.there)} there already" if self.there else ""
+        return f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
+
+
+def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lambda event: None) -> Merged:
+    """Join the finished runs and the shards of datasets in one; the others stay as they are.
+
+    A run whose shards are all there is completed: its rows are those that it would have had in one piece. Shards of a
+    run that still lacks some are put into ``out``, for a later merge. Where ``out`` is one of the datasets, its
+    shards are removed once their run is whole.
+
+    Args:
+        roots: folders of datasets.
+        out: the folder of the dataset to add to; made when there is none.
+        report: called with progress.
+
+    Raises:
+        UsageError: a folder has neither runs nor shards; it is of another schema version, or its matrices are of
+            another type than those in ``out``; a run or a shard is there twice, with different files; or another
+            process is at work on a run.
+        FailureError: a file is damaged, or can't be written. Runs that were merged by then are kept.
+    """
+    out, sources = Path(out), [Path(root) for root in roots]
+    refusals.check_folders(sources, out)
+    others = [root for key, root in {root.resolve(): root for root in sources}.items() if key != out.resolve()]
+    finished: dict[Run, list[Path]] = collections.defaultdict(list)
+    pieces: dict[Run, list[BegunShard]] = collections.defaultdict(list)
+    for root in (out, *others):
+        for run in manifest.finished(root):
+            finished[run].append(root)
+        for one in shards.begun(root):
+            pieces[one.run].append(one)
+    refusals.check_runs(finished, pieces)
+    merged = Merged()
+    with _told(out):
+        for run, (root, *more) in sorted(finished.items()):
+            if root != out:
+                _add(root, run, out, report)
+                merged.added.append(run)
+            elif more or len(others) < len(sources) or any(one.root.parents[1] != out for one in pieces.get(run, ())):
+                merged.there.append(run)
+        for run, begun in sorted(pieces.items()):
+            if run in finished:
+                _complete(run, begun, out, report)
+            elif lacks := shards.missing(run, begun):
+                merged.missing.append(lacks)
+                _gather(begun, out, report)
+            else:
+                _complete(run, begun, out, report)
+                merged.completed.append(run)
+    merged.missing = refusals.explained(merged.missing, pieces)
+    return merged
+
+
+def shard_state(root: Path, run: Run, shard: Shard | None, report: Report) -> ShardState | None:
+    """Complete a run from the shards in a dataset's folder if they are all there, and return the state of it.
+
+    Where another process completes it, wait for it: of two shards that end together, either may be the last.
+
+    Args:
+        root: the dataset's folder.
+        run: the run.
+        shard: the shard that was made; None if it was all of the run, and then nothing is done.
+        report: called with progress.
+
+    Raises:
+        UsageError: matrices are of another type than those of the dataset's other runs.
+        FailureError: a file is damaged, or can't be written; the shards are as they were.
+    """
+    if shard is None:
+        return None
+    with _told(root):
+        begun = shards.begun(root, run)
+        lacks = None if _is_finished(root, run) else shards.missing(run, begun)
+        if begun and lacks is None:
+            _complete(run, begun, root, report, wait=True)
+    return ShardState(shard, lacks)
+
+
+# --- one run --------------------------------------------------------------------------------------------------------
+
+
+def _add(root: Path, run: Run, out: Path, report: Report) -> None:
+    """Add a finished run."""
+    sums = manifest.read(root, run)
+    with _held(out, run):
+        file_copies.check(root, sums, report)
+        file_copies.clear_others(out, run, sums)
+        for path in file_copies.in_order(sums.keys() - {run.row}):
+            file_copies.put(root / path, out, run, path, sums[path])
+        finishing.write_manifest(out, run, manifest.encode(sums))
+        file_copies.put(root / run.row, out, run, run.row, sums[run.row])
+
+
+def _complete(run: Run, begun: Sequence[BegunShard], out: Path, report: Report, *, wait: bool = False) -> None:
+    """Complete a run from its shards, if it is not whole, and remove those in ``out``."""
+    with _held(out, run, wait):
+        if not _is_finished(out, run):
+            pieces = shards.distinct(begun)
+            row = shard_union.row(pieces)
+            refusals.check_type(out, row["dtype"], pieces[0].begun.root)
+            for piece in pieces:
+                file_copies.check(piece.begun.root, piece.sums, report)
+            shard_union.check_episodes(pieces)
+            sums = shard_union.ShardUnion(out, run, pieces, report).put()
+            finishing.finish(out, run, row, sums)
+        for one in shards.begun(out, run):
+            _remove(out, one)
+
+
+def _gather(begun: Sequence[BegunShard], out: Path, report: Report) -> None:
+    """Put the finished shards of a run that lacks others into ``out``, each with its own mark last."""
+    for piece in shards.distinct(begun):
+        one = piece.begun
+        there = one._replace(root=one.shard.root(out))
+        if there.is_finished:
+            continue
+        with _held(there.root, one.run):
+            file_copies.check(one.root, piece.sums, report)
+            file_copies.clear_others(there.root, one.run, piece.sums)
+            for path in file_copies.in_order(piece.sums):
+                file_copies.put(one.root / path, there.root, one.run, path, piece.sums[path])
+            shards.write_mark(there, piece.row, piece.sums)
+
+
+def _remove(out: Path, one: BegunShard) -> None:
+    """Remove a shard whose run is whole; the folders of shards go with the last of them."""
+    for folder in [*one.root.glob(one.run.folder("*"))]:
+        removal.remove_folder(folder, out)
+
+
+@contextmanager
+def _held(root: Path, run: Run, wait: bool = False) -> Iterator[None]:
+    """Hold a run against any other process that would write it.
+
+    Raises:
+        UsageError: another does, and is not waited for.
+        FailureError: the file system has no locks.
+    """
+    (root / run.journal).mkdir(parents=True, exist_ok=True)
+    try:
+        with run_status.lock(root, run).acquire(timeout=-1 if wait else 0, poll_interval=0.5):
+            yield
+    except NotImplementedError as error:
+        raise FailureError(
+            f"run {run.run_id} can't be locked in {root} ({error}): give a --data on a disk that has locks"
+        ) from error
+    except filelock.Timeout:
+        raise UsageError(
+            f"another process is at work on run {run.run_id} of {run.env} in {root}: let it finish, and repeat the"
+            " command"
+        ) from None
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """Tell failures of the disk in one line.
+
+    Raises:
+        FailureError: in their place.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise FailureError(
+            f"could not merge into {out}: {reason}; what was merged is kept, and the same command goes on from it"
+        ) from error
+
+
+def _is_finished(root: Path, run: Run) -> bool:
+    return (root / run.row).is_file() and (root / run.manifest).is_file()
+
+
+def _runs(runs: Sequence[Run]) -> str:
+    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"

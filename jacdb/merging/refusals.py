@@ -1,0 +1,115 @@
+"""What can't be joined, refused before anything is written; and why shards may be missing."""
+
+import collections
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from jacdb import out_path, schemas
+from jacdb.dataset import manifest, shards
+from jacdb.dataset.folder import Folder
+from jacdb.dataset.layout import CURRENT, Run, layout_of
+from jacdb.dataset.schema_version import check_version
+from jacdb.dataset.shard import SHARDS
+from jacdb.dataset.shards import BegunShard, Missing
+from jacdb.errors import UsageError
+
+
+def check_folders(sources: Sequence[Path], out: Path) -> None:
+    """Refuse folders that can't be joined, before anything is written.
+
+    Raises:
+        UsageError: there is nothing in one, it is on the Hub, or one is of another schema version; or ``out`` can't be
+            written.
+    """
+    for root in (*sources, out):
+        if str(root).startswith("hf:"):
+            raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
+    out_path.check_folder(out, "--data")
+    for root in sources:
+        if not root.is_dir() or not (layout_of(root) or (root / SHARDS).is_dir()):
+            raise UsageError(f"{root} has neither runs nor shards of one: give folders that `jacdb ingest` has written")
+    for root in (*sources, *([out] if out.is_dir() else [])):
+        for folder in (root, *sorted({one.root for one in shards.begun(root)})):
+            if (version := check_version(folder)) != schemas.SCHEMA_VERSION:
+                raise UsageError(
+                    f"{root} is of schema version {version}, a merge is of version {schemas.SCHEMA_VERSION}: rewrite it"
+                    f" with `jacdb upgrade {root} --out NEW` first"
+                )
+
+
+def check_runs(finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:
+    """Refuse runs and shards that don't go into one dataset.
+
+    Args:
+        finished: the folders that have each finished run.
+        pieces: the shards of each run.
+
+    Raises:
+        UsageError: one is there twice, with different rows; or matrices are of two types.
+        FailureError: what is said of a run or shard can't be read.
+    """
+    kinds: dict[str, Path] = {}
+    for run, roots in finished.items():
+        rows = {root: _of_steps(manifest.read(root, run)) for root in roots}
+        for root in roots[1:]:
+            if rows[root] != rows[roots[0]]:
+                raise UsageError(
+                    f"run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different files: leave one of"
+                    f" them out, or `jacdb rm {run.run_id}` one"
+                )
+        kinds.setdefault(_dtype(roots[0], run), roots[0])
+    for run, begun in pieces.items():
+        for piece in [] if run in finished else shards.distinct(begun):
+            kinds.setdefault(piece.row["dtype"], piece.begun.root)
+    if len(kinds) > 1:
+        said = ", ".join(f"{kind} in {root}" for kind, root in sorted(kinds.items()))
+        raise UsageError(
+            f"matrices are {said}, and a dataset has one type: merge those of each into a --data of its own"
+        )
+
+
+def check_type(out: Path, dtype: str, root: Path) -> None:
+    """Refuse matrices of another type than those in a dataset.
+
+    Raises:
+        UsageError: they are.
+    """
+    there = Folder(out).dtypes() if any(out.glob(f"axes/{CURRENT.parts}")) else set()
+    if there - {dtype}:
+        raise UsageError(
+            f"the matrices in {out} are {' and '.join(sorted(there))}, those in {root} {dtype}, and a dataset has one"
+            " type: give another --data"
+        )
+
+
+def _dtype(root: Path, run: Run) -> str:
+    with pq.ParquetFile(root / run.row) as file:
+        return str(file.read(["dtype"])["dtype"][0])
+
+
+def explained(missing: Sequence[Missing], pieces: Mapping[Run, Sequence[BegunShard]]) -> list[Missing]:
+    """Return what is missing, with a note where two runs are one but for the versions that made them."""
+    versions: dict[str, dict[Run, dict[str, Any]]] = collections.defaultdict(dict)
+    for run, *_ in missing:
+        if row := next((one.read().row for one in pieces[run] if one.is_finished), None):
+            asked = [row[name] for name in ("env", "policy_config", "seed", "method", "dtype", "suite")]
+            versions[json.dumps(asked)][run] = json.loads(row["versions"])
+    notes: dict[Run, str] = {}
+    for alike in versions.values():
+        made_by = [*alike.values()]
+        differ = [name for name in made_by[0] if any(one.get(name) != made_by[0][name] for one in made_by)]
+        said = ", ".join(
+            f"{name} {' and '.join(dict.fromkeys(str(one.get(name)) for one in made_by))}" for name in differ
+        )
+        if differ:
+            notes |= dict.fromkeys(alike, f"; shards were made by different versions ({said}): make all by the same")
+    return [one._replace(note=notes.get(one.run, "")) for one in missing]
+
+
+def _of_steps(sums: Mapping[str, str]) -> dict[str, str]:
+    """Return the checksums of a run's steps alone: its row tells when it was made, and the like."""
+    return {path: sha256 for path, sha256 in sums.items() if path.startswith("steps/")}
