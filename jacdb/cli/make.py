@@ -1,32 +1,15 @@
 """The commands that make data and policies: envs, ingest, train."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from jacdb import interruption, out_path, simulator
-from jacdb.cli import completion
-from jacdb.cli.annotate import Model, Substeps, ingest_source
-from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet, ShardOf
+from jacdb.cli import ingest_options as given
+from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet
 from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.dataset.shard import Shard
-from jacdb.errors import UsageError
-
-_AnyEnvironment = Annotated[
-    str | None,
-    typer.Option(
-        "--env",
-        help="Environment, by Playground's name, or gymnasium:NAME, dm_control:NAME (see `jacdb envs`).",
-        autocompletion=completion.environments,
-    ),
-]
-_Keyframe = Annotated[
-    str, typer.Option(help="Where episodes of --model begin: a keyframe's name or number; default: qpos0.")
-]
-_Policy = Annotated[
-    str, typer.Option(help="noise, zero, expert, or a policy file; of other suites and --model: FILE.py:FUNCTION.")
-]
 
 
 def envs(form: Form = None, out: Out = None) -> None:
@@ -76,32 +59,23 @@ def envs(form: Form = None, out: Out = None) -> None:
 
 
 def ingest(
-    env: _AnyEnvironment = None,
-    model: Model = None,
-    substeps: Substeps = None,
-    keyframe: _Keyframe = "",
-    policy: _Policy = "noise",
-    beta: Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink.")] = 0.5,
-    scale: Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")] = 1.0,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Use a trained policy without noise.")] = False,
-    episodes: Annotated[int, typer.Option(help="Number of episodes.")] = 8,
-    num_envs: Annotated[
-        int | None,
-        typer.Option(
-            help="Episodes stepped side by side; default: as many as --memory allows and the device gains by."
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Length at which an episode is cut; default: the environment's own.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of resets and noise.")] = 0,
-    method: Annotated[
-        str | None, typer.Option(help="implicit, unrolled, autodiff or fd; default: the best for the environment.")
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="Type of stored matrix entries: float32 or float64.")] = "float32",
-    memory: Annotated[float, typer.Option(help="GiB of memory for the matrices of unfinished episodes.")] = 1.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")] = False,
-    shard: ShardOf = None,
+    env: given.AnyEnvironment = None,
+    model: given.Model = None,
+    substeps: given.Substeps = None,
+    keyframe: given.Keyframe = "",
+    policy: given.Policy = "noise",
+    beta: given.Beta = 0.5,
+    scale: given.Scale = 1.0,
+    deterministic: given.Deterministic = False,
+    episodes: given.Episodes = 8,
+    num_envs: given.NumEnvs = None,
+    steps: given.Steps = None,
+    seed: given.Seed = 0,
+    method: given.Method = None,
+    dtype: given.DType = "float32",
+    memory: given.RolloutMemory = 1.0,
+    resume: given.Resume = False,
+    shard: given.ShardOf = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -111,89 +85,19 @@ def ingest(
 
     Example: jacdb ingest --env PandaPickCube --episodes 4
     """
-    from jacdb.ingest import request_checks
+    from jacdb.ingest.requested_run import RequestedRun
 
-    # what is typed wrong is told before the slow imports
-    request_checks.check_run(
-        episodes=episodes, steps=steps, num_envs=num_envs, seed=seed, method=method, dtype=dtype, memory=memory
-    )
-    part = Shard.parse(shard) if shard is not None else None
-    if part:
-        request_checks.check_shard(part, episodes)
-    if env is None and model is None:
-        raise UsageError("what to roll out? give --env NAME (see `jacdb envs`), or --model robot.xml")
-    if env is None or model is not None or ":" in env or substeps is not None or keyframe:
-        _refuse_playgrounds_own(
-            num_envs=num_envs, method=method, deterministic=deterministic or None, resume=resume or None
-        )
-        request_checks.usable_root(data, dtype)
-        ingest_source(
-            env=env, model=model, substeps=substeps, keyframe=keyframe, policy=policy, beta=beta, scale=scale,
-            episodes=episodes, steps=steps, seed=seed, dtype=dtype, shard=part, data=data, quiet=quiet,
-        )  # fmt: skip
-        return
-    _ingest_playground(
-        env, policy, {"beta": beta, "scale": scale, "deterministic": deterministic}, episodes, num_envs, steps, seed,
-        method, dtype, memory, part, resume, data, quiet,
+    asked = RequestedRun(
+        env, model, substeps, keyframe, policy, beta, scale, deterministic, episodes, num_envs, steps, seed, method,
+        dtype, memory, Shard.parse(shard) if shard is not None else None,
     )  # fmt: skip
-
-
-def _ingest_playground(
-    env: str,
-    policy: str,
-    noise: dict[str, Any],
-    episodes: int,
-    num_envs: int | None,
-    steps: int | None,
-    seed: int,
-    method: str | None,
-    dtype: str,
-    memory: float,
-    shard: Shard | None,
-    resume: bool,
-    data: Path,
-    quiet: bool,
-) -> None:
-    """Roll out one of Playground's environments on the device, and write its rows.
-
-    Raises:
-        UsageError: what is asked for can't be right.
-    """
-    from jacdb.ingest import request_checks
-    from jacdb.ingest.environments import registry
-
-    spec = registry.find(env)
-    request_checks.check_memory(spec, steps or 1, num_envs, episodes, dtype, memory)
-    request_checks.usable_root(data, dtype)
-    if resume:
-        request_checks.check_resumable(data, env, seed, shard)
-    simulator.require()
-    from jacdb.ingest.policies import choice
-
-    choice.check(policy, spec, **noise)
+    asked.check(data, resume=resume)  # what is typed wrong is told before the slow imports
     interruption.advise("finished episodes are kept; repeat the command to resume")
-    from jacdb.ingest import pipeline, run_plan
-    from jacdb.ingest.policies import resolve
     from jacdb.progress import Reporter
 
-    chosen = resolve.make(policy, spec, **noise)
-    # mypy does not know that the method has been checked
-    request = run_plan.Request(env, chosen, episodes, steps, num_envs, seed, method, dtype, memory, shard)  # type: ignore[arg-type]
     with Reporter(quiet=quiet).shown() as report:
-        result = pipeline.ingest(request, data, resume=resume, report=report)
-    typer.echo(result.describe(env, data))
-
-
-def _refuse_playgrounds_own(**given: object) -> None:
-    """Refuse options that say how Playground's environments are stepped on the device.
-
-    Raises:
-        UsageError: one is given.
-    """
-    for name, value in given.items():
-        if value is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} is of Playground's environments: leave it out")
+        told = asked.carry_out(data, report, resume=resume)
+    typer.echo(told)
 
 
 def train(

@@ -51,9 +51,3 @@ Limit = Annotated[
     typer.Option("--limit", min=1, metavar="N", help="Rows to give; default: all, or 100 in a table on the screen."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no notes and no progress, only answers and errors.")]
-ShardOf = Annotated[
-    str | None,
-    typer.Option(
-        "--shard", help="Make only part I of N of the run, I from 0: 0/4. docs/scale.md says more.", metavar="I/N"
-    ),
-]

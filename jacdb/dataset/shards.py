@@ -44,7 +44,7 @@ class BegunShard(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether all of it is on disk."""
+        """It is finished: all of it is on disk."""
         return self.mark.is_file()
 
     def read(self) -> "FinishedShard":

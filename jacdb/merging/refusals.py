@@ -1,4 +1,4 @@
-"""What can't be joined, refused before anything is written; and why shards may be missing."""
+"""Refuse what can't be joined, before anything is written, and say why shards may be missing."""
 
 import collections
 import json
