@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test test-fast lint docs matrix bench reference learning sample experts lock clean
+.PHONY: help setup demo test test-fast lint docs matrix spark bench reference learning sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ help:
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
 	@echo "make docs    the documentation as pages, in build/site"
 	@echo "make matrix  nine other engines read the sample: docs/reading.md"
+	@echo "make spark   what the tests of Spark and Sail need: 1 GB, in build/reading"
 	@echo "make bench   the benchmarks"
 
 setup: $(READY)
@@ -63,6 +64,12 @@ docs: $(READY)
 # Nine engines, each in an environment of its own in build/reading (3 GB), read the sample. Spark needs Java 17.
 matrix: $(READY)
 	$(BIN)/python docs/reading_matrix.py
+
+# Spark and Sail, each in an environment of its own (1 GB), for tests/test_spark.py: it is skipped without them.
+spark: $(READY)
+	$(BIN)/python docs/reading_matrix.py Sail
+	@if command -v java >/dev/null; then $(BIN)/python docs/reading_matrix.py Spark; else \
+	  echo "no Java: Spark is left out (Debian: apt-get install openjdk-17-jre-headless)"; fi
 
 bench: $(READY)
 	$(BIN)/python benchmarks/jacobians.py

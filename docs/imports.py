@@ -45,6 +45,7 @@ ROOMS = {
     "jacdb.exports": (4, 4.5, "other formats"),
     "jacdb.learning": (4, 6.5, "models of the dynamics"),
     "jacdb.merging": (5, 4.4, "datasets joined"),
+    "jacdb.spark": (5, 5.5, "Spark SQL"),
     "jacdb.dataset": (6, 4, "open, SQL, batches"),
     "jacdb.hub": (8, 3, "Hugging Face Hub"),
     "jacdb.queries": (7, 4.5, "one view a file"),

@@ -100,10 +100,15 @@ def ask(engine: Engine, python: Path, data: Path) -> dict[str, Any]:
         return dict(json.loads(out.read_text()))
 
 
+def place(engine: Engine, venvs: Path) -> Path:
+    """Return the folder of an environment that has the engine; a file `ready` is in it when it is whole."""
+    key = hashlib.sha256(repr((engine.requirements, sys.version)).encode()).hexdigest()[:10]
+    return venvs / f"{engine.name.lower().replace(' ', '-')}-{key}"
+
+
 def environment(engine: Engine, venvs: Path) -> Path:
     """Return the interpreter of an environment that has the engine; it is made when it is not there."""
-    key = hashlib.sha256(repr((engine.requirements, sys.version)).encode()).hexdigest()[:10]
-    folder = venvs / f"{engine.name.lower().replace(' ', '-')}-{key}"
+    folder = place(engine, venvs)
     ready = folder / "ready"
     if not ready.exists():
         print(f"{engine.name}: pip install {' '.join(engine.requirements)}", file=sys.stderr)

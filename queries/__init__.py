@@ -58,6 +58,12 @@ REGISTERED = (
 )  # fmt: skip
 # What partials are made from, in order
 MADE_FROM = tuple(name for name in REGISTERED[: REGISTERED.index("sampled_steps")] if name not in ("axes", "runs"))
+# The views that `spark/` has in Spark's SQL, in the order in which they are registered
+SPARK = (
+    "exact_steps", "samples", "axes", "patterns", "jacobian_patterns", "entries", "global_sparsity",
+    "entry_zero_fraction", "sparsity_histogram", "sparsity_timeline", "duration_counts", "zero_durations",
+    "causal_graph", "threshold_sweep",
+)  # fmt: skip
 # Conditions on a row of `steps` that have a name: signature -> SQL
 MACROS = {
     # of some actuator; exactly at the end of its range the derivative is the mean of both sides, beyond it is 0
@@ -120,6 +126,12 @@ def sql(name: str, **instead: str) -> str:
         instead: what a name that the text takes from Python stands for here.
     """
     return _template(name).substitute(_SAID_ONCE | instead)
+
+
+@functools.cache
+def spark_sql(name: str) -> str:
+    """Return the text of a view in Spark's SQL, over zero patterns as words: one of ``SPARK``."""
+    return _template(f"spark/{name}").substitute(_SAID_ONCE)
 
 
 @functools.cache

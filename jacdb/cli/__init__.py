@@ -49,7 +49,7 @@ def _root(
 
 for _command in (
     make.envs, make.ingest, annotate.annotate, make.train, share.runs, share.merge, share.rm, ask.query, ask.sql,
-    ask.plot, ask.graph, ask.report,
+    ask.spark_views, ask.plot, ask.graph, ask.report,
     learn.learn, score.score, share.verify, share.partials, share.upgrade, share.publish, share.pull, ask.export,
     share.info,
 ):  # fmt: skip

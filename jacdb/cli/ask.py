@@ -1,4 +1,4 @@
-"""The commands that answer questions about a dataset: query, sql, plot, graph, report, export."""
+"""The commands that answer questions about a dataset: query, sql, spark-views, plot, graph, report, export."""
 
 import sys
 from pathlib import Path
@@ -118,6 +118,18 @@ def _select(text: str | None, file: Path | None) -> str:
         raise UsageError(
             f"--file {file} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}"
         ) from error
+
+
+def spark_views(env: Environments = None, data: Data = "data") -> None:
+    """Print Spark SQL that makes temporary views of the tables and the named views, for Spark 4 and for Sail.
+
+    docs/scale.md says which views there are. In Python: jacdb.spark.register(session, DIR).
+
+    Example: jacdb spark-views --data /shared/data > views.sql; spark-sql -i views.sql
+    """
+    from jacdb import spark
+
+    typer.echo("".join(f"{text};\n" for text in spark.statements(data, env)), nl=False)
 
 
 def plot(

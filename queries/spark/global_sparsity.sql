@@ -1,0 +1,32 @@
+-- By hand, over words: DuckDB takes bit_and of bit strings. An entry is always zero where it is in as many steps as there are.
+with totals as (
+    select env, jacobian, entry, bool_and(zero) as zero from entries group by env, jacobian, entry
+),
+
+always as (
+    select
+        env,
+        count_if(zero and jacobian = 'state') as zero_state,
+        count_if(zero and jacobian = 'action') as zero_action
+    from totals
+    group by env
+),
+
+sizes as (
+    select distinct env, d_state, d_action from patterns
+)
+
+select
+    env,
+    d_state,
+    d_action,
+    cast(zero_state as int) as zero_state,
+    round(100D * zero_state / (d_state * d_state), 2) as zero_state_pct,
+    cast(zero_action as int) as zero_action,
+    round(100D * zero_action / (d_state * d_action), 2) as zero_action_pct,
+    samples,
+    excluded
+from samples
+left join sizes using (env)
+left join always using (env)
+order by env
