@@ -1,6 +1,7 @@
 """Computes what an integrator damps implicitly: B in (M - h B) a' = M a, the velocity derivative of some forces.
 
-MJX and MuJoCo's C engine do not agree on B where an actuator's force lies on its limit: C leaves such actuators out.
+MJX and MuJoCo's C engine do not agree on B where an actuator's force lies on its limit, or on that of its joint or
+tendon (actuatorfrcrange): C leaves such actuators out.
 MJX leaves muscles out. C keeps B where the mass matrix may have entries, and nowhere else. So each engine's step has
 its own B. Reference: MuJoCo documentation, "Computation", "Numerical integration"; engine_derivative.c,
 mjd_actuator_vel.
@@ -12,11 +13,14 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from mujoco import mjx
 from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat.mjx import deriv_smooth_vel, impl, muscle_gain
+from jacdb.ingest.models.recognition import lone_free_bodies
+
+_ROUNDING = 1e-12
 
 type Damping = Callable[[mjx.Model, mjx.Data], Array]
 
@@ -35,7 +39,7 @@ def of_mjx(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
 
 
 def of_c(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
-    """Return B as the C engine has it, but for the Coriolis forces, which ``implicit`` alone takes along."""
+    """Return B as the C engine has it, but for the Coriolis forces (:func:`coriolis_of_c`)."""
     if model.opt.integrator != mjx.IntegratorType.IMPLICITFAST:
         return -jnp.diag(model.dof_damping)
     damping = jnp.zeros((model.nv, model.nv))
@@ -63,7 +67,7 @@ def _in_one_chain(model: mjx.Model) -> Float[np.ndarray, "nv nv"]:
 
 
 def _actuator_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:
-    """Return the derivative of each actuator's force by its velocity, 0 where the force lies on its limit."""
+    """Return the derivative of each actuator's force by its velocity, 0 where a limit holds the force."""
     bias_vel = jnp.where(model.actuator_biastype == mjx.BiasType.AFFINE, model.actuator_biasprm[:, 2], 0.0)
     gain_vel = jnp.where(model.actuator_gaintype == mjx.GainType.AFFINE, model.actuator_gainprm[:, 2], 0.0)
     muscles = np.flatnonzero(model.actuator_gaintype == mjx.GainType.MUSCLE)
@@ -82,10 +86,43 @@ def _actuator_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:
         drive = jnp.where(model.actuator_dyntype == mjx.DynType.NONE, d.ctrl, d.act[np.maximum(last, 0)])
     low, high = model.actuator_forcerange[:, 0], model.actuator_forcerange[:, 1]
     on_limit = (d.actuator_force <= low) | (d.actuator_force >= high)
-    free = ~(model.actuator_forcelimited.astype(bool) & on_limit)
+    free = ~(model.actuator_forcelimited.astype(bool) & on_limit) & ~_transmission_on_limit(model, d)
     return jnp.where(free, bias_vel + gain_vel * drive, 0.0)
 
 
-def takes_coriolis(model: mujoco.MjModel) -> bool:
-    """Return whether the integrator takes the velocity derivative of Coriolis forces into B (``implicit``)."""
-    return bool(model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICIT)
+def _transmission_on_limit(model: mjx.Model, d: mjx.Data) -> Bool[Array, " nu"]:
+    """Return whether each actuator's joint, or tendon, has all the force that its actuatorfrcrange lets it have.
+
+    A tendon's actuator is not left out where a joint that the tendon moves has.
+    """
+    transmission = np.asarray(model.actuator_trnid)[:, 0]
+    on_joint = np.isin(model.actuator_trntype, (mjx.TrnType.JOINT, mjx.TrnType.JOINTINPARENT))
+    limited = np.zeros(model.nu, bool)
+    limited[on_joint] = np.asarray(model.jnt_actfrclimited)[transmission[on_joint]]
+    joint = np.where(limited, transmission, 0)
+    force, limits = d.qfrc_actuator[np.asarray(model.jnt_dofadr)[joint]], model.jnt_actfrcrange[joint]
+    held = limited & ((force <= limits[:, 0]) | (force >= limits[:, 1]))
+    if not model.ntendon or not np.any(model.tendon_actfrclimited):
+        return held
+    on_tendon = np.asarray(model.actuator_trntype) == mjx.TrnType.TENDON
+    tendon = np.where(on_tendon, transmission, 0)
+    forces = jnp.zeros(model.ntendon).at[tendon].add(jnp.where(on_tendon, d.actuator_force, 0.0))
+    limits = model.tendon_actfrcrange * (1 - _ROUNDING)  # forces are scaled to sum up to the limit
+    ends = (forces <= limits[:, 0]) | (forces >= limits[:, 1])
+    return held | (on_tendon & np.asarray(model.tendon_actfrclimited, bool)[tendon] & ends[tendon])
+
+
+def coriolis_of_c(model: mujoco.MjModel) -> Float[np.ndarray, "nv nv"] | None:
+    """Return 1 where C takes the velocity derivative of Coriolis and gyroscopic forces into B; None: nowhere.
+
+    ``implicit`` takes it everywhere. Since MuJoCo 3.11 ``implicitfast`` takes it for each free body that carries no
+    other (engine_derivative.c, mj_isFreeBody).
+    """
+    if model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICIT:
+        return np.ones((model.nv, model.nv))
+    alone = lone_free_bodies(model)
+    if model.opt.integrator != mujoco.mjtIntegrator.mjINT_IMPLICITFAST or not len(alone):
+        return None
+    of_body = model.dof_bodyid[:, None] == alone
+    taken: np.ndarray = (of_body[:, None] & of_body[None]).any(axis=2).astype(float)
+    return taken

@@ -32,6 +32,7 @@ from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
 
 _NONE = -1  # no type of equality: MJX makes no rows for it
+_CHANGE_NO_STEP = int(mujoco.mjtEnableBit.mjENBL_ENERGY | mujoco.mjtEnableBit.mjENBL_FWDINV)  # MJX refuses them
 
 
 class Evaluation(NamedTuple):
@@ -91,8 +92,9 @@ class SolvedDynamics:
             if apart:
                 model = model.replace(eq_type=np.where(are_of_poses(mj_model), _NONE, mj_model.eq_type))
             template = mjx.make_data(model, impl="jax")
-        damping = implicit_damping.of_c if engine == "c" else implicit_damping.of_mjx
-        jacobian = AccelerationJacobian.of(mj_model, model, False, damping, poses_apart=apart)
+        damping = implicit_damping.of_c if apart else implicit_damping.of_mjx
+        coriolis = implicit_damping.coriolis_of_c(mj_model) if apart else None
+        jacobian = AccelerationJacobian.of(mj_model, model, False, damping, coriolis, poses_apart=apart)
         return cls(mj_model, model, template, jacobian)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
@@ -131,8 +133,8 @@ class SolvedDynamics:
         h = self.model.opt.timestep
         mass = batched.samples_last(jax.vmap(lambda d: mjx_private.full_mass_matrix(self.model, d))(samples))
         damping = batched.samples_last(jax.vmap(lambda d: self.jacobian.damping(self.model, d))(samples))
-        if implicit_damping.takes_coriolis(self.mj_model):
-            damping = damping - self.jacobian.coriolis(samples)
+        if self.jacobian.damped_coriolis is not None:
+            damping = damping - self.jacobian.coriolis(samples) * self.jacobian.damped_coriolis[..., None]
         damped = h * batched.matvec(damping, batched.samples_last(qaccs_integrator))
         parts = []
         for block in self.jacobian.blocks:
@@ -196,6 +198,8 @@ def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.M
     how an integrator puts its evaluations together.
     """
     stages = model.__copy__()
+    stages.opt.enableflags &= ~_CHANGE_NO_STEP
+    stages.sensor_type[:] = mujoco.mjtSensor.mjSENS_CLOCK  # no stage reads a sensor, and MJX has not all of them
     if engine == "c":  # its contacts are taken as they are
         stages.opt.disableflags |= DisableBit.CONTACT
     stages.opt.solver, stages.opt.cone = mujoco.mjtSolver.mjSOL_NEWTON, mujoco.mjtCone.mjCONE_PYRAMIDAL

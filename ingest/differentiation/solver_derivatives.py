@@ -77,6 +77,9 @@ class AccelerationJacobian:
     coupling: Coupling
     damps_implicitly: bool
     damping: Damping
+    damped_coriolis: (
+        Float[np.ndarray, "nv nv"] | None
+    )  # 1 where Coriolis forces are damped implicitly too; None: nowhere
     armature: Float[np.ndarray, "nv nv"]  # motors' inertias, of joints and of fixed tendons
     blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
     pose_equalities: PoseEqualities | None  # that MJX's stages do not have
@@ -88,6 +91,7 @@ class AccelerationJacobian:
         model: mjx.Model,
         kicked: bool,
         damping: Damping = implicit_damping.of_mjx,
+        damped_coriolis: Float[np.ndarray, "nv nv"] | None = None,
         *,
         poses_apart: bool = False,
     ) -> "AccelerationJacobian":
@@ -98,6 +102,7 @@ class AccelerationJacobian:
             model: MJX's, of which its stages are.
             kicked: whether forces on bodies (xfrc_applied) may be other than zero.
             damping: what the engine that takes the step damps implicitly.
+            damped_coriolis: where it does so with Coriolis forces (:func:`implicit_damping.coriolis_of_c`).
             poses_apart: whether ``model`` is without connects and welds, which are then as the C engine has them.
         """
         coupling = Coupling.of(mj, kicked, poses_apart)
@@ -105,7 +110,8 @@ class AccelerationJacobian:
         same_tree = mj.body_rootid[mj.dof_bodyid][:, None] == mj.body_rootid[mj.dof_bodyid]
         blocks = batched.diagonal_blocks(same_tree | coupling.by_dof)
         tree, coloring, equalities = Tree.of(mj), ContactColoring.of(mj), PoseEqualities.of(mj) if poses_apart else None
-        return cls(mj, model, tree, coloring, coupling, damps, damping, _armature(mj), blocks, equalities)
+        of_damping = damps, damping, damped_coriolis
+        return cls(mj, model, tree, coloring, coupling, *of_damping, _armature(mj), blocks, equalities)
 
     def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
         """Differentiate the integrator's acceleration a' by (dq, v, ctrl, act), where forward dynamics solved for a.
@@ -310,17 +316,18 @@ class AccelerationJacobian:
         by_q = linear.damping_by_inputs[:, :nv]
         by_q = by_q + rnea_derivatives.mass_matrix_derivative(self.tree, point.kinematics, difference)
         by_v = linear.damping_by_inputs[:, nv : 2 * nv]
-        coriolis = implicit_damping.takes_coriolis(self.mj_model)
-        if coriolis:
-            damping = damping - linear.coriolis
+        if self.damped_coriolis is not None:
+            taken = self.damped_coriolis[..., None]
+            damping = damping - linear.coriolis * taken
             at = batched.samples_last((point.samples, qaccs_integrator))
             coriolis_by_q, coriolis_by_v = rnea_derivatives.coriolis_derivative(self.mj_model, self.tree, *at)
-            by_q, by_v = by_q - h * coriolis_by_q, by_v - h * coriolis_by_v
+            by_q, by_v = by_q - h * taken * coriolis_by_q, by_v - h * taken * coriolis_by_v
         explicit = jnp.concatenate([by_q, by_v, linear.damping_by_inputs[:, 2 * nv :]], axis=1)
         explicit = jnp.pad(explicit, ((0, 0), (0, da.shape[1] - explicit.shape[1]), (0, 0)))
-        solve = batched.solve if coriolis else _solve_symmetric
         accelerations = []
         for block in self.blocks:
+            unsymmetric = self.damped_coriolis is not None and self.damped_coriolis[block, block].any()
+            solve = batched.solve if unsymmetric else _solve_symmetric
             mass = linear.mass[block, block]
             driving = batched.matmul(mass, da[block]) + explicit[block]
             driving = driving if dr is None else driving - dr[block]

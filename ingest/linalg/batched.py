@@ -7,9 +7,11 @@ calling than on computing at these sizes (measured: docs/performance.md).
 In the shapes below n is the number of samples. Every function acts on each sample alone.
 """
 
+import contextlib
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -20,15 +22,34 @@ from jaxtyping import Array, Bool, Float
 UNROLLED = 32  # terms of a sum that are written out; more take longer to compile than they save
 
 
+_expected: ContextVar[int] = ContextVar("expected", default=1)
+
+
+@contextlib.contextmanager
+def expecting(size: int) -> Iterator[None]:
+    """Have functions of batches traced once, and not twice, where their batches have this size.
+
+    JAX traces a function of single samples before it asks for one of the batch. That trace, too, is then of a batch.
+    """
+    former = _expected.set(size)
+    try:
+        yield
+    finally:
+        _expected.reset(former)
+
+
 def over_batches[Result](function: Callable[..., Result]) -> Callable[..., Result]:
     """Turn a function of arrays with samples first into a function of single samples.
 
     Under ``vmap`` the function sees the whole batch, and may lay it out as it likes.
     """
+    function = jax.jit(function, inline=True)  # which is traced once for each size of a batch
 
     @jax.custom_batching.custom_vmap
     def single(*arguments: Any) -> Result:
-        return jax.tree.map(lambda leaf: leaf[0], function(*jax.tree.map(lambda leaf: leaf[None], arguments)))
+        size = _expected.get()
+        batch = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *jnp.shape(leaf))), arguments)
+        return jax.tree.map(lambda leaf: leaf[0], function(*batch))
 
     @single.def_vmap
     def _(size: int, batched: Any, *arguments: Any) -> tuple[Result, Any]:

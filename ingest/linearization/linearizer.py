@@ -17,6 +17,7 @@ from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.differentiation.solution import Evaluation, EvaluationDerivative, SolvedDynamics
 from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.dynamics.observations import Observation
+from jacdb.ingest.linalg import batched
 from jacdb.ingest.linearization.c_engine import CEngine
 from jacdb.ingest.linearization.contact_motion import ContactMotion
 from jacdb.ingest.linearization.contact_slots import Slots, lay_out
@@ -149,7 +150,9 @@ class Linearizer:
                 like = jax.tree.map(
                     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._arguments(start, solved, first)
                 )
-                self._compiled[slots.size] = jax.jit(self._differentiate).lower(*like).compile()
+                with batched.expecting(BLOCK):
+                    lowered = jax.jit(self._differentiate).lower(*like)
+                self._compiled[slots.size] = lowered.compile()
             return self._compiled[slots.size]
 
     def _differentiate(

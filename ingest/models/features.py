@@ -289,8 +289,8 @@ _OPTIONS = (
     Feature("invdiscrete", "flag/invdiscrete", has.enabled(_ENABLE.mjENBL_INVDISCRETE)),
     Feature(
         "bodies with a free joint and no children, by implicitfast", "freejoint",
-        has.both(has.standalone_free_bodies, _FAST), "differs", "use implicit or Euler",
-        "C takes their gyroscopic forces implicitly since MuJoCo 3.11, MJX does not",
+        has.both(lambda model: len(has.lone_free_bodies(model)), _FAST), "differs",
+        note="C takes their gyroscopic forces implicitly since MuJoCo 3.11; jacdb does, MJX does not",
     ),
     Feature(
         "a medium, by implicit or implicitfast", "option/density, viscosity", has.both(has.fluid, _IMPLICIT),
@@ -312,11 +312,15 @@ _OPTIONS = (
     ),
     Feature(
         "energy and fwdinv", "option/flag", has.enabled(_ENABLE.mjENBL_ENERGY, _ENABLE.mjENBL_FWDINV),
-        "raises", "disable these flags", "they change no step, but MJX refuses them",
+        "raises", note="they change no step; jacdb clears them before MJX, which refuses them, computes",
     ),
 )  # fmt: skip
 
 _REST = (
+    Feature(
+        "sensors that MJX lacks", "sensor/jointlimitpos, distance, insidesite, user and others", has.unknown_sensors,
+        "raises", note="no step reads a sensor; jacdb takes them out before MJX computes",
+    ),
     Feature("flexes", "flex, flexcomp", has.size("nflex"), "raises", "remove them", "MJX has none"),
     Feature("plugins", "extension/plugin", has.size("nplugin"), "raises", "remove them", "MJX has none"),
     Feature(

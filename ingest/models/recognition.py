@@ -5,6 +5,7 @@ from typing import SupportsInt
 
 import mujoco
 import numpy as np
+from jaxtyping import Int
 
 from jacdb.ingest.models.geom_pairs import geom_pairs, named
 
@@ -16,6 +17,10 @@ NO_FUNCTION = frozenset(  # the pairs that MJX has no collision function for
         ("hfield", "hfield"), ("hfield", "ellipsoid"), ("hfield", "cylinder"), ("ellipsoid", "box"),
         ("ellipsoid", "mesh"), ("cylinder", "box"), ("cylinder", "mesh"),
     }
+)  # fmt: skip
+UNKNOWN_SENSORS = (  # that MJX does not have
+    "JOINTLIMITPOS", "JOINTLIMITVEL", "JOINTLIMITFRC", "TENDONLIMITPOS", "TENDONLIMITVEL", "TENDONLIMITFRC",
+    "INSIDESITE", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO", "E_POTENTIAL", "E_KINETIC", "PLUGIN", "USER",
 )  # fmt: skip
 _DISABLE, _INTEGRATOR = mujoco.mjtDisableBit, mujoco.mjtIntegrator
 _JOINT, _TENDON = mujoco.mjtJoint, mujoco.mjtTendon
@@ -141,10 +146,17 @@ def fixed_armature(model: mujoco.MjModel) -> int:
     return rows_of(model.tendon_armature) - spatial_armature(model)
 
 
-def standalone_free_bodies(model: mujoco.MjModel) -> int:
-    """Count the bodies with a free joint and no children."""
+def lone_free_bodies(model: mujoco.MjModel) -> Int[np.ndarray, " bodies"]:
+    """Return the bodies with a free joint that carry no other body with mass or joints (C's mj_isFreeBody)."""
     free = model.jnt_bodyid[model.jnt_type == int(_JOINT.mjJNT_FREE)]
-    return int((~np.isin(free, model.body_parentid)).sum())
+    dofs = model.tree_dofnum[model.dof_treeid[model.body_dofadr[free]]]
+    lone: np.ndarray = free[(dofs == 6) & (model.body_subtreemass[free] == model.body_mass[free])]
+    return lone
+
+
+def unknown_sensors(model: mujoco.MjModel) -> int:
+    """Count the sensors of types that MJX does not have."""
+    return of_kind("sensor_type", *(getattr(mujoco.mjtSensor, f"mjSENS_{name}") for name in UNKNOWN_SENSORS))(model)
 
 
 def callbacks(model: mujoco.MjModel) -> int:

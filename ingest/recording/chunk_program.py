@@ -17,6 +17,7 @@ from mujoco_playground import State
 from jacdb.ingest.compat.jax import as_function, without_unread
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.environments import transition
+from jacdb.ingest.linalg import batched
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.recording.step_records import ChunkRecord, StepRecord, to_storage
 from jacdb.ingest.recording.zero_bits import with_step
@@ -60,7 +61,9 @@ def lowered_chunk(settings: RolloutSettings, mesh: Mesh, chunk: int, batch: Batc
     noise = np.zeros((chunk, len(batch.n_steps), settings.system.spec.d_action))
     slots, turns, whole = PartitionSpec(mesh.axis_names), PartitionSpec(None, mesh.axis_names), PartitionSpec()
     outputs = slots, ChunkRecord(steps=turns, statistics=slots)  # type: ignore[arg-type]  # specs in leaves' places
-    return spread(_step_chunk(settings), mesh, (slots, turns, whole), outputs).lower(batch, noise, np.int64(0))
+    program = spread(_step_chunk(settings), mesh, (slots, turns, whole), outputs)
+    with batched.expecting(len(batch.n_steps) // mesh.size):
+        return program.lower(batch, noise, np.int64(0))
 
 
 def _step_chunk(settings: RolloutSettings) -> _Chunk:

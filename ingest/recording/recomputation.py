@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 from jacdb.ingest.differentiation import control_step
 from jacdb.ingest.differentiation.types import CtrlJacobian, OnDevice, PhysicsInput
+from jacdb.ingest.linalg import batched
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.recording.step_records import StoredJacobian, to_storage
 from jacdb.ingest.recording.zero_bits import no_statistics, with_step
@@ -76,7 +77,8 @@ def lowered_recompute(settings: RolloutSettings, method: OnDevice, start: Physic
         statistics = with_step(none, jacobian[:2], exact, jacobian.finite)
         return jacobian, statistics, jnp.asarray(physics.valid)
 
-    return jax.jit(jax.vmap(again)).lower(start, ctrl)
+    with batched.expecting(RECOMPUTE_BATCH):
+        return jax.jit(jax.vmap(again)).lower(start, ctrl)
 
 
 def begin(

@@ -17,6 +17,33 @@ FINGERS = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="
 <joint joint="tip" coef=".1"/></fixed></tendon><actuator><position tendon="both" kp="50" kv="7"/></actuator></mujoco>"""
 
 
+CLAMPED = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/><worldbody>
+<body><joint name="a" axis="0 1 0" damping=".3" actuatorfrcrange="-.5 .5"/><geom size=".1" pos=".2 0 0" contype="0"/>
+ <body pos=".4 0 0"><joint name="b" axis="0 1 0"/><geom size=".1" pos=".2 0 0" contype="0"/>
+  <body pos=".4 0 0"><joint name="c" axis="0 1 0"/><geom size=".1" pos=".2 0 0" contype="0"/></body></body></body>
+</worldbody><tendon>
+<fixed name="free"><joint joint="a" coef="1"/><joint joint="b" coef="-2"/></fixed>
+<fixed name="held" actuatorfrcrange="-.3 .3"><joint joint="b" coef="1"/><joint joint="c" coef="-1"/></fixed>
+</tendon><actuator><position joint="a" kp="20" kv="3"/><position tendon="free" kp="50" kv="7"/>
+<position tendon="held" kp="50" kv="2"/><motor tendon="held"/><velocity joint="c" kv="4"/></actuator></mujoco>"""
+
+
+def test_actuators_whose_joint_or_tendon_has_all_its_force_do_not_damp():
+    runtime.configure()
+    model = mujoco.MjModel.from_xml_string(CLAMPED)
+    on_mjx, template, data = mjx.put_model(model, impl="jax"), mjx.make_data(model, impl="jax"), mujoco.MjData(model)
+    for ctrl in ([2, 1, 1, 0.3, 0], [0.31, 0.3, -0.1, 0.01, 0.5]):
+        mujoco.mj_resetData(model, data)
+        data.qpos[:], data.qvel[:], data.ctrl[:] = [0.3, -0.4, 0.2], [0.1, 0.05, -0.02], ctrl
+        at = {name: jnp.array(getattr(data, name)) for name in ("qpos", "qvel", "ctrl")}
+        mujoco.mj_step(model, data)
+        of_c = np.zeros((3, 3))
+        mujoco.mju_sparse2dense(of_c, data.qDeriv, model.D_rownnz, model.D_rowadr, model.D_colind)
+        damping = np.asarray(implicit_damping.of_c(on_mjx, forward.unsolved(on_mjx, template.replace(**at))))
+        np.testing.assert_allclose(damping, of_c, atol=1e-13)
+        assert abs(data.qfrc_actuator[0]) == 0.5, "the joint's limit holds"
+
+
 def test_a_tendon_damps_each_of_two_fingers_by_its_own_velocity():
     runtime.configure()
     model = mujoco.MjModel.from_xml_string(FINGERS)

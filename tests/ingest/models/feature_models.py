@@ -321,6 +321,7 @@ MODELS: dict[str, list[Case]] = {
         Case(joints(flag=f'{name}="enable"')) for name in ("override", "diagexact", "speculative")
     ],
     "energy and fwdinv": [Case(joints(flag=f'{name}="enable"')) for name in ("energy", "fwdinv")],
+    "sensors that MJX lacks": [Case(arm(outside="<sensor><user dim='2'/><e_kinetic/></sensor>"))],
     "flexes": [
         Case(
             '<mujoco><worldbody><flexcomp name="cloth" type="grid" count="3 3 1" spacing=".1 .1 .1" dim="2" mass="1"/>'
