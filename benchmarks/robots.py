@@ -51,6 +51,7 @@ EPISODES, STEPS, SUBSTEPS = 2, 40, 2
 COMPARED = 8  # rows with a contact, and as many without
 WIDTHS = (1e-6, 2e-7, 1e-7)
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action", "in_contact", "n_contacts", "method")
+JUMP = 5  # times larger differences at a tenth of the width
 SAME_STEP = 1e-9  # relative: MJX and C took the same step
 ON_MJX = {("plane", "sphere"), ("plane", "box"), ("plane", "capsule"), ("sphere", "sphere")}  # same contacts in both
 GYMNASIUM = (
@@ -140,7 +141,10 @@ def state_of(model: mujoco.MjModel, state: np.ndarray) -> list[np.ndarray]:
 
 
 class Differences:
-    """Centred differences of C's own step: of three widths, the nearest, for some displace a state over an edge."""
+    """Centred differences of C's own step: of three widths, the nearest, for some displace a state over an edge.
+
+    Where the step itself jumps, as at rest on the very end of a limit, differences grow as their width shrinks.
+    """
 
     def __init__(self, model: mujoco.MjModel, substeps: int) -> None:
         self._model, self._engine = model, CEngine(model, substeps)
@@ -154,8 +158,13 @@ class Differences:
         warmstart, mocap_pos, mocap_quat = (np.repeat(leaf[None], n, axis=0) for leaf in rest)
         qpos, qvel, act = state_of(self._model, at["state"])
         start = Start(qpos, qvel, act, at["action"], warmstart, mocap_pos, mocap_quat)
-        estimates = (centred_differences(self._model, self._engine.ends, start, eps) for eps in WIDTHS)
-        return told(np.min([apart(j, np.concatenate(matrices, axis=2)) for matrices in estimates], axis=0))
+        estimates = [
+            np.concatenate(centred_differences(self._model, self._engine.ends, start, eps), axis=2) for eps in WIDTHS
+        ]
+        widest, *_, narrowest = (np.linalg.norm(matrices, axis=(1, 2)) for matrices in estimates)
+        jumps = narrowest > JUMP * widest
+        found = np.min([apart(j, matrices) for matrices in estimates], axis=0)
+        return told(found[~jumps]) | {"jumps": int(jumps.sum())}
 
 
 class Autodiff:

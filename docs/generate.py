@@ -158,33 +158,41 @@ def _robots() -> str:
         compared = [errors(found[kind][oracle]) for oracle in ("to_c", "to_autodiff") for kind in ("air", "contact")]
         stepped = f"{found['integrator']}, {found['cone']}"
         shares = [share(value) for value in (found["in_contact"], found["fd"], *found["zeros"])]
-        rows.append([f"`{name}`", str(found["nv"]), stepped, *shares, *compared])
+        jumps = sum(found[kind]["to_c"].get("jumps", 0) for kind in ("air", "contact"))
+        rows.append([f"`{name}`", str(found["nv"]), stepped, *shares, *compared, str(jumps or "")])
     header = (
         "robot", "nv", "integrator, cone", "in contact", "differences", "zeros of J_s", "zeros of J_a",
-        "to C, air", "to C, contact", "to autodiff, air", "to autodiff, contact",
+        "to C, air", "to C, contact", "to autodiff, air", "to autodiff, contact", "jumps",
     )  # fmt: skip
     return _table(header, rows)
 
 
 def models() -> str:
     """Which features of models the engine covers."""
+    kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/features.json").read_text())
+
+    def told(found: dict[str, Any] | None) -> str:
+        return f"{found['median']:.0e}, {found['largest']:.0e}" if found else ""
+
     rows = [
         [
             feature.name,
             f"`{feature.mjcf}`",
             "yes" if feature.covered else f"no: {feature.remedy}",
             feature.on_mjx,
+            told(kept.get(feature.name)),
             feature.note,
         ]
         for feature in features.table()
     ]
-    header = ("feature", "in MJCF", "covered", "MJX's stages", "why, or how")
+    header = ("feature", "in MJCF", "covered", "MJX's stages", "J to C's differences", "why, or how")
     return "\n".join(["# Which models are covered\n", NOTE, (HERE / "models.txt").read_text(), _table(header, rows)])
 
 
 def _dm_control() -> str:
     """What `benchmarks/dm_control_options.py` found: options of both suites' models, and how far apart steps are."""
     kept: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/dm_control_options.json").read_text())
+    measured: dict[str, dict[str, Any]] = json.loads((HERE.parent / "benchmarks/environments.json").read_text())
 
     def both(row: dict[str, Any], of: Callable[[dict[str, Any]], str]) -> str:
         theirs, ours = of(row["dm_control"]), of(row["playground"])
@@ -200,11 +208,21 @@ def _dm_control() -> str:
             both(row, lambda of: f"{of['iterations']}, {of['ls_iterations']}"),
             both(row, lambda of: "on" if of["eulerdamp"] else "off"),
             ", ".join(f"{error:.0e}" for error in row["apart"]),
+            *_both_sparsities(row["sparsity"], measured[name]),
         ]
         for name, row in kept.items()
     ]
-    header = ("dm_control", "Playground", "substeps (ms)", "integrator", "cone", "iterations", "eulerdamp", "apart")
+    header = (
+        "dm_control", "Playground", "substeps (ms)", "integrator", "cone", "iterations", "eulerdamp", "apart",
+        "in contact", "zeros of J_s", "zeros of J_a",
+    )  # fmt: skip
     return _table(header, cells)
+
+
+def _both_sparsities(theirs: dict[str, float], ours: dict[str, Any]) -> list[str]:
+    """What rows of both suites have: how many are in contact, and the shares of zeros, dm_control's first."""
+    keys = {"in_contact": "contact_share", "zero_state": "zero_state_per_step", "zero_action": "zero_action_per_step"}
+    return [f"{100 * theirs[key]:.1f} / {100 * ours[kept]:.1f} %" for key, kept in keys.items()]
 
 
 def peers() -> str:

@@ -79,7 +79,7 @@ class AccelerationJacobian:
     damping: Damping
     damped_coriolis: (
         Float[np.ndarray, "nv nv"] | None
-    )  # 1 where Coriolis forces are damped implicitly too; None: nowhere
+    )  # 1 where the integrator damps Coriolis forces too; None: nowhere
     armature: Float[np.ndarray, "nv nv"]  # motors' inertias, of joints and of fixed tendons
     blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
     pose_equalities: PoseEqualities | None  # that MJX's stages do not have

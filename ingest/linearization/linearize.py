@@ -139,6 +139,8 @@ def _start(model: mujoco.MjModel, *arrays: npt.ArrayLike | None) -> Start:
             raise UsageError(f"{name} is missing: give an array of {name}, a row a sample")
     single = given["qpos"].ndim == 1
     n = 1 if single else len(given["qpos"])
+    if not n:
+        raise UsageError("qpos has no rows: give one or more samples")
     batch = {}
     for name in names:
         shape = getattr(data, name).shape

@@ -194,6 +194,7 @@ def test_a_changed_model_is_another_model(slider):
 WRONG = {
     "qpos has shape (2, 3): this model needs (2, 2)": {"qpos": np.zeros((2, 3))},
     "qvel holds NaN or infinity, first in sample 1": {"qvel": [[0, 0], [np.nan, 0]]},
+    "qpos has no rows: give one or more samples": {"qpos": np.zeros((0, 2)), "qvel": np.zeros((0, 2))},
     "ctrl has shape (1, 1): this model needs (2, 1)": {"ctrl": np.zeros((1, 1))},
     "qvel is no array of numbers": {"qvel": [["x", "y"]]},
     "substeps=0: give a whole number from 1": {"substeps": 0},
