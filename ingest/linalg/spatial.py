@@ -11,9 +11,10 @@ All vectors are about one common point, along the world's axes.
 
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -26,19 +27,28 @@ type Known = Any
 def plus(*terms: Known) -> Known:
     """Add the terms; None where every term is None."""
     nonzero = [term for term in terms if term is not None]
-    return functools.reduce(operator.add, nonzero) if nonzero else None
+    return functools.reduce(functools.partial(_traced_fast, jax.lax.add, operator.add), nonzero) if nonzero else None
 
 
 def minus(a: Known, b: Known) -> Known:
     """Return a - b."""
     if b is None:
         return a
-    return -b if a is None else a - b
+    return -b if a is None else _traced_fast(jax.lax.sub, operator.sub, a, b)
 
 
 def times(a: Known, b: Known) -> Known:
     """Return a b; None where a factor is None."""
-    return None if a is None or b is None else a * b
+    return None if a is None or b is None else _traced_fast(jax.lax.mul, operator.mul, a, b)
+
+
+def _traced_fast(of_alike: Callable[..., Array], operation: Callable[..., Any], a: Known, b: Known) -> Known:
+    """Return an operation's result, by JAX's primitive where a and b are alike.
+
+    An operator of JAX's arrays broadcasts and promotes, and takes several times as long to trace.
+    """
+    alike = isinstance(a, Array) and isinstance(b, Array) and a.shape == b.shape and a.dtype == b.dtype
+    return of_alike(a, b) if alike else operation(a, b)
 
 
 def products(a: Iterable[Known], b: Iterable[Known]) -> Known:
