@@ -39,7 +39,7 @@ def errors(xml: str, contact: bool) -> tuple[float, ...]:
     model.opt.tolerance, model.opt.iterations = 0, max(model.opt.iterations, 1000)
     states = list(stage_differences.states(model, STATES, contact))
     names = ("qpos", "qvel", "act", "ctrl", "qacc_warmstart", "mocap_pos", "mocap_quat")
-    at = {name: np.stack([getattr(data, name) for data in states]) for name in names}
+    at: dict[str, Any] = {name: np.stack([getattr(data, name) for data in states]) for name in names}
     steps = jacdb.linearize(model, **at, substeps=SUBSTEPS)
     exact = np.concatenate([steps.j_state, steps.j_action], axis=2)
     start, engine = Start(**at), CEngine(model, SUBSTEPS)

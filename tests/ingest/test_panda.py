@@ -2,12 +2,16 @@
 
 import json
 
+import mujoco
 import numpy as np
 import pytest
 import reference_rows
 from conftest import ROOT, run_jacdb
 
 import jacdb
+from jacdb.ingest.differentiation import finite_differences
+from jacdb.ingest.differentiation.finite_differences import relative
+from jacdb.ingest.differentiation.types import PhysicsInput
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +54,29 @@ def test_arm_and_cube_are_apart_until_a_finger_touches(panda):
     between = np.abs(np.array(steps["j_state"].to_list()))[:, CUBE][:, :, ARM].max(axis=(1, 2)) > 1e-12
     assert np.array_equal(between, steps["touched"].to_numpy())
     assert between.any()
+
+
+def test_the_matrices_are_the_c_engines_finite_differences(panda, system):
+    """Of steps that the C engine takes as MJX did: where an actuator's force is at its bound they integrate otherwise.
+    An episode's first state rests on the very end of a limit, where the step jumps."""
+    loaded = system("PandaPickCube")
+    model, data = loaded.mj_model, mujoco.MjData(loaded.mj_model)
+    low, high = model.actuator_ctrlrange.T
+    some = "method = 'implicit' and step > 0 and (episode * 150 + step) % 12 = 0"
+    rows = panda.sql(f"select state, next_state, j_state, j_action from steps where {some}").pl()
+    errors = []
+    for state, after, *stored in zip(*(np.array(rows[name].to_list()) for name in rows.columns), strict=True):
+        qpos, qvel, _ = np.split(state, [model.nq, model.nq + model.nv])
+        start = PhysicsInput.read(data)._replace(qpos=qpos, qvel=qvel, ctrl=after[-8:])
+        start = PhysicsInput(*(np.array(leaf) for leaf in start))
+        moved = np.concatenate(finite_differences.replay(loaded, start)) - after[:31]
+        if np.abs(moved).max() < 1e-9:
+            inside = [True] * 30 + list((low < after[-8:]) & (after[-8:] < high))  # ctrl that is not at its clip
+            found = np.concatenate([stored[0][:30, :30], stored[1][:30] / 0.04], axis=1)
+            exact = finite_differences.finite_difference(loaded, start).matrix
+            errors.append(relative(found[:, inside], exact[:, inside]))
+    assert len(errors) > 30
+    assert np.median(errors) < 2e-7 and np.quantile(errors, 0.9) < 1e-6, "stored as float32"
 
 
 def test_what_turns_the_cube_is_not_left_of_rounding(panda):
