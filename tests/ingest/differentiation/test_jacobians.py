@@ -19,7 +19,7 @@ from jacdb.schemas import ZERO_THRESHOLD
 pytestmark = pytest.mark.slow
 
 EPISODES = 8
-STEPS = {"CheetahRun": 60, "FingerSpin": 60, "BallInCup": 100}  # test_panda.py has PandaPickCube, which is compiled once
+STEPS = {"CheetahRun": 60, "FingerSpin": 60, "BallInCup": 100}  # test_panda.py has PandaPickCube's, compiled once
 SAMPLES = 40  # of the steps rolled out, for autodiff and finite differences
 FD_NOISE = 1e-7  # relative; the median is near 4e-10
 
