@@ -73,6 +73,12 @@ MACROS = {
 INTERNAL_MACROS = {
     # a number that is quick to compare: of the names of what touches, and of the other constraints, as they stand
     "constraint_set(contacts, active)": "hash(list_transform(contacts, lambda c: (c.geom1, c.geom2)), active)",
+    # what touches as one list of names with the other constraints, equal for equal sets
+    "constraint_names(contacts, active)": (
+        "list_sort(list_concat(list_transform(contacts, lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), active))"
+    ),
+    # the same number in every version of DuckDB, unlike `hash`: what one run keeps is compared with what another does
+    "constraints_id(names)": "(md5_number_lower(array_to_string(names, chr(10))) >> 1)::bigint",
 }
 # Views of windows of steps, as macros that take how many: FROM lyapunov_windows(200)
 WINDOWED = {"lyapunov": "lyapunov_windows(n_steps)"}

@@ -8,11 +8,7 @@
 select
     env,
     constraint_set(contacts, active) as set,
-    list_sort(
-        list_concat(
-            list_transform(any_value(contacts), lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), any_value(active)
-        )
-    ) as constraints,
+    constraint_names(any_value(contacts), any_value(active)) as constraints,
     sum(steps)::bigint as steps,
     sum(zero_state)::bigint as zero_state,
     sum(zero_action)::bigint as zero_action

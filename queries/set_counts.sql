@@ -1,10 +1,10 @@
 -- grain: one set of constraints that held together in some step of an environment, a part of its runs. Partial:
 --   `constraint_sets` adds them up.
 -- question: what touches, sticks, or is at its limit at the same time, and in how many steps?
--- columns: env run_id number contacts active steps zero_state zero_action
+-- columns: env run_id contacts active steps zero_state zero_action
 --
--- contacts names the pairs of geoms that touch, active the other constraints, both in the order of the rows. number counts
--- the sets of the part, from 1: `set_switch_counts` names them by it. run_id is empty where the row is of several runs.
+-- contacts names the pairs of geoms that touch, active the other constraints, both in the order of the rows. run_id is
+-- empty where the row is of several runs.
 with held as (
     select env, constraint_set(contacts, active) as set,
         any_value(contacts) as contacts,
@@ -15,19 +15,14 @@ with held as (
     from remaining_steps
     where finite
     group by env, set
-),
-
-named as (
-    select * replace (list_transform(contacts, lambda c: struct_pack(geom1 := c.geom1, geom2 := c.geom2)) as contacts) from held
 )
 
 select
     env,
     '' as run_id,
-    row_number() over (partition by env order by contacts, active)::integer as number,
-    contacts,
+    list_transform(contacts, lambda c: struct_pack(geom1 := c.geom1, geom2 := c.geom2)) as contacts,
     active,
     steps,
     zero_state,
     zero_action
-from named
+from held

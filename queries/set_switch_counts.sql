@@ -1,9 +1,10 @@
 -- grain: one pair of sets of constraints that held in consecutive steps of an episode, and whether the zero pattern
 --   changed with them; of an environment, a part of its runs. Partial: `switch_explanations` adds them up.
 -- question: how often does one set of constraints follow another?
--- columns: env run_id number_before number_after pattern_switched steps
+-- columns: env run_id set_before set_after pattern_switched steps
 --
--- number_before and number_after name the sets of the same part in `set_counts`. run_id is empty where the row is of several runs.
+-- set_before and set_after are numbers of the constraints' names, the same in every run (`constraints_id`). run_id is empty
+-- where the row is of several runs.
 with hashed as (
     select env, run_id, episode, step, pattern_id, constraint_set(contacts, active) as set from remaining_steps where finite
 ),
@@ -25,17 +26,24 @@ counted as (
     group by all
 ),
 
-numbered as materialized (
-    select env, number, constraint_set(contacts, active) as set from set_counts where run_id = ''
+-- one number for a set, in whatever order its names stand
+named as materialized (
+    select
+        env,
+        constraint_set(contacts, active) as set,
+        constraints_id(constraint_names(contacts, active)) as id
+    from set_counts
+    where run_id = ''
 )
 
 select
     counted.env,
     '' as run_id,
-    before.number as number_before,
-    after.number as number_after,
+    before.id as set_before,
+    after.id as set_after,
     pattern_switched,
-    counted.steps
+    sum(counted.steps)::bigint as steps
 from counted
-inner join numbered as before on counted.env = before.env and set_before = before.set
-inner join numbered as after on counted.env = after.env and counted.set = after.set
+inner join named as before on counted.env = before.env and counted.set_before = before.set
+inner join named as after on counted.env = after.env and counted.set = after.set
+group by counted.env, before.id, after.id, pattern_switched

@@ -5,33 +5,27 @@
 -- Of pairs of consecutive steps of an episode. A constraint switch: the constraints of that kind that hold are not the
 -- same in both. precision: share of the constraint switches at which the pattern switches; recall: share of the pattern
 -- switches at which constraints do. Null where there are none to share.
-with numbered as materialized (
-    select env, run_id, number, constraint_set(contacts, active) as set from set_counts
+with counted as (
+    select env, set_before, set_after, pattern_switched, sum(steps) as steps
+    from set_switch_counts
+    group by env, set_before, set_after, pattern_switched
 ),
 
--- the same pair of sets in several runs is one
-counted as (
-    select
-        switches.env,
-        before.set as set_before,
-        after.set,
-        pattern_switched,
-        sum(switches.steps) as steps
-    from set_switch_counts as switches
-    inner join numbered as before
-        on switches.env = before.env and switches.run_id = before.run_id and switches.number_before = before.number
-    inner join numbered as after
-        on switches.env = after.env and switches.run_id = after.run_id and switches.number_after = after.number
-    group by switches.env, set_before, after.set, pattern_switched
+-- few rows from here on
+sets as materialized (
+    select distinct env, constraints, constraints_id(constraints) as id from constraint_sets
 ),
-
-sets as materialized (from constraint_sets),
 
 pairs as (
-    select counted.env, before.constraints as constraints_before, after.constraints, pattern_switched, counted.steps
+    select
+        counted.env,
+        before.constraints as constraints_before,
+        after.constraints,
+        pattern_switched,
+        counted.steps
     from counted
-    inner join sets as before on counted.env = before.env and set_before = before.set
-    inner join sets as after on counted.env = after.env and counted.set = after.set
+    inner join sets as before on counted.env = before.env and counted.set_before = before.id
+    inner join sets as after on counted.env = after.env and counted.set_after = after.id
 ),
 
 kinds as (

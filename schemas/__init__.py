@@ -262,8 +262,8 @@ _AXIS = _rows(space=_TEXT, index=_INT, name=_TEXT, joint=_TEXT, body=_TEXT, quan
 _SIZES = {"d_state": _INT, "d_action": _INT}
 _PATTERN = _rows(pattern_id=_LONG, **_SIZES, zero_state=_BYTES, zero_action=_BYTES, counts=_LONG)
 _HELD = {"contacts": _rows(geom1=_TEXT, geom2=_TEXT), "active": pa.list_(_TEXT)}
-_SET = _rows(number=_INT, **_HELD, steps=_LONG, zero_state=_LONG, zero_action=_LONG)
-_SWITCH = _rows(number_before=_INT, number_after=_INT, pattern_switched=pa.bool_(), steps=_LONG)
+_SET = _rows(**_HELD, steps=_LONG, zero_state=_LONG, zero_action=_LONG)
+_SWITCH = _rows(set_before=_LONG, set_after=_LONG, pattern_switched=pa.bool_(), steps=_LONG)
 _DURATION = _rows(jacobian=_TEXT, zero=pa.bool_(), duration=_INT, runs=_LONG)
 _THRESHOLDS = _rows(jacobian=_TEXT, largest=VECTOR, below=COUNTS, steps=_LONG)
 PARTIALS = _table(
@@ -277,7 +277,7 @@ PARTIALS = _table(
     (
         "set_counts",
         _SET,
-        "sets of constraints that hold together, numbered from 1: their steps, and zeros of these",
+        "sets of constraints that hold together: in how many steps, and the zeros of these steps",
     ),
     ("set_switch_counts", _SWITCH, "which set follows which, and whether the zero pattern changes: in how many steps"),
     ("duration_counts", _DURATION, "for how many steps entries stay zero, and stay non-zero: how often, all together"),

@@ -23,6 +23,8 @@ from jacdb.dataset.sql_text import empty_select
 from jacdb.errors import FailureError, first_line
 
 _UNREAD = "unread"
+_LARGE = ("set_counts", "set_switch_counts")  # partials that take most of the bytes, and are in no view of the paper
+_HELD_SHARE = 16  # of the memory limit, in bytes of files: unpacked they take several times as many
 _TABLE_OF = {name: name.removeprefix("remaining_") for name in queries.REMAINING}
 _SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
 
@@ -96,6 +98,7 @@ class Catalog:
         version: int,
         plan: Callable[[], duckdb.DuckDBPyConnection],
         *,
+        memory: float,
         filtered: bool,
     ) -> None:
         """
@@ -104,9 +107,11 @@ class Catalog:
             location: the dataset.
             version: its schema version.
             plan: returns a connection that has the same views, none of them laid over files.
+            memory: bytes that a query may take.
             filtered: whether a condition on steps stands in ``steps``: partials do not know it.
         """
         self._connection, self._location, self._version, self._plan = connection, location, version, plan
+        self._memory = memory
         self._read: set[str] = set()  # the tables that are laid over files
         self._counted: set[str] = set()  # the partials that are laid as the last survey said
         self._surveyor = None if filtered else Surveyor(location)
@@ -190,13 +195,30 @@ class Catalog:
                 self._replace("used_partials", f"select * from {self._location.scan('partials', files)}")
             for view, table in _TABLE_OF.items():
                 self._replace(view, self._remaining(table, survey) if survey.used else queries.sql(view))
-        for name in [name for name in queries.PARTIALS if name in names - self._counted]:
+        new = [name for name in queries.PARTIALS if name in names - self._counted]
+        held = self._hold(survey.used, [name for name in new if name not in _LARGE])
+        for name in new:
             sources = [f"from ({queries.sql(name)})"] if survey.remaining or not survey.used else []
             if survey.used:
-                sources.append(f"select env, run_id, unnest({name}, max_depth := 2) from used_partials")
+                used = "used_partials" if name in _LARGE else held
+                sources.append(f"select env, run_id, unnest({name}, max_depth := 2) from {used}")
             self._replace(name, " union all by name ".join(sources))
             self._counted.add(name)
         return set() if survey.used else names
+
+    def _hold(self, runs: list[Run], names: list[str]) -> str:
+        """Take partials of some runs into memory, if it suffices; return the name of what they are in now.
+
+        To open a file takes longer than to read what most views need of it, and a view may need several partials.
+        """
+        stamps = (self._location.stamp(run.partials) for run in runs)
+        if not runs or not names or sum(stamp[1] for stamp in stamps if stamp) > self._memory / _HELD_SHARE:
+            return "used_partials"
+        held = f"held_{names[0]}"
+        self._connection.execute(
+            f"create or replace table {held} as select env, run_id, {', '.join(names)} from used_partials"
+        )
+        return held
 
     def _remaining(self, table: str, survey: Survey) -> str:
         """Return SQL that selects what partials are counted from, of the runs that have none."""

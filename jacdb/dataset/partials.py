@@ -53,7 +53,9 @@ def of_run(root: Path, run: Run, sums: Mapping[str, str]) -> pa.Table:
         for table in schemas.TABLES:
             files = [literal(str(root / path)) for path in sums if path.startswith(f"{table.name}/")]
             scan = f"read_parquet([{', '.join(files)}], hive_partitioning = false)"
-            text = f"select * from {scan}" if files and table.name in FROM else empty_select(table.schema)
+            # as constants they cost nothing where rows are grouped by them
+            named = f"select * replace ({literal(run.env)} as env, {literal(run.run_id)} as run_id) from {scan}"
+            text = named if files and table.name in FROM else empty_select(table.schema)
             connection.execute(f"create view stored_{table.name} as {text}")
         for signature, text in queries.INTERNAL_MACROS.items():
             connection.execute(f"create macro {signature} as {text}")
@@ -62,8 +64,8 @@ def of_run(root: Path, run: Run, sums: Mapping[str, str]) -> pa.Table:
         columns = {"env": pa.array([run.env]), "run_id": pa.array([run.run_id])}
         for name in queries.PARTIALS:
             columns[name] = _rows(connection, name, schemas.PARTIALS.schema.field(name).type)
-    about = {schemas.PARTIALS_KEY: _about(sums), **schemas.PARTIALS.schema.metadata}
-    return pa.table(columns, schemas.PARTIALS.schema.with_metadata(about))
+    metadata = {schemas.PARTIALS_KEY: about(sums), **schemas.PARTIALS.schema.metadata}
+    return pa.table(columns, schemas.PARTIALS.schema.with_metadata(metadata))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str, kind: pa.DataType) -> pa.Array:
@@ -76,7 +78,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, name: str, kind: pa.DataType) -
     return pa.ListArray.from_arrays([0, len(rows)], pa.StructArray.from_arrays(arrays, fields=list(struct)), kind)
 
 
-def _about(sums: Mapping[str, str]) -> bytes:
+def about(sums: Mapping[str, str]) -> bytes:
     """Return what the metadata of partials say: which SQL made them, and the checksum of what they were made from."""
     return f"{queries.partials_version()} {hashlib.sha256(manifest.encode(sums).encode()).hexdigest()}".encode()
 

@@ -76,7 +76,8 @@ class RemoteFolder(Folder):
         return super().read(path)
 
     def stamp(self, path: str) -> tuple[int, ...] | None:
-        return (0,) if path in self._snapshot.files else None  # a commit never changes
+        stored = self._snapshot.files.get(path)
+        return (0, stored.size, 0) if stored else None  # a commit never changes
 
     def _fetch(self, *patterns: str) -> None:
         """Fetch small files into the Hub's cache, once."""

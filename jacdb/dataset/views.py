@@ -296,7 +296,12 @@ class Views:
         self._opened, self._planner = sandbox.connect(self.location, self._limits), None
         _OPEN.add(self)
         self._catalog = Catalog(
-            self._opened, self.location, self._version, self._plan, filtered=self._where is not None
+            self._opened,
+            self.location,
+            self._version,
+            self._plan,
+            memory=self._limits.memory,
+            filtered=self._where is not None,
         )
         self._register(self._opened)
         self._opened.execute("set lock_configuration = true")
