@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from jacdb import queries, schemas
 from jacdb.dataset import former_versions, partials
@@ -26,6 +27,7 @@ _UNREAD = "unread"
 _LARGE = ("set_counts", "set_switch_counts")  # partials that take most of the bytes, and are in no view of the paper
 _HELD_SHARE = 16  # of the memory limit, in bytes of files: unpacked they take several times as many
 _TABLE_OF = {name: name.removeprefix("remaining_") for name in queries.REMAINING}
+_KEYS = [schemas.PARTIALS.schema.field(name) for name in ("env", "run_id")]
 _SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
 
 
@@ -40,7 +42,9 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         create(f"create macro {signature} as {text}")
     for name in queries.REGISTERED:
         if name in queries.PARTIALS:
-            create(f"create table {_UNREAD}.{name} as from ({queries.sql(name)}) limit 0")
+            fields = schemas.PARTIALS.schema.field(name).type.value_type
+            columns = pa.schema([*_KEYS, *fields])
+            create(f"create table {_UNREAD}.{name} as {empty_select(columns)}")
             create(f"create view {name} as from {_UNREAD}.{name}")
         else:
             create(f"create view {name} as {queries.sql(name)}")
@@ -126,7 +130,7 @@ class Catalog:
         names = self.names(select)
         try:
             if counted := names & {*queries.PARTIALS}:
-                names |= self._lay_partials(self._with_their_own(counted))
+                names |= self._lay_partials(counted)
             names |= {read for name in names for read in former_versions.READS.get(name, ())}
             for table in sorted((names & _SCHEMAS.keys()) - self._read):
                 if self._location.has(table):
@@ -137,11 +141,12 @@ class Catalog:
 
     def names(self, select: str) -> set[str]:
         """Return the tables and the partials that a SELECT reads; what a partial is counted from is not among them."""
-        plan = self._plan()
+        # a connection without files of its own is made when one is needed: most people ask one question
+        plan = self._plan() if self._read or self._survey else self._connection
         try:
             # not get_table_names, which fails where tables are joined `using` a column, but knows what DESCRIBE is of
-            [(_, text)] = plan.execute(f"explain (format json) from (\n{select}\n)").fetchall()
-            named = {*_scanned(json.loads(text))} or plan.get_table_names(select)
+            plans = dict(plan.execute(f"explain (format json) from (\n{select}\n)").fetchall())
+            named = {*_scanned(json.loads(plans["logical_plan"]))} or plan.get_table_names(select)
         except duckdb.Error:  # DuckDB says the same when the query runs
             return set()
         return {name.rpartition(".")[2] for name in named} & {*_SCHEMAS, *queries.PARTIALS}
@@ -182,12 +187,14 @@ class Catalog:
         """Lay partials over the files that hold them, and over the steps of the runs that have none.
 
         Args:
-            names: partials, and what they are counted from.
+            names: the partials.
 
         Returns:
             The tables that are read for it as a whole.
         """
         survey = self.survey() or Survey([], {})
+        if survey.remaining or not survey.used:
+            names = self._with_their_own(names)
         if survey != self._survey:
             self._survey, self._counted = survey, set()
             if survey.used:
@@ -238,7 +245,7 @@ class Catalog:
 
 
 def _scanned(nodes: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the tables that are scanned in a plan, as DuckDB explains it."""
+    """Yield the tables that are scanned in a logical plan, as DuckDB explains it."""
     for node in nodes:
         if table := node.get("extra_info", {}).get("Table"):
             yield table
