@@ -43,7 +43,7 @@ RESULTS = ("learning_runs", "learning_scores", "leaderboard")
 VIEWS = TABLES + STATISTICS + RESULTS
 # What a run adds up to, and other views add up over runs: each is a column of the table `partials`
 PARTIALS = (
-    "sample_counts", "axis_names", "pattern_counts", "set_counts", "set_switch_counts", "duration_counts",
+    "sample_counts", "axis_names", "pattern_counts", "set_counts", "switch_counts", "duration_counts",
     "threshold_counts",
 )  # fmt: skip
 # What partials are counted from, where none are read
@@ -53,7 +53,7 @@ INTERNAL = ("exact_steps", *REMAINING, *PARTIALS, "pattern_totals", "jacobian_pa
 # All of them in the order in which they are registered: each builds on those before.
 REGISTERED = (
     "steps", "episodes", "runs", "exact_steps", *REMAINING, "sample_counts", "axis_names", "axes", "pattern_counts",
-    "pattern_totals", "jacobian_patterns", "patterns", "set_counts", "set_switch_counts", "duration_counts",
+    "pattern_totals", "jacobian_patterns", "patterns", "set_counts", "switch_counts", "duration_counts",
     "threshold_counts", "sampled_steps", *STATISTICS, *RESULTS,
 )  # fmt: skip
 # What partials are made from, in order
@@ -77,8 +77,6 @@ INTERNAL_MACROS = {
     "constraint_names(contacts, active)": (
         "list_sort(list_concat(list_transform(contacts, lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), active))"
     ),
-    # the same number in every version of DuckDB, unlike `hash`: what one run keeps is compared with what another does
-    "constraints_id(names)": "(md5_number_lower(array_to_string(names, chr(10))) >> 1)::bigint",
 }
 # Views of windows of steps, as macros that take how many: FROM lyapunov_windows(200)
 WINDOWED = {"lyapunov": "lyapunov_windows(n_steps)"}

@@ -263,7 +263,7 @@ _SIZES = {"d_state": _INT, "d_action": _INT}
 _PATTERN = _rows(pattern_id=_LONG, **_SIZES, zero_state=_BYTES, zero_action=_BYTES, counts=_LONG)
 _HELD = {"contacts": _rows(geom1=_TEXT, geom2=_TEXT), "active": pa.list_(_TEXT)}
 _SET = _rows(**_HELD, steps=_LONG, zero_state=_LONG, zero_action=_LONG)
-_SWITCH = _rows(set_before=_LONG, set_after=_LONG, pattern_switched=pa.bool_(), steps=_LONG)
+_SWITCH = _rows(kind=_TEXT, steps=_LONG, pattern_switches=_LONG, constraint_switches=_LONG, together=_LONG)
 _DURATION = _rows(jacobian=_TEXT, zero=pa.bool_(), duration=_INT, runs=_LONG)
 _THRESHOLDS = _rows(jacobian=_TEXT, largest=VECTOR, below=COUNTS, steps=_LONG)
 PARTIALS = _table(
@@ -279,7 +279,7 @@ PARTIALS = _table(
         _SET,
         "sets of constraints that hold together: in how many steps, and the zeros of these steps",
     ),
-    ("set_switch_counts", _SWITCH, "which set follows which, and whether the zero pattern changes: in how many steps"),
+    ("switch_counts", _SWITCH, "in how many steps the constraints of a kind change, and the zero pattern with them"),
     ("duration_counts", _DURATION, "for how many steps entries stay zero, and stay non-zero: how often, all together"),
     ("threshold_counts", _THRESHOLDS, "each entry's largest absolute value; entries below 1e-16, 1e-15, … 1e-2"),
 )

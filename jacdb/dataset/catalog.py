@@ -24,7 +24,7 @@ from jacdb.dataset.sql_text import empty_select
 from jacdb.errors import FailureError, first_line
 
 _UNREAD = "unread"
-_LARGE = ("set_counts", "set_switch_counts")  # partials that take most of the bytes, and are in no view of the paper
+_LARGE = ("set_counts",)  # partials that take most of the bytes, and are in no view of the paper
 _HELD_SHARE = 16  # of the memory limit, in bytes of files: unpacked they take several times as many
 _TABLE_OF = {name: name.removeprefix("remaining_") for name in queries.REMAINING}
 _KEYS = [schemas.PARTIALS.schema.field(name) for name in ("env", "run_id")]
