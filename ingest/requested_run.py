@@ -54,8 +54,26 @@ class RequestedRun:
         """The name of what is rolled out, for people."""
         return self.env or Path(self.model or "").stem
 
+    @property
+    def words(self) -> str:
+        """The run in a few words, for people."""
+        shard = f", {self.shard.words}" if self.shard else ""
+        return f"{self.name}, {self.policy}, seed {self.seed}{shard}"
+
+    @property
+    def kind(self) -> "RequestedRun":
+        """A run that can be right if this can: one of all that differ in seed and shard."""
+        return replace(self, seed=min(self.seed, 0), shard=None)
+
     def shards(self, count: int) -> "list[RequestedRun]":
-        """Return its shards, so many; of one, the run itself."""
+        """Return its shards, so many; of one, the run itself.
+
+        Raises:
+            UsageError: it has fewer episodes.
+        """
+        from jacdb.ingest import request_checks
+
+        request_checks.check_shard(Shard(0, count), self.episodes)
         return [replace(self, shard=Shard(index, count)) for index in range(count)] if count > 1 else [self]
 
     def check(self, data: Path, *, resume: bool = False) -> None:

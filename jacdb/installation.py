@@ -17,12 +17,14 @@ PACKAGES = {
     "learn": ("optax",),
     "other": ("gymnasium", "dm_control", "minari", "scikit-learn", "torch"),
 }
-VARIABLES = ("JACDB_DATA", "JACDB_HUB", "MENAGERIE_ROOT", "JAX_COMPILATION_CACHE_DIR")
+VARIABLES = ("JACDB_DATA", "JACDB_CORES", "JACDB_HUB", "MENAGERIE_ROOT", "JAX_COMPILATION_CACHE_DIR")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use: JACDB_CORES, if it is set and not more than there are."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("JACDB_CORES", "")
+    return min(there, int(asked)) if asked.isdecimal() and int(asked) else there
 
 
 def facts(devices: bool = False) -> list[dict[str, str]]:

@@ -22,12 +22,14 @@ class Event(NamedTuple):
         doing: what is being done.
         done, total: how much of how much; a total of 0 means that it can't be counted.
         unit: what is counted.
+        note: what else there is to say.
     """
 
     doing: str
     done: int = 0
     total: int = 0
     unit: str = "steps"
+    note: str = ""
 
 
 def both(*reports: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -86,8 +88,10 @@ class Reporter:
         elapsed, fresh = now - self._phase_at, event.done - self._phase_done
         if elapsed > 0 and fresh > 0:
             rate = fresh / elapsed
-            text += f", {rate:,.0f} per second, {(event.total - event.done) / rate:,.0f} s left"
-        return text
+            # of shards, few are done in a second
+            speed = f"{rate:,.0f} per second" if rate >= 1 else f"{60 * rate:,.1f} per minute"
+            text += f", {speed}, {(event.total - event.done) / rate:,.0f} s left"
+        return f"{text}; {event.note}" if event.note else text
 
     def _watch(self) -> None:
         while not self._closed.wait(min(5.0, self._stall_after)):

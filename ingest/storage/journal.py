@@ -76,7 +76,8 @@ class Journal:
             self._noted = 0.0
         if now - self._noted >= EVERY:
             self._noted = now
-            self._note({**self._counted._asdict(), "process": os.getpid(), "started": self._started, "updated": now})
+            about = {"node": platform.node(), "process": os.getpid(), "started": self._started, "updated": now}
+            self._note({**self._counted._asdict(), **about})
 
     def _note(self, what: dict[str, Any]) -> None:
         with draft_of(self.folder / PROGRESS) as draft:

@@ -1,5 +1,6 @@
 """Options of the commands that make rows."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,23 @@ Method = Annotated[
 DType = Annotated[str, typer.Option(help="Type of stored matrix entries: float32 or float64.")]
 RolloutMemory = Annotated[float, typer.Option(help="GiB of memory for the matrices of unfinished episodes.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")]
+Plan = Annotated[
+    Path | None,
+    typer.Option("--plan", help="YAML file of many runs, in place of all options of one.", metavar="FILE"),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option("--shards", help="Make all N shards of the run, one after the other or on --ray.", metavar="N"),
+]
+Ray = Annotated[
+    str | None, typer.Option("--ray", help="Ray cluster to work on: local, auto, or HOST:PORT.", metavar="ADDRESS")
+]
+TaskCpus = Annotated[
+    float | None, typer.Option(help="CPUs of a task on --ray; default: a node's, or 1 beside a GPU.", metavar="CPUS")
+]
+TaskGpus = Annotated[
+    float | None, typer.Option(help="GPUs of a task on --ray; default: 1 where there are some.", metavar="GPUS")
+]
 ShardOf = Annotated[
     str | None,
     typer.Option(

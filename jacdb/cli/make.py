@@ -1,7 +1,7 @@
 """The commands that make data and policies: envs, ingest, train."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,7 +9,11 @@ from jacdb import interruption, out_path, simulator
 from jacdb.cli import ingest_options as given
 from jacdb.cli.options import Environment, Form, LocalData, Out, Quiet
 from jacdb.cli.printing import check_form, note, print_frame
-from jacdb.dataset.shard import Shard
+from jacdb.dataset.shard import MAX_SHARDS, Shard
+from jacdb.errors import FailureError, UsageError
+
+if TYPE_CHECKING:
+    from jacdb.ingest.requested_run import RequestedRun
 
 
 def envs(form: Form = None, out: Out = None) -> None:
@@ -76,6 +80,11 @@ def ingest(
     memory: given.RolloutMemory = 1.0,
     resume: given.Resume = False,
     shard: given.ShardOf = None,
+    shards: given.Shards = None,
+    plan: given.Plan = None,
+    ray: given.Ray = None,
+    task_cpus: given.TaskCpus = None,
+    task_gpus: given.TaskGpus = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -91,6 +100,9 @@ def ingest(
         env, model, substeps, keyframe, policy, beta, scale, deterministic, episodes, num_envs, steps, seed, method,
         dtype, memory, Shard.parse(shard) if shard is not None else None,
     )  # fmt: skip
+    if shards is not None or plan is not None or ray is not None or task_cpus is not None or task_gpus is not None:
+        _ingest_many(asked, resume, shards, plan, (ray, task_cpus, task_gpus), data, quiet)
+        return
     asked.check(data, resume=resume)  # what is typed wrong is told before the slow imports
     interruption.advise("finished episodes are kept; repeat the command to resume")
     from jacdb.progress import Reporter
@@ -98,6 +110,57 @@ def ingest(
     with Reporter(quiet=quiet).shown() as report:
         told = asked.carry_out(data, report, resume=resume)
     typer.echo(told)
+
+
+def _ingest_many(
+    asked: "RequestedRun",
+    resume: bool,
+    shards: int | None,
+    plan: Path | None,
+    on_ray: tuple[str | None, float | None, float | None],
+    data: Path,
+    quiet: bool,
+) -> None:
+    """Carry out all shards of a run, or a plan of runs, here or on a Ray cluster, and print what came of each.
+
+    Raises:
+        UsageError: what is asked for can't be right.
+        FailureError: some could not be carried out.
+    """
+    from jacdb.ingest import plan_file, planned_runs, ray_cluster
+    from jacdb.ingest.requested_run import RequestedRun
+    from jacdb.progress import Reporter
+
+    if plan is not None and (asked != RequestedRun() or shards is not None or resume):
+        raise UsageError(f"--plan {plan} names the runs: leave out the options of one, and write shards into it")
+    if resume or (asked.shard and shards is not None):
+        raise UsageError("--shards makes all, and resumes those that have begun: leave out --shard and --resume")
+    if shards is not None and not 1 <= shards <= MAX_SHARDS:
+        raise UsageError(f"shards={shards}: give a whole number from 1 to {MAX_SHARDS:,}")
+    address, *resources = on_ray
+    if address is None and resources != [None, None]:
+        raise UsageError("--task-cpus and --task-gpus are of tasks on --ray: give its address")
+    cluster = ray_cluster.Cluster(address, *resources) if address is not None else None
+    if cluster:
+        cluster.check_address()
+    runs = plan_file.read(plan) if plan is not None else asked.shards(1 if shards is None else shards)
+    planned_runs.check(runs, data)
+    interruption.advise("finished shards and episodes are kept; repeat the command to resume")
+    failed = []
+    with Reporter(quiet=quiet).shown() as report:
+        ended = (
+            ray_cluster.carry_out(runs, data, cluster, report)
+            if cluster
+            else planned_runs.carry_out(runs, data, report)
+        )
+        for told, has_failed in ended:
+            if has_failed:
+                failed.append(told)
+            else:
+                typer.echo(told)
+    if failed:
+        more = f" and {len(failed) - 1} more of {len(runs)}" if len(failed) > 1 else ""
+        raise FailureError(f"{failed[0]}{more} could not be made; repeat the command to try again")
 
 
 def train(

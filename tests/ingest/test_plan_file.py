@@ -1,0 +1,89 @@
+"""A plan of many runs, as a YAML file; what is wrong in it is told in one line, with the entry."""
+
+import pytest
+from conftest import call_jacdb
+
+from jacdb import UsageError
+from jacdb.dataset.shard import Shard
+from jacdb.ingest import plan_file, planned_runs
+from jacdb.ingest.requested_run import RequestedRun
+
+PLAN = """
+runs:
+  - env: [CartpoleBalance, CheetahRun]
+    policy: [noise, zero]
+    seed: 0-2
+    episodes: 10
+    shards: 2
+    beta: 1
+  - {model: robot.xml, substeps: 5, num-envs: 3}
+"""
+
+
+def plan(folder, text: str):
+    (folder / "plan.yaml").write_text(text)
+    return plan_file.read(folder / "plan.yaml")
+
+
+def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
+    runs = plan(tmp_path, PLAN)
+    assert len(runs) == len({*runs}) == 2 * 2 * 3 * 2 + 1
+    noise = RequestedRun(env="CartpoleBalance", episodes=10, beta=1.0)
+    assert runs[:2] == noise.shards(2) and runs[1].shard == Shard(1, 2)
+    assert runs[-1] == RequestedRun(model="robot.xml", substeps=5, num_envs=3)
+    assert plan(tmp_path, "- env: CheetahRun") == [RequestedRun(env="CheetahRun")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- env: [a", "is no YAML"),
+        ("env: CheetahRun", "give a list of entries"),
+        ("[]", "names no run"),
+        ("- CheetahRun", "entry 1 is 'CheetahRun': give options"),
+        ("- env: CheetahRun\n- evn: CheetahRun", "did you mean env?"),
+        ("- {env: CheetahRun, shard: 0/2}", "no option 'shard'"),
+        ("- {env: CheetahRun, seed: one}", "seed is 'one': give a whole number"),
+        ("- {env: CheetahRun, seed: true}", "seed is True: give a whole number"),
+        ("- {env: CheetahRun, episodes: 1.5}", "episodes is 1.5: give a whole number"),
+        ("- {env: CheetahRun, beta: high}", "beta is 'high': give a number"),
+        ("- {env: 7}", "env is 7: give a text"),
+        ("- {env: []}", "env has no value"),
+        ("- {env: CheetahRun, shards: [1, 2]}", "shards is 1, 2: give one number"),
+        ("- {env: CheetahRun, shards: 9}", "entry 1: --shard 0/9: a run of 8 episodes has no more shards"),
+        ("- {env: CheetahRun, seed: 0-999999, policy: [noise, zero]}", "stands for 2,000,000 shards"),
+    ],
+)
+def test_what_is_wrong_in_a_plan_is_named(text, said, tmp_path):
+    with pytest.raises(UsageError) as told:
+        plan(tmp_path, text)
+    assert said in str(told.value) and "plan.yaml" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_all_of_a_plan_is_checked_before_any_is_carried_out(tmp_path):
+    runs = plan(tmp_path, "- env: CartpoleBalance\n- env: CartpoleBalence")
+    with pytest.raises(UsageError, match="CartpoleBalance"):
+        planned_runs.check(runs, tmp_path / "data")
+    with pytest.raises(UsageError, match="dtype is float32 and float64"):
+        planned_runs.check(plan(tmp_path, "- {env: CartpoleBalance, dtype: [float32, float64]}"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_makes_what_is_missing_and_names_what_failed(tmp_path):
+    """The policy of the second entry fails where it is called; the third is made nevertheless."""
+    (tmp_path / "cart.xml").write_text(
+        """<mujoco model="cart"><worldbody><body><joint name="x" type="slide" axis="1 0 0"/><geom size=".1"/></body>
+        </worldbody><actuator><motor name="push" joint="x"/></actuator></mujoco>"""
+    )
+    (tmp_path / "mine.py").write_text("def act(obs, rng):\n    return [1.0, 2.0]\n")
+    model = f"model: {tmp_path}/cart.xml, episodes: 2, steps: 5"
+    (tmp_path / "plan.yaml").write_text(
+        f"- {{{model}, shards: 2}}\n- {{{model}, policy: '{tmp_path}/mine.py:act'}}\n- {{{model}, seed: 7}}\n"
+    )
+    words = ["ingest", "--plan", tmp_path / "plan.yaml", "--data", tmp_path / "data", "--quiet"]
+    told = call_jacdb(*words)
+    assert told.returncode == 1 and told.stdout.count("\n") == 3 and told.stderr.count("\n") == 1
+    assert "ctrl of shape (2,)" in told.stderr and "could not be made; repeat the command" in told.stderr
+    again = call_jacdb(*words)
+    assert again.stdout.count("there already, nothing to do") == 3
