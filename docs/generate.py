@@ -1,4 +1,4 @@
-"""Write what is made from the code and from measurements: seven pages, a table of an eighth, and a picture of imports.
+"""Write what is made from the code and from measurements: seven pages, tables of two more, and a picture of imports.
 
 Run it after a change to the command line, the tables, the views or the measurements kept in benchmarks/; a test fails
 while a page is stale.
@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 SAME, STEADY = 1e-4, 1e-4  # relative: a difference quotient's own error may come to so much where forces are stiff
 # docs/learning.md is written by hand but for what stands between these
 BOARD_BEGINS, BOARD_ENDS = "<!-- leaderboard: written by docs/generate.py -->\n", "<!-- end of the leaderboard -->\n"
+# docs/scale.md likewise
+PLAN_BEGINS, PLAN_ENDS = "<!-- planning: written by docs/generate.py -->\n", "<!-- end of planning -->\n"
 PEERS = {
     "mjd_transitionFD": "central differences of MuJoCo's C engine",
     "MJX": "`jax.jacfwd` through `mjx.step`",
@@ -395,6 +397,40 @@ def learned(folder: Path) -> str:
     return f"\n{leaderboard.NOTE}\n\n{leaderboard.markdown(board)}\n\n"
 
 
+def scale() -> str:
+    """docs/scale.md, with what `benchmarks/planning.py` kept between two marks."""
+    before, _, rest = (HERE / "scale.md").read_text().partition(PLAN_BEGINS)
+    _, _, after = rest.partition(PLAN_ENDS)
+    kept: dict[str, Any] = json.loads((HERE.parent / "benchmarks/planning.json").read_text())
+    costs = [
+        [env, f"{of['core_us']:g}", f"{of['core_hours']:.0f}", f"{of['bytes']}", f"{of['terabytes']:.2f}", of["source"]]
+        for env, of in kept["environments"].items()
+    ]
+    files = [
+        [env, *(_files(length, kept["hub_folder"], kept["hub_files"]) for length in of["lengths"])]
+        for env, of in kept["environments"].items()
+    ]
+    lengths = [f"runs of {of['steps']:,} steps" for of in kept["environments"]["CheetahRun"]["lengths"]]
+    queue = [
+        [str(row["workers"]), f"{row['shards']:,}", f"{row['ideal']:.3f}"]
+        + [f"{median:.3f}, {longest:.3f}" for median, longest in row["walls"]]
+        for row in kept["queue"]
+    ]
+    failures = [f"{rate:g} failures an hour" for rate in kept["failures"]]
+    parts = (
+        _table(("environment", "core µs a step", "core-hours", "bytes a step", "TB", "rates from"), costs),
+        _table(("environment", *lengths), files),
+        _table(("workers", "shards", "no loss", *failures), queue),
+    )
+    return before + PLAN_BEGINS + "\n" + "\n".join(parts) + "\n" + PLAN_ENDS + after
+
+
+def _files(length: dict[str, int], folder: int, repository: int) -> str:
+    """How many files a dataset has, and whether the Hub takes them in one repository."""
+    fits = length["runs"] <= folder and length["files"] <= repository
+    return f"{length['runs']:,} runs, {length['files']:,} files{'' if fits else ': too many'}"
+
+
 PAGES = {
     "cli.md": cli,
     "tables.md": tables,
@@ -404,6 +440,7 @@ PAGES = {
     "reproduction.md": reproduction,
     "experts.md": experts,
     "learning.md": learning,
+    "scale.md": scale,
     "architecture.svg": imports.picture,
 }
 

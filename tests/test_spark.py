@@ -39,7 +39,7 @@ def mixed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "engine"), [("Spark", "local[2]"), ("Sail", "sail")])
+@pytest.mark.parametrize(("name", "engine"), [("Spark", "local-cluster[2,1,1024]"), ("Sail", "sail")])
 def test_an_engine_answers_every_view_as_duckdb_does(name, engine, mixed):
     if name == "Spark" and shutil.which("java") is None:
         pytest.skip("no Java 17 on the PATH (Debian: apt-get install openjdk-17-jre-headless)")
