@@ -100,7 +100,7 @@ class Catalog:
         connection: duckdb.DuckDBPyConnection,
         location: Folder,
         version: int,
-        plan: Callable[[], duckdb.DuckDBPyConnection],
+        plan: Callable[[bool], duckdb.DuckDBPyConnection],
         *,
         memory: float,
         filtered: bool,
@@ -110,7 +110,8 @@ class Catalog:
             connection: it may read the dataset, and has what :func:`register` makes.
             location: the dataset.
             version: its schema version.
-            plan: returns a connection that has the same views, none of them laid over files.
+            plan: returns a connection that has the same views, none of them laid over files, and works no constants
+                out; it is told whether views of this one are.
             memory: bytes that a query may take.
             filtered: whether a condition on steps stands in ``steps``: partials do not know it.
         """
@@ -141,8 +142,7 @@ class Catalog:
 
     def names(self, select: str) -> set[str]:
         """Return the tables and the partials that a SELECT reads; what a partial is counted from is not among them."""
-        # a connection without files of its own is made when one is needed: most people ask one question
-        plan = self._plan() if self._read or self._survey else self._connection
+        plan = self._plan(bool(self._read or self._survey))
         try:
             # not get_table_names, which fails where tables are joined `using` a column, but knows what DESCRIBE is of
             plans = dict(plan.execute(f"explain (format json) from (\n{select}\n)").fetchall())

@@ -33,6 +33,7 @@ _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
 
 
+_CONNECTIONS = ("_opened", "_first_planner", "_planner")
 _OPEN: "weakref.WeakSet[Views]" = weakref.WeakSet()
 _OF_PARENT: list[duckdb.DuckDBPyConnection | None] = []  # kept for ever: who drops one waits for threads of the parent
 
@@ -40,7 +41,7 @@ _OF_PARENT: list[duckdb.DuckDBPyConnection | None] = []  # kept for ever: who dr
 def _forget_connections() -> None:
     """Forget the connections of the parent: DuckDB's threads are not in a process that was forked."""
     for views in _OPEN:
-        for name in ("_opened", "_planner"):
+        for name in _CONNECTIONS:
             _OF_PARENT.append(views.__dict__[name])
             views.__dict__[name] = None
 
@@ -85,6 +86,7 @@ class Views:
         self._own = OwnTables(frozenset(name.lower() for name in (*queries.REGISTERED, *self.environments)))
         self._named: dict[str, str] = {}  # views of environments' steps with axes by name
         self._opened: duckdb.DuckDBPyConnection | None = None
+        self._first_planner: duckdb.DuckDBPyConnection | None = None  # a cursor, for as long as no file is laid
         self._planner: duckdb.DuckDBPyConnection | None = None
         self._open()
 
@@ -138,7 +140,8 @@ class Views:
         }
         text = named_axes.named_steps(env, {space: [name for (name,) in rows] for space, rows in names.items()})
         self._connection.execute(f"create view {identifier(env)} as {text}")
-        self._named[env], self._planner = text, None
+        self._named[env] = text
+        self._forget_planners()
         return True
 
     def _by_name(self, select: str) -> str:
@@ -202,7 +205,7 @@ class Views:
             UsageError: the dataset itself has something of that name, or the rows are none of these.
         """
         self._own.add_table(self._connection, name, rows)
-        self._planner = None  # made anew, with the table
+        self._forget_planners()
 
     def register_views(self, folder: Path | str) -> None:
         """Add views of your own: each file NAME.sql of a folder is a SELECT, which may build on the others.
@@ -211,7 +214,7 @@ class Views:
             UsageError: there is no such file, a name is taken, or a file is not one valid SELECT.
         """
         self._own.add_views(self._connection, Path(folder))
-        self._planner = None  # made anew, with the views
+        self._forget_planners()
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         """Run a relation within the dataset's limits of memory and time; return a polars frame.
@@ -264,8 +267,8 @@ class Views:
 
     def close(self) -> None:
         """Close the connection; relations that came from it can't be read any more."""
-        for connection in (self._opened, self._planner):
-            if connection is not None:
+        for name in _CONNECTIONS:
+            if (connection := getattr(self, name)) is not None:
                 connection.close()
 
     def __enter__(self) -> Self:
@@ -282,7 +285,7 @@ class Views:
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in vars(self).items() if name != "_catalog"}
-        return kept | {"_opened": None, "_planner": None, "_named": {}}
+        return kept | dict.fromkeys(_CONNECTIONS) | {"_named": {}}
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -293,7 +296,8 @@ class Views:
         self._opened = None  # a query that can't be interrupted still has it
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        self._opened, self._planner = sandbox.connect(self.location, self._limits), None
+        self._opened = sandbox.connect(self.location, self._limits)
+        self._forget_planners()
         _OPEN.add(self)
         self._catalog = Catalog(
             self._opened,
@@ -304,11 +308,22 @@ class Views:
             filtered=self._where is not None,
         )
         self._register(self._opened)
+        self._first_planner = sandbox.for_plans(self._opened.cursor())
+        self._own.lay_tables(self._first_planner)  # a cursor has none of its connection's
         self._opened.execute("set lock_configuration = true")
         return self._opened
 
-    def _plan(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection with the views of this one, over nothing."""
+    def _forget_planners(self) -> None:
+        """Have what queries are planned on made anew, with the tables and views of now."""
+        self._first_planner = self._planner = None
+
+    def _plan(self, files_are_laid: bool) -> duckdb.DuckDBPyConnection:
+        """Return a connection for plans, with the views of this one, over nothing.
+
+        One of its own takes as long to make as to open the dataset, and most people ask one question.
+        """
+        if self._first_planner is not None and not files_are_laid:
+            return self._first_planner
         if self._planner is None:
             self._planner = sandbox.connect_to_nothing()
             self._register(self._planner)
