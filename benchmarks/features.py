@@ -16,10 +16,9 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from robots import Differences  # the script beside this one
 
 import jacdb
-from jacdb.ingest.linearization.c_engine import CEngine
-from jacdb.ingest.linearization.engine_differences import centred_differences
 from jacdb.ingest.linearization.evaluations import Start
 from jacdb.ingest.models.features import table
 
@@ -29,7 +28,6 @@ import feature_models  # noqa: E402  # their models, and their states
 import stage_differences  # noqa: E402
 
 STATES, SUBSTEPS = 8, 2
-WIDTHS = (1e-6, 2e-7, 1e-7)
 
 
 @functools.cache
@@ -42,13 +40,8 @@ def errors(xml: str, contact: bool) -> tuple[float, ...]:
     at: dict[str, Any] = {name: np.stack([getattr(data, name) for data in states]) for name in names}
     steps = jacdb.linearize(model, **at, substeps=SUBSTEPS)
     exact = np.concatenate([steps.j_state, steps.j_action], axis=2)
-    start, engine = Start(**at), CEngine(model, SUBSTEPS)
-    apart = []
-    for width in WIDTHS:
-        estimate = np.concatenate(centred_differences(model, engine.ends, start, width), axis=2)
-        norms = (np.linalg.norm(matrix, axis=(1, 2)) for matrix in (exact - estimate, estimate))
-        apart.append(np.divide(*norms))
-    return tuple(np.where(np.isfinite(steps.residual), np.min(apart, axis=0), np.inf).tolist())
+    apart, _ = Differences(model, SUBSTEPS).apart(Start(**at), exact)
+    return tuple(np.where(np.isfinite(steps.residual), apart, np.inf).tolist())
 
 
 def line(name: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def measure(name: str) -> dict[str, Any]:
     for kind, some in zip(("air", "contact"), chosen, strict=True):
         at = {key: values[some] for key, values in rows.items()}
         j = np.concatenate([at["j_state"], at["j_action"]], axis=2)
-        line[kind] = {"rows": len(some), "to_c": oracle.apart(at, j), "to_autodiff": autodiff.apart(at, j)}
+        line[kind] = {"rows": len(some), "to_c": oracle.told(at, j), "to_autodiff": autodiff.apart(at, j)}
     return line
 
 
@@ -149,21 +149,23 @@ class Differences:
     def __init__(self, model: mujoco.MjModel, substeps: int) -> None:
         self._model, self._engine = model, CEngine(model, substeps)
 
-    def apart(self, at: dict[str, np.ndarray], j: np.ndarray) -> dict[str, Any]:
-        """Return how far Jacobians are from the differences."""
+    def apart(self, start: Start, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far Jacobians are from the differences, and whether the step jumps there."""
+        estimates = [
+            np.concatenate(centred_differences(self._model, self._engine.ends, start, eps), axis=2) for eps in WIDTHS
+        ]
+        widest, *_, narrowest = (np.linalg.norm(matrices, axis=(1, 2)) for matrices in estimates)
+        return np.min([apart(j, matrices) for matrices in estimates], axis=0), narrowest > JUMP * widest
+
+    def told(self, at: dict[str, np.ndarray], j: np.ndarray) -> dict[str, Any]:
+        """Return how far the Jacobians of rows are from the differences, where the step does not jump."""
         if not len(j):
             return told(np.zeros(0))
         n, data = len(j), mujoco.MjData(self._model)
         rest = (np.zeros(self._model.nv), data.mocap_pos, data.mocap_quat)
         warmstart, mocap_pos, mocap_quat = (np.repeat(leaf[None], n, axis=0) for leaf in rest)
         qpos, qvel, act = state_of(self._model, at["state"])
-        start = Start(qpos, qvel, act, at["action"], warmstart, mocap_pos, mocap_quat)
-        estimates = [
-            np.concatenate(centred_differences(self._model, self._engine.ends, start, eps), axis=2) for eps in WIDTHS
-        ]
-        widest, *_, narrowest = (np.linalg.norm(matrices, axis=(1, 2)) for matrices in estimates)
-        jumps = narrowest > JUMP * widest
-        found = np.min([apart(j, matrices) for matrices in estimates], axis=0)
+        found, jumps = self.apart(Start(qpos, qvel, act, at["action"], warmstart, mocap_pos, mocap_quat), j)
         return told(found[~jumps]) | {"jumps": int(jumps.sum())}
 
 

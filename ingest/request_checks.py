@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Protocol
 
 from jacdb import out_path
 from jacdb.dataset.shard import Shard
@@ -13,31 +14,45 @@ MAX_COUNT = 10_000_000
 ENTRY_BYTES = {"float32": 4, "float64": 8}  # of a stored matrix entry, by dtype
 
 
-def check_run(
-    *,
-    episodes: int,
-    steps: int | None,
-    num_envs: int | None,
-    seed: int,
-    method: str | None,
-    dtype: str,
-    memory: float,
-) -> None:
-    """Refuse numbers and names that are no run's (:class:`jacdb.ingest.run_plan.Request` says what each is).
+class Rollout(Protocol):
+    """The numbers and names of a rollout, whoever asks for it; :class:`jacdb.ingest.run_plan.Request` says what each is."""
+
+    @property
+    def episodes(self) -> int: ...
+    @property
+    def steps(self) -> int | None: ...
+    @property
+    def num_envs(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def memory(self) -> float: ...
+    @property
+    def shard(self) -> Shard | None: ...
+
+
+def check_run(run: Rollout) -> None:
+    """Refuse numbers and names that are no run's.
 
     Raises:
         UsageError: one is out of its range, or unknown.
     """
-    for name, value in (("episodes", episodes), ("steps", steps), ("num_envs", num_envs)):
+    for name, value in (("episodes", run.episodes), ("steps", run.steps), ("num_envs", run.num_envs)):
         if value is not None and not 1 <= value <= MAX_COUNT:
             raise UsageError(f"{name}={value}: give a whole number from 1 to {MAX_COUNT:,}")
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed={seed}: give a whole number from 0 to 2^63 - 1")
-    if method not in (None, *METHODS):
-        raise UsageError(f"unknown method {method!r}: give {' or '.join(METHODS)}")
-    check_dtype(dtype)
-    if not (math.isfinite(memory) and memory > 0):
-        raise UsageError(f"memory={memory}: give a positive number of GiB")
+    if not 0 <= run.seed < 2**63:
+        raise UsageError(f"seed={run.seed}: give a whole number from 0 to 2^63 - 1")
+    if run.method not in (None, *METHODS):
+        raise UsageError(f"unknown method {run.method!r}: give {' or '.join(METHODS)}")
+    check_dtype(run.dtype)
+    if not (math.isfinite(run.memory) and run.memory > 0):
+        raise UsageError(f"memory={run.memory}: give a positive number of GiB")
+    if run.shard:
+        check_shard(run.shard, run.episodes)
 
 
 def check_shard(shard: Shard, episodes: int) -> None:
@@ -126,15 +141,10 @@ def _check_dataset(root: Path, dtype: str) -> None:
     """Refuse a dataset that rows of this type can't be added to."""
     from jacdb.dataset.folder import Folder  # Arrow takes 0.3 s, and the folder may be new
     from jacdb.dataset.layout import layout_of
-    from jacdb.dataset.schema_version import check_version
-    from jacdb.schemas import SCHEMA_VERSION
+    from jacdb.dataset.schema_version import refuse_former
 
-    version, layout = check_version(root), layout_of(root)
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"--data {root} is of schema version {version}, rows are written in version {SCHEMA_VERSION}:"
-            f" rewrite it with `jacdb upgrade {root} --out NEW`, or give another folder"
-        )
+    refuse_former(root, root, "rows are written in version {}", ", or give another folder")
+    layout = layout_of(root)
     other = {"float32": "float64", "float64": "float32"}[dtype]
     if layout and any(root.glob(f"axes/{layout.parts}")) and other in Folder(root).dtypes():
         # most readers of Parquet would read all of them as float32, without a word

@@ -88,17 +88,7 @@ class RequestedRun:
         """
         from jacdb.ingest import request_checks
 
-        request_checks.check_run(
-            episodes=self.episodes,
-            steps=self.steps,
-            num_envs=self.num_envs,
-            seed=self.seed,
-            method=self.method,
-            dtype=self.dtype,
-            memory=self.memory,
-        )
-        if self.shard:
-            request_checks.check_shard(self.shard, self.episodes)
+        request_checks.check_run(self)
         if self.env is None and self.model is None:
             raise UsageError("what to roll out? give --env NAME (see `jacdb envs`), or --model robot.xml")
         if self.of_source:

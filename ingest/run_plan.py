@@ -18,7 +18,7 @@ from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.noise import NoisePolicy
 from jacdb.ingest.provenance import as_json, model_hash, run_id, versions
 from jacdb.ingest.recording.settings import RolloutSettings
-from jacdb.ingest.request_checks import check_memory, check_run, check_shard, step_bytes
+from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
 from jacdb.methods import Method
 from jacdb.schemas import ZERO_THRESHOLD
 
@@ -53,17 +53,7 @@ class Request:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
-        check_run(
-            episodes=self.episodes,
-            steps=self.steps,
-            num_envs=self.num_envs,
-            seed=self.seed,
-            method=self.method,
-            dtype=self.dtype,
-            memory=self.memory,
-        )
-        if self.shard:
-            check_shard(self.shard, self.episodes)
+        check_run(self)
 
 
 @dataclass(frozen=True)

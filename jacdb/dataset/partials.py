@@ -24,7 +24,7 @@ from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import Run
-from jacdb.dataset.schema_version import check_version
+from jacdb.dataset.schema_version import refuse_former
 from jacdb.dataset.sql_text import empty_select, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 from jacdb.progress import Event
@@ -144,11 +144,7 @@ def refresh(
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub: `jacdb pull` it, and give the folder")
     finished = FinishedRuns(root)
-    if (version := check_version(finished.path)) != schemas.SCHEMA_VERSION:
-        raise UsageError(
-            f"--data {root} is of schema version {version}, partials are of version {schemas.SCHEMA_VERSION}:"
-            f" rewrite it with `jacdb upgrade {root} --out NEW`, which makes them"
-        )
+    refuse_former(finished.path, root, "partials are of version {}", ", which makes them")
     present = {run.env for run in finished.runs}
     for env in envs or []:
         if env not in present:

@@ -49,6 +49,27 @@ def check_version(root: Path) -> int:
     return next(iter(found), layout.versions[-1])
 
 
+def refuse_former(folder: Path, root: Path | str, purpose: str, then: str = "", option: str = "--data ") -> None:
+    """Refuse a dataset of a former schema version, where only the present one will do.
+
+    Args:
+        folder: the dataset's folder.
+        root: the folder to upgrade, as it was given.
+        purpose: of the present version, in words: "version {} is published".
+        then: what the remedy goes on with.
+        option: by which it was given.
+
+    Raises:
+        UsageError: it is of a former version, or :func:`check_version` refuses it.
+        FailureError: a file can't be read.
+    """
+    if (version := check_version(folder)) != schemas.SCHEMA_VERSION:
+        raise UsageError(
+            f"{option}{root} is of schema version {version}, {purpose.format(schemas.SCHEMA_VERSION)}:"
+            f" rewrite it with `jacdb upgrade {root} --out NEW`{then}"
+        )
+
+
 def _version_of(path: str) -> int | None:
     """Return the version that a Parquet file carries; its footer alone is read, which takes a tenth of Arrow's time.
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from jacdb import out_path, schemas
+from jacdb import out_path
 from jacdb.dataset import manifest, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, Run, layout_of
-from jacdb.dataset.schema_version import check_version
+from jacdb.dataset.schema_version import refuse_former
 from jacdb.dataset.shard import SHARDS
 from jacdb.dataset.shards import BegunShard, Missing
 from jacdb.errors import UsageError
@@ -34,11 +34,7 @@ def check_folders(sources: Sequence[Path], out: Path) -> None:
             raise UsageError(f"{root} has neither runs nor shards of one: give folders that `jacdb ingest` has written")
     for root in (*sources, *([out] if out.is_dir() else [])):
         for folder in (root, *sorted({one.root for one in shards.begun(root)})):
-            if (version := check_version(folder)) != schemas.SCHEMA_VERSION:
-                raise UsageError(
-                    f"{root} is of schema version {version}, a merge is of version {schemas.SCHEMA_VERSION}: rewrite it"
-                    f" with `jacdb upgrade {root} --out NEW` first"
-                )
+            refuse_former(folder, root, "a merge is of version {}", " first", option="")
 
 
 def check_runs(finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:

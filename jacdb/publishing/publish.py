@@ -14,7 +14,7 @@ from jacdb.dataset import integrity, learning_files
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import PartPath, Run
-from jacdb.dataset.schema_version import check_version
+from jacdb.dataset.schema_version import refuse_former
 from jacdb.errors import FailureError, UsageError
 from jacdb.progress import Event
 from jacdb.publishing import card
@@ -79,11 +79,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub already: give a folder")
     finished = FinishedRuns(root)
-    if (version := check_version(finished.path)) != schemas.SCHEMA_VERSION:
-        raise UsageError(
-            f"--data {root} is of schema version {version}, version {schemas.SCHEMA_VERSION} is published:"
-            f" rewrite it with `jacdb upgrade {root} --out NEW`"
-        )
+    refuse_former(finished.path, root, "version {} is published")
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
     files |= {path: finished.path / path for path in finished.sums}
     integrity.refuse_damaged(finished, report, "nothing was published")
