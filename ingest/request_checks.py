@@ -15,7 +15,7 @@ ENTRY_BYTES = {"float32": 4, "float64": 8}  # of a stored matrix entry, by dtype
 
 
 class Rollout(Protocol):
-    """The numbers and names of a rollout, whoever asks for it; :class:`jacdb.ingest.run_plan.Request` says what each is."""
+    """The numbers and names of a rollout, whoever asks for it (:class:`jacdb.ingest.run_plan.Request` has them)."""
 
     @property
     def episodes(self) -> int: ...
