@@ -1,11 +1,15 @@
 """How tables become Parquet: columns compressed and encoded, bits of patterns as words."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from jacdb.checksum import sha256_of
 from jacdb.nested_lists import from_array, leaf_and_depth
 from jacdb.schemas import WORDS, pattern_words
 
@@ -31,6 +35,15 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "write_page_index": True,
         "write_batch_size": 16_384,  # leaves at once: a matrix has hundreds
     }
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """Write a small table as a Parquet file, on the disk when this returns; return its SHA-256."""
+    with path.open("wb") as stream:
+        pq.write_table(table, stream, **parquet_options(table.schema))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return sha256_of(path)
 
 
 def words_column(bits: Sequence[bytes], entries: int) -> pa.Array:

@@ -4,11 +4,13 @@ Each run has one such file, in the format of sha256sum(1), written just before t
 ``sha256sum -c journal/environment=E/run=R/SHA256SUMS`` checks it in the dataset's folder.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jacdb import schemas
+from jacdb.atomic_file import draft_of
 from jacdb.dataset.layout import LAYOUTS, PartPath, Run
 from jacdb.errors import FailureError, first_line
 
@@ -33,6 +35,17 @@ def parts(root: Path) -> Iterator[str]:
 def encode(sums: Mapping[str, str]) -> str:
     """Return the text of a manifest, given checksums by path."""
     return "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
+
+
+def write(root: Path, run: Run, sums: Mapping[str, str]) -> None:
+    """Write a run's manifest, given checksums by path; it is on the disk when this returns."""
+    final = root / run.manifest
+    with draft_of(final) as draft:
+        with draft.open("w", encoding="ascii") as stream:
+            stream.write(encode(sums))
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(final)
 
 
 def read(root: Path, run: Run) -> dict[str, str]:

@@ -7,7 +7,6 @@ steps.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from pathlib import Path
 import duckdb
 import filelock
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jacdb import queries, schemas
-from jacdb.atomic_file import draft_of
-from jacdb.checksum import sha256_of
+from jacdb.atomic_file import draft_of, sync_folder
 from jacdb.dataset import integrity, manifest, run_status
-from jacdb.dataset.encoding import parquet_options
+from jacdb.dataset.encoding import write_table
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import Run
 from jacdb.dataset.schema_version import refuse_former
@@ -83,6 +80,27 @@ def about(sums: Mapping[str, str]) -> bytes:
     return f"{queries.partials_version()} {hashlib.sha256(manifest.encode(sums).encode()).hexdigest()}".encode()
 
 
+def write(root: Path, run: Run, sums: Mapping[str, str]) -> str:
+    """Write the partials of a run, and return the file's checksum.
+
+    Args:
+        root: the dataset's folder.
+        run: the run; its files of `runs` need not be there yet.
+        sums: the checksums of the run's files by path, without the partials' own.
+
+    Raises:
+        duckdb.Error: a file can't be read, or memory does not suffice.
+        OSError: the file can't be written.
+    """
+    table, final = of_run(root, run, sums), root / run.partials
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(root / run.journal / f"partials-{final.name}") as draft:
+        sha256 = write_table(draft, table)
+        draft.replace(final)
+    sync_folder(final.parent)
+    return sha256
+
+
 def make(root: Path, run: Run) -> None:
     """Make the partials of a finished run, and enter them in its checksums.
 
@@ -98,20 +116,10 @@ def make(root: Path, run: Run) -> None:
     """
     sums = {path: sha256 for path, sha256 in manifest.read(root, run).items() if path != run.partials}
     try:
-        table = of_run(root, run, sums)
+        sums[run.partials] = write(root, run, sums)
     except duckdb.Error as error:
         raise FailureError(f"partials of run {run.run_id} of {run.env}: {first_line(error)}") from error
-    final, listed = root / run.partials, root / run.manifest
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(listed.with_name(f"partials-{final.name}")) as draft, draft_of(listed) as list_draft:
-        with pq.ParquetWriter(draft, table.schema, **parquet_options(table.schema)) as writer:
-            writer.write_table(table)
-        list_draft.write_text(manifest.encode({**sums, run.partials: sha256_of(draft)}), "ascii")
-        for written in (draft, list_draft):
-            with written.open("rb") as stream:
-                os.fsync(stream.fileno())
-        draft.replace(final)
-        list_draft.replace(listed)
+    manifest.write(root, run, sums)
 
 
 @dataclass(frozen=True)

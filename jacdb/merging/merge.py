@@ -132,7 +132,7 @@ def _add(root: Path, run: Run, out: Path, report: Report) -> None:
         file_copies.clear_others(out, run, sums)
         for path in file_copies.in_order(sums.keys() - {run.row}):
             file_copies.put(root / path, out, run, path, sums[path])
-        finishing.write_manifest(out, run, manifest.encode(sums))
+        manifest.write(out, run, sums)
         file_copies.put(root / run.row, out, run, run.row, sums[run.row])
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.atomic_file import draft_of, sync_folder
-from jacdb.dataset import finishing
+from jacdb.dataset.encoding import write_table
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shards import FinishedShard
 from jacdb.errors import FailureError
@@ -121,7 +121,7 @@ class ShardUnion:
         final = self.out / path
         final.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(self.out / self.run.journal / path.replace("/", "-")) as draft:
-            self._sums[path] = finishing.write_table(draft, table)
+            self._sums[path] = write_table(draft, table)
             draft.replace(final)
         sync_folder(final.parent)
 
