@@ -64,6 +64,11 @@ def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: s
     return {"name": name, "joint": joint, "body": body, "quantity": quantity, "unit": unit}
 
 
+def joint_names(model: mujoco.MjModel) -> list[str]:
+    """Return a name for every joint: its own, or its body's, or its number."""
+    return [joint.name for joint in _joints(model)]
+
+
 def _joints(model: mujoco.MjModel) -> list[_Joint]:
     joints = []
     for i in range(model.njnt):

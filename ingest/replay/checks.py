@@ -13,7 +13,8 @@ from jacdb.errors import JacdbError
 from jacdb.ingest import provenance
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.replay.replay import SAME_IN_C, JacobianCheck, Replayer, Reset, StepReplay
-from jacdb.ingest.replay.source_replay import SourceReplayer, is_of_source
+from jacdb.ingest.replay.source_replay import SourceReplayer
+from jacdb.ingest.sources.kept_model import is_of_source
 from jacdb.progress import Event
 from jacdb.verification import rows, samples
 from jacdb.verification.findings import Check

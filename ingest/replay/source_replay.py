@@ -5,7 +5,6 @@ first of an episode it starts from nothing. The stored Jacobian of drawn steps i
 the same step, along every axis of state and action.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,11 @@ import mujoco
 import numpy as np
 
 from jacdb.dataset.layout import Run
-from jacdb.errors import UsageError
 from jacdb.ingest.differentiation.finite_differences import displaced
-from jacdb.ingest.models.loading import hash_of
 from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
 from jacdb.ingest.replay.replay import WIDTHS, JacobianCheck, StepReplay, state_deviation
-from jacdb.schemas import PLAYGROUND
+from jacdb.ingest.sources.kept_model import kept_model
 from jacdb.verification.samples import EpisodePrefix
-
-
-def is_of_source(fact: dict[str, Any]) -> bool:
-    """Return whether a run came from a source, and not from Playground's environments, given its row in `runs`."""
-    return fact["suite"] not in (None, PLAYGROUND)
-
-
-def _other_mujoco(fact: dict[str, Any]) -> str | None:
-    """Return the MuJoCo that made a run's model, where it is not the one that is installed."""
-    try:
-        made_with = str(json.loads(fact["versions"])["mujoco"])
-    except (ValueError, TypeError, KeyError):
-        return None
-    return None if made_with == mujoco.__version__ else made_with
 
 
 class SourceReplayer:
@@ -49,20 +32,7 @@ class SourceReplayer:
     """
 
     def __init__(self, root: Path, run: Run, fact: dict[str, Any]) -> None:
-        path = root / run.model
-        if not path.is_file():
-            raise UsageError(f"the run's model is not here ({run.model})")
-        if other := _other_mujoco(fact):
-            raise UsageError(
-                f"{run.model} is MuJoCo {other[:20]}'s, and {mujoco.__version__} is installed: an MJB is for one"
-                f" version alone; `pip install mujoco=={other[:20]}` to replay the run"
-            )
-        try:
-            self.model = mujoco.MjModel.from_binary_path(str(path))
-        except (ValueError, mujoco.FatalError) as error:
-            raise UsageError(f"{run.model} can't be read by MuJoCo {mujoco.__version__}: {error}") from error
-        if hash_of(self.model) != fact["model"]:
-            raise UsageError(f"{run.model} is not the model of the run")
+        self.model = kept_model(root / run.model, run.model, fact)
         self._substeps = round(fact["ctrl_dt"] / fact["sim_dt"])
         self._tolerance = fact["replay_tolerance"] or 0.0
         self._data = mujoco.MjData(self.model)

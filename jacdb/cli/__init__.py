@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jacdb import interruption
-from jacdb.cli import annotate, ask, learn, make, score, share
+from jacdb.cli import annotate, ask, explore, learn, make, score, share
 from jacdb.cli.command import Command
 from jacdb.cli.printing import fail
 from jacdb.errors import JacdbError
@@ -49,7 +49,7 @@ def _root(
 
 for _command in (
     make.envs, make.ingest, annotate.annotate, make.train, share.runs, share.merge, share.rm, ask.query, ask.sql,
-    ask.spark_views, ask.plot, ask.graph, ask.report,
+    ask.spark_views, ask.plot, ask.graph, ask.report, explore.explore,
     learn.learn, score.score, share.verify, share.partials, share.upgrade, share.publish, share.pull, ask.export,
     share.info,
 ):  # fmt: skip

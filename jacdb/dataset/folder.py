@@ -84,6 +84,22 @@ class Folder:
             return None
         return about.st_mtime_ns, about.st_size, about.st_ino
 
+    def model(self, run: Run) -> Path | None:
+        """Return the file of the MuJoCo model that a run keeps; None if it keeps none."""
+        path = self.path / run.model
+        return path if path.is_file() else None
+
+    def own_file(self, part: str) -> Path | None:
+        """Return the file of a part, for others to read; None where the dataset is on the Hub.
+
+        Raises:
+            UsageError: it is a link out of the dataset's folder, or no file: what it leads to is nobody else's.
+        """
+        path = (self.path / part).resolve()
+        if not path.is_relative_to(self.path) or not path.is_file():
+            raise UsageError(f"{part} is a link out of the dataset's folder, or no file: it is not given to a page")
+        return path
+
     def open(self, part: str) -> pa.NativeFile | BinaryIO:
         """Open a part for reading; threads that read it at the same time each open it."""
         return pa.OSFile(str(self.path / part))

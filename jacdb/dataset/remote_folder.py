@@ -79,6 +79,15 @@ class RemoteFolder(Folder):
         stored = self._snapshot.files.get(path)
         return (0, stored.size, 0) if stored else None  # a commit never changes
 
+    def model(self, run: Run) -> Path | None:
+        if run.model not in self._snapshot.files:
+            return None
+        self._fetch(run.model)
+        return super().model(run)
+
+    def own_file(self, part: str) -> Path | None:
+        return None
+
     def _fetch(self, *patterns: str) -> None:
         """Fetch small files into the Hub's cache, once."""
         if self._fetched.issuperset(patterns):

@@ -244,6 +244,11 @@ class Views:
         return self.within_limits(lambda: sandbox.fetch_table(relation, self._limits))
 
     @property
+    def schema_version(self) -> int:
+        """The schema version of the dataset's files; views and tables are of the present one all the same."""
+        return self._version
+
+    @property
     def environments(self) -> list[str]:
         """The environments that have steps, sorted."""
         return self.location.environments("steps")

@@ -1,0 +1,99 @@
+"""The command that shows a dataset in a browser."""
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jacdb import interruption, out_path
+from jacdb.cli.options import Data, Environments, Quiet
+from jacdb.cli.printing import note
+from jacdb.errors import UsageError
+
+if TYPE_CHECKING:
+    from jacdb.explorer.scenes import SceneMaker
+
+
+def explore(
+    env: Environments = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a static site into this folder instead.", metavar="SITE")
+    ] = None,
+    parts_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Only for --out: where a page reads the dataset's folder; the site is without it.", metavar="URL"
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the server; default: a free one.", metavar="N")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    data: Data = "data",
+    quiet: Quiet = False,
+) -> None:
+    """Show a dataset in a browser: the robot, its Jacobian and the timeline of an episode, and what depends on what.
+
+    It serves a page on this machine alone, until Ctrl-C; docs/explorer.md says what is served.
+
+    Example: jacdb explore --data datasets/sample
+
+    Example: jacdb explore --env PandaPickCube --out site
+    """
+    from jacdb.explorer.page import check_parts_address
+
+    if parts_at is not None:
+        if out is None:
+            raise UsageError("--parts-at is for a site: give --out too")
+        parts_at = check_parts_address(parts_at)
+    if not 0 <= port < 2**16:
+        raise UsageError(f"--port {port}: give one from 1 to 65535, or leave it out for a free one")
+    if out is None:
+        _serve(data, env, port, browser)
+    else:
+        out_path.check_folder(out)
+        _write(data, env, out, parts_at, quiet)
+
+
+def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.explorer import page
+    from jacdb.explorer.server import serving
+    from jacdb.explorer.subject import Subject
+
+    interruption.advise("what was made for the page is removed")
+    with Dataset(data) as dataset:
+        subject = Subject(dataset, env)
+        with serving(subject, page.page_folder(), _installed_maker(), port) as server:
+            typer.echo(f"{data}: {server.address} (Ctrl-C ends it)")
+            if browser:
+                webbrowser.open(server.address)
+            server.serve_forever()
+
+
+def _write(data: str, env: list[str] | None, out: Path, parts_at: str | None, quiet: bool) -> None:
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.explorer import page, site
+    from jacdb.explorer.subject import Subject
+    from jacdb.progress import Reporter
+
+    with Dataset(data) as dataset, Reporter(quiet=quiet).shown() as report:
+        subject = Subject(dataset, env)
+        made = site.write(subject, page.page_folder(), out, _installed_maker(), parts_at=parts_at, report=report)
+    for why in made.missing.values():
+        note(why, quiet)
+    typer.echo(made.describe())
+
+
+def _installed_maker() -> "SceneMaker | None":
+    """Return the function that makes scenes; None if the simulator is not installed."""
+    from jacdb import simulator
+
+    if simulator.missing():
+        return None
+
+    def make(*arguments: Any) -> tuple[dict[str, Any], bytes]:
+        from jacdb.ingest.scene.run_scene import run_scene  # seconds of imports, which the first picture needs not
+
+        return run_scene(*arguments)
+
+    return make

@@ -1,0 +1,67 @@
+"""The runs that are explored: those of a dataset that have steps, of all environments or of some."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from jacdb import schemas
+from jacdb.dataset import former_versions
+from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.layout import Run
+from jacdb.dataset.sql_text import empty_select, literal
+from jacdb.errors import UsageError, suggestion
+
+_SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
+
+
+class Subject:
+    """The runs that are explored, and the tables they are read from.
+
+    Attributes:
+        dataset: the dataset, open.
+        envs: the environments, sorted.
+        runs: their runs that have steps, sorted; of each, its parts of ``steps``, as paths below the dataset's folder.
+        facts: rows of ``runs`` of the finished ones.
+    """
+
+    def __init__(self, dataset: Dataset, envs: Sequence[str] | None = None) -> None:
+        """
+        Raises:
+            UsageError: the dataset has no steps, or none of an environment.
+            FailureError: a file can't be read.
+        """
+        self.dataset = dataset
+        location = dataset.location
+        known = dataset.environments
+        if not known:
+            raise UsageError(f"{location.name} has no steps to be explored: make some with `jacdb ingest`")
+        for env in envs or []:
+            if env not in known:
+                raise UsageError(f"no steps of {env!r} here: {suggestion(env, known)}")
+        self.envs = sorted({*envs}) if envs else known
+        begun = [run for run in location.begun() if run.env in self.envs]
+        found = {run: sorted(location.parts_of("steps", [run])) for run in begun}
+        self.runs = {run: parts for run, parts in found.items() if parts}
+        rows = self.rows(f"select * from stored_runs where {self.condition}")
+        self.facts = {Run(row["env"], row["run_id"], location.layout): row for row in rows}
+
+    @property
+    def condition(self) -> str:
+        """The condition of SQL that a row is of one of the environments."""
+        return f"env in ({', '.join(map(literal, self.envs))})"
+
+    def rows(self, select: str) -> list[dict[str, Any]]:
+        """Return the answer to a SELECT as rows."""
+        return self.frame(select).to_dicts()
+
+    def frame(self, select: str) -> pl.DataFrame:
+        """Return the answer to a SELECT."""
+        return self.dataset.fetch(self.dataset.sql(select))
+
+    def scan(self, table: str, run: Run) -> str:
+        """Return a SELECT of one run's rows of a stored table, with today's columns; it opens no other run's files."""
+        location = self.dataset.location
+        if not (parts := location.parts_of(table, [run])):
+            return empty_select(_SCHEMAS[table])
+        return former_versions.select(table, self.dataset.schema_version, location.scan(table, sorted(parts)))
