@@ -16,10 +16,8 @@ PACKAGES = {"jacdb": "jacdb", "jacdb.ingest": "ingest", "jacdb.queries": "querie
 # Where a room stands: (row from the top, column from the left), and what it is, in two or three words
 ROOMS = {
     "jacdb.cli": (0, 2.5, "the command line"),
-    "jacdb.ingest.ray_cluster": (0.75, 0.2, "many runs on Ray"),
-    "jacdb.ingest.planned_runs": (1.4, 0.2, "many runs, in turn"),
-    "jacdb.ingest.plan_file": (1.4, 1.15, "a YAML of many"),
-    "jacdb.ingest.requested_run": (2.2, 1, "what people ask for"),
+    "jacdb.ingest.plans": (1, 1, "many runs, also on Ray"),
+    "jacdb.ingest.requested_run": (2, 1, "what people ask for"),
     "jacdb.ingest.replay": (3, 1.5, "steps taken again"),
     "jacdb.ingest.pipeline": (3, 0.5, "a request, carried out"),
     "jacdb.ingest.source_pipeline": (3, 2.5, "trajectories, annotated"),

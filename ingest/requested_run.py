@@ -71,9 +71,8 @@ class RequestedRun:
         Raises:
             UsageError: it has fewer episodes.
         """
-        from jacdb.ingest import request_checks
-
-        request_checks.check_shard(Shard(0, count), self.episodes)
+        if count > self.episodes:
+            raise UsageError(f"shards={count}: a run of {self.episodes} episodes has no more shards: give fewer")
         return [replace(self, shard=Shard(index, count)) for index in range(count)] if count > 1 else [self]
 
     def check(self, data: Path, *, resume: bool = False) -> None:

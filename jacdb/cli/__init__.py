@@ -12,7 +12,7 @@ import typer
 from jacdb import interruption
 from jacdb.cli import annotate, ask, explore, learn, make, score, share
 from jacdb.cli.command import Command
-from jacdb.cli.printing import fail
+from jacdb.cli.printing import explain, fail
 from jacdb.errors import JacdbError
 
 app = typer.Typer(
@@ -73,7 +73,7 @@ def _run() -> NoReturn:
     except JacdbError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        fail(_explain(error), 2)
+        fail(f"{explain(error)}; see jacdb --help", 2)
     except (typer.Abort, KeyboardInterrupt):
         fail(interruption.line(), 130)
     except BrokenPipeError:
@@ -81,11 +81,3 @@ def _run() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
-
-
-def _explain(error: typer.TyperException) -> str:
-    """Return typer's message about wrong arguments, with the value that was given."""
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    causes: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
-    given = f" (given: {causes[0]['input']!r})" if causes else ""
-    return f"{text.rstrip('.')}{given}; see jacdb --help"

@@ -127,7 +127,8 @@ def _ingest_many(
         UsageError: what is asked for can't be right.
         FailureError: some could not be carried out.
     """
-    from jacdb.ingest import plan_file, planned_runs, ray_cluster
+    from jacdb.cli import plan_commands
+    from jacdb.ingest.plans import plan_file, planned_command, planned_runs, ray_cluster
     from jacdb.ingest.requested_run import RequestedRun
     from jacdb.progress import Reporter
 
@@ -143,7 +144,11 @@ def _ingest_many(
     cluster = ray_cluster.Cluster(address, *resources) if address is not None else None
     if cluster:
         cluster.check_address()
-    runs = plan_file.read(plan) if plan is not None else asked.shards(1 if shards is None else shards)
+    runs: list[planned_command.Task] = (
+        plan_file.read(plan, plan_commands.known())
+        if plan is not None
+        else [*asked.shards(1 if shards is None else shards)]
+    )
     planned_runs.check(runs, data)
     interruption.advise("finished shards and episodes are kept; repeat the command to resume")
     failed = []

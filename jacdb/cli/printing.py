@@ -96,6 +96,14 @@ def check_form(form: str | None, out: Path | None) -> None:
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
 
 
+def explain(error: typer.TyperException) -> str:
+    """Return typer's message about wrong arguments, with the value that was given."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    causes: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
+    given = f" (given: {causes[0]['input']!r})" if causes else ""
+    return f"{text.rstrip('.')}{given}"
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on stderr and exit."""
     print(f"jacdb: {' '.join(message.split())}", file=sys.stderr, flush=True)

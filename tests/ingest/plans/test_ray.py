@@ -14,7 +14,7 @@ from test_merging import rows, same
 
 from jacdb import UsageError
 from jacdb.dataset.shards import MARK
-from jacdb.ingest.ray_cluster import Cluster
+from jacdb.ingest.plans.ray_cluster import Cluster
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")

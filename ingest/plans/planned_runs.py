@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jacdb.errors import JacdbError, UsageError
-from jacdb.ingest.requested_run import Report, RequestedRun
+from jacdb.ingest.plans.planned_command import Task
+from jacdb.ingest.requested_run import Report
 from jacdb.progress import Event
 
 
@@ -22,20 +23,20 @@ class Outcome(NamedTuple):
     failed: bool
 
 
-def check(runs: Sequence[RequestedRun], data: Path) -> None:
+def check(runs: Sequence[Task], data: Path) -> None:
     """Refuse runs that can't be right, before any is carried out.
 
     Raises:
         UsageError: one can't be, or they do not go into one dataset.
     """
-    kinds = sorted({run.dtype for run in runs})
+    kinds = sorted({run.dtype for run in runs if run.dtype})
     if len(kinds) > 1:
         raise UsageError(f"dtype is {' and '.join(kinds)}: a dataset has one type; make a plan for each --data")
     for run in {run.kind: run for run in runs}.values():
         run.check(data)
 
 
-def carry_out(runs: Sequence[RequestedRun], data: Path, report: Report) -> Iterator[Outcome]:
+def carry_out(runs: Sequence[Task], data: Path, report: Report) -> Iterator[Outcome]:
     """Yield the outcome of each run, in order.
 
     Args:
@@ -52,7 +53,7 @@ def _placed(report: Report, place: str, event: Event) -> None:
     report(event._replace(doing=f"{place}{event.doing}"))
 
 
-def outcome(run: RequestedRun, data: Path, report: Report) -> Outcome:
+def outcome(run: Task, data: Path, report: Report) -> Outcome:
     """Carry out one run, and return what became of it."""
     try:
         return Outcome(run.carry_out(data, report), failed=False)

@@ -19,8 +19,9 @@ from jacdb._version import __version__
 from jacdb.dataset.layout import PROGRESS, Run
 from jacdb.dataset.shard import SHARDS
 from jacdb.errors import UsageError, first_line
-from jacdb.ingest.planned_runs import Outcome, outcome
-from jacdb.ingest.requested_run import Report, RequestedRun
+from jacdb.ingest.plans.planned_command import Task
+from jacdb.ingest.plans.planned_runs import Outcome, outcome
+from jacdb.ingest.requested_run import Report
 from jacdb.progress import Event
 
 RETRIES = 5  # of a task whose worker or node is lost
@@ -58,14 +59,15 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             import ray
+            from ray import init  # a folder of the name, such as Ray's own in /tmp, can be imported, too
         except ImportError as error:
             raise UsageError(f"--ray needs Ray ({error.name} is missing): pip install 'jacdb[cluster]'") from error
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.address == "local":
-            ray.init(address="local", include_dashboard=False, **options)
+            init(address="local", include_dashboard=False, **options)
             return ray
         try:
-            ray.init(address=self.address, **options)
+            init(address=self.address, **options)
         except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
             raise UsageError(f"--ray {self.address}: no cluster answers ({first_line(error)})") from error
         return ray
@@ -111,7 +113,7 @@ class Cluster:
         return cpus, gpus, max(1, int(max(cpus, share)))
 
 
-def carry_out(runs: Sequence[RequestedRun], data: Path, cluster: Cluster, report: Report) -> Iterator[Outcome]:
+def carry_out(runs: Sequence[Task], data: Path, cluster: Cluster, report: Report) -> Iterator[Outcome]:
     """Yield the outcome of each run as it ends.
 
     Args:
@@ -146,14 +148,14 @@ def carry_out(runs: Sequence[RequestedRun], data: Path, cluster: Cluster, report
             ray.shutdown()
 
 
-def _task(run: RequestedRun, data: str, version: str) -> Outcome:
+def _task(run: Task, data: str, version: str) -> Outcome:
     """Carry out a run on a node, and return what became of it."""
     if version != __version__:
         return Outcome(f"{run.words}: {socket.gethostname()} has jacdb {__version__}, not {version}", failed=True)
     return outcome(run, Path(data), lambda event: None)
 
 
-def _outcome(ray: Any, begun: Any, run: RequestedRun) -> Outcome:
+def _outcome(ray: Any, begun: Any, run: Task) -> Outcome:
     try:
         returned: Outcome = ray.get(begun)
         return returned

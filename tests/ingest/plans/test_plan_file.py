@@ -1,13 +1,18 @@
 """A plan of many runs, as a YAML file; what is wrong in it is told in one line, with the entry."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 from conftest import call_jacdb
 
 from jacdb import UsageError
+from jacdb.cli import plan_commands
 from jacdb.dataset.shard import Shard
-from jacdb.ingest import plan_file, planned_runs
+from jacdb.ingest.plans import plan_file, planned_runs
 from jacdb.ingest.requested_run import RequestedRun
 
+SAMPLE = Path(__file__).parents[3] / "datasets" / "sample"
 PLAN = """
 runs:
   - env: [CartpoleBalance, CheetahRun]
@@ -22,7 +27,7 @@ runs:
 
 def plan(folder, text: str):
     (folder / "plan.yaml").write_text(text)
-    return plan_file.read(folder / "plan.yaml")
+    return plan_file.read(folder / "plan.yaml", plan_commands.known())
 
 
 def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
@@ -50,14 +55,54 @@ def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
         ("- {env: 7}", "env is 7: give a text"),
         ("- {env: []}", "env has no value"),
         ("- {env: CheetahRun, shards: [1, 2]}", "shards is 1, 2: give one number"),
-        ("- {env: CheetahRun, shards: 9}", "entry 1: --shard 0/9: a run of 8 episodes has no more shards"),
+        ("- {env: CheetahRun, shards: 9}", "entry 1: shards=9: a run of 8 episodes has no more shards"),
         ("- {env: CheetahRun, seed: 0-999999, policy: [noise, zero]}", "stands for 2,000,000 shards"),
+        ("- {command: publish, name: me/data}", "no command 'publish' in plans: give ingest, annotate, learn"),
+        ("- {command: learn, env: CheetahRun, sed: 1}", "no option 'sed'"),
+        ("- {command: learn, env: CheetahRun, shards: 2}", "no option 'shards'"),
+        ("- {command: learn, loss: mse}", "Missing option '--env'"),
+        ("- {command: annotate, env: CheetahRun}", "Missing argument 'source'"),
+        (
+            "- {command: verify, sample: many}",
+            "'--sample': Input should be a valid integer, unable to parse string as an integer (given: 'many')",
+        ),
+        ("- {command: verify, data: elsewhere}", "no option 'data'"),
     ],
 )
 def test_what_is_wrong_in_a_plan_is_named(text, said, tmp_path):
     with pytest.raises(UsageError) as told:
         plan(tmp_path, text)
     assert said in str(told.value) and "plan.yaml" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_an_entry_may_name_another_command(tmp_path):
+    text = """
+    - {command: annotate, source: [a.npz, b.npz], model: robot.xml, shards: 2}
+    - {command: learn, env: CheetahRun, loss: [mse, mse+sae], seeds: 0-2}
+    - {command: train, env: CheetahRun, small: true, seed: 0-1}
+    """
+    commands = plan(tmp_path, text)
+    assert [command.words for command in commands] == [
+        "annotate a.npz --model robot.xml --shard 0/2",
+        "annotate a.npz --model robot.xml --shard 1/2",
+        "annotate b.npz --model robot.xml --shard 0/2",
+        "annotate b.npz --model robot.xml --shard 1/2",
+        "learn --env CheetahRun --loss mse --seeds 0-2",
+        "learn --env CheetahRun --loss mse+sae --seeds 0-2",
+        "train --env CheetahRun --small --seed 0",
+        "train --env CheetahRun --small --seed 1",
+    ]
+    assert [command.on_data for command in commands] == [True] * 6 + [False] * 2
+
+
+def test_commands_of_a_plan_are_carried_out_and_failures_named(tmp_path):
+    copy = shutil.copytree(SAMPLE, tmp_path / "data")
+    envs = sorted(path.name.partition("=")[2] for path in (copy / "runs").iterdir())
+    (tmp_path / "plan.yaml").write_text(f"- {{command: verify, env: [{envs[0]}, NoSuchEnv], sample: 0}}")
+    told = call_jacdb("ingest", "--plan", tmp_path / "plan.yaml", "--data", copy, "--quiet")
+    assert told.returncode == 1 and told.stderr.count("\n") == 1
+    assert "verify --env NoSuchEnv --sample 0: " in told.stderr
+    assert envs[0] in told.stdout and " keys " in told.stdout
 
 
 def test_all_of_a_plan_is_checked_before_any_is_carried_out(tmp_path):

@@ -1,0 +1,1 @@
+"""Many runs and commands: a plan as a file, in turn or on a cluster."""

@@ -1,0 +1,93 @@
+"""Another command in a plan: annotate, learn, train or verify, carried out by a process of its own.
+
+Each of these goes on where it was stopped, as a run does, so that a task that is begun anew loses nothing that was
+finished. A process of its own, because learning wants other settings of JAX than making rows.
+"""
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from jacdb.errors import FailureError
+from jacdb.ingest.requested_run import RequestedRun
+from jacdb.progress import Event
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+
+
+class CommandLine(NamedTuple):
+    """The arguments and options that one of jacdb's commands takes.
+
+    Attributes:
+        positional: the names of its arguments, which are given without their names.
+        options: the names of its options, without their dashes.
+        check: called with arguments and options as they are typed; raises UsageError where they can't be right.
+    """
+
+    positional: tuple[str, ...]
+    options: frozenset[str]
+    check: Callable[[Sequence[str]], None]
+
+
+type Commands = Mapping[str, CommandLine]
+
+
+@dataclass(frozen=True)
+class PlannedCommand:
+    """A call of one of jacdb's commands, with what is typed after it.
+
+    Attributes:
+        name: the command's.
+        typed: arguments and options, but for the dataset's folder.
+        on_data: it takes the dataset's folder.
+    """
+
+    name: str
+    typed: tuple[str, ...]
+    on_data: bool
+
+    dtype = None  # what the rows are stored in: the dataset's
+
+    @property
+    def words(self) -> str:
+        """The command as it is typed, for people."""
+        return " ".join((self.name, *self.typed))
+
+    @property
+    def kind(self) -> "PlannedCommand":
+        """A command that can be right if this can: itself."""
+        return self
+
+    def check(self, data: Path) -> None:
+        """Check nothing: the plan was checked as it was read."""
+
+    def carry_out(self, data: Path, report: Callable[[Event], None]) -> str:
+        """Call the command, and return what it printed.
+
+        Raises:
+            FailureError: it failed, with the line that it said.
+        """
+        report(Event(self.words))
+        folder = ("--data", str(data)) if self.on_data else ()
+        command = [sys.executable, "-m", "jacdb", self.name, *self.typed, *folder, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_end_with_parent)
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"]
+            raise FailureError(said[-1].removeprefix("jacdb: "))
+        return done.stdout.strip() or f"{self.words}: done"
+
+
+type Task = RequestedRun | PlannedCommand  # of a plan
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to stop this process when its parent is lost: begun anew elsewhere, it would meet its own lock."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
