@@ -216,3 +216,9 @@ def test_the_page_says_which_views_add_sums_up(made):
         said = {name: opened.explain(name) for name in queries.VIEWS}
     assert {name for name, way in said.items() if way == "from partials: 3 runs"} == {*sums}
     assert {name for name, way in said.items() if way == "from steps: 3 runs"} == {*steps}
+
+
+def test_the_sample_is_answered_from_partials():
+    """After a change of their SQL: jacdb partials --data datasets/sample."""
+    runs = len(manifest.finished(ROOT / "datasets" / "sample"))
+    assert explained(ROOT / "datasets" / "sample", "zero_durations") == f"from partials: {runs} runs"
