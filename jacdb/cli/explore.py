@@ -1,5 +1,7 @@
 """The command that shows a dataset in a browser."""
 
+import importlib
+import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,8 @@ from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from jacdb.explorer.scenes import SceneMaker
+
+_SCENES = "jacdb.ingest.scene.run_scene"
 
 
 def explore(
@@ -63,7 +67,10 @@ def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
     interruption.advise("what was made for the page is removed")
     with Dataset(data) as dataset:
         subject = Subject(dataset, env)
-        with serving(subject, page.page_folder(), _installed_maker(), port) as server:
+        maker = _installed_maker()
+        with serving(subject, page.page_folder(), maker, port) as server:
+            if maker:  # its seconds of imports pass while the browser starts
+                threading.Thread(target=importlib.import_module, args=(_SCENES,), daemon=True).start()
             typer.echo(f"{data}: {server.address} (Ctrl-C ends it)")
             if browser:
                 webbrowser.open(server.address)
@@ -92,8 +99,8 @@ def _installed_maker() -> "SceneMaker | None":
         return None
 
     def make(*arguments: Any) -> tuple[dict[str, Any], bytes]:
-        from jacdb.ingest.scene.run_scene import run_scene  # seconds of imports, which the first picture needs not
+        from jacdb.ingest.scene import run_scene  # seconds of imports: what is typed wrong is told before
 
-        return run_scene(*arguments)
+        return run_scene.run_scene(*arguments)
 
     return make
