@@ -43,14 +43,18 @@ def scene(model: mujoco.MjModel) -> Scene:
     """Return the scene of a model; geoms that viewers hide are left out, unless there are no others.
 
     A geom whose type is ``mesh`` or ``hfield`` has the number of its mesh. ``unseen`` names the geoms that are left
-    out, with their bodies: contacts may be theirs.
+    out, with their bodies and places there: contacts may be theirs.
     """
     shown = np.flatnonzero(np.asarray(model.geom_group) < HIDDEN_GROUP)
     if not len(shown):
         shown = np.arange(model.ngeom)
     names, surfaces = geom_names(model), Surfaces(model)
     geoms = [_geom(model, int(i), names[i], surfaces) for i in shown]
-    unseen = [{"name": names[i], "body": int(model.geom_bodyid[i])} for i in range(model.ngeom) if i not in {*shown}]
+    unseen = [
+        {"name": names[i], "body": int(model.geom_bodyid[i]), "pos": _numbers(model.geom_pos[i])}
+        for i in range(model.ngeom)
+        if i not in {*shown.tolist()}
+    ]
     content = {
         "nq": model.nq,
         "bodies": [_body(model, i) for i in range(model.nbody)],

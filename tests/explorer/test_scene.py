@@ -29,7 +29,7 @@ MACHINE = """
       <body name="arm" pos="0 .3 0" euler="0 40 0">
         <joint name="turret" type="ball" pos=".1 0 .2"/>
         <geom material="red" type="capsule" fromto="0 0 0 .5 0 .1" size=".02"/>
-        <geom name="skin" group="3" size=".1"/>
+        <geom name="skin" group="3" size=".1" pos="0 .5 0"/>
         <body pos=".5 0 0"> <joint name="rail" type="slide" axis="1 1 0" ref=".3"/>
           <joint name="knee" axis="0 1 1" pos="0 .1 0" ref="40"/> <geom name="foot" type="mesh" mesh="wedge"/>
           <geom type="mesh" mesh="wedge" pos="1 0 0"/> <site name="end"/>
@@ -78,7 +78,7 @@ def test_users_32_names_are_those_of_axes_and_contacts():
     content, _ = file_of(mujoco.MjModel.from_xml_string(MACHINE))
     assert [joint["name"] for joint in content["joints"]] == ["flier", "turret", "rail", "knee"]
     assert [geom["name"] for geom in content["geoms"]] == ["hills", "trunk", "arm/geom2", "foot", "world/geom5"]
-    assert content["unseen"] == [{"name": "skin", "body": 2}]
+    assert content["unseen"] == [{"name": "skin", "body": 2, "pos": [0, 0.5, 0]}]
     assert content["geoms"][2]["rgba"] == pytest.approx([0.8, 0.1, 0.1, 1], abs=1e-6)
     assert content["actuators"] == [{"name": "push", "joint": "rail"}, {"name": "actuator1", "joint": None}]
     [cord] = content["tendons"]
