@@ -16,6 +16,7 @@ NOT_IN_A_BROWSER = {
     "sampled_steps": "it reads the states of some steps",
     "axis_statistics": "it reads the states of all steps",
     "lyapunov": "it multiplies the matrices of whole episodes",
+    "leaderboard": "it reads JSON, for which the DuckDB of browsers loads functions from the network",
 }
 _REMAINING = {name: name.removeprefix("remaining_") for name in queries.REMAINING}
 

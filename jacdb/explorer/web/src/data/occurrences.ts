@@ -1,0 +1,89 @@
+/** In how many steps each zero pattern is shown, in all and while each constraint holds. */
+import type { Episode } from './episode';
+import type { Patterns } from './patterns';
+
+export class Occurrences {
+  steps = 0;
+  readonly patterns = new Map<number, number>();
+  readonly constraints = new Map<string, Map<number, number>>();
+
+  /** `scope` says in words over which steps. */
+  constructor(readonly scope: string, private readonly source: Patterns) {}
+
+  add(pattern: number, n: number): void {
+    if (pattern < 0) return;
+    this.steps += n;
+    this.patterns.set(pattern, (this.patterns.get(pattern) ?? 0) + n);
+  }
+
+  addHeld(constraint: string, pattern: number, n: number): void {
+    if (pattern < 0) return;
+    let counts = this.constraints.get(constraint);
+    if (!counts) this.constraints.set(constraint, (counts = new Map()));
+    counts.set(pattern, (counts.get(pattern) ?? 0) + n);
+  }
+
+  /** Count the steps of an episode, or of those that a mask says. */
+  static ofEpisode(episode: Episode, scope: string, mask?: Uint8Array): Occurrences {
+    const found = new Occurrences(scope, episode.patterns);
+    for (let step = 0; step < episode.steps; step++) {
+      if (mask && !mask[step]) continue;
+      found.add(episode.pattern[step], 1);
+      for (const name of episode.held(step)) found.addHeld(name, episode.pattern[step], 1);
+    }
+    return found;
+  }
+
+  /** Take counts of the whole run from its file, where it has them; null where not. */
+  static ofRun(patterns: Patterns, scope: string): Occurrences | null {
+    const found = new Occurrences(scope, patterns);
+    for (let at = 0; at < patterns.ids.length; at++) {
+      const n = patterns.counts(at);
+      if (n === undefined) return null;
+      found.add(at, n);
+    }
+    return found;
+  }
+
+  /** Return in which share of the steps each entry is zero; NaN without a step. */
+  zeroShare(size: number): Float64Array {
+    const shares = new Float64Array(size);
+    for (const [pattern, n] of this.patterns) {
+      const zeros = this.source.zeros(pattern);
+      for (let entry = 0; entry < size; entry++) shares[entry] += zeros[entry] * n;
+    }
+    for (let entry = 0; entry < size; entry++) shares[entry] /= this.steps;
+    return shares;
+  }
+
+  /** Return for each constraint in which share of its steps an entry is not zero, and in which share of the others. */
+  explain(entry: number): { name: string; steps: number; withIt: number; without: number }[] {
+    const nonZero = (counts: Map<number, number>) => {
+      let [there, all] = [0, 0];
+      for (const [pattern, n] of counts) {
+        all += n;
+        if (!this.source.zeros(pattern)[entry]) there += n;
+      }
+      return [there, all];
+    };
+    const [there, all] = nonZero(this.patterns);
+    return [...this.constraints].map(([name, counts]) => {
+      const [thereWith, allWith] = nonZero(counts);
+      return { name, steps: allWith, withIt: thereWith / allWith, without: (there - thereWith) / (all - allWith) };
+    }).sort((a, b) => gain(b) - gain(a) || b.steps - a.steps);
+  }
+
+  /** Return the other entries that are zero in exactly the same steps. */
+  together(entry: number, size: number): number[] {
+    const shown = [...this.patterns.keys()].map((pattern) => this.source.zeros(pattern));
+    const found: number[] = [];
+    for (let other = 0; other < size; other++) {
+      if (other !== entry && shown.every((zeros) => zeros[other] === zeros[entry])) found.push(other);
+    }
+    return found;
+  }
+}
+
+function gain({ withIt, without }: { withIt: number; without: number }): number {
+  return Number.isNaN(without) ? 0 : Math.abs(withIt - without);
+}

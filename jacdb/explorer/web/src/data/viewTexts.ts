@@ -1,0 +1,32 @@
+/** Which views are laid over which tables, as jacdb's own catalog does. */
+import type { Index } from './contract';
+
+export const STEPS = 'stored_steps';
+
+/** Return all that a view reads, directly or not; what is in `stop` is read as a table. */
+export function needs(index: Index, name: string, stop: Set<string>, found = new Set<string>()): Set<string> {
+  const text = (index.views.texts[name] ?? '').replace(/--[^\n]*/g, '');
+  for (const [, read] of text.matchAll(/\b(?:from|join)\s+\(?\s*([a-z_]+)/g)) {
+    if (found.has(read)) continue;
+    found.add(read);
+    if (!stop.has(read)) needs(index, read, stop, found);
+  }
+  return found;
+}
+
+/** Return the views to make, in order; those without a text are to be dropped.
+ *
+ * Partials are tables of the dataset; under a condition they are views, counted from the steps that meet it.
+ */
+export function definitions(index: Index, withSteps: boolean, where: string): { name: string; text: string | null }[] {
+  const { order, texts, partials } = index.views;
+  const isTable = new Set(where ? [] : partials);
+  const made = [{ name: STEPS, text: withSteps ? `from of_run.${STEPS}` : null }];
+  for (const name of order) {
+    let text: string | null = isTable.has(name) ? null : texts[name];
+    if (name === 'steps' && where) text = `select * from ${STEPS} where (${where}\n)`;
+    if (!withSteps && needs(index, name, isTable).has(STEPS)) text = null;
+    made.push({ name, text });
+  }
+  return made;
+}

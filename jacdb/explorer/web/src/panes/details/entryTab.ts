@@ -1,0 +1,170 @@
+/** One entry: its value along the episode, how its values are spread, when it is there, and what comes and goes with it. */
+import { onResize, sharpPen } from '../../drawing/canvas';
+import { SvgPen, type Pen } from '../../drawing/pen';
+import { button, element, setText, table } from '../../page/dom';
+import { count, percent } from '../../page/format';
+import { nextFrame } from '../../page/frame';
+import { toolsOf } from '../../page/paneFrame';
+import { ofRun } from '../../data/condition';
+import { Occurrences } from '../../data/occurrences';
+import type { State } from '../../state';
+import { entryCode } from '../code';
+import type { App, Shown } from '../pane';
+import { constraintWords, nameOf, valueOf } from '../words';
+import type { Tab } from './detailsPane';
+import { binsOf, paintHistogram, paintHistory, type Bins } from './entryFigures';
+
+const HEIGHT = 110;
+const MOST_ROWS = 40;
+
+export class EntryTab implements Tab {
+  readonly name = 'entry';
+  readonly title = 'Entry';
+  readonly root = element('div');
+  private readonly sentence = element('p', {}, 'Choose an entry: click a cell of the matrix, or press Enter on it.');
+  private readonly content = element('div', { class: 'entry', hidden: true });
+  private readonly heading = element('h3');
+  private readonly value = element('p', { class: 'value' });
+  private readonly history = element('canvas', { role: 'img', 'aria-label': 'Value along the episode' });
+  private readonly spread = element('canvas', { role: 'img', 'aria-label': 'How the values are spread' });
+  private readonly head = element('div', { class: 'playhead' });
+  private readonly plot = element('div', { class: 'plot' }, this.history, this.head);
+  private readonly explained = element('div');
+  private readonly together = element('div');
+  private shown: Shown | null = null;
+  private entry = -1;
+  private bins: Bins | null = null;
+
+  constructor(private readonly app: App) {
+    this.content.append(
+      element('div', { class: 'line' }, this.heading, ...toolsOf(app, 'entry', {
+        svg: () => (this.entry < 0 ? null : this.figure()),
+        code: () => (this.entry < 0 ? [] : entryCode(this.shown!, this.entry)),
+      })),
+      this.value, element('h4', {}, 'Along the episode'), this.plot,
+      element('h4', {}, 'Its values in the episode'), this.spread, this.explained, this.together);
+    this.root.append(this.sentence, this.content);
+    this.plot.addEventListener('pointerdown', (event) => this.go(event));
+    onResize(this.root, () => nextFrame(this.draw));
+  }
+
+  show(shown: Shown): void {
+    this.shown = shown;
+    this.entry = -2;
+  }
+
+  update(state: State): void {
+    const { shown } = this;
+    if (!shown) return;
+    const { entry } = state;
+    const at = entry ? shown.shape.place(entry.jacobian, entry.row, entry.col) : -1;
+    if (at !== this.entry) this.choose(at);
+    if (at < 0) return;
+    setText(this.value, `In step ${state.step}: ${valueOf(shown, state.step, at)}`);
+    this.head.style.transform = `translateX(${((state.step + 0.5) / shown.episode.steps) * this.plot.clientWidth}px)`;
+  }
+
+  repaint(): void {
+    this.draw();
+  }
+
+  private choose(entry: number): void {
+    this.entry = entry;
+    this.sentence.hidden = entry >= 0;
+    this.content.hidden = entry < 0;
+    if (entry < 0) return;
+    const shown = this.shown!;
+    setText(this.heading, nameOf(shown.shape, entry));
+    this.bins = binsOf(shown.episode, entry);
+    this.draw();
+    // a condition's counts know what held; those of a run's file do not, so the episode's are shown first
+    const { occurrences } = shown;
+    const known = occurrences.constraints.size ? occurrences : Occurrences.ofEpisode(shown.episode, "the episode's steps");
+    this.explain(known, this.app.store.state.where === '');
+    this.companions(occurrences);
+  }
+
+  /** Say in which share of steps the entry is not zero, with each constraint and without. */
+  private explain(known: Occurrences, hasMore: boolean): void {
+    const { entry } = this;
+    const rows = known.explain(entry).slice(0, MOST_ROWS).map(({ name, steps, withIt, without }) =>
+      [constraintWords(name), steps, percent(withIt), percent(without)]);
+    const caption = `Share of ${known.scope} (${count(known.steps, 'step')}) in which it is not zero`;
+    const more = button('Count the whole run', () => void this.countRun(more), { hidden: !hasMore });
+    this.explained.replaceChildren(
+      element('h4', {}, 'When it is not zero'),
+      rows.length ? table(['while this holds', 'steps', 'not zero', 'otherwise'], rows, caption)
+        : element('p', { class: 'quiet' }, `No constraint holds in ${known.scope}.`),
+      more);
+  }
+
+  private async countRun(asked: HTMLButtonElement): Promise<void> {
+    const [shown, entry] = [this.shown!, this.entry];
+    asked.disabled = true;
+    try {
+      const known = await ofRun(this.app.database, shown, '', (text) => setText(asked, text || 'Counting …'));
+      if (this.shown === shown && this.entry === entry) this.explain(known, false);
+    } catch (error) {
+      setText(asked, (error as Error).message);
+    }
+  }
+
+  /** List the entries that are zero in exactly the same steps. */
+  private companions(occurrences: Occurrences): void {
+    const { shape } = this.shown!;
+    const { entry } = this;
+    const share = this.shown!.zeroShare[entry];
+    const others = share > 0 && share < 1 ? occurrences.together(entry, shape.rows * shape.cols) : [];
+    const never = share === 0 ? 'never zero' : 'always zero';
+    const choose = (other: number) => button(nameOf(shape, other), () => this.app.store.set({ entry: shape.named(other) }));
+    this.together.replaceChildren(
+      element('h4', {}, 'Entries that come and go with it'),
+      share > 0 && share < 1
+        ? element('p', { class: 'quiet' }, others.length
+          ? `${count(others.length, 'other')} of ${occurrences.scope} are zero in exactly the same steps:`
+          : `No other is zero in exactly the same of ${occurrences.scope}.`)
+        : element('p', { class: 'quiet' }, `It is ${never} in ${occurrences.scope}: it does not switch.`),
+      element('ul', { class: 'companions' }, ...others.slice(0, MOST_ROWS).map((other) => element('li', {}, choose(other)))));
+  }
+
+  private go(event: PointerEvent): void {
+    if (!this.shown) return;
+    const box = this.plot.getBoundingClientRect();
+    const { steps } = this.shown.episode;
+    const step = Math.floor(((event.clientX - box.left) / box.width) * steps);
+    this.app.store.set({ step: Math.min(Math.max(step, 0), steps - 1) });
+  }
+
+  private readonly draw = () => {
+    const width = this.plot.clientWidth;
+    if (!this.shown || this.entry < 0 || width < 50) return;
+    this.head.style.height = `${HEIGHT}px`;
+    paintHistory(sharpPen(this.history, width, HEIGHT), this.shown.episode, this.entry, width, HEIGHT, this.app.colours);
+    if (this.bins) paintHistogram(sharpPen(this.spread, width, HEIGHT), this.bins, width, HEIGHT, this.app.colours);
+    this.update(this.app.store.state);
+  };
+
+  private figure(): SVGSVGElement {
+    const width = Math.max(this.plot.clientWidth, 300);
+    const title = nameOf(this.shown!.shape, this.entry);
+    const { colours } = this.app;
+    const pen = new SvgPen(width, 2 * HEIGHT + 30, title);
+    pen.rect(0, 0, width, 2 * HEIGHT + 30, colours.panel);
+    pen.text(4, 16, title, { size: 12, fill: colours.ink, bold: true });
+    paintHistory(shifted(pen, 24), this.shown!.episode, this.entry, width, HEIGHT, colours);
+    if (this.bins) paintHistogram(shifted(pen, HEIGHT + 28), this.bins, width, HEIGHT, colours);
+    return pen.svg;
+  }
+}
+
+/** Return a pen that draws lower on the paper. */
+function shifted(pen: Pen, down: number): Pen {
+  const moved = (points: number[]) => points.map((at, i) => (i % 2 ? at + down : at));
+  return {
+    rect: (x, y, width, height, fill, stroke) => pen.rect(x, y + down, width, height, fill, stroke),
+    line: (points, stroke, width, dash) => pen.line(moved(points), stroke, width, dash),
+    curve: (points, stroke, width, opacity) => pen.curve(moved(points), stroke, width, opacity),
+    circle: (x, y, radius, fill, stroke) => pen.circle(x, y + down, radius, fill, stroke),
+    text: (x, y, text, style) => pen.text(x, y + down, text, style),
+  };
+}

@@ -1,0 +1,109 @@
+/** Every view as a table, with the question that it answers: DuckDB in the page runs jacdb's own SQL. */
+import { button, element, fill, setText, table } from '../../page/dom';
+import { count } from '../../page/format';
+import { toolsOf } from '../../page/paneFrame';
+import type { Answer } from '../../data/database';
+import type { State } from '../../state';
+import { codeOf, literal } from '../code';
+import type { App, Shown } from '../pane';
+import type { Tab } from './detailsPane';
+
+const START = 'global_sparsity';
+const MOST_ROWS = 500; // shown; a browser is slow with more
+
+export class ViewsTab implements Tab {
+  readonly name = 'views';
+  readonly title = 'Views';
+  readonly root = element('div');
+  private readonly chosen = element('select', { 'aria-label': 'View' });
+  private readonly question = element('p');
+  private readonly told = element('p', { class: 'quiet', role: 'status' });
+  private readonly holder = element('div', { class: 'scrolled', tabindex: '0' });
+  private shown: Shown | null = null;
+  private asked = '';
+  private answer: Answer | null = null;
+
+  constructor(private readonly app: App) {
+    const { order, questions, unavailable } = app.index.views;
+    const names = order.filter((name) => questions[name]?.question);
+    const all = [...names, ...Object.keys(unavailable).filter((name) => questions[name])];
+    fill(this.chosen, all.map((name) => ({ value: name, label: name })), START);
+    this.chosen.addEventListener('change', () => app.store.set({ view: this.chosen.value }));
+    this.root.append(
+      element('div', { class: 'line' }, this.chosen, button('CSV', () => this.keep(), { class: 'tool', title: 'Keep as CSV' }),
+        ...toolsOf(app, 'view', { code: () => codeOf(`from ${this.view} where env = ${literal(this.shown!.run.env)}`) })),
+      this.question, this.told, this.holder);
+  }
+
+  show(shown: Shown): void {
+    this.shown = shown;
+    this.asked = '';
+  }
+
+  update(state: State): void {
+    if (!this.shown) return;
+    this.chosen.value = this.view;
+    const key = JSON.stringify([this.view, state.env, state.run, state.where]);
+    if (key === this.asked) return;
+    this.asked = key;
+    void this.ask(key, this.view, this.shown, state.where);
+  }
+
+  private get view(): string {
+    const { view } = this.app.store.state;
+    return [...this.chosen.options].some(({ value }) => value === view) ? view : START;
+  }
+
+  private async ask(key: string, view: string, { run, file }: Shown, where: string): Promise<void> {
+    const { question, grain } = this.app.index.views.questions[view] ?? {};
+    const asked = question ? question[0].toUpperCase() + question.slice(1) : '';
+    setText(this.question, [asked, grain && `A row: ${grain}`].filter(Boolean).join(' '));
+    this.holder.replaceChildren();
+    this.answer = null;
+    const reason = this.app.index.views.unavailable[view];
+    if (reason) {
+      setText(this.told, `Not in this page: ${reason}. jacdb query ${view} answers it.`);
+      return;
+    }
+    try {
+      const answer = await this.app.database.view(view, run, file, where, (text) => {
+        if (key === this.asked) setText(this.told, text);
+      });
+      if (key !== this.asked) return;
+      this.answer = answer;
+      this.lay(answer, where);
+    } catch (error) {
+      if (key === this.asked) setText(this.told, (error as Error).message);
+    }
+  }
+
+  private lay({ columns: all, rows: whole }: Answer, where: string): void {
+    // every row is of the environment that is chosen
+    const columns = all.filter((name) => name !== 'env');
+    const rows = whole.map((row) => row.filter((_, at) => all[at] !== 'env'));
+    const cut = rows.length > MOST_ROWS ? `, the first ${MOST_ROWS} shown` : '';
+    setText(this.told, `${count(rows.length, 'row')}${cut}${where ? ', of steps of this run that meet the condition' : ''}`);
+    this.holder.replaceChildren(table(columns, rows.slice(0, MOST_ROWS).map((row) => row.map(cellOf))));
+  }
+
+  private keep(): void {
+    if (!this.answer) return;
+    const quoted = (value: unknown) => `"${textOf(value).replaceAll('"', '""')}"`;
+    const lines = [this.answer.columns, ...this.answer.rows].map((row) => row.map(quoted).join(','));
+    const url = URL.createObjectURL(new Blob([`${lines.join('\n')}\n`], { type: 'text/csv' }));
+    const link = element('a', { href: url, download: `jacdb-${this.view}.csv` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+}
+
+function cellOf(value: unknown): string | number {
+  if (typeof value === 'number') return Number.isInteger(value) ? value : Number(value.toPrecision(6));
+  return textOf(value);
+}
+
+function textOf(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  if (Array.isArray(value)) return value.map(textOf).join(', ');
+  return String(value);
+}
