@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test test-fast lint docs matrix spark bench reference learning sample experts lock clean
+.PHONY: help setup demo test test-fast lint docs explorer matrix spark bench reference learning sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ help:
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
 	@echo "make docs    the documentation as pages, in build/site"
+	@echo "make explorer   the page of jacdb explore, with npm: jacdb/explorer/page"
 	@echo "make matrix  nine other engines read the sample: docs/reading.md"
 	@echo "make spark   what the tests of Spark and Sail need: 1 GB, in build/reading"
 	@echo "make bench   the benchmarks"
@@ -60,6 +61,17 @@ lint: $(READY)
 # The documentation as pages, with a reference made from docstrings: build/site. A broken link fails it.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# The page of `jacdb explore`. Vite needs Node.js 20.19 or later.
+WEB := jacdb/explorer/web
+PAGE := jacdb/explorer/page/index.html
+explorer: $(PAGE)
+$(PAGE): $(shell find $(WEB)/src $(WEB)/*.json $(WEB)/*.html $(WEB)/*.ts 2>/dev/null)
+	@command -v npm >/dev/null || { echo "the page of jacdb explore is built by npm: install Node.js 20.19 or later (Debian: apt-get install nodejs npm)" >&2; exit 2; }
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' || \
+	  { echo "Node.js $$(node --version) is too old to build the page of jacdb explore: install 20.19 or later" >&2; exit 2; }
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build
+	@touch $@
 
 # Nine engines, each in an environment of its own in build/reading (3 GB), read the sample. Spark needs Java 17.
 matrix: $(READY)

@@ -105,6 +105,10 @@ export interface SceneFile {
   bodies: SceneBody[];
   joints: SceneJoint[];
   geoms: SceneGeom[];
+  /** geoms that are not drawn */
+  unseen?: { name: string; body: number; pos: number[] }[];
+  /** what is to be known of this model, where it is not the run's own */
+  note?: string | null;
   tendons: { name: string; sites: { body: number; pos: number[] }[]; width: number; rgba: number[] }[];
   meshes: { vertices: [number, number]; faces: [number, number] }[];
   meshes_file: string | null;

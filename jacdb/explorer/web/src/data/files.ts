@@ -42,8 +42,11 @@ async function answer(url: string): Promise<Response> {
   } catch {
     throw new Error(`${shown(url)} can't be fetched: is the server of this page still running?`);
   }
-  if (!response.ok) throw new Error(`${shown(url)} can't be fetched: the server answers ${response.status}`);
-  return response;
+  if (response.ok) return response;
+  // the server of jacdb says why in a line of text; others answer with a page
+  const isText = response.headers.get('content-type')?.startsWith('text/plain');
+  const why = isText ? (await response.text()).trim() : '';
+  throw new Error(why || `${shown(url)} can't be fetched: the server answers ${response.status}`);
 }
 
 /** Return an address as people read it. */

@@ -120,7 +120,7 @@ export class RobotPane implements Pane {
     this.stage.prepend(canvas);
     this.robot = new RobotScene(scene, renderer, () => nextFrame(this.draw));
     this.robot.repaint(this.app.colours);
-    this.say('');
+    this.say(scene.note ?? '', true);
     this.resize();
     if (this.shown) this.update(this.app.store.state);
     if (scene.meshes_file) await this.loadMeshes(path, scene);
@@ -133,7 +133,7 @@ export class RobotPane implements Pane {
     });
     if (path !== this.wanted || !this.robot) return;
     this.robot.addMeshes(bytes.buffer as ArrayBuffer);
-    this.say('');
+    this.say(scene.note ?? '', true);
     if (this.shown) this.update(this.app.store.state);
   }
 

@@ -2,7 +2,7 @@
 import {
   Color, DirectionalLight, GridHelper, Group, HemisphereLight, Line, Mesh, MeshStandardMaterial, PerspectiveCamera,
   Quaternion, Scene, SphereGeometry, Vector3, WebGLRenderer, ArrowHelper, BufferGeometry, BufferAttribute,
-  LineBasicMaterial, MeshBasicMaterial, DoubleSide,
+  LineBasicMaterial, MeshBasicMaterial, DoubleSide, FrontSide,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 import type { SceneFile, SceneGeom } from '../../data/contract';
@@ -59,6 +59,7 @@ export class RobotScene {
       (this.bodies.length > 1 ? this.bodies[body.parent] : this.scene).add(group);
     }
     file.geoms.forEach((geom) => this.place(geom));
+    for (const { name, body, pos } of file.unseen ?? []) this.note(name, body, pos);
     for (const { sites, rgba } of file.tendons) this.addTendon(sites, rgba);
     this.follow = this.followed();
     this.camera.up.set(0, 0, 1);
@@ -192,7 +193,7 @@ export class RobotScene {
     const base = new Color().setRGB(geom.rgba[0], geom.rgba[1], geom.rgba[2]);
     const material = new MeshStandardMaterial({
       color: base.clone(), roughness: 0.75, metalness: 0.05, opacity: geom.rgba[3], transparent: geom.rgba[3] < 1,
-      side: geom.type === 'plane' ? DoubleSide : undefined,
+      side: geom.type === 'plane' ? DoubleSide : FrontSide,
     });
     const mesh = new Mesh(primitive(geom, this.file.extent) ?? new BufferGeometry(), material);
     mesh.position.fromArray(geom.pos);
@@ -202,6 +203,18 @@ export class RobotScene {
     const placed = { geom, mesh, base };
     this.placed.push(placed);
     this.byName.set(geom.name, [...(this.byName.get(geom.name) ?? []), placed]);
+  }
+
+  /** Know where a geom is that is not drawn: contacts may be its. */
+  private note(name: string, body: number, pos: number[]): void {
+    const geom: SceneGeom = {
+      name, body, type: 'sphere', size: [0, 0, 0], pos, quat: [1, 0, 0, 0], rgba: [0, 0, 0, 0], group: 3, mesh: null,
+    };
+    const mesh = new Mesh(new BufferGeometry(), new MeshStandardMaterial());
+    mesh.position.fromArray(pos);
+    mesh.visible = false;
+    this.bodies[body].add(mesh);
+    this.byName.set(name, [...(this.byName.get(name) ?? []), { geom, mesh, base: new Color() }]);
   }
 
   private addTendon(sites: { body: number; pos: number[] }[], rgba: number[]): void {

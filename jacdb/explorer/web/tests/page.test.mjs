@@ -1,0 +1,148 @@
+// The page over a dataset: what it writes is what jacdb's SQL says, and where it shows the robot is where MuJoCo has it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { expected, hash, launch, open, scrub, shown } from './browser.mjs';
+
+let browser;
+const seen = { urls: [], parts: [], complaints: [] };
+before(async () => { browser = await launch(); });
+after(async () => { await browser.close(); });
+
+/** Return what the page writes of an entry that is chosen. */
+async function written(page, { jacobian, row, col }) {
+  await page.evaluate((entry) => window.jacdbExplorer.app.store.set({ entry, pane: 'entry' }), { jacobian, row, col });
+  await page.waitForFunction(({ row, col, jacobian }) => {
+    const { shape } = window.jacdbExplorer.app.shown;
+    const at = shape.place(jacobian, row, col);
+    return document.querySelector('.entry h3').textContent.includes(shape.rowAxis(at).name)
+      && document.querySelector('.entry h3').textContent.includes(shape.colAxis(at).name);
+  }, { jacobian, row, col });
+  return page.locator('.entry .value').textContent();
+}
+
+test('every entry is written as SQL has it, to the last digit shown', async () => {
+  const page = await open(browser, hash({ env: expected.values[0].env }), seen);
+  let env = expected.values[0].env;
+  for (const one of expected.values) {
+    if (one.env !== env) {
+      await page.selectOption('#choose-env', one.env);
+      await shown(page, one.env);
+      env = one.env;
+    }
+    await page.evaluate((episode) => window.jacdbExplorer.app.store.set({ episode }), one.episode);
+    await page.waitForFunction((episode) => window.jacdbExplorer.app.shown.episode.number === episode, one.episode);
+    await scrub(page, one.step);
+    const text = await written(page, one);
+    const number = /: (−?[0-9.]+(?:e-?[0-9]+)?)/.exec(text)?.[1].replace('−', '-');
+    assert.equal(Number(number), Number(one.value.toPrecision(7)), `${JSON.stringify(one)}: ${text}`);
+  }
+  await page.close();
+});
+
+test('where the hand first touches the box, the block of both fills', async () => {
+  const { env, run, episode, before, touch, name, rows, cols } = expected.touch;
+  const page = await open(browser, hash({ env, run, episode, step: before }), seen);
+  const filled = () => page.evaluate(({ rows, cols }) => {
+    const { app } = window.jacdbExplorer;
+    const zeros = app.shown.episode.zeros(app.store.state.step);
+    return rows.flatMap((row) => cols.map((col) => zeros[app.shown.shape.entry(row, col)])).filter((zero) => !zero).length;
+  }, { rows, cols });
+  assert.equal(await filled(), 0);
+  await scrub(page, touch);
+  assert.ok(await filled() > 0);
+  assert.ok((await page.locator('.pane-robot .words').textContent()).includes(name));
+  await page.close();
+});
+
+test('the robot stands where MuJoCo has it', async () => {
+  for (const { env, run, episode, step, positions } of expected.poses) {
+    const page = await open(browser, hash({ env, run, episode, step }), seen);
+    await page.waitForFunction(() => window.jacdbExplorer.geomPositions());
+    const found = await page.evaluate(() => window.jacdbExplorer.geomPositions());
+    assert.equal(found.length, positions.length);
+    const apart = Math.max(...found.flatMap((point, at) => point.map((value, k) => Math.abs(value - positions[at][k]))));
+    assert.ok(apart < 1e-5, `${env}: ${apart} m apart`);
+    await page.close();
+  }
+});
+
+test('a link shows the same to whoever opens it', async () => {
+  const { env, episode, step } = expected.values[0];
+  const page = await open(browser, '', seen);
+  await page.selectOption('#choose-env', env);
+  await shown(page, env);
+  await page.selectOption('#choose-episode', String(episode));
+  await page.waitForFunction((number) => window.jacdbExplorer.app.shown.episode.number === number, episode);
+  await scrub(page, step);
+  await page.getByRole('button', { name: 'Zeros' }).click();
+  const text = await written(page, { jacobian: 'action', row: 1, col: 0 });
+  await page.waitForFunction((to) => location.hash.includes(`step=${to}`) && location.hash.includes('entry='), step);
+  const link = new URL(page.url()).hash;
+  await page.close();
+  const other = await open(browser, link, seen);
+  assert.equal(await other.inputValue('#choose-env'), env);
+  assert.equal(await other.inputValue('#choose-episode'), String(episode));
+  assert.equal(await other.inputValue('.player input'), String(step));
+  assert.equal(await other.getByRole('button', { name: 'Zeros' }).getAttribute('aria-pressed'), 'true');
+  await other.waitForFunction((said) => document.querySelector('.entry .value').textContent === said, text);
+  await other.close();
+});
+
+test('a click chooses an entry, keys move, a condition is counted, a wrong one is told', async () => {
+  const { env, where, here } = expected.filter;
+  const page = await open(browser, hash({ env }), seen);
+  await page.locator('.heatmap').first().click();
+  await page.waitForFunction(() => location.hash.includes('entry='));
+  await page.locator('.heatmap').first().press('ArrowDown');
+  await page.locator('.heatmap').first().press('Enter');
+  await page.keyboard.press('.');
+  await page.waitForFunction(() => window.jacdbExplorer.app.store.state.step === 1);
+  await page.getByRole('tab', { name: 'Filter' }).click();
+  await page.locator('textarea').fill(where);
+  await page.locator('textarea').press('Enter');
+  await page.waitForFunction((n) => document.querySelector('#panel-filter [aria-live]').textContent.startsWith(`${n} step`), here);
+  await page.locator('textarea').fill('no_such_column > 1');
+  await page.locator('textarea').press('Enter');
+  await page.waitForFunction(() => /not used: .*no_such_column/.test(document.querySelector('.status').textContent));
+  await page.close();
+});
+
+test('each view in the page is what DuckDB answers', async () => {
+  const page = await open(browser, '', seen);
+  for (const { view, env, run, where, columns, rows } of expected.views) {
+    const answer = await page.evaluate(async ({ view, env, run, where }) => {
+      const { app } = window.jacdbExplorer;
+      const opened = await app.openRun(env, run);
+      const { columns, rows } = await app.database.view(view, opened.run, opened.file, where);
+      const plain = (value) => (typeof value === 'bigint' ? String(value) : Array.isArray(value) ? value.map(plain) : value ?? null);
+      return { columns, rows: rows.map((row) => row.map(plain)) };
+    }, { view, env, run, where });
+    assert.deepEqual(answer.columns, columns, view);
+    compare(answer.rows, rows, `${view} of ${env} where ${where || 'true'}`);
+  }
+  await page.close();
+});
+
+test('no request left this machine, parts came by ranges, nothing complained', () => {
+  const hosts = new Set(seen.urls.filter((url) => url.startsWith('http')).map((url) => new URL(url).hostname));
+  assert.deepEqual([...hosts], ['127.0.0.1']);
+  assert.ok(seen.parts.length > 0 && seen.parts.every((status) => status === 206), String(seen.parts));
+  assert.deepEqual(seen.complaints, []);
+});
+
+/** Compare rows whatever their order: numbers to 1e-12 relative, all else to the letter. */
+function compare(found, wanted, what) {
+  assert.equal(found.length, wanted.length, what);
+  const isNumber = (cell) => cell !== null && cell !== '' && typeof cell !== 'boolean' && !Array.isArray(cell) && Number.isFinite(Number(cell));
+  const key = (row) => JSON.stringify(row.map((cell) => (isNumber(cell) ? Number(cell).toPrecision(9) : cell)));
+  const order = (rows) => [...rows].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  const theirs = order(wanted);
+  order(found).forEach((row, at) => row.forEach((cell, k) => {
+    const other = theirs[at][k];
+    if (isNumber(cell) && isNumber(other) && !Number.isInteger(Number(other))) {
+      const apart = Math.abs(Number(cell) - Number(other)) / Math.max(Math.abs(Number(other)), 1e-300);
+      assert.ok(apart < 1e-12, `${what}: ${cell} is not ${other}`);
+    } else if (isNumber(cell) && isNumber(other)) assert.equal(String(cell), String(other), what);
+    else assert.deepEqual(cell, other, what);
+  }));
+}

@@ -1,0 +1,180 @@
+"""The page in a browser: headless Chromium, driven by playwright-core, over the real server.
+
+What it must show is worked out here, by jacdb's SQL and by MuJoCo; jacdb/explorer/web/tests compares.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from explored import SAMPLE, served
+
+import jacdb
+from jacdb import queries
+from jacdb.cli.explore import _installed_maker
+from jacdb.explorer.index import NOT_IN_A_BROWSER
+from jacdb.explorer.page import page_folder
+
+WEB = ROOT / "jacdb" / "explorer" / "web"
+GRASP = Path(__file__).parent / "grasp"  # two episodes of PandaPickCube by the expert, which touches the cube
+ENVS = ("CartpoleBalance", "CheetahRun")  # of the sample
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LONGEST_INTEGER = 2**53  # that JSON's readers take
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="needs Chromium"),
+    pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js"),
+    pytest.mark.skipif(not (WEB / "node_modules" / "playwright-core").is_dir(), reason="needs `make explorer`"),
+]
+
+
+def built() -> Path:
+    try:
+        return page_folder()
+    except jacdb.UsageError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    for source, envs in ((SAMPLE, ENVS), (GRASP, ("PandaPickCube",))):
+        for env in envs:
+            for folder in source.glob(f"*/environment={env}"):
+                shutil.copytree(folder, root / folder.relative_to(source))
+    return root
+
+
+def run_of(dataset: jacdb.Dataset, env: str) -> str:
+    return dataset.sql(f"select run_id from runs where env = '{env}'").fetchall()[0][0]
+
+
+def entries(dataset: jacdb.Dataset, env: str, steps: list[tuple[int, int]]) -> list[dict]:
+    """Values at some entries, among them the largest; zeros by pattern are left out, which hold what rounding left."""
+    found = []
+    for episode, step in steps:
+        row = dataset.sql(
+            f"select j_state, j_action from steps where env = '{env}' and episode = {episode} and step = {step}"
+        ).fetchall()[0]
+        for jacobian, matrix in zip(("state", "action"), row, strict=True):
+            cells = [(abs(value), i, j, value) for i, line in enumerate(matrix) for j, value in enumerate(line)]
+            cells = sorted(cell for cell in cells if cell[0] > 1e-9)
+            for _, i, j, value in (cells[0], cells[len(cells) // 2], cells[-1]):
+                found.append(
+                    {"env": env, "episode": episode, "step": step, "jacobian": jacobian, "row": i, "col": j}
+                    | {"value": value}
+                )
+    return found
+
+
+def touch(dataset: jacdb.Dataset) -> dict:
+    """The first step in which the hand touches the box, and the last before it, and the block of box by arm."""
+    [(episode, step, name)] = dataset.sql(
+        "with each as (select episode, step, unnest(contacts) as c from steps where env = 'PandaPickCube')"
+        " select episode, step, c.geom1 || ' touches ' || c.geom2 from each where c.geom1 <> 'floor' and"
+        " (c.geom1 = 'box' or c.geom2 = 'box') order by episode, step limit 1"
+    ).fetchall()
+    axes = dataset.sql(
+        "select \"index\", body from axes where env = 'PandaPickCube' and space = 'tangent' order by \"index\""
+    ).fetchall()
+    rows = [index for index, body in axes if body == "box"]
+    cols = [index for index, body in axes if body in ("link1", "link2", "link4")]
+    run = run_of(dataset, "PandaPickCube")
+    return {
+        "env": "PandaPickCube", "run": run, "episode": episode, "before": step - 2, "touch": step, "name": name,
+        "rows": rows, "cols": cols,
+    }  # fmt: skip
+
+
+def pose(dataset: jacdb.Dataset, env: str, episode: int, step: int) -> dict:
+    import mujoco
+
+    from jacdb.ingest.environments.loading import System
+
+    model = System.load(env).mj_model
+    state = mujoco.MjData(model)
+    where = f"env = '{env}' and episode = {episode} and step = {step}"
+    state.qpos = dataset.sql(f"select state from steps where {where}").fetchall()[0][0][: model.nq]
+    mujoco.mj_kinematics(model, state)
+    drawn = [i for i in range(model.ngeom) if model.geom_group[i] < 3]
+    return {
+        "env": env, "run": run_of(dataset, env), "episode": episode, "step": step,
+        "positions": state.geom_xpos[drawn].tolist(),
+    }  # fmt: skip
+
+
+def plain(value: object) -> object:
+    """A cell as the page has it in JSON: a number that JavaScript can't hold is text."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LONGEST_INTEGER:
+        return str(value)
+    return value
+
+
+def answer(root: Path, view: str, env: str, where: str) -> dict:
+    """A view of an environment as DuckDB answers it over the dataset, each column as the page takes it."""
+    with jacdb.Dataset(root, where=where or None) as dataset:
+        described = dataset.sql(f"describe from {view}").fetchall()
+        left_out = ("j_state", "j_action", "state", "action", "next_state")  # the page's own files have no such columns
+        columns = []
+        for name, kind, *_ in described:
+            if kind.startswith(("DECIMAL", "HUGEINT")) and not kind.endswith("[]"):
+                columns.append(f'"{name}"::double as "{name}"')
+            elif any(word in kind for word in ("STRUCT", "BLOB", "BIT", "TIMESTAMP")):
+                columns.append(f'"{name}"::varchar as "{name}"')
+            elif name not in left_out:
+                columns.append(f'"{name}"')
+        rows = dataset.sql(f"select {', '.join(columns)} from {view} where env = '{env}'")
+        names, values = rows.columns, rows.fetchall()
+    return {
+        "view": view, "env": env, "where": where, "columns": names,
+        "rows": [[plain(list(cell) if isinstance(cell, tuple) else cell) for cell in row] for row in values],
+    }  # fmt: skip
+
+
+VIEWS = [
+    name for name in queries.STATISTICS if name not in NOT_IN_A_BROWSER and "question" in queries.header(name)
+]
+
+
+def node(script: str, address: str, expected: dict, folder: Path) -> None:
+    (folder / "expected.json").write_text(json.dumps(expected))
+    told = subprocess.run(
+        ["node", "--test", f"tests/{script}"],
+        cwd=WEB,
+        env=os.environ
+        | {"JACDB_PAGE": address, "JACDB_EXPECTED": str(folder / "expected.json"), "JACDB_CHROMIUM": str(CHROMIUM)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
+
+
+def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menagerie):
+    with jacdb.Dataset(data) as dataset:
+        touched = touch(dataset)
+        steps = [(touched["episode"], touched["touch"]), (1, 3)]
+        expected = {
+            "values": entries(dataset, "CheetahRun", [(0, 20), (2, 77)]) + entries(dataset, "PandaPickCube", steps),
+            "touch": touched,
+            "poses": [pose(dataset, "CheetahRun", 1, 50), pose(dataset, "PandaPickCube", *steps[0])],
+            "filter": {"env": "CheetahRun", "where": "not in_contact"},
+        }
+        [(here,)] = dataset.sql(
+            "select count(*) from steps where env = 'CheetahRun' and episode = 0 and not in_contact"
+        ).fetchall()
+        expected["filter"]["here"] = here
+        runs = {env: run_of(dataset, env) for env in ("CheetahRun", "PandaPickCube")}
+    asked = [(view, "CheetahRun", "") for view in VIEWS]
+    asked += [(view, "PandaPickCube", "") for view in ("global_sparsity", "causal_graph", "switch_explanations")]
+    asked += [(view, "CheetahRun", "not in_contact") for view in ("global_sparsity", "zero_durations", "causal_graph")]
+    expected["views"] = [answer(data, *one) | {"run": runs[one[1]]} for one in asked]
+    with served(data, built(), _installed_maker()) as server:
+        node("page.test.mjs", server.address, expected, tmp_path)
