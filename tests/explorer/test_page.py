@@ -3,15 +3,22 @@
 What it must show is worked out here, by jacdb's SQL and by MuJoCo; jacdb/explorer/web/tests compares.
 """
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from explored import SAMPLE, served
+from explored import SAMPLE, no_robot, served
 
 import jacdb
 from jacdb import queries
@@ -138,9 +145,7 @@ def answer(root: Path, view: str, env: str, where: str) -> dict:
     }  # fmt: skip
 
 
-VIEWS = [
-    name for name in queries.STATISTICS if name not in NOT_IN_A_BROWSER and "question" in queries.header(name)
-]
+VIEWS = [name for name in queries.STATISTICS if name not in NOT_IN_A_BROWSER and "question" in queries.header(name)]
 
 
 def node(script: str, address: str, expected: dict, folder: Path) -> None:
@@ -178,3 +183,83 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
     expected["views"] = [answer(data, *one) | {"run": runs[one[1]]} for one in asked]
     with served(data, built(), _installed_maker()) as server:
         node("page.test.mjs", server.address, expected, tmp_path)
+
+
+NAMES = (
+    '<img src=x onerror="window.hacked=1">',
+    "\"'><script>window.hacked=2</script>",
+    "'); drop table steps; --",
+    "n" * 300,
+)
+ACTIVE = "ctrl_clip:<b onmouseover='window.hacked=3'>"
+
+
+def renamed(column: pa.ChunkedArray, names: tuple[str, ...]) -> pa.Array:
+    return pa.array([names[i % len(names)] + str(i // len(names) or "") for i in range(len(column))])
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """The sample's CartpoleBalance, whose axes, bodies, policy and constraints have other names."""
+    root = tmp_path / "hostile"
+    for folder in SAMPLE.glob("*/environment=CartpoleBalance"):
+        if folder.parent.name != "partials":
+            shutil.copytree(folder, root / folder.relative_to(SAMPLE))
+    for path in root.rglob("*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        for place, field in enumerate(table.schema):
+            column = table[field.name]
+            if path.is_relative_to(root / "axes") and field.name in ("name", "joint", "body"):
+                column = renamed(column, NAMES)
+            elif field.name == "policy":
+                column = pa.array([NAMES[0]] * len(table))
+            elif field.name == "active":
+                column = pa.array(
+                    [[ACTIVE] if held else [] for held in pc.greater(pc.list_value_length(column), 0).to_pylist()]
+                )
+            table = table.set_column(place, field, column.cast(field.type))
+        pq.write_table(table, path)
+    return root
+
+
+def test_users_32_hostile_names_stay_text(hostile, tmp_path):
+    with jacdb.Dataset(hostile) as dataset:
+        [(held,)] = dataset.sql("select count(*) from steps where episode = 0 and len(active) > 0").fetchall()
+    expected = {"names": NAMES, "active": ACTIVE, "held": held, "shown": [NAMES[0], NAMES[1], NAMES[2], "onmouseover"]}
+    with served(hostile, built(), no_robot) as server:
+        node("hostile.test.mjs", server.address, expected, tmp_path)
+
+
+class RangedFiles(SimpleHTTPRequestHandler):
+    """A plain server of files that answers requests for ranges, as hosts of static pages do."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not asked or not path.is_file():
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = int(asked[1]), int(asked[2] or len(content) - 1)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        self.wfile.write(content[first : last + 1])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_users_32_a_static_site_is_the_same_page(data, tmp_path):
+    from jacdb.dataset.dataset import Dataset
+    from jacdb.explorer import site
+    from jacdb.explorer.subject import Subject
+
+    out = tmp_path / "site"
+    with Dataset(data) as dataset:
+        site.write(Subject(dataset, ["CartpoleBalance"]), built(), out, _installed_maker())
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(RangedFiles, directory=str(out))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        node("site.test.mjs", f"http://127.0.0.1:{server.server_port}/", {"env": "CartpoleBalance"}, tmp_path)
+        server.shutdown()

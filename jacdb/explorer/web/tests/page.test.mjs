@@ -14,8 +14,8 @@ async function written(page, { jacobian, row, col }) {
   await page.waitForFunction(({ row, col, jacobian }) => {
     const { shape } = window.jacdbExplorer.app.shown;
     const at = shape.place(jacobian, row, col);
-    return document.querySelector('.entry h3').textContent.includes(shape.rowAxis(at).name)
-      && document.querySelector('.entry h3').textContent.includes(shape.colAxis(at).name);
+    const name = `∂ ${shape.rowAxis(at).name} / ∂ ${shape.colAxis(at).name}`;
+    return document.querySelector('.entry h3').textContent === name;
   }, { jacobian, row, col });
   return page.locator('.entry .value').textContent();
 }

@@ -1,0 +1,29 @@
+// Names from a stranger's dataset stay text, wherever they are shown, and are data to SQL.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expected, launch, open, scrub } from './browser.mjs';
+
+test('hostile names stay text', async () => {
+  const browser = await launch();
+  const seen = { urls: [], parts: [], complaints: [] };
+  const page = await open(browser, '', seen);
+  await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 1 }, pane: 'entry' }));
+  await page.waitForFunction((name) => document.querySelector('.entry h3').textContent.includes(name), expected.names[0]);
+  for (const title of ['Table', 'Filter', 'Views']) await page.getByRole('tab', { name: title }).click();
+  for (const view of ['axes', 'entry_zero_fraction', 'sparsity_by_constraint']) {
+    await page.selectOption('#panel-views select', view);
+    await page.waitForFunction(() => /^[0-9,]+ row/.test(document.querySelector('#panel-views [role=status]').textContent));
+  }
+  const text = await page.locator('#panel-views').textContent();
+  await page.evaluate((where) => window.jacdbExplorer.app.store.set({ where, pane: 'filter' }), `list_contains(active, '${expected.active.replaceAll("'", "''")}')`);
+  await page.waitForFunction((n) => document.querySelector('#panel-filter [aria-live]').textContent.startsWith(`${n} step`), expected.held);
+  await scrub(page, 3);
+  const whole = await page.locator('body').textContent();
+  for (const name of expected.shown) assert.ok(whole.includes(name), name);
+  assert.ok(text.length > 0);
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.equal(await page.locator('main img, header img, footer img, script:not([src])').count(), 0);
+  assert.deepEqual(seen.complaints, []);
+  assert.deepEqual([...new Set(seen.urls.filter((url) => url.startsWith('http')).map((url) => new URL(url).hostname))], ['127.0.0.1']);
+  await browser.close();
+});
