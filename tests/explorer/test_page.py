@@ -13,6 +13,7 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -115,6 +116,40 @@ def pose(dataset: jacdb.Dataset, env: str, episode: int, step: int) -> dict:
     }  # fmt: skip
 
 
+def graph(dataset: jacdb.Dataset, env: str, episode: int, threshold: float) -> dict:
+    """The pairs of bodies between which an entry reaches a threshold in some step of an episode."""
+    axes = dataset.sql(
+        f"select space, \"index\", body, joint, quantity from axes where env = '{env}' order by 1, 2"
+    ).fetchall()
+    bodies = {space: [] for space in ("tangent", "action", "state")}
+    for space, _, body, joint, quantity in axes:
+        bodies[space].append(body or joint or quantity)
+    edges = set()
+    for matrices in dataset.sql(
+        f"select j_state, j_action from steps where env = '{env}' and episode = {episode}"
+    ).fetchall():
+        for space, matrix in zip(("tangent", "action"), matrices, strict=True):
+            for i, j in zip(*np.nonzero(np.abs(np.array(matrix)) >= threshold), strict=True):
+                edges.add((bodies[space][j], bodies["tangent"][i]))
+    return {
+        "env": env, "run": run_of(dataset, env), "episode": episode, "threshold": threshold,
+        "edges": sorted(edge for edge in edges if edge[0] != edge[1]),
+    }  # fmt: skip
+
+
+def compared(dataset: jacdb.Dataset, env: str, step: int) -> list[dict]:
+    """One entry in two episodes."""
+    return [
+        {
+            "env": env, "run": run_of(dataset, env), "episode": episode, "step": step, "jacobian": "state",
+            "row": 3, "col": 4, "value": dataset.sql(
+                f"select j_state[4][5] from steps where env = '{env}' and episode = {episode} and step = {step}"
+            ).fetchall()[0][0],
+        }
+        for episode in (0, 1)
+    ]  # fmt: skip
+
+
 def plain(value: object) -> object:
     """A cell as the page has it in JSON: a number that JavaScript can't hold is text."""
     if isinstance(value, list):
@@ -170,6 +205,8 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
             "values": entries(dataset, "CheetahRun", [(0, 20), (2, 77)]) + entries(dataset, "PandaPickCube", steps),
             "touch": touched,
             "poses": [pose(dataset, "CheetahRun", 1, 50), pose(dataset, "PandaPickCube", *steps[0])],
+            "graph": graph(dataset, "CheetahRun", 1, 0.01),
+            "compare": compared(dataset, "CheetahRun", 30),
             "filter": {"env": "CheetahRun", "where": "not in_contact"},
         }
         [(here,)] = dataset.sql(

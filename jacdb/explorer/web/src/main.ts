@@ -7,6 +7,8 @@ import { button, element } from './page/dom';
 import { Chooser, Player } from './page/controls';
 import { help, listen } from './page/keys';
 import { themeButton } from './page/theme';
+import { CompareTab } from './panes/details/compareTab';
+import { GraphTab } from './panes/details/graphTab';
 import { BlockTab } from './panes/details/blockTab';
 import { DetailsPane } from './panes/details/detailsPane';
 import { EntryTab } from './panes/details/entryTab';
@@ -41,6 +43,8 @@ function build(root: HTMLElement, app: Explorer, status: HTMLElement, live: HTML
   const details = new DetailsPane(app, [
     new EntryTab(app),
     new BlockTab(app),
+    new GraphTab(app),
+    new CompareTab(app),
     new FilterTab(app),
     new ViewsTab(app),
   ]);

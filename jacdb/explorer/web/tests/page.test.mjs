@@ -107,6 +107,27 @@ test('a click chooses an entry, keys move, a condition is counted, a wrong one i
   await page.close();
 });
 
+test('the graph has an edge for each pair of bodies with an entry as large as the threshold', async () => {
+  const { env, run, episode, threshold, edges } = expected.graph;
+  const page = await open(browser, hash({ env, run, episode, pane: 'graph', threshold }), seen);
+  await page.locator('#panel-graph summary').click();
+  await page.waitForFunction(() => document.querySelectorAll('#panel-graph tbody tr').length > 0);
+  const found = await page.locator('#panel-graph tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].slice(0, 2).map((cell) => cell.textContent)));
+  assert.deepEqual(found.map(String).sort(), edges.map(String).sort());
+  await page.close();
+});
+
+test('two episodes are compared, entry by entry', async () => {
+  const [one, two] = expected.compare;
+  const { env, run, step, jacobian, row, col } = one;
+  const compare = [env, run].map(encodeURIComponent).join(',') + `,${two.episode}`;
+  const page = await open(browser, hash({ env, run, episode: one.episode, step, pane: 'compare', compare, entry: `${jacobian},${row},${col}` }), seen);
+  const shownNumber = (value) => String(Number(value.toPrecision(7))).replace('-', '−');
+  await page.waitForFunction((text) => document.querySelector('#panel-compare .quiet:last-child').textContent.endsWith(text),
+    `: ${shownNumber(one.value)} here, ${shownNumber(two.value)} there`);
+  await page.close();
+});
+
 test('each view in the page is what DuckDB answers', async () => {
   const page = await open(browser, '', seen);
   for (const { view, env, run, where, columns, rows } of expected.views) {

@@ -14,7 +14,7 @@ import { constraintWords, nameOf, valueOf } from '../words';
 import type { Tab } from './detailsPane';
 import { binsOf, paintHistogram, paintHistory, type Bins } from './entryFigures';
 
-const HEIGHT = 110;
+const HEIGHT = 92;
 const MOST_ROWS = 40;
 
 export class EntryTab implements Tab {
@@ -42,7 +42,7 @@ export class EntryTab implements Tab {
         code: () => (this.entry < 0 ? [] : entryCode(this.shown!, this.entry)),
       })),
       this.value, element('h4', {}, 'Along the episode'), this.plot,
-      element('h4', {}, 'Its values in the episode'), this.spread, this.explained, this.together);
+      this.explained, element('h4', {}, 'Its values in the episode'), this.spread, this.together);
     this.root.append(this.sentence, this.content);
     this.plot.addEventListener('pointerdown', (event) => this.go(event));
     onResize(this.root, () => nextFrame(this.draw));
@@ -121,7 +121,7 @@ export class EntryTab implements Tab {
       element('h4', {}, 'Entries that come and go with it'),
       share > 0 && share < 1
         ? element('p', { class: 'quiet' }, others.length
-          ? `${count(others.length, 'other')} of ${occurrences.scope} are zero in exactly the same steps:`
+          ? `Zero in exactly the same of ${occurrences.scope}: ${others.length.toLocaleString('en')} of the others.`
           : `No other is zero in exactly the same of ${occurrences.scope}.`)
         : element('p', { class: 'quiet' }, `It is ${never} in ${occurrences.scope}: it does not switch.`),
       element('ul', { class: 'companions' }, ...others.slice(0, MOST_ROWS).map((other) => element('li', {}, choose(other)))));
