@@ -5,10 +5,22 @@ import {
 } from 'three';
 import type { SceneFile, SceneGeom } from '../../data/contract';
 
+const FLOOR = 40; // extents of the model: as far as one sees
+
+/** Return whether a geom is a plane of the world that looks up. */
+function isFloor({ type, body, quat }: SceneGeom): boolean {
+  return type === 'plane' && body === 0 && Math.hypot(quat[1], quat[2]) < 1e-6;
+}
+
 /** Return a geom's shape; null for a mesh, which comes later, and for a height field. */
-export function primitive({ type, size }: SceneGeom, extent: number): BufferGeometry | null {
+export function primitive(geom: SceneGeom, extent: number): BufferGeometry | null {
+  const { type, size } = geom;
   switch (type) {
-    case 'plane': return new PlaneGeometry(2 * (size[0] || 10 * extent), 2 * (size[1] || 10 * extent));
+    case 'plane': {
+      // for contacts a plane has no end, whatever its size: a floor shows it, walls would hide the robot
+      const more = isFloor(geom) ? FLOOR * extent : 0;
+      return new PlaneGeometry(2 * (size[0] + more || 10 * extent), 2 * (size[1] + more || 10 * extent));
+    }
     case 'sphere': return new SphereGeometry(size[0], 28, 18);
     case 'capsule': return new CapsuleGeometry(size[0], 2 * size[1], 8, 24).rotateX(Math.PI / 2);
     case 'cylinder': return new CylinderGeometry(size[0], size[0], 2 * size[1], 28).rotateX(Math.PI / 2);

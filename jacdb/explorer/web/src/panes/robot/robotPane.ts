@@ -122,7 +122,7 @@ export class RobotPane implements Pane {
     this.robot.repaint(this.app.colours);
     this.say(scene.note ?? '', true);
     this.resize();
-    if (this.shown) this.update(this.app.store.state);
+    this.frame();
     if (scene.meshes_file) await this.loadMeshes(path, scene);
   }
 
@@ -134,7 +134,15 @@ export class RobotPane implements Pane {
     if (path !== this.wanted || !this.robot) return;
     this.robot.addMeshes(bytes.buffer as ArrayBuffer);
     this.say(scene.note ?? '', true);
-    if (this.shown) this.update(this.app.store.state);
+    this.frame();
+  }
+
+  /** Look at what the shown episode shows. */
+  private frame(): void {
+    if (!this.shown) return;
+    const { rows } = this.shown.episode;
+    if (rows.stateWidth >= this.robot!.file.nq) this.robot!.frame(rows.state, rows.stateWidth, rows.steps);
+    this.update(this.app.store.state);
   }
 
   private drop(): void {
@@ -156,9 +164,8 @@ export class RobotPane implements Pane {
     const [width, height] = [stage.clientWidth, stage.clientHeight];
     if (!robot || width < 10 || height < 10) return;
     robot.renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
-    robot.renderer.setSize(width, height);
-    robot.camera.aspect = width / height;
-    robot.camera.updateProjectionMatrix();
+    robot.resize(width, height);
+    if (this.shown) this.update(this.app.store.state);
     nextFrame(this.draw);
   };
 

@@ -1,12 +1,13 @@
 /** The robot in three dimensions: bodies, geoms, contacts, and which joints an entry is of. */
 import {
   Color, DirectionalLight, GridHelper, Group, HemisphereLight, Line, Mesh, MeshStandardMaterial, PerspectiveCamera,
-  Quaternion, Scene, SphereGeometry, Vector3, WebGLRenderer, ArrowHelper, BufferGeometry, BufferAttribute,
+  Quaternion, Scene, SphereGeometry, Vector3, WebGLRenderer, ArrowHelper, Box3, BufferGeometry, BufferAttribute, Fog,
   LineBasicMaterial, MeshBasicMaterial, DoubleSide, FrontSide,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 import type { SceneFile, SceneGeom } from '../../data/contract';
 import type { Palette } from '../../drawing/palette';
+import { lookAt } from './framing';
 import { farthest, meshes, primitive } from './geometry';
 import { pose } from './kinematics';
 
@@ -20,6 +21,9 @@ interface Placed {
   mesh: Mesh<BufferGeometry, MeshStandardMaterial>;
   base: Color;
 }
+
+const LINES = 60; // of the grid on the floor
+const POSES = 16; // of an episode, that the first view shows whole
 
 const up = new Vector3();
 const from = new Vector3();
@@ -45,6 +49,10 @@ export class RobotScene {
   private touched = new Set<string>();
   private lit = new Map<number, string>();
   private grid: GridHelper | null = null;
+  private readonly cell: number;
+  /** what the first view shows: relative to the robot where it is followed */
+  private readonly seen = new Box3();
+  private isMoved = false;
 
   constructor(readonly file: SceneFile, readonly renderer: WebGLRenderer, changed: () => void) {
     this.scene.add(new HemisphereLight(0xffffff, 0x8a8f98, 2.2));
@@ -62,27 +70,52 @@ export class RobotScene {
     for (const { name, body, pos } of file.unseen ?? []) this.note(name, body, pos);
     for (const { sites, rgba } of file.tendons) this.addTendon(sites, rgba);
     this.follow = this.followed();
+    this.cell = 10 ** Math.round(Math.log10(Math.max(file.extent, 0.1) / 4));
     this.camera.up.set(0, 0, 1);
     this.controls = new OrbitControls(this.camera, renderer.domElement);
     this.controls.addEventListener('change', changed);
+    this.controls.addEventListener('start', () => { this.isMoved = true; });
+    this.seen.setFromCenterAndSize(new Vector3().fromArray(file.center), new Vector3().setScalar(0.7 * Math.max(file.extent, 0.2)));
     this.home();
   }
 
-  /** Look at the whole model from the front and the side. */
+  /** Look at all that the episode shows of the robot. */
   home(): void {
-    const center = new Vector3().fromArray(this.file.center);
-    const away = Math.max(this.file.extent, 0.2) * 1.9;
-    this.controls.target.copy(center);
-    this.camera.position.copy(center).add(new Vector3(0.35, -1, 0.42).normalize().multiplyScalar(away));
+    const away = lookAt(this.camera, this.seen, this.controls.target);
     this.camera.near = away / 100;
     this.camera.far = away * 60;
     this.camera.updateProjectionMatrix();
+    this.scene.fog = new Fog(this.scene.background instanceof Color ? this.scene.background : 0xffffff, 1.5 * away, 7 * away);
     this.offset.set(0, 0, 0);
+    this.isMoved = false;
     this.controls.update();
+  }
+
+  /** Find where the robot is in an episode, and look there unless someone turned the view. */
+  frame(state: ArrayLike<number>, width: number, steps: number): void {
+    const seen = new Box3();
+    for (let at = 0; at < POSES; at++) {
+      const start = width * Math.floor((at * (steps - 1)) / (POSES - 1));
+      if (!Number.isFinite(state[start])) continue;
+      pose(this.file, this.bodies, state, start);
+      this.scene.updateMatrixWorld(true);
+      this.grow(seen);
+    }
+    if (!seen.isEmpty()) this.seen.copy(seen);
+    if (!this.isMoved) this.home();
+  }
+
+  /** Fit the view to another size of the canvas. */
+  resize(width: number, height: number): void {
+    this.renderer.setSize(width, height);
+    this.camera.aspect = width / height;
+    this.camera.updateProjectionMatrix();
+    if (!this.isMoved) this.home();
   }
 
   /** Turn and tilt the view by angles, or come nearer by a factor. */
   orbit(turn: number, tilt: number, nearer = 1): void {
+    this.isMoved = true;
     const arm = this.camera.position.clone().sub(this.controls.target);
     const across = Math.hypot(arm.x, arm.y);
     const angle = Math.atan2(arm.y, arm.x) + turn;
@@ -119,7 +152,10 @@ export class RobotScene {
       this.offset.copy(from);
       this.controls.target.add(to);
       this.camera.position.add(to);
-      if (this.grid) this.grid.position.set(Math.round(from.x), Math.round(from.y), 0.001);
+      if (this.grid) {
+        const { cell } = this;
+        this.grid.position.set(cell * Math.round(from.x / cell), cell * Math.round(from.y / cell), 0.001);
+      }
     }
   }
 
@@ -169,9 +205,9 @@ export class RobotScene {
 
   repaint(colours: Palette): void {
     this.scene.background = new Color(colours.panel);
+    this.scene.fog?.color.set(colours.panel);
     if (this.grid) this.scene.remove(this.grid);
-    const size = Math.max(Math.ceil(this.file.extent * 8), 4);
-    this.grid = new GridHelper(size, size, colours.rule, colours.rule).rotateX(Math.PI / 2);
+    this.grid = new GridHelper(LINES * this.cell, LINES, colours.rule, colours.rule).rotateX(Math.PI / 2);
     this.grid.position.z = 0.001;
     this.scene.add(this.grid);
     this.tint(colours);
@@ -224,6 +260,24 @@ export class RobotScene {
     line.frustumCulled = false;
     this.scene.add(line);
     this.lines.push({ line, sites });
+  }
+
+  /** Extend a box by the geoms as they are posed: without floors and walls and, where a robot is followed, what it leaves. */
+  private grow(box: Box3): void {
+    const one = new Box3();
+    from.set(0, 0, 0);
+    if (this.follow >= 0) from.setFromMatrixPosition(this.bodies[this.follow].matrixWorld).setZ(0).negate();
+    for (const { geom, mesh } of this.placed) {
+      if (geom.type === 'plane' || geom.type === 'hfield' || !mesh.visible || !mesh.geometry.getAttribute('position')) continue;
+      if (this.follow >= 0 && !this.isPartOf(geom.body, this.follow)) continue;
+      mesh.geometry.boundingBox ?? mesh.geometry.computeBoundingBox();
+      box.union(one.copy(mesh.geometry.boundingBox!).applyMatrix4(mesh.matrixWorld).translate(from));
+    }
+  }
+
+  private isPartOf(body: number, whole: number): boolean {
+    for (let at = body; at > 0; at = this.file.bodies[at].parent) if (at === whole) return true;
+    return false;
   }
 
   /** Return the body that walks away: the first whose joint is free or slides, beneath the world; -1 for none. */
