@@ -207,7 +207,8 @@ export class RobotScene {
     this.scene.background = new Color(colours.panel);
     this.scene.fog?.color.set(colours.panel);
     if (this.grid) this.scene.remove(this.grid);
-    this.grid = new GridHelper(LINES * this.cell, LINES, colours.rule, colours.rule).rotateX(Math.PI / 2);
+    this.grid = new GridHelper(LINES * this.cell, LINES, colours.muted, colours.muted).rotateX(Math.PI / 2);
+    Object.assign(this.grid.material, { transparent: true, opacity: 0.3 });
     this.grid.position.z = 0.001;
     this.scene.add(this.grid);
     this.tint(colours);
@@ -286,7 +287,8 @@ export class RobotScene {
       && (type === 'free' || type === 'slide'));
     const walks = free.length === 1 ? free[0].type === 'free' && this.file.joints.length > 1 && free[0].qposadr === 0
       : free.length > 1 && free[0].body === free[1].body;
-    return walks ? free[0].body : -1;
+    // where something else moves, too (a ball, a box), the view stands still and shows both
+    return walks && this.file.joints.every(({ body }) => this.isPartOf(body, free[0].body)) ? free[0].body : -1;
   }
 
   private addArrow(joint: SceneFile['joints'][number], colour: string): void {
