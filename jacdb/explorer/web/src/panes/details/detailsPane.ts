@@ -34,15 +34,17 @@ export class DetailsPane implements Pane {
 
   show(shown: Shown): void {
     this.shown = shown;
-    this.turn(this.app.store.state);
+    const isOther = this.turn(this.app.store.state);
     this.open?.show?.(shown);
     this.open?.update?.(this.app.store.state, new Set());
+    if (isOther) this.open?.repaint?.(); // the colours may be others than when it was open or made
   }
 
   update(state: State, changed: Set<keyof State>): void {
     if (this.turn(state)) {
       if (this.shown) this.open?.show?.(this.shown);
       this.open?.update?.(state, new Set());
+      this.open?.repaint?.();
     } else this.open?.update?.(state, changed);
   }
 
