@@ -66,7 +66,7 @@ docs: $(READY)
 WEB := jacdb/explorer/web
 PAGE := jacdb/explorer/page/index.html
 explorer: $(PAGE)
-$(PAGE): $(shell find $(WEB)/src $(WEB)/*.json $(WEB)/*.html $(WEB)/*.ts 2>/dev/null)
+$(PAGE): $(shell find $(WEB)/src $(WEB)/*.json $(WEB)/*.html $(WEB)/*.ts $(WEB)/licences 2>/dev/null)
 	@command -v npm >/dev/null || { echo "the page of jacdb explore is built by npm: install Node.js 20.19 or later (Debian: apt-get install nodejs npm)" >&2; exit 2; }
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' || \
 	  { echo "Node.js $$(node --version) is too old to build the page of jacdb explore: install 20.19 or later" >&2; exit 2; }
