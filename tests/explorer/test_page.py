@@ -64,7 +64,7 @@ def run_of(dataset: jacdb.Dataset, env: str) -> str:
 
 def entries(dataset: jacdb.Dataset, env: str, steps: list[tuple[int, int]]) -> list[dict]:
     """Values at some entries, among them the largest; zeros by pattern are left out, which hold what rounding left."""
-    found = []
+    found, run = [], run_of(dataset, env)
     for episode, step in steps:
         row = dataset.sql(
             f"select j_state, j_action from steps where env = '{env}' and episode = {episode} and step = {step}"
@@ -74,8 +74,8 @@ def entries(dataset: jacdb.Dataset, env: str, steps: list[tuple[int, int]]) -> l
             cells = sorted(cell for cell in cells if cell[0] > 1e-9)
             for _, i, j, value in (cells[0], cells[len(cells) // 2], cells[-1]):
                 found.append(
-                    {"env": env, "episode": episode, "step": step, "jacobian": jacobian, "row": i, "col": j}
-                    | {"value": value}
+                    {"env": env, "run": run, "episode": episode, "step": step, "jacobian": jacobian}
+                    | {"row": i, "col": j, "value": value}
                 )
     return found
 
@@ -262,7 +262,7 @@ def hostile(tmp_path) -> Path:
 def test_users_32_hostile_names_stay_text(hostile, tmp_path):
     with jacdb.Dataset(hostile) as dataset:
         [(held,)] = dataset.sql("select count(*) from steps where episode = 0 and len(active) > 0").fetchall()
-    expected = {"names": NAMES, "active": ACTIVE, "held": held, "shown": [NAMES[0], NAMES[1], NAMES[2], "onmouseover"]}
+    expected = {"names": NAMES, "active": ACTIVE, "held": held, "shown": [*NAMES, "onmouseover"]}
     with served(hostile, built(), no_robot) as server:
         node("hostile.test.mjs", server.address, expected, tmp_path)
 
