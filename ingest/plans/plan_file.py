@@ -28,7 +28,10 @@ def read(path: Path, commands: Commands | None = None) -> list[Task]:
 
     The file is a list of entries, or a mapping whose ``runs`` is one. An entry maps options, without their dashes, to a
     value or a list of values: it stands for all combinations. ``seed`` may be a span, ``0-9``; ``shards`` says into how
-    many shards each run is cut.
+    many shards each run is cut. An entry with ``command`` has that command's options, and arguments by their names.
+
+    Args:
+        commands: what other commands take, by name.
 
     Raises:
         UsageError: there is no such file, it is no YAML, or an entry names no option or a value of another type.

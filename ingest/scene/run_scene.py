@@ -1,6 +1,5 @@
 """Make the scene of a run: of the model that it keeps, or of Playground's environment as it is installed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from jacdb.ingest.models.loading import hash_of, silence_warnings
 from jacdb.ingest.recording.axes import model_axis_rows
 from jacdb.ingest.scene.scene import scene
 from jacdb.ingest.sources import dm_control, gymnasium, suites
-from jacdb.ingest.sources.kept_model import is_of_source, kept_model
+from jacdb.ingest.sources.kept_model import is_of_source, kept_model, mujoco_of
 
 _LOADERS = {dm_control.SUITE: dm_control.load, gymnasium.SUITE: gymnasium.load}
 
@@ -39,7 +38,9 @@ def run_scene(env: str, fact: dict[str, Any], kept: Path | None, axes: list[str]
         raise UsageError(f"the model of {env} that is installed has other joints than the run's")
     shown = scene(model)
     same = hash_of(model) == fact["model"]
-    note = None if same else f"the robot of the installed versions: the run was made with {_made_with(fact)}"
+    version = mujoco_of(fact)
+    made_with = f"MuJoCo {version}" if version else "other versions"
+    note = None if same else f"the robot of the installed versions: the run was made with {made_with}"
     return shown.content | {"note": note}, shown.meshes
 
 
@@ -58,11 +59,3 @@ def _model(env: str, fact: dict[str, Any], kept: Path | None) -> mujoco.MjModel:
             return _LOADERS[fact["suite"]](name)[0]
         except UsageError as second:
             raise UsageError(f"{error}; {second}") from second
-
-
-def _made_with(fact: dict[str, Any]) -> str:
-    """Return the version of MuJoCo that made a run, in words."""
-    try:
-        return f"MuJoCo {str(json.loads(fact['versions'])['mujoco'])[:20]}"
-    except (ValueError, TypeError, KeyError):
-        return "other versions"

@@ -45,15 +45,14 @@ def scene(model: mujoco.MjModel) -> Scene:
     A geom whose type is ``mesh`` or ``hfield`` has the number of its mesh. ``unseen`` names the geoms that are left
     out, with their bodies and places there: contacts may be theirs.
     """
-    shown = np.flatnonzero(np.asarray(model.geom_group) < HIDDEN_GROUP)
-    if not len(shown):
-        shown = np.arange(model.ngeom)
+    is_shown = np.asarray(model.geom_group) < HIDDEN_GROUP
+    if not is_shown.any():
+        is_shown[:] = True
     names, surfaces = geom_names(model), Surfaces(model)
-    geoms = [_geom(model, int(i), names[i], surfaces) for i in shown]
+    geoms = [_geom(model, int(i), names[i], surfaces) for i in np.flatnonzero(is_shown)]
     unseen = [
         {"name": names[i], "body": int(model.geom_bodyid[i]), "pos": _numbers(model.geom_pos[i])}
-        for i in range(model.ngeom)
-        if i not in {*shown.tolist()}
+        for i in np.flatnonzero(~is_shown)
     ]
     content = {
         "nq": model.nq,

@@ -29,10 +29,10 @@ def kept_model(path: Path, name: str, fact: dict[str, Any]) -> mujoco.MjModel:
     """
     if not path.is_file():
         raise UsageError(f"the run's model is not here ({name})")
-    if other := _other_mujoco(fact):
+    if (other := mujoco_of(fact)) not in (None, mujoco.__version__):
         raise UsageError(
-            f"{name} is MuJoCo {other[:20]}'s, and {mujoco.__version__} is installed: an MJB is for one"
-            f" version alone; `pip install mujoco=={other[:20]}` to replay the run"
+            f"{name} is MuJoCo {other}'s, and {mujoco.__version__} is installed: an MJB is for one"
+            f" version alone; `pip install mujoco=={other}` to replay the run"
         )
     try:
         model = mujoco.MjModel.from_binary_path(str(path))
@@ -43,10 +43,9 @@ def kept_model(path: Path, name: str, fact: dict[str, Any]) -> mujoco.MjModel:
     return model
 
 
-def _other_mujoco(fact: dict[str, Any]) -> str | None:
-    """Return the MuJoCo that made a run's model, where it is not the one that is installed."""
+def mujoco_of(fact: dict[str, Any]) -> str | None:
+    """Return the version of the MuJoCo that made a run, cut to 20 characters; None where its row does not say."""
     try:
-        made_with = str(json.loads(fact["versions"])["mujoco"])
+        return str(json.loads(fact["versions"])["mujoco"])[:20]
     except (ValueError, TypeError, KeyError):
         return None
-    return None if made_with == mujoco.__version__ else made_with

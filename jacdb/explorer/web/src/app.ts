@@ -110,11 +110,10 @@ export class Explorer implements App {
 
   /** Show an episode; under a condition, once its steps are known. */
   private async count(opened: OpenRun, episode: Episode, turn: number): Promise<void> {
-    const { patterns, shape } = opened;
+    const { shape } = opened;
     const { where } = this.store.state;
     let mask: Uint8Array | null = null;
-    let occurrences = Occurrences.ofRun(patterns, "the run's steps")
-      ?? Occurrences.ofEpisode(episode, "the episode's steps");
+    let occurrences = Occurrences.ofEpisode(episode, "the episode's steps");
     let trouble = '';
     if (where) {
       try {

@@ -68,7 +68,7 @@ export interface RunFile {
   episodes: EpisodeRow[];
   parts: { path: string; bytes: number; rows: number }[];
   steps: string;
-  patterns: { pattern_id: string; zero_state: string; zero_action: string; counts?: number }[];
+  patterns: { pattern_id: string; zero_state: string; zero_action: string }[];
 }
 
 export interface SceneBody {

@@ -34,17 +34,6 @@ export class Occurrences {
     return found;
   }
 
-  /** Take counts of the whole run from its file, where it has them; null where not. */
-  static ofRun(patterns: Patterns, scope: string): Occurrences | null {
-    const found = new Occurrences(scope, patterns);
-    for (let at = 0; at < patterns.ids.length; at++) {
-      const n = patterns.counts(at);
-      if (n === undefined) return null;
-      found.add(at, n);
-    }
-    return found;
-  }
-
   /** Return in which share of the steps each entry is zero; NaN without a step. */
   zeroShare(size: number): Float64Array {
     const shares = new Float64Array(size);

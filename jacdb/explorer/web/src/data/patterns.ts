@@ -19,11 +19,6 @@ export class Patterns {
     return this.places.get(id) ?? -1;
   }
 
-  /** Return in how many steps of the run a pattern is shown, where the files say so. */
-  counts(at: number): number | undefined {
-    return this.stored[at].counts;
-  }
-
   /** Return a pattern: 1 where the entry is zero. */
   zeros(at: number): Uint8Array {
     let zeros = this.unpacked.get(at);

@@ -61,7 +61,8 @@ async function pictureOf(svg: SVGSVGElement | null): Promise<Blob | null> {
   }
 }
 
-function keep(name: string, blob: Blob | null): void {
+/** Keep something as a file: the browser asks where, or puts it among downloads. */
+export function keep(name: string, blob: Blob | null): void {
   if (!blob) throw new Error('there is nothing to keep yet');
   const url = URL.createObjectURL(blob);
   const link = element('a', { href: url, download: `jacdb-${name}` });

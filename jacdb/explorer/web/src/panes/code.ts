@@ -27,7 +27,7 @@ export function codeOf(sql: string): Code[] {
 }
 
 /** Return the condition that picks the shown episode. */
-export function episodeIs({ run, episode }: Shown): string {
+export function episodeIs({ run, episode }: Pick<Shown, 'run' | 'episode'>): string {
   return `env = ${literal(run.env)} and run_id = ${literal(run.run_id)} and episode = ${episode.number}`;
 }
 

@@ -20,7 +20,7 @@ export interface OpenRun {
 /** An episode on the page. */
 export interface Shown extends OpenRun {
   episode: Episode;
-  /** of the whole run where its file counts patterns, else of the episode; under a condition, of the steps that meet it */
+  /** of the episode; under a condition, of the run's steps that meet it */
   occurrences: Occurrences;
   /** by entry: the share of steps in which it is zero */
   zeroShare: Float64Array;

@@ -39,7 +39,8 @@ export class CompareTab implements Tab {
   private asked = '';
   private log: Colouring = { mode: 'log', low: -6, high: 0 };
   private values = new Float64Array();
-  private readonly noZeros = new Uint8Array(0);
+  private none = new Uint8Array(); // of a share, no entry is drawn as a zero
+  private equal = new Uint8Array();
   private entry = -1;
 
   constructor(private readonly app: App) {
@@ -118,7 +119,7 @@ export class CompareTab implements Tab {
       const { run, file, patterns, shape } = opened;
       const episode = await this.app.reader.read(run, file, patterns, shape, named.episode);
       if (key !== this.asked) return;
-      const counted = Occurrences.ofRun(patterns, "the run's steps") ?? Occurrences.ofEpisode(episode, "the episode's steps");
+      const counted = Occurrences.ofEpisode(episode, "the episode's steps");
       this.other = { ...opened, episode, zeroShare: counted.zeroShare(shape.rows * shape.cols), scope: counted.scope };
       this.lay(named);
       this.draw(this.app.store.state);
@@ -136,11 +137,13 @@ export class CompareTab implements Tab {
     const all = (n: number) => Array.from({ length: n }, (_, at) => at);
     this.theirs.show(shape, all(shape.rows), all(shape.cols));
     this.log = logColouring(episode.rows.values);
+    this.none = new Uint8Array(episode.size);
     const isAlike = this.isAlike;
     this.difference.root.hidden = this.differenceTitle.hidden = !isAlike;
     if (!isAlike) return;
     this.difference.show(shape, all(shape.rows), all(shape.cols));
-    this.values = new Float64Array(shape.rows * shape.cols);
+    this.values = new Float64Array(episode.size);
+    this.equal = new Uint8Array(episode.size);
   }
 
   private draw(state: State): void {
@@ -150,7 +153,7 @@ export class CompareTab implements Tab {
     const byShare = this.what.value === 'share';
     const zeros = other.episode.zeros(step);
     const { size } = other.episode;
-    if (byShare) this.theirs.draw({ values: other.zeroShare, offset: 0, zeros: this.none(size), colouring: { mode: 'linear', low: 0, high: 1 } });
+    if (byShare) this.theirs.draw({ values: other.zeroShare, offset: 0, zeros: this.none, colouring: { mode: 'linear', low: 0, high: 1 } });
     else {
       const colouring = state.colour === 'log' && other.episode.rows.values ? this.log : { ...this.log, mode: 'zero' as const };
       this.theirs.draw({ values: other.episode.rows.values, offset: step * size, zeros, colouring });
@@ -166,15 +169,11 @@ export class CompareTab implements Tab {
       this.values[entry] = byShare
         ? shown.zeroShare[entry] - other.zeroShare[entry]
         : shown.episode.value(state.step, entry) - other.episode.value(step, entry);
+      this.equal[entry] = this.values[entry] === 0 ? 1 : 0;
       if (Math.abs(this.values[entry]) > most) most = Math.abs(this.values[entry]);
     }
-    const same = this.none(size).map((_, entry) => (this.values[entry] === 0 ? 1 : 0));
-    this.difference.draw({ values: this.values, offset: 0, zeros: same, colouring: { mode: 'linear', low: 0, high: most } });
+    this.difference.draw({ values: this.values, offset: 0, zeros: this.equal, colouring: { mode: 'linear', low: 0, high: most } });
     this.say(state);
-  }
-
-  private none(size: number): Uint8Array {
-    return this.noZeros.length === size ? this.noZeros : new Uint8Array(size);
   }
 
   private say(state: State): void {
@@ -199,7 +198,7 @@ export class CompareTab implements Tab {
     const { shown, other } = this;
     if (!shown || !other) return [];
     const { step } = this.app.store.state;
-    const of = ({ run, episode }: Shown | Other, at: number) => `select j_state, j_action from steps where ${episodeIs({ run, episode } as Shown)} and step = ${at}`;
+    const of = (one: Shown | Other, at: number) => `select j_state, j_action from steps where ${episodeIs(one)} and step = ${at}`;
     return codeOf(`${of(shown, step)} union all ${of(other, Math.min(step, other.episode.steps - 1))}`);
   }
 

@@ -6,7 +6,7 @@ import { count, percent } from '../../page/format';
 import { nextFrame } from '../../page/frame';
 import { toolsOf } from '../../page/paneFrame';
 import { ofRun } from '../../data/condition';
-import { Occurrences } from '../../data/occurrences';
+import type { Occurrences } from '../../data/occurrences';
 import type { State } from '../../state';
 import { entryCode } from '../code';
 import type { App, Shown } from '../pane';
@@ -77,10 +77,8 @@ export class EntryTab implements Tab {
     setText(this.heading, nameOf(shown.shape, entry));
     this.bins = binsOf(shown.episode, entry);
     this.draw();
-    // a condition's counts know what held; those of a run's file do not, so the episode's are shown first
     const { occurrences } = shown;
-    const known = occurrences.constraints.size ? occurrences : Occurrences.ofEpisode(shown.episode, "the episode's steps");
-    this.explain(known, this.app.store.state.where === '');
+    this.explain(occurrences, this.app.store.state.where === '');
     this.companions(occurrences);
   }
 

@@ -1,7 +1,7 @@
 /** Every view as a table, with the question that it answers: DuckDB in the page runs jacdb's own SQL. */
 import { button, element, fill, setText, table } from '../../page/dom';
 import { count } from '../../page/format';
-import { toolsOf } from '../../page/paneFrame';
+import { keep, toolsOf } from '../../page/paneFrame';
 import type { Answer } from '../../data/database';
 import type { State } from '../../state';
 import { codeOf, literal } from '../code';
@@ -90,10 +90,7 @@ export class ViewsTab implements Tab {
     if (!this.answer) return;
     const quoted = (value: unknown) => `"${textOf(value).replaceAll('"', '""')}"`;
     const lines = [this.answer.columns, ...this.answer.rows].map((row) => row.map(quoted).join(','));
-    const url = URL.createObjectURL(new Blob([`${lines.join('\n')}\n`], { type: 'text/csv' }));
-    const link = element('a', { href: url, download: `jacdb-${this.view}.csv` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    keep(`${this.view}.csv`, new Blob([`${lines.join('\n')}\n`], { type: 'text/csv' }));
   }
 }
 
