@@ -44,7 +44,11 @@ RolloutMemory = Annotated[float, typer.Option(help="GiB of memory for the matric
 Resume = Annotated[bool, typer.Option("--resume", help="Fail unless there is such a run to resume.")]
 Plan = Annotated[
     Path | None,
-    typer.Option("--plan", help="YAML file of many runs, in place of all options of one.", metavar="FILE"),
+    typer.Option(
+        "--plan",
+        help="YAML file of many runs, or calls of annotate, learn, train and verify, in place of all options of one.",
+        metavar="FILE",
+    ),
 ]
 Shards = Annotated[
     int | None,
