@@ -50,17 +50,22 @@ class Snapshot:
     files: dict[str, HubFile]
 
     @classmethod
-    def take(cls, name: str, revision: str | None = None) -> Self:
-        """Take a snapshot of a dataset repository at a branch, tag or commit; by default, of now.
+    def take(cls, name: str, revision: str | None = None, kind: str = "dataset") -> Self:
+        """Take a snapshot of a repository at a branch, tag or commit; by default, of now.
+
+        Args:
+            name: OWNER/NAME.
+            revision: branch, tag or commit.
+            kind: ``dataset`` or ``space``.
 
         Raises:
             UsageError: no such repository or revision, or none for this token.
             FailureError: the Hub can't be reached, or fails.
         """
         api = HfApi()
-        with explained(name, revision):
-            commit = api.repo_info(name, repo_type="dataset", revision=revision).sha or ""
-            tree = api.list_repo_tree(name, repo_type="dataset", revision=commit, recursive=True)
+        with explained(name, revision, kind):
+            commit = api.repo_info(name, repo_type=kind, revision=revision).sha or ""
+            tree = api.list_repo_tree(name, repo_type=kind, revision=commit, recursive=True)
             files = {
                 entry.path: HubFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
                 for entry in tree
@@ -101,7 +106,7 @@ class Silent(tqdm):
 
 
 @contextmanager
-def explained(name: str, revision: str | None = None) -> Iterator[None]:
+def explained(name: str, revision: str | None = None, kind: str = "dataset") -> Iterator[None]:
     """Say in one line what the Hub refused, and the remedy.
 
     Raises:
@@ -129,7 +134,7 @@ def explained(name: str, revision: str | None = None) -> Iterator[None]:
             ) from error
         if isinstance(error, errors.RepositoryNotFoundError):
             raise UsageError(
-                f"the Hub shows no dataset {name}: check the name; if it is private, log in with {log_in}"
+                f"the Hub shows no {kind} {name}: check the name; if it is private, log in with {log_in}"
             ) from error
         raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's, of the connection

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback, for tests: what huggingface_hub 2.4 asks of it for dataset repositories, in memory.
+"""A Hugging Face Hub on loopback, for tests: what huggingface_hub 2.4 asks of it for datasets and Spaces, in memory.
 
 It keeps private repositories private, tells tokens that may write from those that may not, stores large files by
 their SHA-256 and serves them by ranges from a second port, as the Hub's CDN does. ``Hub.sent`` counts the bytes of
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 DATE = "2026-01-01T00:00:00.000Z"
 PAGE = 1000  # entries of a listing
+SPACE = ":space"  # ends the name of a Space, beside a dataset's of the same name
 
 
 class RefusedError(Exception):
@@ -34,6 +35,7 @@ class RefusedError(Exception):
 class Repository:
     owner: str
     private: bool
+    sdk: str = ""  # of a Space
     trees: dict[str, dict[str, str]] = field(default_factory=dict)  # by commit: SHA-256 of files by path
     tags: dict[str, str] = field(default_factory=dict)
     head: str = ""
@@ -117,11 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
         chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         self.body = b"".join(self._chunks()) if chunked else self.rfile.read(int(self.headers["Content-Length"] or 0))
         parts = urlsplit(self.path)
+        path = re.sub(r"^(/api)?/spaces/([^/]+/[^/]+?)(?=\.git/|/|$)", rf"\1/datasets/\2{SPACE}", parts.path)
         self.query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         try:
             with self.hub.lock:
                 for pattern, method in _ROUTES:
-                    if found := re.fullmatch(pattern, f"{self.command} {parts.path}"):
+                    if found := re.fullmatch(pattern, f"{self.command} {path}"):
                         return method(self, *(unquote(word or "") for word in found.groups()))
                 raise RefusedError(404, "EntryNotFound", f"no route {self.command} {parts.path}")
         except RefusedError as error:
@@ -161,6 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.must_write(found.owner)
         return found
 
+    def address(self, name: str) -> str:
+        kind = "spaces" if name.endswith(SPACE) else "datasets"
+        return f"{self.hub.url}/{kind}/{name.removesuffix(SPACE)}"
+
     # --- repositories ---------------------------------------------------------------------------------------
 
     def create(self) -> None:
@@ -168,15 +175,18 @@ class _Handler(BaseHTTPRequestHandler):
         user = self.user()
         owner = wanted.get("organization") or (user or ("",))[0]
         self.must_write(owner)
-        name = f"{owner}/{wanted['name']}"
+        space = wanted.get("type") == "space"
+        if space and wanted.get("sdk") not in ("static", "gradio", "docker"):
+            raise RefusedError(400, "", "a Space needs an sdk")
+        name = f"{owner}/{wanted['name']}{SPACE if space else ''}"
         there = name in self.hub.repositories
         if not there:
             private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
-            made = self.hub.repositories[name] = Repository(owner, private)
+            made = self.hub.repositories[name] = Repository(owner, private, wanted.get("sdk", ""))
             made.commit(
                 {".gitattributes": self.hub.keep(b"*.parquet filter=lfs\n*.png filter=lfs\n*.safetensors filter=lfs\n")}
             )
-        self.answer(409 if there else 200, {"url": f"{self.hub.url}/datasets/{name}", "name": name, "id": name})
+        self.answer(409 if there else 200, {"url": self.address(name), "name": name, "id": name})
 
     def validate(self) -> None:
         self.answer(200, {"errors": [], "warnings": []})
@@ -291,7 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
                 case "deletedFile":
                     del tree[value["path"]]
         commit = repository.commit(tree)
-        self.answer(200, {"commitOid": commit, "commitUrl": f"{self.hub.url}/datasets/{name}/commit/{commit}"})
+        self.answer(200, {"commitOid": commit, "commitUrl": f"{self.address(name)}/commit/{commit}"})
 
     # --- downloads ------------------------------------------------------------------------------------------
 

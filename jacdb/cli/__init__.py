@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jacdb import interruption
-from jacdb.cli import annotate, ask, explore, learn, make, score, share
+from jacdb.cli import annotate, ask, explore, hub, keep, learn, make, score
 from jacdb.cli.command import Command
 from jacdb.cli.printing import explain, fail
 from jacdb.errors import JacdbError
@@ -48,10 +48,10 @@ def _root(
 
 
 for _command in (
-    make.envs, make.ingest, annotate.annotate, make.train, share.runs, share.merge, share.rm, ask.query, ask.sql,
+    make.envs, make.ingest, annotate.annotate, make.train, keep.runs, keep.merge, keep.rm, ask.query, ask.sql,
     ask.spark_views, ask.plot, ask.graph, ask.report, explore.explore,
-    learn.learn, score.score, share.verify, share.partials, share.upgrade, share.publish, share.pull, ask.export,
-    share.info,
+    learn.learn, score.score, keep.verify, keep.partials, keep.upgrade, hub.publish, hub.pull, ask.export,
+    keep.info,
 ):  # fmt: skip
     app.command(cls=Command)(_command)
 

@@ -3,6 +3,7 @@
 import importlib
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from jacdb.explorer.scenes import SceneMaker
+    from jacdb.explorer.site import Site
+    from jacdb.progress import Event
 
 _SCENES = "jacdb.ingest.scene.run_scene"
 
@@ -55,7 +58,11 @@ def explore(
         _serve(data, env, port, browser)
     else:
         out_path.check_folder(out)
-        _write(data, env, out, parts_at, quiet)
+        from jacdb.progress import Reporter
+
+        with Reporter(quiet=quiet).shown() as report:
+            made = write_site(data, env, out, parts_at, quiet, report)
+        typer.echo(made.describe())
 
 
 def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
@@ -77,18 +84,25 @@ def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
             server.serve_forever()
 
 
-def _write(data: str, env: list[str] | None, out: Path, parts_at: str | None, quiet: bool) -> None:
+def write_site(
+    data: str,
+    env: list[str] | None,
+    out: Path,
+    parts_at: str | None,
+    quiet: bool,
+    report: Callable[["Event"], None],
+) -> "Site":
+    """Write a static site, say which robots it can't show, and return it."""
     from jacdb.dataset.dataset import Dataset
     from jacdb.explorer import page, site
     from jacdb.explorer.subject import Subject
-    from jacdb.progress import Reporter
 
-    with Dataset(data) as dataset, Reporter(quiet=quiet).shown() as report:
+    with Dataset(data) as dataset:
         subject = Subject(dataset, env)
         made = site.write(subject, page.page_folder(), out, _installed_maker(), parts_at=parts_at, report=report)
     for why in made.missing.values():
         note(why, quiet)
-    typer.echo(made.describe())
+    return made
 
 
 def _installed_maker() -> "SceneMaker | None":

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from jacdb.cli import annotate, learn, make, share
+from jacdb.cli import annotate, keep, learn, make
 from jacdb.cli.printing import explain
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from jacdb.ingest.plans.planned_command import Commands
 
-_FUNCTIONS: tuple[Callable[..., None], ...] = (annotate.annotate, learn.learn, make.train, share.verify)
+_FUNCTIONS: tuple[Callable[..., None], ...] = (annotate.annotate, learn.learn, make.train, keep.verify)
 
 
 def known() -> "Commands":

@@ -28,6 +28,10 @@ class Site:
     n_bytes: int
     missing: dict[str, str]
 
+    def files(self) -> list[Path]:
+        """Return its files."""
+        return _files(self.folder)
+
     def describe(self) -> str:
         """Return one line for people."""
         return f"{self.folder}: {self.n_files:,} files, {self.n_bytes:,} bytes; any server of files shows it"
@@ -90,10 +94,14 @@ def write(
         for done, part in enumerate(parts):
             report(Event("linking parts", done, len(parts), "files"))
             _link(subject, part, draft / PARTS / part)
-        written = [path for path in draft.rglob("*") if path.is_file()]
+        written = _files(draft)
         site = Site(out, len(written), sum(path.stat().st_size for path in written), missing)
         _replace(draft, out.resolve())
     return site
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _copy_page(page: Path, draft: Path, parts_at: str | None) -> None:

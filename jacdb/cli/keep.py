@@ -1,6 +1,5 @@
-"""The commands that list, remove, check, rewrite and share the runs of a dataset, and info on what is installed."""
+"""The commands that list, remove, join, check and rewrite the runs of a dataset, and info on what is installed."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jacdb import interruption
-from jacdb.cli.options import Data, Environments, Form, LocalData, Out, Quiet
+from jacdb.cli.options import Environments, Form, LocalData, Out, Quiet
 from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import FailureError, UsageError
 
@@ -169,63 +168,3 @@ def partials(data: LocalData = Path("data"), env: Environments = None, quiet: Qu
     with Reporter(quiet=quiet).shown() as report:
         refreshed = sums.refresh(data, envs=env, report=report)
     typer.echo(refreshed.describe(data))
-
-
-def publish(
-    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
-    data: Data = "data",
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    tag: Annotated[str | None, typer.Option(help="Tag the commit, as a release.", metavar="vX.Y.Z")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files, sizes and card, and send nothing.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Publish a dataset on the Hugging Face Hub, with a dataset card.
-
-    It sends what has changed, and resumes where an earlier call stopped. Log in with `hf auth login`, or set HF_TOKEN.
-
-    Example: jacdb publish alice/dynamics --tag v1.0.0
-    """
-    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
-        raise UsageError(f"--tag {tag}: give a version, such as v1.0.0")
-    from jacdb import hub_names
-
-    hub_names.check_name(name)  # before the slow imports
-    interruption.advise("what was sent is kept; repeat the command to send the rest")
-    from jacdb.progress import Reporter
-    from jacdb.publishing import publish as publishing
-
-    with Reporter(quiet=quiet).shown() as report:
-        publication = publishing.prepare(data, name, report)
-    for run in publication.left_out:
-        note(f"run {run.run_id} of {run.env} is not finished and was left out", quiet)
-    if dry_run:
-        for path, size in sorted(publication.sizes().items()):
-            typer.echo(f"{size:>14,}  {path}")
-        typer.echo(f"{sum(publication.sizes().values()):>14,}  bytes in all\n\n{publication.card}")
-        return
-    typer.echo(publishing.publish(publication, private=private, tag=tag).describe(tag))
-
-
-def pull(
-    name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
-    env: Environments = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; default: main.")] = None,
-    data: LocalData = Path("data"),
-    quiet: Quiet = False,
-) -> None:
-    """Fetch a dataset from the Hugging Face Hub and check it against its checksums.
-
-    Repeat the command to resume. Runs that the folder already has are not fetched again.
-
-    Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
-    """
-    from jacdb import hub_names
-
-    hub_names.check_name(name)
-    interruption.advise("fetched files are kept; repeat the command to resume")
-    from jacdb.progress import Reporter
-    from jacdb.publishing import pull as pulling
-
-    with Reporter(quiet=quiet).shown() as report:
-        pulled = pulling.pull(name, data, envs=env, revision=revision, report=report)
-    typer.echo(pulled.describe(data))
