@@ -56,7 +56,7 @@ def test_no_command_option_or_name_is_gone(now, kind):
 
 def test_a_column_that_is_gone_would_be_found(now):
     lost = {name: dict(columns) for name, columns in now["tables"].items()}
-    del lost["steps"]["zero_state"]
+    del lost["steps"]["n_zero_state"]
     with pytest.raises(AssertionError, match="tables: steps"):
         test_no_table_or_view_has_lost_or_changed_a_column({"tables": lost}, "tables")
 
