@@ -76,9 +76,10 @@ def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
         subject = Subject(dataset, env)
         maker = _installed_maker()
         with serving(subject, page.page_folder(), maker, port) as server:
-            if maker:  # its seconds of imports pass while the browser starts
-                threading.Thread(target=importlib.import_module, args=(_SCENES,), daemon=True).start()
             typer.echo(f"{data}: {server.address} (Ctrl-C ends it)")
+            # Its seconds of imports pass while the browser starts. At times they silence stdout: not before it is told
+            if maker:
+                threading.Thread(target=importlib.import_module, args=(_SCENES,), daemon=True).start()
             if browser:
                 webbrowser.open(server.address)
             server.serve_forever()

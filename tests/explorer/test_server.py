@@ -257,11 +257,14 @@ def test_users_32_the_command_serves_until_it_is_stopped(number, tmp_path):
     ) as command:  # fmt: skip
         said = command.stdout.readline()
         port = int(re.search(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)$", said)[1])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        connection.request("GET", f"/{INDEX}")
-        assert connection.getresponse().status == 200
-        command.send_signal(number)
-        out, err = command.communicate(timeout=20)
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            connection.request("GET", f"/{INDEX}")
+            assert connection.getresponse().status == 200
+            command.send_signal(number)
+            out, err = command.communicate(timeout=120)
+        finally:
+            command.kill()  # whatever has failed, nothing waits for it
     assert (command.returncode, out) == (128 + number, "")
     assert err == "jacdb: stopped; what was made for the page is removed\n"
     for _ in range(100):

@@ -1,5 +1,6 @@
 // A browser for the tests: Debian's Chromium, which reaches no host but this one, and what it was seen to do.
 import { readFileSync } from 'node:fs';
+import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 
 export const address = process.env.JACDB_PAGE;
@@ -10,8 +11,14 @@ const FLAGS = [
   '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
 ];
 
+const launched = [];
+// a test that fails leaves its browser open, and Node would wait for it for ever
+after(() => Promise.all(launched.map((browser) => browser.close())));
+
 export async function launch() {
-  return chromium.launch({ executablePath: process.env.JACDB_CHROMIUM, args: FLAGS });
+  const browser = await chromium.launch({ executablePath: process.env.JACDB_CHROMIUM, args: FLAGS });
+  launched.push(browser);
+  return browser;
 }
 
 /** Open the page at an address of its own; `seen` collects requests, answers and complaints. */
