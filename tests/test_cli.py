@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
+from synthetic import dataset, episode
 
 from jacdb import __version__, output
 
@@ -63,6 +65,23 @@ def test_a_condition(cartpole):
     assert ran.returncode == 2 and "does not apply to episodes" in ran.stderr
     ran = call_jacdb("query", "global_sparsity", "--data", str(cartpole), "--where", "step < 7", "--format", "json")
     assert json.loads(ran.stdout)[0]["samples"] == 21
+
+
+def test_users_33_a_view_without_a_row_says_why_on_stderr(tmp_path):
+    dataset(tmp_path, "Still", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
+    data = ("--data", tmp_path, "--format", "csv")
+    never = "zero_durations has no row of Still: in its 12 steps no entry becomes zero or ceases to be within an"
+    unmet = "global_sparsity has no row: no step of it that counts meets the condition in_contact\n"
+    unlearned = "leaderboard has no row: no model was trained or scored; `jacdb learn` and `jacdb score` do\n"
+    for words, told in (
+        (("zero_durations", "--env", "Still"), f"{never} episode; longer episodes may visit more\n"),
+        (("global_sparsity", "--where", "in_contact"), unmet),
+        (("leaderboard",), unlearned),
+        (("global_sparsity",), ""),
+    ):
+        ran, quiet = call_jacdb("query", *words, *data), call_jacdb("query", *words, *data, "--quiet")
+        assert (ran.returncode, ran.stderr, len(ran.stdout.splitlines())) == (0, told, 1 if told else 2)
+        assert (quiet.stdout, quiet.stderr) == (ran.stdout, "")
 
 
 def test_envs_lists_all():

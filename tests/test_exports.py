@@ -123,6 +123,13 @@ def test_minari_reads_the_same_numbers(opened, stored, tmp_path, monkeypatch):
     assert loaded.observation_space.shape == (D + 1,) and loaded.action_space.shape == (2,)
 
 
+def test_users_33_minari_writes_to_a_relative_path(opened, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    assert exports.export(opened, "minari", "E", Path("E-v0")) == "58 steps of E in 7 episodes: E-v0 (E-v0)"
+    assert minari.load_dataset("E-v0").total_steps == 58
+
+
 @pytest.mark.parametrize("name", ["E", "E v0", "E-v0.h5"])
 def test_a_name_that_minari_does_not_take_is_refused_with_one_that_it_does(opened, tmp_path, name):
     with pytest.raises(UsageError, match=r"version, such as .*E-v0$"):

@@ -44,6 +44,7 @@ def query(
     queries.check(name)  # before the dataset is opened
     queries.check_window(name, window)
     from jacdb.dataset.dataset import Dataset
+    from jacdb.dataset.empty_answers import reason
     from jacdb.dataset.sql_text import identifier
 
     with Dataset(data, where=where, memory=memory, timeout=timeout) as dataset:
@@ -56,7 +57,8 @@ def query(
             if matrices := output.matrices(kinds):
                 relation = relation.project(", ".join(identifier(column) for column in kinds if column not in matrices))
                 note(f"CSV has no matrices: {', '.join(matrices)} left out; json and parquet have them", quiet)
-        print_answer(dataset, relation, form, out, limit, quiet)
+        if print_answer(dataset, relation, form, out, limit, quiet) == 0 and not quiet:
+            note(f"{name} has no row{f' of {", ".join(env)}' if env else ''}: {reason(dataset, name, env)}")
 
 
 def sql(

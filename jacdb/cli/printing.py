@@ -25,8 +25,12 @@ def print_answer(
     out: Path | None,
     limit: int | None = None,
     quiet: bool = False,
-) -> None:
-    """Run a relation and print it in a format; a table on the screen is cut to what people read."""
+) -> int:
+    """Run a relation and print it in a format; a table on the screen is cut to what people read.
+
+    Returns:
+        How many rows were printed.
+    """
     from jacdb import output
 
     form = output.form_of(form, out)
@@ -35,7 +39,14 @@ def print_answer(
     elif form == "table" and out is None:
         relation = relation.limit(output.TABLE_ROWS + 1)
     whole = limit is not None
-    _write(*dataset.within_limits(lambda: _encode(dataset.fetch(relation), form, out, whole)), out, quiet)
+
+    def encoded() -> tuple[int, bytes, list[str]]:
+        frame = dataset.fetch(relation)
+        return len(frame), *_encode(frame, form, out, whole)
+
+    n_rows, content, notes = dataset.within_limits(encoded)
+    _write(content, notes, out, quiet)
+    return n_rows
 
 
 def print_frame(

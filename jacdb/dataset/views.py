@@ -258,6 +258,11 @@ class Views:
         """The environments of which models were trained or scored, sorted."""
         return self.location.environments("learning_runs")
 
+    @property
+    def condition(self) -> str | None:
+        """The condition on steps that every statistic is held to, in SQL; None if there is none."""
+        return self._where
+
     def _environments_of(self, view: str) -> list[str]:
         """Return the environments that a view may be asked for: results of learning may be kept without their steps."""
         return sorted({*self.environments, *(self.learned_environments if view in queries.RESULTS else ())})

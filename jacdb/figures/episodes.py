@@ -79,8 +79,7 @@ def _name_kinds(panel: "Axes", kinds: list[str]) -> None:
 
 def durations(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
-    none = "no entry becomes zero or ceases to be within an episode; longer episodes may visit more"
-    spans = answer(dataset, "zero_durations", env, none)
+    spans = answer(dataset, "zero_durations", env)
     with styled():
         figure = new(PAGE, 1.9)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)

@@ -26,7 +26,7 @@ def lyapunov(dataset: Dataset, env: str, *, window: int | None = None) -> "Figur
     Args:
         window: steps in a window; None for the usual.
     """
-    spans = _of_trajectories(dataset, env, answer(dataset, "lyapunov", env, "no run is finished", window=window))
+    spans = _of_trajectories(dataset, env, answer(dataset, "lyapunov", env, window=window))
     whole, windows = (spans.filter(span=span) for span in ("whole", "window"))
     with styled():
         if windows.is_empty():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from jacdb.dataset import empty_answers
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 
@@ -36,13 +37,10 @@ STYLE: Any = {  # matplotlib types its keys
 }
 
 
-def answer(
-    dataset: Dataset, view: str, env: str, otherwise: str = "there is none", *, window: int | None = None
-) -> pl.DataFrame:
+def answer(dataset: Dataset, view: str, env: str, *, window: int | None = None) -> pl.DataFrame:
     """Return a view's rows of an environment.
 
     Args:
-        otherwise: what does not happen in its steps, if there may be none although they count.
         window: steps in a window, for views that have windows.
 
     Raises:
@@ -50,9 +48,7 @@ def answer(
     """
     frame = dataset.fetch(dataset.view(view, env, window=window))
     if frame.is_empty():
-        samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
-        why = f"in its {samples:,} steps {otherwise}" if samples else "no step of it counts"
-        raise UsageError(f"{view} has nothing to draw of {env}: {why}")
+        raise UsageError(f"{view} has nothing to draw of {env}: {empty_answers.reason(dataset, view, env)}")
     return frame
 
 
