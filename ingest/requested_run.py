@@ -114,8 +114,12 @@ class RequestedRun:
         from jacdb import simulator
         from jacdb.ingest import request_checks
         from jacdb.ingest.environments import registry
+        from jacdb.ingest.sources import suites
 
-        spec = registry.find(cast(str, self.env))
+        env = cast(str, self.env)
+        if env not in registry.all_specs() and (elsewhere := suites.named(env)):
+            raise UsageError(f"Playground has no environment {env!r}: did you mean {' or '.join(elsewhere)}?")
+        spec = registry.find(env)
         request_checks.check_memory(spec, self.steps or 1, self.num_envs, self.episodes, self.dtype, self.memory)
         request_checks.usable_root(data, self.dtype)
         if resume:

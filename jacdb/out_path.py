@@ -1,7 +1,7 @@
 """A file or folder to write, refused before any work if it can't be written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jacdb.errors import UsageError
@@ -52,3 +52,22 @@ def check_folder(path: Path, option: str = "--out") -> None:
         raise UsageError(f"{option} {path}: {standing} is a file; give a folder")
     if not os.access(standing, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {path}: {standing} may not be written to; give another folder")
+
+
+def check_own_folder(path: Path, own: Collection[str], mark: str, words: str) -> None:
+    """Refuse a folder to write into, unless it is new, empty, or what was written before and nothing else.
+
+    Args:
+        own: names of all that is written into it.
+        mark: a file that is always among it, as a path below the folder.
+        words: what is written: "report".
+
+    Raises:
+        UsageError: it holds something else, or can't be written.
+    """
+    check_folder(path)
+    names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    more = sorted(names.difference(own))
+    if names and (more or not (path / mark).is_file()):
+        holds = f"holds {more[0]}, which is" if more else "is"
+        raise UsageError(f"--out {path} {holds} no {words}: give a new folder")

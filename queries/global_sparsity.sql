@@ -1,7 +1,7 @@
 -- grain: one environment, over all its runs.
 -- question: is the causal graph globally sparse? (Table 1 of the paper.) An entry is globally zero when it is zero
 --   in every step.
--- columns: env d_state d_action zero_state zero_state_pct zero_action zero_action_pct samples excluded
+-- columns: env zero_state zero_state_pct zero_action zero_action_pct d_state d_action samples excluded
 --
 -- Without a finite step, sizes and zeros are null.
 with always as (
@@ -17,12 +17,12 @@ with always as (
 
 select
     env,
-    d_state,
-    d_action,
     zero_state,
     round(100.0 * zero_state / (d_state * d_state), 2) as zero_state_pct,
     zero_action,
     round(100.0 * zero_action / (d_state * d_action), 2) as zero_action_pct,
+    d_state,
+    d_action,
     samples,
     excluded
 from samples

@@ -1,11 +1,11 @@
 -- grain: one model with one configuration on one benchmark: all its seeds together.
 -- question: which models predict best, which find the zeros, and what did they cost? (The leaderboard.)
--- columns: env benchmark rank kind model loss weight seeds auroc_mean auroc_std auroc_near_switch_mean
--- auroc_near_switch_std auprc_mean auprc_std f1_mean f1_std shd_mean shd_std body_auroc_mean body_auroc_std
--- switch_f1_mean switch_f1_std global_auroc_mean global_auroc_std prediction_mse_1_mean prediction_mse_1_std
--- prediction_mse_10_mean prediction_mse_10_std prediction_mse_50_mean prediction_mse_50_std jacobian_mse_mean
--- jacobian_mse_std relative_sparsity_mean relative_sparsity_std n_parameters steps seconds device policy n_train
--- n_test n_switching configuration
+-- columns: env model loss rank auroc_mean f1_mean prediction_mse_1_mean jacobian_mse_mean relative_sparsity_mean kind
+-- weight seeds benchmark auroc_std auroc_near_switch_mean auroc_near_switch_std auprc_mean auprc_std f1_std shd_mean
+-- shd_std body_auroc_mean body_auroc_std switch_f1_mean switch_f1_std global_auroc_mean global_auroc_std
+-- prediction_mse_1_std prediction_mse_10_mean prediction_mse_10_std prediction_mse_50_mean prediction_mse_50_std
+-- jacobian_mse_std relative_sparsity_std n_parameters steps seconds device policy n_train n_test n_switching
+-- configuration
 --
 -- Only rows with an equal benchmark compare: it is a hash of rows, their split and the rules. rank counts within it, by
 -- auroc_mean, then by prediction_mse_1_mean. Scores are of all rows of the test part; auroc_near_switch is of those
@@ -100,17 +100,25 @@ costs as (
 
 select
     costs.env,
-    costs.benchmark,
+    model,
+    loss,
     rank() over (
         partition by costs.env, costs.benchmark
         order by auroc_mean desc nulls last, prediction_mse_1_mean nulls last
     ) as rank,
+    auroc_mean,
+    f1_mean,
+    prediction_mse_1_mean,
+    jacobian_mse_mean,
+    relative_sparsity_mean,
     kind,
-    model,
-    loss,
     weight,
     seeds,
-    scored.* exclude (env, benchmark, policy, configuration),
+    costs.benchmark,
+    scored.* exclude (
+        env, benchmark, policy, configuration,
+        auroc_mean, f1_mean, prediction_mse_1_mean, jacobian_mse_mean, relative_sparsity_mean
+    ),
     n_parameters,
     steps,
     seconds,
@@ -127,4 +135,4 @@ inner join scored
         and costs.benchmark = scored.benchmark
         and costs.policy is not distinct from scored.policy
         and costs.configuration = scored.configuration
-order by env, benchmark, rank, model, configuration
+order by costs.env, costs.benchmark, rank, model, costs.configuration

@@ -13,7 +13,9 @@ import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
-from jacdb import __version__, output
+from jacdb import __version__, figures, output, queries
+from jacdb.learning import baselines
+from jacdb.learning.models import registry
 
 NO_SIMULATOR = """
 import sys
@@ -41,11 +43,20 @@ finally:
     assert SLOW_TO_IMPORT.isdisjoint(imported.split())
 
 
+def test_users_33_help_names_all_that_may_be_given():
+    named = {"query": queries.VIEWS, "plot": figures.FIGURES, "learn": registry.BUILT_IN, "score": baselines.BASELINES}
+    for command, names in named.items():
+        words = re.findall(r"\w+", call_jacdb(command, "--help").stdout)
+        assert set(names) <= set(words), command
+
+
 def test_query_and_sql_in_every_format(cartpole, tmp_path):
     data = ("--data", str(cartpole))
     [row] = json.loads(call_jacdb("query", "global_sparsity", *data, "--format", "json").stdout)
     assert (row["env"], row["d_state"], row["zero_state"], row["samples"]) == ("CartpoleBalance", 4, 3, 120)
-    assert call_jacdb("query", "global_sparsity", *data, "--format", "csv").stdout.startswith("env,d_state,d_action,")
+    assert call_jacdb("query", "global_sparsity", *data, "--format", "csv").stdout.startswith(
+        "env,zero_state,zero_state_pct,"
+    )
     assert "CartpoleBalance" in call_jacdb("query", "global_sparsity", *data).stdout
     assert call_jacdb("query", "axes", *data, "--format", "markdown").stdout.startswith("| env")
     out = tmp_path / "steps.parquet"

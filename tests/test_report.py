@@ -172,6 +172,15 @@ def test_users_20_contents_lead_to_headings_and_the_page_says_of_what_and_when_i
     assert datetime.date.fromisoformat(facts["date"])
 
 
+@pytest.mark.parametrize("own", ["runs/mine.parquet", "index.html"])
+def test_users_33_a_folder_that_is_no_report_is_left_as_it_is(own, tmp_path):
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).write_text("mine")
+    ran = call_jacdb("report", "--out", tmp_path, "--data", ROOT / "datasets" / "sample")
+    assert ran.returncode == 2 and "no report: give a new folder" in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [own.partition("/")[0]]
+
+
 def test_users_20_numbers_stand_at_the_right(written):
     _, out = written
     page = (out / "index.html").read_text()
@@ -196,6 +205,8 @@ def test_users_20_the_command_takes_environments_and_leaves_the_embedding_out(tm
     words = ("--env", "ReacherHard", "--env", "CartpoleBalance", "--no-embedding", "--data", data)
     ran = call_jacdb("report", "--out", tmp_path, *words)
     assert ran.returncode == 0, ran.stderr
+    path, _, told = ran.stdout.partition(": ")
+    assert (path, told) == (f"{tmp_path}/index.html", "2 of 2 environments equal Table 1 of the paper in every cell\n")
     kept = json.loads((tmp_path / "facts.json").read_text())
     assert [*kept["environments"]] == ["CartpoleBalance", "ReacherHard"]
     assert not list((tmp_path / "figures").glob("*-embedding.png"))

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from jacdb.errors import UsageError
+from jacdb.explorer.page import page_folder
+
 # Folders at the top of the repository, and the package that each is when installed
 PACKAGES = {
     "jacdb": "jacdb",
@@ -62,6 +65,17 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(checkout, t
     }
     expected |= PAGE
     assert names(built(tmp_path, "build_wheel", checkout)) == expected
+
+
+def test_users_33_without_the_page_the_remedy_is_of_a_checkout_or_of_an_installed_copy(tmp_path):
+    with pytest.raises(UsageError, match=r"installed without the explorer's page: .* and install again; or .* wheel"):
+        page_folder(tmp_path)
+    (tmp_path / "web").mkdir()
+    with pytest.raises(UsageError, match=r"not built in this checkout: run `make explorer`"):
+        page_folder(tmp_path)
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").touch()
+    assert page_folder(tmp_path) == tmp_path / "page"
 
 
 def test_a_wheel_of_the_source_archive_is_the_same(checkout, tmp_path):

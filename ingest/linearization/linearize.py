@@ -49,6 +49,11 @@ class Linearization(NamedTuple):
     contacts: list[list[dict[str, Any]]]
     active: list[list[str]]
 
+    def __repr__(self) -> str:
+        """Return how many steps there are, and the shapes of the arrays: their numbers would fill a screen."""
+        arrays = [f"{name} {value.shape}" for name, value in self._asdict().items() if isinstance(value, np.ndarray)]
+        return f"<Linearization of {len(self.state)} steps: {', '.join(arrays)}; contacts, active: lists>"
+
 
 def linearize(
     model: mujoco.MjModel,

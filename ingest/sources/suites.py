@@ -80,6 +80,11 @@ def find(typed: str) -> SuiteEnv:
     return envs[typed]
 
 
+def named(name: str) -> list[str]:
+    """Return what a person types for the environments that have this name in their suite."""
+    return [env.typed for env in all_envs().values() if env.name.lower() == name.lower() and not env.refused]
+
+
 def version(suite: str) -> str | None:
     """Return the suite's installed version; None where it, or what its MuJoCo environments import, is not installed."""
     if any(importlib.util.find_spec(module) is None for module in MODULES[suite]):

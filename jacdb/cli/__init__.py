@@ -69,11 +69,12 @@ def main() -> None:
 
 def _run() -> NoReturn:
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name=app.info.name, standalone_mode=False))
     except JacdbError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        fail(f"{explain(error)}; see jacdb --help", 2)
+        at = getattr(getattr(error, "ctx", None), "command_path", app.info.name)  # jacdb query, say
+        fail(f"{explain(error)}; see {at} --help", 2)
     except (typer.Abort, KeyboardInterrupt):
         fail(interruption.line(), 130)
     except BrokenPipeError:

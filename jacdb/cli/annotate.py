@@ -13,7 +13,13 @@ from jacdb.dataset.shard import Shard
 
 def annotate(
     source: Annotated[str, typer.Argument(help="An .npz, .parquet or .hdf5 file, a folder, or a Minari dataset's id.")],
-    env: Annotated[str | None, typer.Option("--env", help="What it is of, gymnasium:HalfCheetah-v5 say.")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            "--env",
+            help="Environment that it was recorded in, gymnasium:NAME; Minari's datasets say it themselves.",
+        ),
+    ] = None,
     model: Model = None,
     substeps: Substeps = None,
     mapping: Annotated[

@@ -17,7 +17,12 @@ def query(
     name: Annotated[
         str,
         typer.Argument(
-            help="A view: steps, global_sparsity, zero_durations, … (docs/tables.md)", autocompletion=completion.views
+            help="A view: steps, episodes, axes, runs, patterns, samples, global_sparsity, threshold_sweep,"
+            " entry_zero_fraction, sparsity_histogram, sparsity_timeline, zero_durations, step_sets, constraint_sets,"
+            " step_constraints, sparsity_by_constraint, pattern_switches, switch_explanations, symmetries,"
+            " causal_graph, method_comparison, axis_statistics, lyapunov, learning_runs, learning_scores or leaderboard"
+            " (docs/tables.md).",
+            autocompletion=completion.views,
         ),
     ],
     env: Environments = None,
@@ -113,13 +118,24 @@ def _select(text: str | None, file: Path | None) -> str:
     if "-" in (text, str(file)):
         return sys.stdin.read()
     if file is None:
-        return text or ""
+        return _no_file(text or "")
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"--file {file} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}"
         ) from error
+
+
+def _no_file(text: str) -> str:
+    """Return SQL that was given as text.
+
+    Raises:
+        UsageError: it is the name of a file.
+    """
+    if len(text.split()) == 1 and Path(text).is_file():
+        raise UsageError(f"{text} is a file, and no SELECT: give --file {text}")
+    return text
 
 
 def spark_views(env: Environments = None, data: Data = "data") -> None:
@@ -217,7 +233,7 @@ def report(
 
     with Dataset(data) as dataset:
         facts = reports.write(dataset, out, lambda env: note(f"{env} …", quiet), environments=env, embedding=embedding)
-    typer.echo(f"{reports.summary(facts)}: {out / 'index.html'}")
+    typer.echo(f"{out / 'index.html'}: {reports.score(facts)}")
 
 
 def export(

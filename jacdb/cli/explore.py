@@ -33,7 +33,9 @@ def explore(
             help="Only for --out: where a page reads the dataset's folder; the site is without it.", metavar="URL"
         ),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the server; default: a free one.", metavar="N")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the server; default: a free one.", metavar="N", show_default=False)
+    ] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     data: Data = "data",
     quiet: Quiet = False,

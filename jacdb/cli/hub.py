@@ -11,7 +11,7 @@ import typer
 
 from jacdb import interruption
 from jacdb.cli.explore import write_site
-from jacdb.cli.options import Data, Environments, LocalData, Quiet
+from jacdb.cli.options import Environments, LocalData, Quiet
 from jacdb.cli.printing import note
 from jacdb.errors import UsageError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def publish(
     name: Annotated[str, typer.Argument(help="The repository on the Hub.", metavar="OWNER/NAME")],
-    data: Data = "data",
+    data: LocalData = Path("data"),
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     tag: Annotated[str | None, typer.Option(help="Tag the commit, as a release.", metavar="vX.Y.Z")] = None,
     explorer: Annotated[
@@ -88,12 +88,12 @@ def _check_explorer(explorer: str, private: bool) -> None:
 
 
 @contextmanager
-def _site(data: str, name: str, revision: str, quiet: bool, report: Callable[["Event"], None]) -> Iterator["Site"]:
+def _site(data: Path, name: str, revision: str, quiet: bool, report: Callable[["Event"], None]) -> Iterator["Site"]:
     """Write the explorer's site, whose page reads a repository, in a folder for temporary files."""
     from jacdb.publishing import space
 
     with tempfile.TemporaryDirectory(prefix="jacdb-") as folder:
-        site = write_site(data, None, Path(folder) / "site", space.parts_address(name, revision), quiet, report)
+        site = write_site(str(data), None, Path(folder) / "site", space.parts_address(name, revision), quiet, report)
         space.write_card(site.folder, name)
         yield site
 

@@ -19,7 +19,12 @@ Model = Annotated[
     str | None,
     typer.Option("--model", help="A model of your own: .xml, .urdf, .mjb, or FILE.py:FUNCTION.", metavar="MODEL"),
 ]
-Substeps = Annotated[int | None, typer.Option("--substeps", help="Physics steps in a control step of --model.")]
+Substeps = Annotated[
+    int | None,
+    typer.Option(
+        "--substeps", help="Physics steps in a control step of --model; default: 1, or what a recording says."
+    ),
+]
 Keyframe = Annotated[
     str, typer.Option(help="Where episodes of --model begin: a keyframe's name or number; default: qpos0.")
 ]

@@ -7,24 +7,32 @@ from typing import Annotated, Any
 import typer
 
 from jacdb import interruption
-from jacdb.cli.options import Environment, LocalData, Quiet
+from jacdb.cli.options import LocalData, OwnEnvironment, Quiet
 from jacdb.errors import UsageError
 from jacdb.learning.loss_names import LOSSES, loss_of
+from jacdb.learning.models.registry import BUILT_IN
 
 NEEDED = ("jax", "optax")
+_WEIGHTS = ", ".join(f"{loss.weight:g} of {loss.name}" for loss in LOSSES.values() if loss.jacobian != "none")
 
-
-Model = Annotated[str, typer.Option("--model", help="A model's name, or FILE.py:Class.")]
+Model = Annotated[str, typer.Option("--model", help=f"{', '.join(BUILT_IN)}, or FILE.py:Class.")]
 Losses = Annotated[
     list[str] | None,
     typer.Option("--loss", help=f"{', '.join(LOSSES)}, or all; can be repeated; default: mse."),
 ]
-Weight = Annotated[float | None, typer.Option("--weight", help="Weight of the loss's part on the Jacobian.")]
+Weight = Annotated[
+    float | None, typer.Option("--weight", help=f"Weight of the loss's part on the Jacobian; default: {_WEIGHTS}.")
+]
 Seeds = Annotated[
     str, typer.Option("--seeds", help="Seeds of parameters and minibatches, such as 0,1,2 or 0-4.", metavar="SEEDS")
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of the model; can be repeated.", metavar="NAME=VALUE")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A setting of the model, such as width=64 of mlp; docs/learning.md lists them; can be repeated.",
+        metavar="NAME=VALUE",
+    ),
 ]
 Target = Annotated[str, typer.Option(help="What is predicted: next (the next state) or delta (its change).")]
 Policy = Annotated[
@@ -40,7 +48,7 @@ JacobianRows = Annotated[
 
 
 def learn(
-    env: Environment,
+    env: OwnEnvironment,
     model: Model = "mlp",
     loss: Losses = None,
     weight: Weight = None,

@@ -42,6 +42,12 @@ Environment = Annotated[
         "--env", help="Environment, by Playground's name (see `jacdb envs`).", autocompletion=completion.environments
     ),
 ]
+OwnEnvironment = Annotated[
+    str,
+    typer.Option(
+        "--env", help="Environment of the dataset, as `jacdb runs` names it.", autocompletion=completion.environments
+    ),
+]
 Environments = Annotated[
     list[str] | None,
     typer.Option("--env", help="Only this environment; can be repeated.", autocompletion=completion.environments),

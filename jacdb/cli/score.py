@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jacdb import simulator
-from jacdb.cli.options import Environment, LocalData, Quiet
+from jacdb.cli.options import LocalData, OwnEnvironment, Quiet
 from jacdb.cli.printing import check_form, print_frame
 from jacdb.errors import UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def score(
-    env: Environment,
+    env: OwnEnvironment,
     file: Annotated[
         Path | None, typer.Argument(help="File of scores: .parquet or .npz (docs/learning.md).", metavar="FILE")
     ] = None,
@@ -120,6 +120,8 @@ def _check_words(file: Path | None, name: str | None, baseline: list[str], rows:
     """
     if (file is not None) + bool(baseline) + rows != 1:
         raise UsageError("give one of these: a FILE of scores, --baseline NAME, or --rows")
+    if file is not None and not file.is_file():
+        raise UsageError(f"there is no file {file}: give a .parquet or .npz file of scores (docs/learning.md)")
     if name is not None and file is None:
         raise UsageError("--name is for a FILE of scores: leave it out")
     if out is not None and not rows:

@@ -43,6 +43,9 @@ class Folder:
         if not self.has("axes") and not self.has("learning_runs"):  # results may be kept without their rows
             if (self.path / SHARDS).is_dir():
                 raise UsageError(f"{path} has shards of runs and no run yet: `jacdb runs --data {path}` says which")
+            if within := _datasets_in(self.path):
+                there = " or ".join(f"--data {Path(path) / name}" for name in within)
+                raise UsageError(f"no dataset in {path} itself: give {there}")
             raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
 
     def parts(self, table: str) -> list[str]:
@@ -171,6 +174,12 @@ class Folder:
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it
         return [str(self.path), _glob_literal(self.path)]
+
+
+def _datasets_in(path: Path) -> list[str]:
+    """Return the names of a folder's own folders that are datasets, sorted; at most three."""
+    found = [sub.name for sub in path.iterdir() if any((sub / "axes").glob(f"{CURRENT.key}=*"))]
+    return sorted(found)[:3]
 
 
 class FinishedRuns(Folder):

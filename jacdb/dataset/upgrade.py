@@ -16,7 +16,7 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest, partials
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
-from jacdb.dataset.layout import MODEL, PartPath, Run
+from jacdb.dataset.layout import MODEL, PartPath, Run, layout_of
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.progress import Event
@@ -65,6 +65,10 @@ def upgrade(
         raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"--out {out} exists: give a new folder")
+    if layout_of(Path(root)) is None:
+        raise UsageError(
+            f"no dataset at {root}: give the folder of one of a schema version before {schemas.SCHEMA_VERSION}"
+        )
     old = FinishedRuns(root)
     if (version := check_version(old.path)) == schemas.SCHEMA_VERSION:
         raise UsageError(f"{root} is of schema version {version} already: there is nothing to upgrade")

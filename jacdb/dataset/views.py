@@ -323,6 +323,17 @@ class Views:
         self._opened.execute("set lock_configuration = true")
         return self._opened
 
+    def _check_condition(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Refuse a condition that is a number or a text: SQL would take it for true where it is not 0.
+
+        Raises:
+            UsageError: it is.
+            duckdb.Error: it is no expression on columns of `steps`.
+        """
+        kind = connection.sql(f"select ({self._where}\n) from steps limit 0").types[0]
+        if str(kind) != "BOOLEAN":
+            raise UsageError(f"condition {self._where!r} is {kind}, not true or false: compare, as in step < 20")
+
     def _forget_planners(self) -> None:
         """Have what queries are planned on made anew, with the tables and views of now."""
         self._first_planner = self._planner = None
@@ -350,6 +361,7 @@ class Views:
                 raise UsageError(f"condition {self._where!r}: {subscript} is always null: {_COUNTED}")
             try:
                 duckdb.SQLExpression(self._where)  # refuses anything but one expression
+                self._check_condition(connection)
                 create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
                 # A query that names threshold_sweep must fail: its numbers would silently count all steps.
                 refusal = literal(self._refusal("threshold_sweep"))

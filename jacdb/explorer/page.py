@@ -18,15 +18,24 @@ _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~%/=@+
 _HUB, _HUB_FILES = "huggingface.co", "https://*.hf.co"  # the Hub redirects to hosts of another domain
 
 
-def page_folder() -> Path:
+def page_folder(package: Path | None = None) -> Path:
     """Return the folder of the built page.
 
+    Args:
+        package: the folder of ``jacdb.explorer``; None for this jacdb's.
+
     Raises:
-        UsageError: it is not built, as in a fresh checkout.
+        UsageError: it is not built, as in a fresh checkout, or jacdb was installed from one in which it was not.
     """
-    folder = Path(str(importlib.resources.files("jacdb.explorer"))) / "page"
+    folder = (package or Path(str(importlib.resources.files("jacdb.explorer")))) / "page"
     if not (folder / "index.html").is_file():
-        raise UsageError("the explorer's page is not built in this checkout: run `make explorer` (it needs npm)")
+        built = "`make explorer` (it needs npm)"
+        if (folder.parent / "web").is_dir():  # the page's sources, which no wheel has
+            raise UsageError(f"the explorer's page is not built in this checkout: run {built}")
+        raise UsageError(
+            f"this jacdb was installed without the explorer's page: run {built} in the checkout that it was installed"
+            " from, and install again; or install the wheel of a release"
+        )
     return folder
 
 

@@ -16,6 +16,7 @@ from jacdb.explorer.scenes import SceneMaker
 from jacdb.explorer.subject import Subject
 from jacdb.progress import Event
 
+_SITE = "site of the explorer's"
 _DATA = {"index.json", "tables.duckdb", "runs", "scenes", "steps"}
 
 
@@ -47,15 +48,9 @@ def check(out: Path, page: Path) -> None:
     Raises:
         UsageError: it is something else, or can't be written.
     """
-    out_path.check_folder(out)
-    if not out.exists():
-        return
-    names = {path.name for path in out.iterdir()}
-    ours = {path.name for path in page.iterdir()} | {"data"}
-    more = sorted(names - ours) or sorted({path.name for path in (out / "data").glob("*")} - _DATA)
-    if names and (more or not (out / INDEX).is_file()):
-        holds = f"holds {more[0]}, which is" if more else "is"
-        raise UsageError(f"--out {out} {holds} no site of the explorer's: give a new folder")
+    out_path.check_own_folder(out, {path.name for path in page.iterdir()} | {"data"}, INDEX, _SITE)
+    if out.exists():
+        out_path.check_own_folder(out / "data", _DATA, Path(INDEX).name, _SITE)
 
 
 def write(

@@ -50,7 +50,8 @@ def _runs(dataset: Dataset, env: str) -> pl.DataFrame:
     """
     runs = dataset.fetch(dataset.view("learning_runs", env))
     if runs.is_empty():
-        raise UsageError(f"nothing was learned of {env}: train a model with `jacdb learn --env {env}`")
+        command = f"jacdb learn --env {env} --data {dataset.location.name}"
+        raise UsageError(f"nothing was learned of {env}: train a model with `{command}`")
     most = runs["benchmark"].value_counts().sort("count", "benchmark", descending=True)["benchmark"][0]
     return runs.filter(benchmark=most).select("run_id", "benchmark", "configuration", "model", "loss", "seed")
 

@@ -7,14 +7,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jacdb import figures
+from jacdb import figures, out_path
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.report.answers import facts
 from jacdb.report.page import Picture, Pictures, html, markdown
-from jacdb.report.paper import PAPER, missing, summary, verdict
+from jacdb.report.paper import PAPER, missing, score, summary, verdict
 
-__all__ = ["PAPER", "Picture", "Pictures", "facts", "html", "markdown", "missing", "summary", "verdict", "write"]
+_FACTS = "facts.json"
+_OWN = ("index.html", "report.md", _FACTS, "figures")
+
+__all__ = [
+    "PAPER",
+    "Picture",
+    "Pictures",
+    "facts",
+    "html",
+    "markdown",
+    "missing",
+    "score",
+    "summary",
+    "verdict",
+    "write",
+]
 
 
 def write(
@@ -33,14 +48,19 @@ def write(
         embedding: False leaves out the embedding, which takes most of the time of drawing.
 
     Raises:
-        UsageError: the dataset has no steps yet, or none of an environment that is asked for.
+        UsageError: the dataset has no steps yet, or none of an environment that is asked for; or the folder holds
+            anything but a report of before.
     """
+    out_path.check_own_folder(folder, _OWN, _FACTS, "report")
     if not dataset.environments:
         raise UsageError(f"nothing to report of {dataset.location.name}: it has no steps yet")
     collected = facts(dataset, environments)
     left_out = [*(() if embedding else ("embedding",)), *(() if dataset.learned_environments else figures.OF_RESULTS)]
     names = [name for name in figures.FIGURES if name not in left_out]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / _FACTS).write_text(
+        json.dumps(collected, indent=1) + "\n"
+    )  # first: a report that is stopped may be repeated
     linked: Pictures = {}
     embedded: Pictures = {}
     for env in collected["environments"]:
@@ -58,5 +78,4 @@ def write(
             embedded[env][name] = Picture(f"data:image/png;base64,{base64.b64encode(picture).decode()}")
     (folder / "index.html").write_text(html(collected, embedded))
     (folder / "report.md").write_text(markdown(collected, linked))
-    (folder / "facts.json").write_text(json.dumps(collected, indent=1) + "\n")
     return collected

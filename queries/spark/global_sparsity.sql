@@ -18,12 +18,12 @@ sizes as (
 
 select
     env,
-    d_state,
-    d_action,
     cast(zero_state as int) as zero_state,
     round(100D * zero_state / (d_state * d_state), 2) as zero_state_pct,
     cast(zero_action as int) as zero_action,
     round(100D * zero_action / (d_state * d_action), 2) as zero_action_pct,
+    d_state,
+    d_action,
     samples,
     excluded
 from samples

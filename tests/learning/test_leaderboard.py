@@ -121,13 +121,16 @@ def test_users_29_report_card_and_page_show_the_leaderboard(tmp_path, monkeypatc
         dataset(tmp_path / "data", env, [episode(0, j[..., :2], j[..., 2:])])
     learned(tmp_path / "data", ENV)
     with jacdb.open(tmp_path / "data") as opened:
-        report.write(opened, tmp_path, embedding=False)
-        pages = [(tmp_path / "report.md").read_text(), card.write(opened, "someone/walks")]
+        report.write(opened, tmp_path / "report", embedding=False)
+        pages = [(tmp_path / "report" / "report.md").read_text(), card.write(opened, "someone/walks")]
     monkeypatch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
     written = runpy.run_path(str(ROOT / "docs" / "generate.py"))["learned"]
     for page in (*pages, written(tmp_path / "data")):
         assert "20 of the test part, in which 9 entries switch; computed on a processor." in page
         assert leaderboard.NOTE in page and "| 3 | mlp, mse | 3 | 0.700 ± 0.100 | 0.600 ± 0.100 |" in page
     assert pages[0].count("Walk-learning.png") == pages[0].count("Walk-learned_entries.png") == 1
-    assert "No learning: nothing was learned of Unlearned: train a model with" in pages[0]
+    assert (
+        "No learning: nothing was learned of Unlearned: train a model with `jacdb learn --env Unlearned --data"
+        in pages[0]
+    )
     assert written(tmp_path / "nowhere") == ""

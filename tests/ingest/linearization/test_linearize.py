@@ -177,6 +177,7 @@ def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider)
     np.testing.assert_allclose(
         one.j_state[0], [[1, 0, 0.02, 0], [0, 1, 0, 0.02], [0, 0, 1, 0], [0, 0, 0, 1]], atol=1e-15
     )
+    assert len(repr(one)) < 300 and "j_state (1, 4, 4), j_action (1, 4, 1)" in repr(one)
     assert one.zero_action[0, [1, 3]].all() and not one.zero_action[0, [0, 2]].any()
     mjx = jacdb.linearize(slider, **state, substeps=2, engine="mjx")
     np.testing.assert_allclose(mjx.next_state, one.next_state, rtol=1e-13)
