@@ -38,7 +38,11 @@ def test_generated_pages_are_fresh(name):
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
-    monkeypatch.chdir(with_sample)
+    here = with_sample / (
+        "tutorial" if name == "docs/tutorial.md" else "."
+    )  # the tutorial makes a folder in the checkout
+    here.mkdir(exist_ok=True)
+    monkeypatch.chdir(here)
     monkeypatch.delenv("JACDB_DATA", raising=False)
     page = (ROOT / name).read_text()
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("jacdb ")]
@@ -127,6 +131,9 @@ def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
         one = opened.where("env = 'CartpoleBalance'")  # the tutorial's dataset has no other
         names = {"dataset": opened, "pl": polars}
         exec("\n".join(code[:-1]), names)
+        explained = opened.switch_explanations("CartpoleBalance").select("kind", "precision", "recall").to_dicts()
+        shares = {row["kind"]: (round(row["precision"], 2), row["recall"]) for row in explained}
+        assert shares == {"any": (0.01, 0.625), "ctrl_clip": (0.01, 0.5), "joint_limit": (0.5, 0.25)}
         at_the_end = polars.col("began").list.contains("joint_limit:slider")
         assert names["switches"].filter(at_the_end)["episode"].to_list() == [2, 3]
         away = one.where("not list_contains(active, 'joint_limit:slider')")
