@@ -83,11 +83,16 @@ def test_users_33_a_view_without_a_row_says_why_on_stderr(tmp_path):
     data = ("--data", tmp_path, "--format", "csv")
     never = "zero_durations has no row of Still: in its 12 steps no entry becomes zero or ceases to be within an"
     unmet = "global_sparsity has no row: no step of it that counts meets the condition in_contact\n"
+    unchanged = (
+        "pattern_switches has no row: in its 9 steps that meet step < 9 the zero pattern never changes within an"
+        " episode; longer episodes may visit more\n"
+    )
     unlearned = "leaderboard has no row: no model was trained or scored; `jacdb learn` and `jacdb score` do\n"
     for words, told in (
         (("zero_durations", "--env", "Still"), f"{never} episode; longer episodes may visit more\n"),
         (("global_sparsity", "--where", "in_contact"), unmet),
         (("leaderboard",), unlearned),
+        (("pattern_switches", "--where", "step < 9"), unchanged),
         (("global_sparsity",), ""),
     ):
         ran, quiet = call_jacdb("query", *words, *data), call_jacdb("query", *words, *data, "--quiet")

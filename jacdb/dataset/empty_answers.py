@@ -32,7 +32,8 @@ def reason(dataset: "Views", view: str, env: str | Sequence[str] | None = None) 
         return "no model was trained or scored; `jacdb learn` and `jacdb score` do"
     samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
     if samples:
-        return f"in its {samples:,} steps {_NEVER.get(view, 'there is none')}"
+        meeting = "" if dataset.condition is None else f" that meet {dataset.condition}"
+        return f"in its {samples:,} steps{meeting} {_NEVER.get(view, 'there is none')}"
     if dataset.condition is not None:
         return f"no step of it that counts meets the condition {dataset.condition}"
     return "no step of it counts"

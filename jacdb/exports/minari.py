@@ -44,7 +44,7 @@ def write(source: Source, path: Path, out: Path) -> str:
     first = next(episodes)
     path.mkdir()
     storage = MinariStorage.new(
-        (path / "data").absolute(),  # Minari joins a relative path to itself
+        (path / "data").absolute(),  # findings/minari_relative_path.sh
         observation_space=_box(spaces, first.observations),
         action_space=_box(spaces, first.actions),
         data_format="hdf5",
