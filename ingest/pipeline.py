@@ -58,6 +58,7 @@ def ingest(
     *,
     resume: bool = False,
     report: Callable[[Event], None] = lambda progress: None,
+    begin: Callable[[Run], None] = lambda run: None,
     programs: MakePrograms = Programs,
 ) -> Result:
     """Roll out, differentiate, and write one run into the dataset at ``root``.
@@ -69,6 +70,7 @@ def ingest(
         root: the dataset's folder; made when there is none.
         resume: insist that there is such a run to go on from.
         report: called with progress.
+        begin: called with the run's name before anything of it is made; what it raises is raised.
         programs: makes what runs on the device, from settings and ``report``.
 
     Raises:
@@ -79,6 +81,7 @@ def ingest(
     share_process_memory()
     plan = RunPlan.resolve(request, lambda doing: report(Event(doing)))
     run, smaller = Run(request.env, plan.run_id), f"give fewer --num-envs than {plan.rollout.num_envs}"
+    begin(run)
     with run_failures.told(root, smaller):
         result = _carry_out(plan, root, resume, report, programs)
         return replace(result, shard=merging.shard_state(root, run, request.shard, report))

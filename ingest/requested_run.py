@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
 from jacdb.progress import Event
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jacdb.methods import Method
 
 type Report = Callable[[Event], None]
+type Begin = Callable[[Run], None]
 
 SOURCE_STEPS = 1000  # of an episode that nothing else cuts
 
@@ -95,14 +97,22 @@ class RequestedRun:
         else:
             self._check_playground(data, resume)
 
-    def carry_out(self, data: Path, report: Report, *, resume: bool = False) -> str:
+    def carry_out(self, data: Path, report: Report, *, resume: bool = False, begin: Begin = lambda run: None) -> str:
         """Roll out and write what is asked for, and return what people want to know of it.
+
+        Args:
+            data: the dataset's folder.
+            report: called with progress.
+            resume: insist that there is such a run to go on from.
+            begin: called with the run's name before anything of it is made; what it raises is raised.
 
         Raises:
             UsageError: it can't be right; nothing was written.
             FailureError: it was right and could not be carried out.
         """
-        return self._roll_out_source(data, report) if self.of_source else self._roll_out(data, report, resume)
+        if self.of_source:
+            return self._roll_out_source(data, report, begin)
+        return self._roll_out(data, report, resume, begin)
 
     # --- Playground's environments, on the device ---------------------------------------------------------------------
 
@@ -129,7 +139,7 @@ class RequestedRun:
 
         choice.check(self.policy, spec, **self._noise)
 
-    def _roll_out(self, data: Path, report: Report, resume: bool) -> str:
+    def _roll_out(self, data: Path, report: Report, resume: bool, begin: Begin) -> str:
         from jacdb.ingest import pipeline, run_plan
         from jacdb.ingest.environments import registry
         from jacdb.ingest.policies import resolve
@@ -147,7 +157,7 @@ class RequestedRun:
             self.memory,
             self.shard,
         )
-        return pipeline.ingest(request, data, resume=resume, report=report).describe(spec.name, data)
+        return pipeline.ingest(request, data, resume=resume, report=report, begin=begin).describe(spec.name, data)
 
     # --- other suites and models, in MuJoCo's C engine ----------------------------------------------------------------
 
@@ -180,7 +190,7 @@ class RequestedRun:
         if self.model is not None:
             loading.check(self.model)
 
-    def _roll_out_source(self, data: Path, report: Report) -> str:
+    def _roll_out_source(self, data: Path, report: Report, begin: Begin) -> str:
         from jacdb.ingest import source_pipeline
         from jacdb.ingest.sources import host_policies, suites
         from jacdb.ingest.sources.rollouts import Rollouts
@@ -194,7 +204,7 @@ class RequestedRun:
             settings |= {"keyframe": self.keyframe}
         source = _of_suite(known.suite, known.name, rollouts) if known else self._of_model(rollouts)
         asked = source_pipeline.Annotation(source, acts.name, settings, self.seed, self.dtype, shard=self.shard)
-        return source_pipeline.annotate(asked, data, report=report).describe(source.name, data)
+        return source_pipeline.annotate(asked, data, report=report, begin=begin).describe(source.name, data)
 
     def _of_model(self, rollouts: "Rollouts") -> "Source":
         from jacdb.ingest.models import loading

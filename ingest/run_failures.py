@@ -9,6 +9,11 @@ import pyarrow as pa
 
 from jacdb.errors import FailureError, first_line
 
+KEPT = (
+    "; finished parts are kept, and the same command goes on from them",
+    "; finished episodes are kept; the same command goes on from them",
+)  # of a dataset's folder, which stays
+
 
 @contextlib.contextmanager
 def told(root: Path, smaller: str = "") -> Iterator[None]:
@@ -28,12 +33,8 @@ def told(root: Path, smaller: str = "") -> Iterator[None]:
         path = getattr(error, "filename", None)
         elsewhere = path is not None and root.absolute() not in Path(str(path)).absolute().parents  # a source's file
         did = f"stopped at {path}" if elsewhere else f"could not write to {root}"
-        raise FailureError(
-            f"{did}: {reason}; finished parts are kept, and the same command goes on from them"
-        ) from error
+        raise FailureError(f"{did}: {reason}{KEPT[0]}") from error
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         reason = first_line(error) if str(error).strip() else "out of memory"
         advice = f", or {smaller}" if smaller else ""
-        raise FailureError(
-            f"stopped: {reason}; finished episodes are kept; the same command goes on from them{advice}"
-        ) from error
+        raise FailureError(f"stopped: {reason}{KEPT[1]}{advice}") from error

@@ -118,7 +118,11 @@ class Annotated:
 
 @runtime.without_collector()
 def annotate(
-    asked: Annotation, root: Path | str, *, report: Callable[[Event], None] = lambda progress: None
+    asked: Annotation,
+    root: Path | str,
+    *,
+    report: Callable[[Event], None] = lambda progress: None,
+    begin: Callable[[Run], None] = lambda run: None,
 ) -> Annotated:
     """Replay a source's trajectories, differentiate every step, and write them as one run into the dataset at ``root``.
 
@@ -128,6 +132,7 @@ def annotate(
     Args:
         root: the dataset's folder; made when there is none.
         report: called with progress.
+        begin: called with the run's name before anything of it is made; what it raises is raised.
 
     Raises:
         UsageError: the source can't be right; nothing was written of the episode that is wrong, nor after it.
@@ -136,9 +141,11 @@ def annotate(
     root = usable_root(root, asked.dtype)
     share_process_memory()
     runtime.configure()
-    result = _AnnotationRun(asked, root).carry_out(report)
+    annotation = _AnnotationRun(asked, root)
+    begin(annotation.run)
+    result = annotation.carry_out(report)
     with run_failures.told(root):
-        state = merging.shard_state(root, Run(asked.source.name, result.run_id), asked.shard, report)
+        state = merging.shard_state(root, annotation.run, asked.shard, report)
     return replace(result, shard=state)
 
 
@@ -152,6 +159,7 @@ class _AnnotationRun:
         self._columns = {name: self._provenance.pop(name, None) for name in ("source", "source_version", "licence")}
         self._policy_config = as_json({**asked.settings, "source": self._provenance})
         self._run_id = self._name()
+        self.run = Run(source.name, self._run_id)
         jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
         constants = source.name, asked.policy, self._run_id, self._trajectory_id
         self._writer = RunWriter(root, *constants, jacobian, shard=asked.shard)

@@ -1,7 +1,8 @@
 """Carry out many runs on a Ray cluster, a task each; a task that is lost with its worker or node is begun anew.
 
 A task does what the command does with ``--shard``, into a folder that all nodes see, and nothing else: begun anew, it
-goes on from the episodes that are there. How far tasks are stands in that folder, too.
+goes on from the episodes that are there. How far tasks are stands in that folder, too. Where nodes share no folder,
+shards travel through a store (:mod:`jacdb.ingest.plans.transfers`), and a task begun anew begins its shard anew.
 """
 
 import json
@@ -19,14 +20,18 @@ from jacdb._version import __version__
 from jacdb.dataset.layout import PROGRESS, Run
 from jacdb.dataset.shard import SHARDS
 from jacdb.errors import UsageError, first_line
+from jacdb.ingest.plans import transfers
+from jacdb.ingest.plans.object_store import ObjectStore
 from jacdb.ingest.plans.planned_command import Task
 from jacdb.ingest.plans.planned_runs import Outcome, outcome
-from jacdb.ingest.requested_run import Report
+from jacdb.ingest.plans.transfers import Inventory, Sent
+from jacdb.ingest.requested_run import Report, RequestedRun
 from jacdb.progress import Event
 
 RETRIES = 5  # of a task whose worker or node is lost
 POLL = 2.0  # seconds between looks at how far tasks are
 ANSWER = 5.0  # seconds that an address has to answer: Ray itself asks for minutes
+DOING = "making shards on Ray"
 FRESH = 60.0  # seconds: who noted no progress for so long is not at work
 
 
@@ -113,14 +118,17 @@ class Cluster:
         return cpus, gpus, max(1, int(max(cpus, share)))
 
 
-def carry_out(runs: Sequence[Task], data: Path, cluster: Cluster, report: Report) -> Iterator[Outcome]:
+def carry_out(
+    runs: Sequence[Task], data: Path, cluster: Cluster, report: Report, store: ObjectStore | None = None
+) -> Iterator[Outcome]:
     """Yield the outcome of each run as it ends.
 
     Args:
         runs: runs, or shards of runs; those that are there already are left as they are.
-        data: the dataset's folder, which all nodes see under this path.
+        data: the dataset's folder, which all nodes see under this path, unless there is a store.
         cluster: where.
         report: called with progress.
+        store: where nodes leave shards, to be fetched from there; None where they write into ``data``.
 
     Raises:
         UsageError: no cluster answers, or none of its nodes is large enough.
@@ -137,27 +145,39 @@ def carry_out(runs: Sequence[Task], data: Path, cluster: Cluster, report: Report
                 scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": {"JACDB_CORES": str(cores)}},
             )
-            begun = {task.remote(run, str(data.resolve()), __version__): run for run in runs}
+            where = (store.url, Inventory.of(data)) if store else str(data.resolve())
+            there = ray.put(where)
+            begun = {task.remote(run, there, __version__): run for run in runs}
             progress = _Progress(data, len(runs), report)
             while begun:
                 done, _ = ray.wait([*begun], timeout=POLL)
                 for one in done:
-                    yield _outcome(ray, one, begun.pop(one))
+                    ended = _outcome(ray, one, begun.pop(one))
+                    yield transfers.receive(ended, data, progress.beside) if isinstance(ended, Sent) else ended
                 progress.note(len(runs) - len(begun))
         finally:
             ray.shutdown()
 
 
-def _task(run: Task, data: str, version: str) -> Outcome:
-    """Carry out a run on a node, and return what became of it."""
+def _task(run: Task, where: str | tuple[str, Inventory], version: str) -> Outcome | Sent:
+    """Carry out a run on a node, and return what became of it.
+
+    Args:
+        where: the dataset's folder; or a store's address, and what is in the folder, which the node does not see.
+        version: of who asks.
+    """
     if version != __version__:
         return Outcome(f"{run.words}: {socket.gethostname()} has jacdb {__version__}, not {version}", failed=True)
-    return outcome(run, Path(data), lambda event: None)
+    if isinstance(where, str):
+        return outcome(run, Path(where), lambda event: None)
+    if not isinstance(run, RequestedRun):
+        raise TypeError(f"{run.words} can't travel")  # transfers.check refuses it
+    return transfers.send(run, ObjectStore(where[0]), where[1])
 
 
-def _outcome(ray: Any, begun: Any, run: Task) -> Outcome:
+def _outcome(ray: Any, begun: Any, run: Task) -> Outcome | Sent:
     try:
-        returned: Outcome = ray.get(begun)
+        returned: Outcome | Sent = ray.get(begun)
         return returned
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
@@ -169,16 +189,20 @@ class _Progress:
 
     def __init__(self, data: Path, total: int, report: Report) -> None:
         self._data, self._total, self._report = data, total, report
-        self._speeds, self._due = "", 0.0
+        self._speeds, self._due, self._done = "", 0.0, 0
+
+    def beside(self, event: Event) -> None:
+        """Report what is done beside, in the same line."""
+        self._report(Event(DOING, self._done, self._total, "shards", event.doing))
 
     def note(self, done: int) -> None:
         """Report how many are done."""
-        begun = time.monotonic()
+        self._done, begun = done, time.monotonic()
         if begun >= self._due:
             self._speeds = ", ".join(f"{node} {speed:,.0f} steps/s" for node, speed in sorted(self._by_node().items()))
             took = time.monotonic() - begun
             self._due = begun + max(POLL, 20 * took)  # a folder of many shards on a shared disk takes its time
-        self._report(Event("making shards on Ray", done, self._total, "shards", self._speeds))
+        self._report(Event(DOING, done, self._total, "shards", self._speeds))
 
     def _by_node(self) -> dict[str, float]:
         journals = Run("*", "*").journal

@@ -62,6 +62,14 @@ Shards = Annotated[
 Ray = Annotated[
     str | None, typer.Option("--ray", help="Ray cluster to work on: local, auto, or HOST:PORT.", metavar="ADDRESS")
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="Where nodes of --ray leave shards, if they don't see --data: s3://BUCKET/PREFIX, or another address of"
+        " fsspec.",
+        metavar="URL",
+    ),
+]
 TaskCpus = Annotated[
     float | None, typer.Option(help="CPUs of a task on --ray; default: a node's, or 1 beside a GPU.", metavar="CPUS")
 ]

@@ -13,6 +13,8 @@ from jacdb.dataset.shard import MAX_SHARDS, Shard
 from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
+    from jacdb.ingest.plans.object_store import ObjectStore
+    from jacdb.ingest.plans.ray_cluster import Cluster
     from jacdb.ingest.requested_run import RequestedRun
 
 
@@ -85,6 +87,7 @@ def ingest(
     ray: given.Ray = None,
     task_cpus: given.TaskCpus = None,
     task_gpus: given.TaskGpus = None,
+    store: given.Store = None,
     data: LocalData = Path("data"),
     quiet: Quiet = False,
 ) -> None:
@@ -100,8 +103,9 @@ def ingest(
         env, model, substeps, keyframe, policy, beta, scale, deterministic, episodes, num_envs, steps, seed, method,
         dtype, memory, Shard.parse(shard) if shard is not None else None,
     )  # fmt: skip
-    if shards is not None or plan is not None or ray is not None or task_cpus is not None or task_gpus is not None:
-        _ingest_many(asked, resume, shards, plan, (ray, task_cpus, task_gpus), data, quiet)
+    on_ray = (ray, task_cpus, task_gpus, store)
+    if shards is not None or plan is not None or any(given is not None for given in on_ray):
+        _ingest_many(asked, resume, shards, plan, on_ray, data, quiet)
         return
     asked.check(data, resume=resume)  # what is typed wrong is told before the slow imports
     interruption.advise("finished episodes are kept; repeat the command to resume")
@@ -117,7 +121,7 @@ def _ingest_many(
     resume: bool,
     shards: int | None,
     plan: Path | None,
-    on_ray: tuple[str | None, float | None, float | None],
+    on_ray: tuple[str | None, float | None, float | None, str | None],
     data: Path,
     quiet: bool,
 ) -> None:
@@ -128,7 +132,7 @@ def _ingest_many(
         FailureError: some could not be carried out.
     """
     from jacdb.cli import plan_commands
-    from jacdb.ingest.plans import plan_file, planned_command, planned_runs, ray_cluster
+    from jacdb.ingest.plans import plan_file, planned_command, planned_runs, ray_cluster, transfers
     from jacdb.ingest.requested_run import RequestedRun
     from jacdb.progress import Reporter
 
@@ -138,23 +142,22 @@ def _ingest_many(
         raise UsageError("--shards makes all, and resumes those that have begun: leave out --shard and --resume")
     if shards is not None and not 1 <= shards <= MAX_SHARDS:
         raise UsageError(f"shards={shards}: give a whole number from 1 to {MAX_SHARDS:,}")
-    address, *resources = on_ray
-    if address is None and resources != [None, None]:
-        raise UsageError("--task-cpus and --task-gpus are of tasks on --ray: give its address")
-    cluster = ray_cluster.Cluster(address, *resources) if address is not None else None
-    if cluster:
-        cluster.check_address()
+    cluster, store = _cluster(*on_ray)
     runs: list[planned_command.Task] = (
         plan_file.read(plan, plan_commands.known())
         if plan is not None
         else [*asked.shards(1 if shards is None else shards)]
     )
     planned_runs.check(runs, data)
-    interruption.advise("finished shards and episodes are kept; repeat the command to resume")
+    if store:
+        transfers.check(runs)
+        store.check()
+    kept = "finished shards" if store else "finished shards and episodes"
+    interruption.advise(f"{kept} are kept; repeat the command to resume")
     failed = []
     with Reporter(quiet=quiet).shown() as report:
         ended = (
-            ray_cluster.carry_out(runs, data, cluster, report)
+            ray_cluster.carry_out(runs, data, cluster, report, store)
             if cluster
             else planned_runs.carry_out(runs, data, report)
         )
@@ -165,7 +168,32 @@ def _ingest_many(
                 typer.echo(told)
     if failed:
         more = f" and {len(failed) - 1} more of {len(runs)}" if len(failed) > 1 else ""
-        raise FailureError(f"{failed[0]}{more} could not be made; repeat the command to try again")
+        raise FailureError(f"{failed[0]}; this{more} could not be made; repeat the command to try again")
+
+
+def _cluster(
+    address: str | None, cpus: float | None, gpus: float | None, url: str | None
+) -> "tuple[Cluster | None, ObjectStore | None]":
+    """Return the Ray cluster to work on, and the store of its nodes; None for each that is not asked for.
+
+    Raises:
+        UsageError: the address can't be one, does not answer, or there is none and it is needed.
+    """
+    from jacdb.ingest.plans.object_store import ObjectStore
+    from jacdb.ingest.plans.ray_cluster import Cluster
+
+    if address is None and url is not None:
+        raise UsageError(
+            f"--store {url} is where nodes of a Ray cluster leave shards; without --ray all is made here, in --data:"
+            " leave it out, or give --ray"
+        )
+    if address is None and (cpus is not None or gpus is not None):
+        raise UsageError("--task-cpus and --task-gpus are of tasks on --ray: give its address")
+    if address is None:
+        return None, None
+    cluster = Cluster(address, cpus, gpus)
+    cluster.check_address()
+    return cluster, ObjectStore(url) if url is not None else None
 
 
 def train(

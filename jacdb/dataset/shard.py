@@ -48,6 +48,11 @@ class Shard:
         """Return its episodes, given how many the run has: shards differ by one at most."""
         return range(total * self.index // self.count, total * (self.index + 1) // self.count)
 
+    @property
+    def folder(self) -> str:
+        """The folder of its files, below the dataset's."""
+        return f"{SHARDS}/{self.index}-of-{self.count}"
+
     def root(self, root: Path) -> Path:
         """Return the folder of its files, given the dataset's."""
-        return root / SHARDS / f"{self.index}-of-{self.count}"
+        return root / self.folder

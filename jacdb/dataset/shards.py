@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,11 +119,23 @@ def check_count(root: Path, run: Run, shard: Shard) -> None:
     Raises:
         UsageError: it was.
     """
-    others = {one.shard.count for one in begun(root, run)} - {shard.count}
-    if others:
+    check_counts(str(root), run, shard, {one.shard.count for one in begun(root, run)})
+
+
+def check_counts(place: str, run: Run, shard: Shard, counts: Set[int]) -> None:
+    """Refuse a shard of a run that was cut into other numbers of shards.
+
+    Args:
+        place: the dataset's folder, for the message.
+        counts: the numbers.
+
+    Raises:
+        UsageError: it was.
+    """
+    if others := counts - {shard.count}:
         [other, *_] = sorted(others)
         raise UsageError(
-            f"--shard {shard.index}/{shard.count}: {root} has shards of {other} of run {run.run_id} of {run.env}: give"
+            f"--shard {shard.index}/{shard.count}: {place} has shards of {other} of run {run.run_id} of {run.env}: give"
             f" --shard I/{other}, or another --data"
         )
 

@@ -121,6 +121,22 @@ def shard_state(root: Path, run: Run, shard: Shard | None, report: Report) -> Sh
     return ShardState(shard, lacks)
 
 
+def take(one: BegunShard, out: Path, report: Report) -> None:
+    """Put a finished shard into a dataset's folder, with its own mark last; nothing is done where it is there.
+
+    Args:
+        one: the shard, in any folder.
+        out: the dataset's folder.
+        report: called with progress.
+
+    Raises:
+        UsageError: another process is at work on it.
+        FailureError: a file is damaged, or can't be written.
+    """
+    with _told(out):
+        _gather([one], out, report)
+
+
 # --- one run --------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,39 +22,65 @@ pytest.importorskip("ray")
 
 RUN = ["ingest", "--env", "CartpoleBalance", "--episodes", "12", "--steps", "60"]
 SHARDS, WORKERS, KILLS = 6, 3, 2
+JACDB = [sys.executable, "-m", "jacdb"]
 
 
-def at_work(data: Path) -> dict[int, Path]:
+TASKS = ["--shards", SHARDS, "--ray", "local", "--task-cpus", os.cpu_count() / WORKERS * 0.99]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The rows of the run in one piece."""
+    root = tmp_path_factory.mktemp("whole")
+    subprocess.run([*JACDB, *RUN, "--data", root], check=True, capture_output=True)
+    return rows(root)
+
+
+def at_work(folder: Path) -> dict[int, Path]:
     """The processes that make shards, by their number, with the folder of their journal."""
     found = {}
-    for path in data.glob("shards/*/journal/*/*/progress.json"):
+    for path in folder.glob("**/shards/*/journal/*/*/progress.json"):
         with contextlib.suppress(OSError, ValueError):  # finished meanwhile
             found[json.loads(path.read_text())["process"]] = path.parent
     return found
 
 
-def test_workers_that_are_killed_cost_their_shard_and_no_row(tmp_path):
-    jacdb = [sys.executable, "-m", "jacdb"]
-    subprocess.run([*jacdb, *RUN, "--data", tmp_path / "whole"], check=True, capture_output=True)
-    share = os.cpu_count() / WORKERS * 0.99
-    words = [*RUN, "--shards", SHARDS, "--ray", "local", "--task-cpus", share, "--data", tmp_path / "data"]
-    killed = []
-    with subprocess.Popen(
-        [*jacdb, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+def killing(kills: int, folder: Path, words: list, **environment: object) -> tuple[int, str, str]:
+    """Call jacdb, and kill some of the processes that make shards in a folder; return exit code, stdout and stderr."""
+    killed: list[int] = []
+    env = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    command = [*JACDB, *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         while process.poll() is None:
-            for worker, journal in at_work(tmp_path / "data").items():
-                if len(killed) < KILLS and worker not in killed and not (journal / MARK).exists():
+            for worker, journal in at_work(folder).items():
+                if len(killed) < kills and worker not in killed and not (journal / MARK).exists():
                     os.kill(worker, signal.SIGKILL)
                     killed.append(worker)
             time.sleep(0.01)
         out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert len(killed) == KILLS, "the run was over too soon"
+    assert len(killed) == kills, "the run was over too soon"
+    return process.returncode, out, err
+
+
+def test_workers_that_are_killed_cost_their_shard_and_no_row(whole, tmp_path):
+    code, out, err = killing(KILLS, tmp_path, [*RUN, *TASKS, "--data", tmp_path / "data"])
+    assert code == 0, err
     # two shards that end at once may both find that the run is whole
     assert out.count("shard ") >= SHARDS and "the run is whole" in out
-    same(rows(tmp_path / "data"), rows(tmp_path / "whole"))
+    same(rows(tmp_path / "data"), whole)
     assert not (tmp_path / "data" / "shards").exists()
+
+
+def test_nodes_that_share_no_folder_leave_shards_in_a_store(whole, tmp_path):
+    for name in ("node", "store"):
+        (tmp_path / name).mkdir()
+    words = [*RUN, *TASKS, "--data", tmp_path / "data", "--store", f"file://{tmp_path}/store"]
+    code, out, err = killing(1, tmp_path / "node", words, TMPDIR=tmp_path / "node", RAY_TMPDIR=tempfile.gettempdir())
+    assert code == 0, err
+    assert out.count("steps of CartpoleBalance") == SHARDS and out.count("the run is whole") == 1
+    same(rows(tmp_path / "data"), whole)
+    assert not (tmp_path / "data" / "shards").exists()
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
 
 
 def test_a_task_takes_a_node_or_a_gpu_unless_told_otherwise():
