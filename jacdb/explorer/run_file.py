@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb.dataset.layout import Run
+from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, first_line
 from jacdb.explorer.index import file_name
 from jacdb.explorer.subject import Subject
@@ -49,9 +50,18 @@ def _episode_column(subject: Subject, path: str) -> np.ndarray:
 
 
 def _patterns(subject: Subject, run: Run) -> list[dict[str, Any]]:
-    """Return the run's zero patterns: ids as text, for JavaScript's numbers can't hold them."""
+    """Return the run's zero patterns, each with the steps that have it, by partials or counted.
+
+    Ids are text, for JavaScript's numbers can't hold them.
+    """
+    of_run = f"env = {literal(run.env)} and run_id = {literal(run.run_id)}"
+    counted = subject.rows(f"select pattern_id::varchar as pattern_id, counts from pattern_counts where {of_run}")
+    steps = {row["pattern_id"]: row["counts"] for row in counted}
     text = subject.scan("patterns", run)
     select = "select pattern_id::varchar as pattern_id, any_value(zero_state) as zero_state,"
     rows = subject.rows(f"{select} any_value(zero_action) as zero_action from ({text}) group by all order by all")
     bits = ("zero_state", "zero_action")
-    return [row | {name: base64.b64encode(row[name]).decode() for name in bits} for row in rows]
+    return [
+        row | {name: base64.b64encode(row[name]).decode() for name in bits} | {"steps": steps.get(row["pattern_id"], 0)}
+        for row in rows
+    ]

@@ -101,6 +101,19 @@ def test_users_32_patterns_are_the_stored_bytes(folder, index):
     assert sorted(shown) == sorted(stored)
 
 
+def test_users_32_the_steps_of_a_pattern_are_those_of_the_run(folder, index):
+    with jacdb.open(SAMPLE) as data:
+        shown = data.sql("select env, pattern_id, count(*) from steps where finite group by all").fetchall()
+        [(unused,)] = data.sql("select count(*) from stored_patterns").fetchall()
+    counted = [
+        (run["env"], int(one["pattern_id"]), one["steps"])
+        for run in index["runs"]
+        for one in load(folder / run["file"])["patterns"]
+    ]
+    assert sorted(one for one in counted if one[2]) == sorted(shown)
+    assert len(counted) == unused
+
+
 @pytest.fixture(scope="module")
 def browser(folder, index):
     """A DuckDB with the views that the page makes, over the files that it reads."""

@@ -117,23 +117,39 @@ def pose(dataset: jacdb.Dataset, env: str, episode: int, step: int) -> dict:
 
 
 def graph(dataset: jacdb.Dataset, env: str, episode: int, threshold: float) -> dict:
-    """The pairs of bodies between which an entry reaches a threshold in some step of an episode."""
-    axes = dataset.sql(
-        f"select space, \"index\", body, joint, quantity from axes where env = '{env}' order by 1, 2"
-    ).fetchall()
-    bodies = {space: [] for space in ("tangent", "action", "state")}
-    for space, _, body, joint, quantity in axes:
-        bodies[space].append(body or joint or quantity)
+    """Pairs of a body or an action and a body between which an entry reaches a threshold in some step of an episode."""
+    axes = dataset.sql(f"select space, name, body from axes where env = '{env}' order by space, \"index\"").fetchall()
+    nodes = {space: [] for space in ("tangent", "action", "state")}
+    for space, name, body in axes:
+        nodes[space].append(name if space == "action" else body)
     edges = set()
     for matrices in dataset.sql(
         f"select j_state, j_action from steps where env = '{env}' and episode = {episode}"
     ).fetchall():
         for space, matrix in zip(("tangent", "action"), matrices, strict=True):
             for i, j in zip(*np.nonzero(np.abs(np.array(matrix)) >= threshold), strict=True):
-                edges.add((bodies[space][j], bodies["tangent"][i]))
+                edges.add((nodes[space][j], nodes["tangent"][i]))
     return {
         "env": env, "run": run_of(dataset, env), "episode": episode, "threshold": threshold,
         "edges": sorted(edge for edge in edges if edge[0] != edge[1]),
+    }  # fmt: skip
+
+
+def shares(dataset: jacdb.Dataset, env: str) -> dict:
+    """An entry that is zero in another share of a run's steps than of its first episode's."""
+    run = run_of(dataset, env)
+    rows = dataset.sql(
+        "select episode, s.steps, p.zero_state from (select episode, pattern_id, count(*) as steps from steps"
+        f" where env = '{env}' and finite group by all) as s join stored_patterns as p using (pattern_id)"
+    ).fetchall()
+    bits = np.array([np.unpackbits(np.frombuffer(zeros, np.uint8)) for *_, zeros in rows], float)
+    episode, steps = np.array([row[:2] for row in rows]).T
+    of_run, of_episode = (np.average(bits, axis=0, weights=steps * held) for held in (1, episode == 0))
+    entry = int(np.argmax(np.abs(of_run - of_episode)))
+    [(d_state,)] = dataset.sql(f"select count(*) from axes where env = '{env}' and space = 'tangent'").fetchall()
+    return {
+        "env": env, "run": run, "row": entry // d_state, "col": entry % d_state,
+        "share": of_run[entry], "here": of_episode[entry],
     }  # fmt: skip
 
 
@@ -213,6 +229,7 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
             "select count(*) from steps where env = 'CheetahRun' and episode = 0 and not in_contact"
         ).fetchall()
         expected["filter"]["here"] = here
+        expected["shares"] = shares(dataset, "CheetahRun")
         runs = {env: run_of(dataset, env) for env in ("CheetahRun", "PandaPickCube")}
     asked = [(view, "CheetahRun", "") for view in VIEWS]
     asked += [(view, "PandaPickCube", "") for view in ("global_sparsity", "causal_graph", "switch_explanations")]

@@ -113,7 +113,7 @@ export class Explorer implements App {
     const { shape } = opened;
     const { where } = this.store.state;
     let mask: Uint8Array | null = null;
-    let occurrences = Occurrences.ofEpisode(episode, "the episode's steps");
+    let occurrences = Occurrences.ofRunFile(opened.file, opened.patterns);
     let trouble = '';
     if (where) {
       try {
@@ -124,7 +124,8 @@ export class Explorer implements App {
     }
     if (turn !== this.loading) return;
     const zeroShare = occurrences.zeroShare(shape.rows * shape.cols);
-    this.shown = { ...opened, episode, occurrences, zeroShare, mask };
+    const here = Occurrences.ofEpisode(episode, "the episode's steps");
+    this.shown = { ...opened, episode, occurrences, here, zeroShare, mask };
     this.say(trouble);
     this.show();
   }

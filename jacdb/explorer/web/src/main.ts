@@ -58,7 +58,7 @@ function build(root: HTMLElement, app: Explorer, status: HTMLElement, live: HTML
     element('main', {}, robot.root, jacobian.root, details.root),
     element('footer', {}, player.root, timeline.root), live);
   listen(player);
-  Object.assign(window, { jacdbExplorer: { app, geomPositions: () => robot.geomPositions() } });
+  Object.assign(window, { jacdbExplorer: { app, geomPositions: () => robot.geomPositions(), view: () => robot.view() } });
   void app.start();
 }
 

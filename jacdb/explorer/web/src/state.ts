@@ -5,6 +5,10 @@ import type { Jacobian } from './data/shape';
 export const PANES = ['entry', 'block', 'graph', 'compare', 'filter', 'views'] as const;
 export type PaneName = (typeof PANES)[number];
 
+/** What the matrix shows: values by decades, which entries are zero, or in which share of the steps. */
+export const COLOURS = ['log', 'zero', 'share'] as const;
+export type Colour = (typeof COLOURS)[number];
+
 export interface EpisodeName {
   env: string;
   run: string;
@@ -14,19 +18,21 @@ export interface EpisodeName {
 export interface State extends EpisodeName {
   step: number;
   entry: { jacobian: Jacobian; row: number; col: number } | null;
-  colour: 'log' | 'zero';
+  colour: Colour;
   /** numbers of two bodies: rows, columns */
   block: { row: number; col: number } | null;
   compare: EpisodeName | null;
   where: string;
   threshold: number;
+  /** per cent of the steps in which an edge of the graph is at least there */
+  least: number;
   view: string;
   pane: PaneName;
 }
 
 export const START: State = {
   env: '', run: '', episode: 0, step: 0, entry: null, colour: 'log', block: null, compare: null, where: '',
-  threshold: 1e-12, view: '', pane: 'entry',
+  threshold: 1e-12, least: 0, view: '', pane: 'entry',
 };
 
 /** Return the state that an address says; what it does not say, or says wrongly, is as at the start. */
@@ -40,11 +46,12 @@ export function parse(hash: string): State {
   return {
     env: text('env'), run: text('run'), episode: whole(text('episode')), step: whole(text('step')),
     entry: entry && { jacobian: entry[1] as Jacobian, row: Number(entry[2]), col: Number(entry[3]) },
-    colour: text('colour') === 'zero' ? 'zero' : 'log',
+    colour: COLOURS.find((colour) => colour === text('colour')) ?? 'log',
     block: block && { row: Number(block[1]), col: Number(block[2]) },
     compare: parseEpisode(text('compare')),
     where: text('where'),
     threshold: threshold > 0 && Number.isFinite(threshold) ? threshold : START.threshold,
+    least: Math.min(whole(text('least')), 100),
     view: text('view'),
     pane: PANES.find((pane) => pane === text('pane')) ?? 'entry',
   };
@@ -60,6 +67,7 @@ export function format(state: State): string {
   if (compare) said.set('compare', [compare.env, compare.run].map(encodeURIComponent).join(',') + `,${compare.episode}`);
   if (state.where) said.set('where', state.where);
   if (state.threshold !== START.threshold) said.set('threshold', state.threshold.toExponential());
+  if (state.least) said.set('least', String(state.least));
   if (state.view) said.set('view', state.view);
   if (state.pane !== 'entry') said.set('pane', state.pane);
   return `#${said}`;

@@ -88,6 +88,59 @@ test('the robot stands where MuJoCo has it', async () => {
   }
 });
 
+test('shares of zeros are of the whole run, within a run compared by episode', async () => {
+  const { env, run, row, col, share, here } = expected.shares;
+  assert.notEqual(share, here);
+  const compare = [env, run].map(encodeURIComponent).join(',') + ',1';
+  const page = await open(browser, hash({ env, run, episode: 0, entry: `state,${row},${col}`, pane: 'compare', compare, colour: 'share' }), seen);
+  const written = (part) => `${(part * 100).toFixed(part < 0.1 ? 1 : 0)} %`;
+  await page.waitForFunction((text) => document.querySelector('.pane-jacobian .words').textContent.endsWith(text), `; zero in ${written(share)} of the run's steps`);
+  await page.waitForFunction((text) => document.querySelector('#panel-compare .quiet:last-child').textContent.includes(text), `: ${written(here)} here,`);
+  await page.close();
+});
+
+test('the view fits each episode that is chosen, unless someone has turned it', async () => {
+  const { env, run, episode, step } = expected.poses[0];
+  const there = await open(browser, hash({ env, run, episode, step }), seen);
+  const view = async (page) => {
+    await page.waitForFunction(() => window.jacdbExplorer.view());
+    return page.evaluate(() => window.jacdbExplorer.view());
+  };
+  const wanted = await view(there);
+  await there.close();
+  const page = await open(browser, hash({ env, run, episode: episode + 1, step }), seen);
+  const first = await view(page);
+  const choose = async (number) => {
+    await page.evaluate(({ episode, step }) => window.jacdbExplorer.app.store.set({ episode, step }), { episode: number, step });
+    await page.waitForFunction((number) => window.jacdbExplorer.app.shown.episode.number === number, number);
+    return view(page);
+  };
+  const apart = (one, other) => Math.max(...one.map((value, at) => Math.abs(value - other[at])));
+  assert.ok(apart(first, wanted) > 1e-3);
+  assert.ok(apart(await choose(episode), wanted) < 1e-6);
+  await page.locator('.pane-robot .stage').press('+');
+  const arm = (one) => Math.hypot(...[0, 1, 2].map((at) => one[at] - one[at + 3]));
+  const nearer = arm(await view(page));
+  assert.ok(nearer < 0.95 * arm(wanted));
+  assert.ok(Math.abs(arm(await choose(episode + 1)) - nearer) < 1e-6);
+  await page.close();
+});
+
+test('on a phone nothing is wider than the page, and a finger finds what can be pressed', async () => {
+  for (const pane of ['entry', 'block', 'graph', 'compare', 'filter', 'views']) {
+    const page = await open(browser, hash({ env: expected.touch.env, pane }), seen, { width: 390, height: 844 });
+    const found = await page.evaluate(() => ({
+      width: document.documentElement.scrollWidth,
+      small: [...document.querySelectorAll('button, select, input')].filter((one) => {
+        const { width, height } = one.getBoundingClientRect();
+        return width > 0 && !one.closest('table, .companions, .examples') && (height < 40 || width < 40);
+      }).map((one) => one.outerHTML),
+    }));
+    assert.deepEqual(found, { width: 390, small: [] }, pane);
+    await page.close();
+  }
+});
+
 test('a link shows the same to whoever opens it', async () => {
   const { env, episode, step } = expected.values[0];
   const page = await open(browser, '', seen);
@@ -96,7 +149,7 @@ test('a link shows the same to whoever opens it', async () => {
   await page.selectOption('#choose-episode', String(episode));
   await page.waitForFunction((number) => window.jacdbExplorer.app.shown.episode.number === number, episode);
   await scrub(page, step);
-  await page.getByRole('button', { name: 'Zeros' }).click();
+  await page.selectOption('.pane-jacobian select', 'zero');
   const text = await written(page, { jacobian: 'action', row: 1, col: 0 });
   await page.waitForFunction((to) => location.hash.includes(`step=${to}`) && location.hash.includes('entry='), step);
   const link = new URL(page.url()).hash;
@@ -105,7 +158,7 @@ test('a link shows the same to whoever opens it', async () => {
   assert.equal(await other.inputValue('#choose-env'), env);
   assert.equal(await other.inputValue('#choose-episode'), String(episode));
   assert.equal(await other.inputValue('.player input'), String(step));
-  assert.equal(await other.getByRole('button', { name: 'Zeros' }).getAttribute('aria-pressed'), 'true');
+  assert.equal(await other.inputValue('.pane-jacobian select'), 'zero');
   await other.waitForFunction((said) => document.querySelector('.entry .value').textContent === said, text);
   await other.close();
 });
@@ -129,7 +182,7 @@ test('a click chooses an entry, keys move, a condition is counted, a wrong one i
   await page.close();
 });
 
-test('the graph has an edge for each pair of bodies with an entry as large as the threshold', async () => {
+test('the graph has an edge from each body and each action to each body where an entry is as large as the threshold', async () => {
   const { env, run, episode, threshold, edges } = expected.graph;
   const page = await open(browser, hash({ env, run, episode, pane: 'graph', threshold }), seen);
   await page.locator('#panel-graph summary').click();

@@ -68,7 +68,8 @@ export interface RunFile {
   episodes: EpisodeRow[];
   parts: { path: string; bytes: number; rows: number }[];
   steps: string;
-  patterns: { pattern_id: string; zero_state: string; zero_action: string }[];
+  /** `steps`: how many of the run have it */
+  patterns: { pattern_id: string; zero_state: string; zero_action: string; steps: number }[];
 }
 
 export interface SceneBody {

@@ -1,5 +1,6 @@
 /** In how many steps each zero pattern is shown, in all and while each constraint holds. */
 import type { Episode } from './episode';
+import type { RunFile } from './contract';
 import type { Patterns } from './patterns';
 
 export class Occurrences {
@@ -11,7 +12,7 @@ export class Occurrences {
   constructor(readonly scope: string, private readonly source: Patterns) {}
 
   add(pattern: number, n: number): void {
-    if (pattern < 0) return;
+    if (pattern < 0 || !n) return;
     this.steps += n;
     this.patterns.set(pattern, (this.patterns.get(pattern) ?? 0) + n);
   }
@@ -23,11 +24,17 @@ export class Occurrences {
     counts.set(pattern, (counts.get(pattern) ?? 0) + n);
   }
 
-  /** Count the steps of an episode, or of those that a mask says. */
-  static ofEpisode(episode: Episode, scope: string, mask?: Uint8Array): Occurrences {
+  /** Take the steps of a run from its file, which does not say what held in them. */
+  static ofRunFile({ patterns: stored }: Pick<RunFile, 'patterns'>, patterns: Patterns): Occurrences {
+    const found = new Occurrences("the run's steps", patterns);
+    stored.forEach(({ steps }, at) => found.add(at, steps));
+    return found;
+  }
+
+  /** Count the steps of an episode. */
+  static ofEpisode(episode: Episode, scope: string): Occurrences {
     const found = new Occurrences(scope, episode.patterns);
     for (let step = 0; step < episode.steps; step++) {
-      if (mask && !mask[step]) continue;
       found.add(episode.pattern[step], 1);
       for (const name of episode.held(step)) found.addHeld(name, episode.pattern[step], 1);
     }
@@ -43,6 +50,13 @@ export class Occurrences {
     }
     for (let entry = 0; entry < size; entry++) shares[entry] /= this.steps;
     return shares;
+  }
+
+  /** Return in which share of the steps an entry is zero; NaN without a step. */
+  zeroShareOf(entry: number): number {
+    let zero = 0;
+    for (const [pattern, n] of this.patterns) zero += this.source.zeros(pattern)[entry] * n;
+    return zero / this.steps;
   }
 
   /** Return for each constraint in which share of its steps an entry is not zero, and in which share of the others. */

@@ -8,6 +8,8 @@ export interface Palette {
   muted: string;
   rule: string;
   zero: string;
+  /** behind stretches of a plot */
+  band: string;
   state: string;
   action: string;
   contact: string;
@@ -24,22 +26,22 @@ export interface Palette {
 type Rgb = [number, number, number];
 
 const LIGHT = {
-  page: '#f6f6f4', panel: '#ffffff', ink: '#1b1d21', muted: '#5c6168', rule: '#d5d6d8', zero: '#eeeeec',
+  page: '#f6f6f4', panel: '#ffffff', ink: '#1b1d21', muted: '#5c6168', rule: '#d5d6d8', zero: '#eeeeec', band: '#e3e5e8',
   state: '#0b5fa5', action: '#b65400', contact: '#b65400', constraint: '#5e6a75', accent: '#0b5fa5',
 };
 const DARK = {
-  page: '#121417', panel: '#1a1d21', ink: '#eceef0', muted: '#a2a9b1', rule: '#3a3f46', zero: '#24282d',
+  page: '#121417', panel: '#1a1d21', ink: '#eceef0', muted: '#a2a9b1', rule: '#3a3f46', zero: '#24282d', band: '#2c323a',
   state: '#6db5f2', action: '#f5a55b', contact: '#f5a55b', constraint: '#93a1ae', accent: '#6db5f2',
 };
-// from nearly nothing to much: light to dark on paper, dark to light on black
+// from little to much, light to dark on paper, dark to light on black; little is told from the grey of zero
 const RAMPS: Record<'light' | 'dark', { positive: Rgb[]; negative: Rgb[] }> = {
   light: {
-    positive: [[253, 226, 196], [249, 172, 98], [214, 101, 22], [122, 44, 4]],
-    negative: [[206, 226, 245], [124, 178, 224], [33, 113, 181], [8, 42, 92]],
+    positive: [[250, 210, 168], [248, 166, 92], [214, 101, 22], [122, 44, 4]],
+    negative: [[184, 213, 241], [116, 172, 221], [33, 113, 181], [8, 42, 92]],
   },
   dark: {
-    positive: [[74, 48, 26], [150, 82, 24], [230, 140, 52], [255, 224, 178]],
-    negative: [[30, 54, 82], [34, 96, 158], [88, 168, 232], [208, 234, 255]],
+    positive: [[98, 60, 27], [150, 82, 24], [230, 140, 52], [255, 224, 178]],
+    negative: [[32, 68, 110], [34, 96, 158], [88, 168, 232], [208, 234, 255]],
   },
 };
 

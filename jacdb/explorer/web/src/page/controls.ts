@@ -72,7 +72,7 @@ export class Player implements Pane {
     if (this.slider.value !== String(step)) this.slider.value = String(step);
     const { ctrl_dt: dt } = this.shown.run;
     const last = this.shown.episode.steps - 1;
-    setText(this.words, `step ${String(step).padStart(String(last).length, '\u2007')} of ${last}${dt ? `, ${(step * dt).toFixed(2)} s` : ''}`);
+    setText(this.words, `step ${step} of ${last}${dt ? `, ${(step * dt).toFixed(2)} s` : ''}`);
   }
 
   /** Go some steps on or back. */

@@ -36,14 +36,24 @@ export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Return a table: heads, and rows of text; numbers are set right. */
-export function table(heads: string[], rows: (string | number | Node)[][], caption?: string): HTMLTableElement {
+/** A number that is written already: in a table it is set right, as numbers are. */
+export class Figure {
+  constructor(readonly text: string) {}
+}
+
+type Cell = string | number | Figure | Node;
+
+const isNumber = (cell: Cell | undefined) => typeof cell === 'number' || cell instanceof Figure;
+
+/** Return a table: heads, and rows of text; numbers and their heads are set right. */
+export function table(heads: string[], rows: Cell[][], caption?: string): HTMLTableElement {
   return element('table', {},
     caption ? element('caption', {}, caption) : null,
-    element('thead', {}, element('tr', {}, ...heads.map((head) => element('th', { scope: 'col' }, head)))),
+    element('thead', {}, element('tr', {}, ...heads.map((head, at) =>
+      element('th', { scope: 'col', class: isNumber(rows[0]?.[at]) ? 'number' : undefined }, head)))),
     element('tbody', {}, ...rows.map((row) => element('tr', {}, ...row.map((cell) =>
-      element('td', { class: typeof cell === 'number' ? 'number' : undefined },
-        cell instanceof Node ? cell : String(cell)))))));
+      element('td', { class: isNumber(cell) ? 'number' : undefined },
+        cell instanceof Node ? cell : cell instanceof Figure ? cell.text : String(cell)))))));
 }
 
 /** Fill a select with options; a value that it has not is left unchosen. */

@@ -16,9 +16,10 @@ export function percent(share: number): string {
   return `${shown < 10 || shown > 99 ? shown.toFixed(1) : shown.toFixed(0)} %`;
 }
 
-/** Return a count with its word: "1 step", "12 steps". */
+/** Return a count with its word: "1 step", "12 steps", "2 entries". */
 export function count(n: number, word: string): string {
-  return `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
+  const words = n === 1 ? word : word.endsWith('y') ? `${word.slice(0, -1)}ies` : `${word}s`;
+  return `${n.toLocaleString('en')} ${words}`;
 }
 
 /** Return a force in newtons, three digits. */

@@ -20,9 +20,11 @@ export interface OpenRun {
 /** An episode on the page. */
 export interface Shown extends OpenRun {
   episode: Episode;
-  /** of the episode; under a condition, of the run's steps that meet it */
+  /** of the run's steps; under a condition, of those that meet it */
   occurrences: Occurrences;
-  /** by entry: the share of steps in which it is zero */
+  /** of the episode's steps, with what held in them */
+  here: Occurrences;
+  /** by entry: the share of `occurrences` in which it is zero */
   zeroShare: Float64Array;
   /** steps of the episode that meet the condition; null where there is none */
   mask: Uint8Array | null;

@@ -3,23 +3,32 @@ import { element, fill, setText } from '../../page/dom';
 import { number, percent } from '../../page/format';
 import { toolsOf } from '../../page/paneFrame';
 import { SvgPen } from '../../drawing/pen';
+import { ofRun } from '../../data/condition';
 import { Occurrences } from '../../data/occurrences';
 import type { Episode } from '../../data/episode';
-import type { EpisodeName, State } from '../../state';
+import type { Colour, EpisodeName, State } from '../../state';
 import { codeOf, episodeIs } from '../code';
 import { logColouring, type Colouring } from '../heatmap/colouring';
 import { Heatmap } from '../heatmap/heatmap';
+import { Legend } from '../heatmap/legend';
 import type { App, OpenRun, Shown } from '../pane';
 import { nameOf } from '../words';
 import type { Tab } from './detailsPane';
 
 interface Other extends OpenRun {
   episode: Episode;
-  zeroShare: Float64Array;
+  /** in which share of which steps each entry is zero: here and there */
+  shares: [Float64Array, Float64Array];
   scope: string;
 }
 
 const FEWEST = 1e-300; // a difference of nothing has a scale, too
+const WHAT: Record<Colour, string> = { log: 'values at this step', zero: 'zeros at this step', share: 'share of zeros' };
+const MEANING: Record<Colour, string> = {
+  log: 'Blue: the shown one is less; orange: more; grey: equal.',
+  zero: 'Blue: only the other is not zero; orange: only the shown one; grey: both or none.',
+  share: 'Blue: the shown one is seldomer zero; orange: more often; grey: equally often.',
+};
 
 export class CompareTab implements Tab {
   readonly name = 'compare';
@@ -30,16 +39,17 @@ export class CompareTab implements Tab {
   private readonly episode = element('select', { 'aria-label': 'Episode to compare with' });
   private readonly what = element('select', { 'aria-label': 'What is compared' });
   private readonly told = element('p', { role: 'status' });
-  private readonly words = element('p', { class: 'quiet' });
+  private readonly words = element('p', { class: 'quiet words' });
   private readonly theirs: Heatmap;
   private readonly difference: Heatmap;
-  private readonly differenceTitle = element('h4', {}, 'The shown one less the other');
+  private readonly theirLegend = new Legend();
+  private readonly differenceLegend = new Legend();
+  private readonly both: HTMLElement;
   private shown: Shown | null = null;
   private other: Other | null = null;
   private asked = '';
   private log: Colouring = { mode: 'log', low: -6, high: 0 };
   private values = new Float64Array();
-  private none = new Uint8Array(); // of a share, no entry is drawn as a zero
   private equal = new Uint8Array();
   private entry = -1;
 
@@ -54,20 +64,23 @@ export class CompareTab implements Tab {
     };
     this.theirs = new Heatmap('The other Jacobian', app.colours, { hover, choose });
     this.difference = new Heatmap('Difference of both', app.colours, { hover, choose });
-    fill(this.what, [{ value: 'step', label: 'at this step' }, { value: 'share', label: 'by share of zeros' }], 'step');
-    this.what.addEventListener('change', () => this.draw(app.store.state));
+    fill(this.what, Object.entries(WHAT).map(([value, label]) => ({ value, label })), 'log');
+    this.what.addEventListener('change', () => app.store.set({ colour: this.what.value as Colour }));
     this.env.addEventListener('change', () => this.ask({ env: this.env.value, run: '', episode: 0 }));
     this.run.addEventListener('change', () => this.ask({ env: this.env.value, run: this.run.value, episode: 0 }));
     this.episode.addEventListener('change', () => {
       this.ask({ env: this.env.value, run: this.run.value, episode: Number(this.episode.value) });
     });
-    this.root.append(
-      element('p', { class: 'quiet' }, 'The matrix beside is one; choose the other:'),
-      element('div', { class: 'line' }, this.env, this.run, this.episode, this.what, ...toolsOf(app, 'difference', {
+    this.both = element('div', { class: 'compared' },
+      element('div', { class: 'line' }, element('h4', {}, 'The shown one less the other'), ...toolsOf(app, 'difference', {
         svg: () => this.figure(),
         code: () => this.code(),
       })),
-      this.told, element('h4', {}, 'The other'), this.theirs.root, this.differenceTitle, this.difference.root, this.words);
+      this.difference.root, this.differenceLegend.root, this.words);
+    this.root.append(
+      element('p', { class: 'quiet' }, 'Compare what is shown with'),
+      element('div', { class: 'pairs' }, this.env, this.run, this.episode, this.what),
+      this.told, this.both, element('h4', {}, 'The other'), this.theirs.root, this.theirLegend.root);
     fill(this.env, app.index.environments.map(({ name }) => ({ value: name, label: name })), '');
   }
 
@@ -118,14 +131,27 @@ export class CompareTab implements Tab {
       const opened = await this.app.openRun(named.env, named.run);
       const { run, file, patterns, shape } = opened;
       const episode = await this.app.reader.read(run, file, patterns, shape, named.episode);
+      const counted = await this.counted(opened, episode);
       if (key !== this.asked) return;
-      const counted = Occurrences.ofEpisode(episode, "the episode's steps");
-      this.other = { ...opened, episode, zeroShare: counted.zeroShare(shape.rows * shape.cols), scope: counted.scope };
+      this.other = { ...opened, episode, ...counted };
       this.lay(named);
       this.draw(this.app.store.state);
     } catch (error) {
       if (key === this.asked) setText(this.told, (error as Error).message);
     }
+  }
+
+  /** Return shares of zeros of the shown and of another: of both runs or, within one run, of both episodes. */
+  private async counted({ run, file, patterns, shape }: OpenRun, episode: Episode): Promise<Pick<Other, 'shares' | 'scope'>> {
+    const shown = this.shown!;
+    const { where } = this.app.store.state;
+    const isOneRun = run.env === shown.run.env && run.run_id === shown.run.run_id;
+    const theirs = isOneRun ? Occurrences.ofEpisode(episode, "the episode's steps")
+      : where ? await ofRun(this.app.database, { run, file, patterns }, where, (text) => setText(this.told, text))
+      : Occurrences.ofRunFile(file, patterns);
+    const mine = isOneRun ? shown.here : shown.occurrences;
+    const of = (one: Occurrences, { rows, cols }: OpenRun['shape']) => one.zeroShare(rows * cols);
+    return { shares: [of(mine, shown.shape), of(theirs, shape)], scope: theirs.scope };
   }
 
   private lay(named: EpisodeName): void {
@@ -137,43 +163,60 @@ export class CompareTab implements Tab {
     const all = (n: number) => Array.from({ length: n }, (_, at) => at);
     this.theirs.show(shape, all(shape.rows), all(shape.cols));
     this.log = logColouring(episode.rows.values);
-    this.none = new Uint8Array(episode.size);
     const isAlike = this.isAlike;
-    this.difference.root.hidden = this.differenceTitle.hidden = !isAlike;
+    this.both.hidden = !isAlike;
     if (!isAlike) return;
     this.difference.show(shape, all(shape.rows), all(shape.cols));
     this.values = new Float64Array(episode.size);
     this.equal = new Uint8Array(episode.size);
   }
 
+  /** What is compared: values, if both have them. */
+  private mode({ colour }: State): Colour {
+    return colour === 'log' && !(this.shown!.episode.rows.values && this.other!.episode.rows.values) ? 'zero' : colour;
+  }
+
   private draw(state: State): void {
     const { shown, other } = this;
+    this.what.value = state.colour;
     if (!shown || !other) return;
     const step = Math.min(state.step, other.episode.steps - 1);
-    const byShare = this.what.value === 'share';
-    const zeros = other.episode.zeros(step);
-    const { size } = other.episode;
-    if (byShare) this.theirs.draw({ values: other.zeroShare, offset: 0, zeros: this.none, colouring: { mode: 'linear', low: 0, high: 1 } });
-    else {
-      const colouring = state.colour === 'log' && other.episode.rows.values ? this.log : { ...this.log, mode: 'zero' as const };
-      this.theirs.draw({ values: other.episode.rows.values, offset: step * size, zeros, colouring });
-    }
-    const name = `${other.run.env}, ${other.run.policy}, episode ${other.episode.number}, ${byShare ? `share of zeros in ${other.scope}` : `step ${step}`}`;
-    if (!this.isAlike) {
-      setText(this.told, `${name}. Its axes are others: the matrices stand side by side, without a difference.`);
-      return;
-    }
-    setText(this.told, `${name}.`);
-    let most = FEWEST;
-    for (let entry = 0; entry < size; entry++) {
-      this.values[entry] = byShare
-        ? shown.zeroShare[entry] - other.zeroShare[entry]
-        : shown.episode.value(state.step, entry) - other.episode.value(step, entry);
+    const mode = this.mode(state);
+    const isShare = mode === 'share';
+    const { size, rows } = other.episode;
+    const colouring = { ...this.log, mode };
+    this.theirs.draw({
+      values: isShare ? other.shares[1] : rows.values, offset: isShare ? 0 : step * size, zeros: other.episode.zeros(step), colouring,
+    });
+    this.theirLegend.draw(colouring, this.app.colours);
+    const name = `${other.run.env}, ${other.run.policy}, episode ${other.episode.number}: `
+      + (isShare ? `share of ${other.scope} in which an entry is zero.` : `step ${step}.`);
+    setText(this.told, this.isAlike ? name : `${name} Its axes are others: the matrices stand side by side, without a difference.`);
+    if (this.isAlike) this.subtract(state, step, mode);
+  }
+
+  /** Draw the difference, on a scale of its own. */
+  private subtract(state: State, step: number, mode: Colour): void {
+    const [mine, theirs] = [this.reader(0, state.step, mode), this.reader(1, step, mode)];
+    let most = mode === 'zero' ? 1 : FEWEST;
+    for (let entry = 0; entry < this.values.length; entry++) {
+      this.values[entry] = mine(entry) - theirs(entry);
       this.equal[entry] = this.values[entry] === 0 ? 1 : 0;
       if (Math.abs(this.values[entry]) > most) most = Math.abs(this.values[entry]);
     }
-    this.difference.draw({ values: this.values, offset: 0, zeros: this.equal, colouring: { mode: 'linear', low: 0, high: most } });
+    const colouring: Colouring = mode === 'log' ? logColouring(this.values) : { mode: 'linear', low: 0, high: most };
+    this.difference.draw({ values: this.values, offset: 0, zeros: this.equal, colouring });
+    this.differenceLegend.draw(colouring, this.app.colours, 'equal');
     this.say(state);
+  }
+
+  /** Return what gives the number of an entry: in the shown one, 0, or in the other, 1. */
+  private reader(side: 0 | 1, step: number, mode: Colour): (entry: number) => number {
+    const { episode } = side ? this.other! : this.shown!;
+    if (mode === 'share') return (entry) => this.other!.shares[side][entry];
+    if (mode === 'log') return (entry) => episode.value(step, entry);
+    const zeros = episode.zeros(step);
+    return (entry) => 1 - zeros[entry];
   }
 
   private say(state: State): void {
@@ -182,15 +225,15 @@ export class CompareTab implements Tab {
       setText(this.words, '');
       return;
     }
+    const mode = this.mode(state);
     const at = entry >= 0 ? entry : state.entry ? shown.shape.place(state.entry.jacobian, state.entry.row, state.entry.col) : -1;
     if (at < 0) {
-      setText(this.words, 'Blue: the shown one is less; orange: more; grey: equal. Point at an entry for its numbers.');
+      setText(this.words, `${MEANING[mode]} Point at an entry for its numbers.`);
       return;
     }
     const step = Math.min(state.step, other.episode.steps - 1);
-    const write = this.what.value === 'share' ? percent : number;
-    const [mine, theirs] = this.what.value === 'share' ? [shown.zeroShare[at], other.zeroShare[at]]
-      : [shown.episode.value(state.step, at), other.episode.value(step, at)];
+    const write = (value: number) => (mode === 'share' ? percent(value) : mode === 'log' ? number(value) : value ? 'not zero' : 'zero');
+    const [mine, theirs] = [this.reader(0, state.step, mode)(at), this.reader(1, step, mode)(at)];
     setText(this.words, `${nameOf(shown.shape, at)}: ${write(mine)} here, ${write(theirs)} there`);
   }
 

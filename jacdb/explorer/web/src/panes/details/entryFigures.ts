@@ -1,11 +1,12 @@
 /** The figures of one entry: its values along the episode, and how they are spread. */
 import type { Palette } from '../../drawing/palette';
 import type { Pen } from '../../drawing/pen';
-import { number } from '../../page/format';
+import { count, number } from '../../page/format';
 import type { Episode } from '../../data/episode';
 
 const BINS = 40;
-const BELOW = 16; // pixels for the numbers under a figure
+export const BELOW = 16; // pixels for the numbers under a figure
+export const ABOVE = 16; // and over it
 
 export interface Bins {
   low: number;
@@ -40,21 +41,24 @@ export function binsOf(episode: Episode, entry: number): Bins | null {
 export function paintHistory(pen: Pen, episode: Episode, entry: number, width: number, height: number, colours: Palette): void {
   const below = height - BELOW;
   const x = (step: number) => (step / episode.steps) * width;
-  let [low, high] = [0, 0];
+  let [least, most] = [Infinity, -Infinity];
   for (let step = 0; step < episode.steps; step++) {
     const value = there(episode, step, entry);
-    if (value < low && value > -Infinity) low = value;
-    if (value > high && value < Infinity) high = value;
+    if (!Number.isFinite(value)) continue;
+    least = Math.min(least, value);
+    most = Math.max(most, value);
   }
-  const y = (value: number) => below - 4 - ((value - low) / (high - low || 1)) * (below - 10);
-  let from = 0;
+  const [low, high] = [Math.min(least, 0), Math.max(most, 0)]; // the line of nothing is in the figure
+  const y = (value: number) => below - 3 - ((value - low) / (high - low || 1)) * (below - ABOVE - 6);
+  let [from, zeros] = [0, 0];
   for (let step = 0; step <= episode.steps; step++) {
     if (step < episode.steps && episode.zeros(step)[entry]) continue;
-    if (step > from) pen.rect(x(from), 0, x(step) - x(from), below, colours.zero);
+    if (step > from) pen.rect(x(from), ABOVE, x(step) - x(from), below - ABOVE, colours.band);
+    zeros += step - from;
     from = step + 1;
   }
-  const muted = { size: 10, fill: colours.muted };
-  if (episode.rows.values) {
+  const muted = { size: 11, fill: colours.muted };
+  if (episode.rows.values && least <= most) {
     pen.line([0, y(0), width, y(0)], colours.rule);
     const points: number[] = [];
     for (let step = 0; step < episode.steps; step++) {
@@ -62,12 +66,15 @@ export function paintHistory(pen: Pen, episode: Episode, entry: number, width: n
       if (Number.isFinite(value)) points.push(x(step), y(value), x(step + 1), y(value));
     }
     if (points.length) pen.line(points, colours.state, 1.25);
-    pen.text(2, 10, high ? number(high) : '', muted);
-    if (low < 0) pen.text(2, below - 1, number(low), muted);
+    const [from4, to4] = [least, most].map((value) => number(Number(value.toPrecision(4))));
+    pen.text(0, 11, from4 === to4 ? `${to4} in each step` : `from ${from4} to ${to4}`, muted);
+  }
+  if (zeros) {
+    pen.rect(width - 66, 2, 12, 10, colours.band, colours.rule);
+    pen.text(width, 11, 'it is zero', { ...muted, anchor: 'end' });
   }
   pen.text(0, height - 4, 'step 0', muted);
   pen.text(width, height - 4, String(episode.steps - 1), { ...muted, anchor: 'end' });
-  pen.text(width / 2, height - 4, 'grey: zero', { ...muted, anchor: 'middle' });
 }
 
 /** Return an entry's value, 0 where it counts as zero: what is left there is rounding. */
@@ -80,7 +87,7 @@ export function paintHistogram(pen: Pen, bins: Bins, width: number, height: numb
   const below = height - BELOW;
   const most = Math.max(...bins.counts, bins.zeros, 1);
   const tall = (n: number) => (n / most) * (below - 14);
-  const muted = { size: 10, fill: colours.muted };
+  const muted = { size: 11, fill: colours.muted };
   const left = 60;
   pen.rect(4, below - tall(bins.zeros), 40, tall(bins.zeros), colours.constraint);
   pen.text(24, below - tall(bins.zeros) - 3, String(bins.zeros), { ...muted, anchor: 'middle' });
@@ -91,8 +98,8 @@ export function paintHistogram(pen: Pen, bins: Bins, width: number, height: numb
   });
   pen.line([0, below + 0.5, width, below + 0.5], colours.rule);
   if (bins.low <= bins.high) {
-    pen.text(left, height - 4, number(bins.low), muted);
-    pen.text(width - 2, height - 4, number(bins.high), { ...muted, anchor: 'end' });
-    pen.text(left, 10, `most in a bar: ${Math.max(...bins.counts)} steps`, muted);
+    pen.text(left, height - 4, number(Number(bins.low.toPrecision(4))), muted);
+    pen.text(width - 2, height - 4, number(Number(bins.high.toPrecision(4))), { ...muted, anchor: 'end' });
+    pen.text(left, 11, `highest bar: ${count(Math.max(...bins.counts), 'step')}`, muted);
   }
 }

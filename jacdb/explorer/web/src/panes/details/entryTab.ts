@@ -1,7 +1,7 @@
 /** One entry: its value along the episode, how its values are spread, when it is there, and what comes and goes with it. */
 import { onResize, sharpPen } from '../../drawing/canvas';
 import { SvgPen, type Pen } from '../../drawing/pen';
-import { button, element, setText, table } from '../../page/dom';
+import { button, element, Figure, setText, table } from '../../page/dom';
 import { count, percent } from '../../page/format';
 import { nextFrame } from '../../page/frame';
 import { toolsOf } from '../../page/paneFrame';
@@ -12,16 +12,17 @@ import { entryCode } from '../code';
 import type { App, Shown } from '../pane';
 import { constraintWords, nameOf, valueOf } from '../words';
 import type { Tab } from './detailsPane';
-import { binsOf, paintHistogram, paintHistory, type Bins } from './entryFigures';
+import { ABOVE, BELOW, binsOf, paintHistogram, paintHistory, type Bins } from './entryFigures';
 
-const HEIGHT = 92;
+const HEIGHT = 108;
 const MOST_ROWS = 40;
+const SUGGESTED = 12;
 
 export class EntryTab implements Tab {
   readonly name = 'entry';
   readonly title = 'Entry';
   readonly root = element('div');
-  private readonly sentence = element('p', {}, 'Choose an entry: click a cell of the matrix, or press Enter on it.');
+  private readonly none = element('div', { class: 'entry' });
   private readonly content = element('div', { class: 'entry', hidden: true });
   private readonly heading = element('h3');
   private readonly value = element('p', { class: 'value' });
@@ -43,7 +44,7 @@ export class EntryTab implements Tab {
       })),
       this.value, element('h4', {}, 'Along the episode'), this.plot,
       this.explained, element('h4', {}, 'Its values in the episode'), this.spread, this.together);
-    this.root.append(this.sentence, this.content);
+    this.root.append(this.none, this.content);
     this.plot.addEventListener('pointerdown', (event) => this.go(event));
     onResize(this.root, () => nextFrame(this.draw));
   }
@@ -70,29 +71,35 @@ export class EntryTab implements Tab {
 
   private choose(entry: number): void {
     this.entry = entry;
-    this.sentence.hidden = entry >= 0;
+    this.none.hidden = entry >= 0;
     this.content.hidden = entry < 0;
-    if (entry < 0) return;
     const shown = this.shown!;
+    if (entry < 0) {
+      this.suggest(shown);
+      return;
+    }
     setText(this.heading, nameOf(shown.shape, entry));
     this.bins = binsOf(shown.episode, entry);
     this.draw();
-    const { occurrences } = shown;
-    this.explain(occurrences, this.app.store.state.where === '');
+    const { occurrences, here } = shown;
+    const { where } = this.app.store.state;
+    this.explain(where ? occurrences : here, !where);
     this.companions(occurrences);
   }
 
   /** Say in which share of steps the entry is not zero, with each constraint and without. */
   private explain(known: Occurrences, hasMore: boolean): void {
     const { entry } = this;
-    const rows = known.explain(entry).slice(0, MOST_ROWS).map(({ name, steps, withIt, without }) =>
-      [constraintWords(name), steps, percent(withIt), percent(without)]);
-    const caption = `Share of ${known.scope} (${count(known.steps, 'step')}) in which it is not zero`;
+    const share = known.zeroShareOf(entry);
+    const rows = share > 0 && share < 1 ? known.explain(entry).slice(0, MOST_ROWS) : [];
+    const caption = `Share of ${known.scope} (${known.steps.toLocaleString('en')}) in which it is not zero`;
     const more = button('Count the whole run', () => void this.countRun(more), { hidden: !hasMore });
+    const alike = share === 0 ? 'It is never zero in' : share === 1 ? 'It is always zero in' : 'No constraint holds in';
     this.explained.replaceChildren(
       element('h4', {}, 'When it is not zero'),
-      rows.length ? table(['while this holds', 'steps', 'not zero', 'otherwise'], rows, caption)
-        : element('p', { class: 'quiet' }, `No constraint holds in ${known.scope}.`),
+      rows.length ? table(['while this holds', 'steps', 'not zero', 'otherwise'], rows.map(({ name, steps, withIt, without }) =>
+        [constraintWords(name), steps, new Figure(percent(withIt)), new Figure(percent(without))]), caption)
+        : element('p', { class: 'quiet' }, `${alike} ${known.scope} (${known.steps.toLocaleString('en')}).`),
       more);
   }
 
@@ -105,6 +112,25 @@ export class EntryTab implements Tab {
     } catch (error) {
       setText(asked, (error as Error).message);
     }
+  }
+
+  /** Offer entries that switch, where none is chosen: those first that are zero in about half of the steps. */
+  private suggest({ shape, zeroShare, occurrences }: Shown): void {
+    const even = (entry: number) => Math.abs(zeroShare[entry] - 0.5);
+    const switching = [...zeroShare.keys()].filter((entry) => zeroShare[entry] > 0 && zeroShare[entry] < 1);
+    const alike = new Map<number, number[]>(); // those that switch together are zero as often
+    for (const entry of switching) alike.set(zeroShare[entry], [...(alike.get(zeroShare[entry]) ?? []), entry]);
+    const first = [...alike.values()].sort(([a], [b]) => even(a) - even(b)).slice(0, SUGGESTED);
+    const choose = (entry: number) => button(nameOf(shape, entry), () => this.app.store.set({ entry: shape.named(entry) }));
+    this.none.replaceChildren(
+      element('p', {}, 'Choose an entry: click a cell of the matrix, or press Enter on it.'),
+      element('h4', {}, 'Entries that switch'),
+      element('p', { class: 'quiet' }, switching.length
+        ? `${count(switching.length, 'entry')} of ${zeroShare.length.toLocaleString('en')} are zero in some of ${occurrences.scope} and not in others. `
+          + 'In which share of them:'
+        : `None: in ${occurrences.scope} each entry is always zero or never.`),
+      ...(first.length ? [table(['entry', 'equally often', 'zero in'], first.map(([entry, ...others]) =>
+        [choose(entry), others.length ? `and ${count(others.length, 'other')}` : '', new Figure(percent(zeroShare[entry]))]))] : []));
   }
 
   /** List the entries that are zero in exactly the same steps. */
@@ -136,7 +162,8 @@ export class EntryTab implements Tab {
   private readonly draw = () => {
     const width = this.plot.clientWidth;
     if (!this.shown || this.entry < 0 || width < 50) return;
-    this.head.style.height = `${HEIGHT}px`;
+    this.head.style.height = `${HEIGHT - ABOVE - BELOW}px`;
+    this.head.style.top = `${ABOVE}px`;
     paintHistory(sharpPen(this.history, width, HEIGHT), this.shown.episode, this.entry, width, HEIGHT, this.app.colours);
     if (this.bins) paintHistogram(sharpPen(this.spread, width, HEIGHT), this.bins, width, HEIGHT, this.app.colours);
     this.update(this.app.store.state);

@@ -35,7 +35,7 @@ export class FilterTab implements Tab {
       apply();
     });
     this.root.append(
-      element('p', { class: 'quiet' }, 'A condition on a row of steps. What is counted is then of the steps of this run that meet it.'),
+      element('p', { class: 'quiet' }, 'A condition on steps, in SQL. Shares and views then count the steps of this run that meet it.'),
       this.typed,
       element('div', { class: 'line' }, button('Apply', apply), button('Clear', clear), ...toolsOf(app, 'filter', {
         code: () => codeOf(this.sql()),

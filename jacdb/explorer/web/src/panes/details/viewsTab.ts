@@ -1,5 +1,5 @@
 /** Every view as a table, with the question that it answers: DuckDB in the page runs jacdb's own SQL. */
-import { button, element, fill, setText, table } from '../../page/dom';
+import { button, element, Figure, fill, setText, table } from '../../page/dom';
 import { count } from '../../page/format';
 import { keep, toolsOf } from '../../page/paneFrame';
 import type { Answer } from '../../data/database';
@@ -57,7 +57,7 @@ export class ViewsTab implements Tab {
   private async ask(key: string, view: string, { run, file }: Shown, where: string): Promise<void> {
     const { question, grain } = this.app.index.views.questions[view] ?? {};
     const asked = question ? question[0].toUpperCase() + question.slice(1) : '';
-    setText(this.question, [asked, grain && `A row: ${grain}`].filter(Boolean).join(' '));
+    setText(this.question, [asked, grain && `Each row: ${grain}`].filter(Boolean).join(' '));
     this.holder.replaceChildren();
     this.answer = null;
     const reason = this.app.index.views.unavailable[view];
@@ -94,8 +94,9 @@ export class ViewsTab implements Tab {
   }
 }
 
-function cellOf(value: unknown): string | number {
-  if (typeof value === 'number') return Number.isInteger(value) ? value : Number(value.toPrecision(6));
+function cellOf(value: unknown): string | Figure {
+  if (typeof value === 'number') return new Figure(String(Number.isInteger(value) ? value : Number(value.toPrecision(6))));
+  if (typeof value === 'bigint') return new Figure(String(value));
   return textOf(value);
 }
 

@@ -1,9 +1,9 @@
 /** Which colour an entry has. */
 import type { Palette } from '../../drawing/palette';
 
-/** log: signed, by decades from 10^low to 10^high; zero: zero or not; linear: from -high to high. */
+/** log: signed, by decades from 10^low to 10^high; zero: zero or not; linear: from -high to high; share: of zeros. */
 export interface Colouring {
-  mode: 'log' | 'zero' | 'linear';
+  mode: 'log' | 'zero' | 'linear' | 'share';
   low: number;
   high: number;
 }
@@ -25,6 +25,7 @@ export function logColouring(values: ArrayLike<number> | null): Colouring {
 export function pixelOf(value: number, isZero: number | boolean, how: Colouring, colours: Palette): number {
   if (Number.isNaN(value)) return how.mode === 'zero' ? zeroOrNot(isZero, colours) : colours.missingPixel;
   if (how.mode === 'zero') return zeroOrNot(isZero, colours);
+  if (how.mode === 'share') return value === 1 ? colours.zeroPixel : colours.negative[((1 - value) * 255) | 0];
   if (isZero) return colours.zeroPixel;
   const ramp = value < 0 ? colours.negative : colours.positive;
   const size = Math.abs(value);

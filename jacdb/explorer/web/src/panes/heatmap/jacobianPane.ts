@@ -1,24 +1,24 @@
 /** The Jacobian of the step: heatmap, legend, and the entry under the pointer in words. */
 import { SvgPen } from '../../drawing/pen';
-import { sharpPen } from '../../drawing/canvas';
-import { css } from '../../drawing/palette';
-import { button, element, setText } from '../../page/dom';
+import { button, element, fill, setText } from '../../page/dom';
 import { frameOf } from '../../page/paneFrame';
-import { count } from '../../page/format';
-import type { State } from '../../state';
+import { COLOURS, type Colour, type State } from '../../state';
 import type { App, Pane, Shown } from '../pane';
 import { stepCode } from '../code';
 import { describe } from '../words';
 import { logColouring, type Colouring } from './colouring';
 import { Heatmap } from './heatmap';
+import { Legend } from './legend';
+
+const COLOUR_NAMES: Record<Colour, string> = { log: 'Values', zero: 'Zeros', share: 'Share of zeros' };
 
 export class JacobianPane implements Pane {
   readonly root: HTMLElement;
   private readonly heatmap: Heatmap;
   private readonly words = element('p', { class: 'words' });
   private readonly zeros = element('p', { class: 'words quiet' });
-  private readonly legend = element('canvas', { class: 'legend', 'aria-hidden': 'true' });
-  private readonly colour: HTMLButtonElement;
+  private readonly legend = new Legend();
+  private readonly colour = element('select', { 'aria-label': 'What the matrix shows' });
   private readonly whole: HTMLButtonElement;
   private shown: Shown | null = null;
   private log: Colouring = { mode: 'log', low: -6, high: 0 };
@@ -30,15 +30,14 @@ export class JacobianPane implements Pane {
       hover: (entry) => app.hover(entry),
       choose: (entry) => app.store.set({ entry: this.shown!.shape.named(entry), pane: 'entry' }),
     });
-    this.colour = button('Zeros', () => {
-      app.store.set({ colour: app.store.state.colour === 'log' ? 'zero' : 'log' });
-    }, { 'aria-pressed': 'false', title: 'Show only which entries are zero' });
+    fill(this.colour, COLOURS.map((value) => ({ value, label: COLOUR_NAMES[value] })), 'log');
+    this.colour.addEventListener('change', () => app.store.set({ colour: this.colour.value as Colour }));
     this.whole = button('Whole matrix', () => app.store.set({ block: null }), { hidden: true });
     const frame = frameOf(app, 'jacobian', 'Jacobian', {
       svg: () => this.figure(),
       code: () => stepCode(this.shown!, app.store.state),
     }, this.whole, this.colour);
-    frame.body.append(this.heatmap.root, this.legend, this.words, this.zeros);
+    frame.body.append(this.heatmap.root, this.legend.root, this.words, this.zeros);
     this.root = frame.root;
   }
 
@@ -59,11 +58,14 @@ export class JacobianPane implements Pane {
     const colouring = this.colouring(state);
     const { episode } = shown;
     const zeros = episode.zeros(state.step);
-    this.heatmap.draw({ values: episode.rows.values, offset: state.step * episode.size, zeros, colouring });
+    const isShare = colouring.mode === 'share';
+    this.heatmap.draw({
+      values: isShare ? shown.zeroShare : episode.rows.values, offset: isShare ? 0 : state.step * episode.size, zeros, colouring,
+    });
     const { entry } = state;
     this.heatmap.choose(entry ? shown.shape.place(entry.jacobian, entry.row, entry.col) : -1);
-    this.colour.setAttribute('aria-pressed', String(state.colour === 'zero'));
-    this.drawLegend(colouring);
+    this.colour.value = state.colour;
+    this.legend.draw(colouring, this.app.colours);
     this.say(state);
   }
 
@@ -83,7 +85,8 @@ export class JacobianPane implements Pane {
   }
 
   private colouring(state: State): Colouring {
-    return state.colour === 'log' && this.shown!.episode.rows.values ? this.log : { ...this.log, mode: 'zero' };
+    if (state.colour === 'log') return this.shown!.episode.rows.values ? this.log : { ...this.log, mode: 'zero' };
+    return { ...this.log, mode: state.colour };
   }
 
   private arrange(state: State, { shape }: Shown): void {
@@ -120,35 +123,8 @@ export class JacobianPane implements Pane {
       if (at % shape.cols < shape.dState) inState += zeros[at];
       else inAction += zeros[at];
     }
-    setText(this.zeros, `${count(inState, 'zero')} of ${shape.rows * shape.dState} by state; `
-      + `${inAction} of ${shape.rows * (shape.cols - shape.dState)} by action`);
-  }
-
-  private drawLegend(colouring: Colouring): void {
-    const { colours } = this.app;
-    const key = `${colouring.mode} ${colouring.low} ${colouring.high} ${colours.dark}`;
-    if (this.legend.dataset.drawn === key) return;
-    this.legend.dataset.drawn = key;
-    const pen = sharpPen(this.legend, 300, 26);
-    const text = { size: 10, fill: colours.muted, anchor: 'middle' as const };
-    if (colouring.mode === 'zero') {
-      pen.rect(0, 2, 14, 10, css(colours.nonZeroPixel));
-      pen.text(20, 11, 'not zero', { ...text, anchor: 'start' });
-      pen.rect(90, 2, 14, 10, css(colours.zeroPixel), colours.rule);
-      pen.text(110, 11, 'zero (below 1e-12)', { ...text, anchor: 'start' });
-      return;
-    }
-    for (let i = 0; i < 120; i++) {
-      pen.rect(10 + i, 2, 1.2, 10, css(colours.negative[255 - Math.round((i / 119) * 255)]));
-      pen.rect(170 + i, 2, 1.2, 10, css(colours.positive[Math.round((i / 119) * 255)]));
-    }
-    pen.rect(143, 2, 14, 10, css(colours.zeroPixel), colours.rule);
-    const power = (sign: string, exponent: number) => `${sign}1e${exponent}`;
-    pen.text(14, 23, power('−', colouring.high), text);
-    pen.text(132, 23, power('−', colouring.low), { ...text, anchor: 'end' });
-    pen.text(150, 23, 'zero', text);
-    pen.text(168, 23, power('', colouring.low), { ...text, anchor: 'start' });
-    pen.text(286, 23, power('', colouring.high), text);
+    const [ofState, ofAction] = [shape.rows * shape.dState, shape.rows * (shape.cols - shape.dState)];
+    setText(this.zeros, `Zero in this step: ${inState} of ${ofState} by state${ofAction ? `, ${inAction} of ${ofAction} by action` : ''}`);
   }
 
   private figure(): SVGSVGElement {

@@ -11,6 +11,8 @@ export interface Layout {
   split: number;
   cell: number;
   gap: number;
+  /** where the title of the rows stands */
+  start: number;
   left: number;
   top: number;
   width: number;
@@ -20,9 +22,9 @@ export interface Layout {
 }
 
 const NAMED_CELL = 9; // pixels: below, names of axes would overlap
-const LARGEST_CELL = 44;
+const LARGEST_CELL = 64;
 const LETTER = 5.6; // mean width of a letter at 10 pixels
-const LONGEST = 16; // letters of a label
+const LONGEST = 18; // letters of a label
 const TITLE = 15;
 
 /** Return the layout of some rows and columns within a space. */
@@ -32,14 +34,21 @@ export function layoutOf(shape: Shape, rows: number[], cols: number[], width: nu
   for (const named of [true, false]) {
     const letters = (names: string[]) => Math.min(Math.max(...names.map((name) => name.length), 3), LONGEST) * LETTER + 8;
     const left = TITLE + letters(named ? rows.map((row) => shape.rowAxes[row].name) : bodiesOf(shape, rows, shape.rowBody));
-    const top = TITLE + letters(named ? cols.map((col) => shape.colAxes[col].name) : bodiesOf(shape, cols, shape.colBody));
+    const top = TITLE + letters(named ? cols.map((col) => columnName(shape, col)) : bodiesOf(shape, cols, shape.colBody));
     const cell = Math.min((width - left - gap - 2) / cols.length, (height - top - 2) / rows.length, LARGEST_CELL);
     if (cell >= NAMED_CELL || !named) {
       const whole = Math.max(cell >= 3 ? Math.floor(cell * 2) / 2 : cell, 0.5);
-      return { rows, cols, split, cell: whole, gap, left, top, width, height, named };
+      const start = Math.max(Math.floor((width - left - gap - 2 - whole * cols.length) / 2), 0);
+      return { rows, cols, split, cell: whole, gap, start, left: start + left, top, width, height, named };
     }
   }
   throw new Error('no layout');
+}
+
+/** Return a column's name; under the title of actions no name says so again. */
+function columnName(shape: Shape, col: number): string {
+  const { name } = shape.colAxes[col];
+  return col < shape.dState ? name : name.replace(/(.)\.action$/, '$1');
 }
 
 function bodiesOf(shape: Shape, axes: number[], bodies: number[]): string[] {
@@ -74,14 +83,14 @@ export function drawLabels(pen: Pen, layout: Layout, shape: Shape, colours: Pale
   const title = { size: 11, fill: colours.muted, anchor: 'middle' as const };
   if (split) pen.text(left + (split * cell) / 2, TITLE - 4, '∂ state', title);
   if (split < cols.length) pen.text((xOf(layout, split) + right) / 2, TITLE - 4, '∂ action', title);
-  pen.text(TITLE - 4, (top + bottom) / 2, '∂ next state', { ...title, rotate: -90 });
+  pen.text(layout.start + TITLE - 4, (top + bottom) / 2, '∂ next state', { ...title, rotate: -90 });
   lines(pen, layout, shape, colours, right, bottom);
   if (layout.named) {
     const size = Math.min(cell, 11);
     rows.forEach((row, at) => pen.text(left - 4, yOf(layout, at) + cell / 2 + size * 0.36,
       short(shape.rowAxes[row].name, LONGEST), { size, anchor: 'end', fill: colours.ink }));
     cols.forEach((col, at) => pen.text(xOf(layout, at) + cell / 2 + size * 0.36, top - 4,
-      short(shape.colAxes[col].name, LONGEST), { size, fill: colours.ink, rotate: -90 }));
+      short(columnName(shape, col), LONGEST), { size, fill: colours.ink, rotate: -90 }));
   } else bodyNames(pen, layout, shape, colours);
 }
 

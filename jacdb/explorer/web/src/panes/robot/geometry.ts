@@ -1,7 +1,7 @@
 /** MuJoCo's geoms as three.js geometry. */
 import {
-  BoxGeometry, BufferAttribute, BufferGeometry, CapsuleGeometry, CylinderGeometry, PlaneGeometry, SphereGeometry,
-  type Vector3,
+  BoxGeometry, BufferAttribute, BufferGeometry, CapsuleGeometry, CylinderGeometry, LineBasicMaterial, LineSegments, PlaneGeometry,
+  SphereGeometry, type Vector3,
 } from 'three';
 import type { SceneFile, SceneGeom } from '../../data/contract';
 
@@ -40,6 +40,19 @@ export function meshes(scene: SceneFile, bytes: ArrayBuffer): BufferGeometry[] {
     flat.computeVertexNormals();
     return flat;
   });
+}
+
+/** Return a grid of unit squares in the plane of the floor: of short lines, for one that passes the camera may not be drawn. */
+export function gridOf(squares: number): LineSegments<BufferGeometry, LineBasicMaterial> {
+  const points: number[] = [];
+  for (let i = -squares / 2; i <= squares / 2; i++) {
+    for (let j = -squares / 2; j < squares / 2; j++) points.push(i, j, 0, i, j + 1, 0, j, i, 0, j + 1, i, 0);
+  }
+  const geometry = new BufferGeometry();
+  geometry.setAttribute('position', new BufferAttribute(new Float32Array(points), 3));
+  const lines = new LineSegments(geometry, new LineBasicMaterial({ transparent: true, opacity: 0.35 }));
+  lines.frustumCulled = false;
+  return lines;
 }
 
 /** Write the point of a geom that lies farthest in a direction of its own frame. */

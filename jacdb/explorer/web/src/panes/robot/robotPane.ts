@@ -1,6 +1,7 @@
 /** The robot at the step; a sentence where it can't be shown. */
 import { address, fetchBytes, fetchJson } from '../../data/files';
 import type { SceneFile } from '../../data/contract';
+import type { EpisodeRows } from '../../data/episodeRows';
 import { onResize } from '../../drawing/canvas';
 import { button, element, setText } from '../../page/dom';
 import { newtons } from '../../page/format';
@@ -9,9 +10,10 @@ import { frameOf } from '../../page/paneFrame';
 import type { State } from '../../state';
 import { codeOf, episodeIs } from '../code';
 import type { App, Pane, Shown } from '../pane';
-import type { ContactMark, RobotScene } from './robotScene';
+import type { RobotScene } from './robotScene';
 
 const MOST_LABELS = 12;
+const LABEL = [64, 17]; // pixels that a label takes
 
 export class RobotPane implements Pane {
   readonly root: HTMLElement;
@@ -26,7 +28,10 @@ export class RobotPane implements Pane {
   private robot: RobotScene | null = null;
   private wanted: string | null = null;
   private entry = -1;
-  private found: ContactMark[] = [];
+  private readonly places = new Float64Array(2 * MOST_LABELS); // of labels: x and y of each
+  private lit = -1;
+  private litOf: RobotScene | null = null;
+  private rows: EpisodeRows | null = null; // of the episode that the view was last fitted to
 
   constructor(private readonly app: App) {
     const frame = frameOf(app, 'robot', 'Robot', {
@@ -54,7 +59,7 @@ export class RobotPane implements Pane {
       this.load(scene).catch((error: Error) => {
         if (scene === this.wanted) this.say(error.message);
       });
-    }
+    } else if (this.robot && shown.episode.rows !== this.rows) this.frame();
     this.update(this.app.store.state);
   }
 
@@ -62,15 +67,15 @@ export class RobotPane implements Pane {
     const { shown, robot } = this;
     if (!shown) return;
     const { rows } = shown.episode;
-    this.found = rows.touching[state.step].map(({ pair, force }) => ({ geoms: rows.pairs[pair], force }));
-    setText(this.words, this.found.length
-      ? this.found.map(({ geoms, force }) => `${geoms[0]} touches ${geoms[1]}: ${newtons(force)}`).join(' · ')
+    const touching = rows.touching[state.step];
+    setText(this.words, touching.length
+      ? touching.map(({ pair, force }) => `${rows.pairs[pair].join(' touches ')}: ${newtons(force)}`).join(' · ')
       : 'Nothing touches.');
     if (!robot) return;
     const start = state.step * rows.stateWidth;
     if (rows.stateWidth >= robot.file.nq && Number.isFinite(rows.state[start])) robot.pose(rows.state, start);
-    robot.contacts(this.found, this.app.colours);
     this.light(state);
+    robot.contacts(touching, rows.pairs);
     nextFrame(this.draw);
   }
 
@@ -84,7 +89,13 @@ export class RobotPane implements Pane {
 
   repaint(): void {
     this.robot?.repaint(this.app.colours);
+    this.litOf = null;
     if (this.shown) this.update(this.app.store.state);
+  }
+
+  /** Return where the camera is, and what it looks at. */
+  view(): number[] | null {
+    return this.robot && [...this.robot.camera.position.toArray(), ...this.robot.controls.target.toArray()];
   }
 
   /** Return where the scene's geoms are at this step. */
@@ -92,15 +103,19 @@ export class RobotPane implements Pane {
     return this.robot?.geomPositions() ?? null;
   }
 
+  /** Light up the joints of the entry under the pointer, or else of the chosen one; most frames have the same as the last. */
   private light(state: State): void {
     const { shape } = this.shown!;
+    const robot = this.robot!;
     const chosen = state.entry ? shape.place(state.entry.jacobian, state.entry.row, state.entry.col) : -1;
     const entry = this.entry >= 0 ? this.entry : chosen;
+    if (robot === this.litOf && entry === this.lit) return;
+    [this.litOf, this.lit] = [robot, entry];
     const { state: blue, action: orange } = this.app.colours;
-    this.robot!.light(entry < 0 ? [] : [
+    robot.light(entry < 0 ? [] : [
       { ...shape.colAxis(entry), colour: orange },
       { ...shape.rowAxis(entry), colour: blue },
-    ], this.app.colours);
+    ]);
   }
 
   private async load(path: string): Promise<void> {
@@ -141,6 +156,7 @@ export class RobotPane implements Pane {
   private frame(): void {
     if (!this.shown) return;
     const { rows } = this.shown.episode;
+    this.rows = rows;
     if (rows.stateWidth >= this.robot!.file.nq) this.robot!.frame(rows.state, rows.stateWidth, rows.steps);
     this.update(this.app.store.state);
   }
@@ -166,29 +182,46 @@ export class RobotPane implements Pane {
     robot.renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
     robot.resize(width, height);
     if (this.shown) this.update(this.app.store.state);
-    nextFrame(this.draw);
+    this.draw(); // at once: a canvas of another size is empty
   };
 
   private readonly draw = () => {
-    if (!this.robot) return;
+    if (!this.robot || !this.shown) return;
     this.robot.render();
     this.placeLabels(this.robot);
   };
 
   /** Write forces beside their marks, as text over the canvas. */
   private placeLabels(robot: RobotScene): void {
-    const { labels, stage, found } = this;
-    const n = Math.min(found.length, MOST_LABELS);
+    const { labels, stage } = this;
+    const { touching } = this.shown!.episode.rows;
+    const found = touching[Math.min(this.app.store.state.step, touching.length - 1)];
+    const n = Math.min(found.length, robot.points.length, MOST_LABELS);
     while (labels.children.length < n) labels.append(element('span'));
     for (let at = 0; at < labels.children.length; at++) {
       const label = labels.children[at] as HTMLElement;
       label.hidden = at >= n;
       if (label.hidden) continue;
-      const point = robot.points[at].clone().project(robot.camera);
+      const point = robot.onScreen(at);
       setText(label, newtons(found[at].force));
       const x = Math.min(((point.x + 1) / 2) * stage.clientWidth + 8, stage.clientWidth - 60);
-      label.style.transform = `translate(${x}px, ${((1 - point.y) / 2) * stage.clientHeight - 9}px)`;
+      const y = this.freeHeight(at, x, ((1 - point.y) / 2) * stage.clientHeight - 9);
+      label.style.transform = `translate(${x}px, ${y}px)`;
     }
+  }
+
+  /** Return the height of a label, lower where it would lie on one before it. */
+  private freeHeight(at: number, x: number, y: number): number {
+    const { places } = this;
+    for (let before = 0; before < at; before++) {
+      const isNear = Math.abs(places[2 * before] - x) < LABEL[0] && Math.abs(places[2 * before + 1] - y) < LABEL[1];
+      if (!isNear) continue;
+      y = places[2 * before + 1] + LABEL[1];
+      before = -1;
+    }
+    places[2 * at] = x;
+    places[2 * at + 1] = y;
+    return y;
   }
 
   private turn(act: (robot: RobotScene) => void): void {

@@ -1,20 +1,15 @@
 /** The robot in three dimensions: bodies, geoms, contacts, and which joints an entry is of. */
 import {
-  Color, DirectionalLight, GridHelper, Group, HemisphereLight, Line, Mesh, MeshStandardMaterial, PerspectiveCamera,
+  Color, DirectionalLight, Group, HemisphereLight, Line, Mesh, MeshStandardMaterial, PerspectiveCamera,
   Quaternion, Scene, SphereGeometry, Vector3, WebGLRenderer, ArrowHelper, Box3, BufferGeometry, BufferAttribute, Fog,
   LineBasicMaterial, MeshBasicMaterial, DoubleSide, FrontSide,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-import type { SceneFile, SceneGeom } from '../../data/contract';
+import type { SceneFile, SceneGeom, SceneJoint } from '../../data/contract';
 import type { Palette } from '../../drawing/palette';
 import { lookAt } from './framing';
-import { farthest, meshes, primitive } from './geometry';
+import { farthest, gridOf, meshes, primitive } from './geometry';
 import { pose } from './kinematics';
-
-export interface ContactMark {
-  geoms: [string, string];
-  force: number;
-}
 
 interface Placed {
   geom: SceneGeom;
@@ -23,17 +18,22 @@ interface Placed {
 }
 
 const LINES = 60; // of the grid on the floor
+const LIT = 0.75; // how much of a lit body's colour is that of its joint
+const TOUCHED = 0.5;
+const CONTACT_MOST = 0.03; // size of a mark, by that of the model
 const POSES = 16; // of an episode, that the first view shows whole
 
 const up = new Vector3();
 const from = new Vector3();
 const to = new Vector3();
 const inverse = new Quaternion();
+const own = new Vector3();
+const seenAt = new Vector3();
 
 export class RobotScene {
   readonly camera = new PerspectiveCamera(40, 1, 0.01, 200);
   readonly controls: OrbitControls;
-  /** places of contacts, one after the other, in the order of the marks */
+  /** places of contacts, in the order in which they were given last; there may be more from before */
   readonly points: Vector3[] = [];
   private readonly scene = new Scene();
   private readonly bodies: Group[] = [];
@@ -41,15 +41,17 @@ export class RobotScene {
   private readonly byName = new Map<string, Placed[]>();
   private readonly lines: { line: Line; sites: { body: number; pos: number[] }[] }[] = [];
   private readonly marks: Mesh[] = [];
-  private readonly arrows: ArrowHelper[] = [];
+  private readonly arrows: { arrow: ArrowHelper; joint: SceneJoint }[] = [];
   private readonly follow: number;
   private readonly offset = new Vector3();
   private readonly markMaterial = new MeshBasicMaterial({ depthTest: false, transparent: true, opacity: 0.9 });
   private readonly markShape = new SphereGeometry(1, 16, 12);
-  private touched = new Set<string>();
-  private lit = new Map<number, string>();
-  private grid: GridHelper | null = null;
-  private readonly cell: number;
+  private readonly touched = new Set<string>();
+  private readonly lit = new Map<number, Color>();
+  private readonly contactColour = new Color();
+  private readonly floorColour = new Color();
+  private readonly grid = gridOf(LINES);
+  private cell = 1; // of the grid
   /** what the first view shows: relative to the robot where it is followed */
   private readonly seen = new Box3();
   private isMoved = false;
@@ -69,10 +71,12 @@ export class RobotScene {
     file.geoms.forEach((geom) => this.place(geom));
     for (const { name, body, pos } of file.unseen ?? []) this.note(name, body, pos);
     for (const { sites, rgba } of file.tendons) this.addTendon(sites, rgba);
+    this.grid.position.z = 0.001;
+    this.scene.add(this.grid);
     this.follow = this.followed();
-    this.cell = 10 ** Math.round(Math.log10(Math.max(file.extent, 0.1) / 4));
     this.camera.up.set(0, 0, 1);
     this.controls = new OrbitControls(this.camera, renderer.domElement);
+    renderer.domElement.style.touchAction = 'pan-y'; // a finger that moves up or down scrolls the page
     this.controls.addEventListener('change', changed);
     this.controls.addEventListener('start', () => { this.isMoved = true; });
     this.seen.setFromCenterAndSize(new Vector3().fromArray(file.center), new Vector3().setScalar(0.7 * Math.max(file.extent, 0.2)));
@@ -85,6 +89,7 @@ export class RobotScene {
     this.camera.near = away / 100;
     this.camera.far = away * 60;
     this.camera.updateProjectionMatrix();
+    this.layGrid(away);
     this.scene.fog = new Fog(this.scene.background instanceof Color ? this.scene.background : 0xffffff, 1.5 * away, 7 * away);
     this.offset.set(0, 0, 0);
     this.isMoved = false;
@@ -140,10 +145,10 @@ export class RobotScene {
     this.scene.updateMatrixWorld(true);
     for (const { line, sites } of this.lines) {
       const points = line.geometry.getAttribute('position') as BufferAttribute;
-      sites.forEach(({ body, pos }, at) => {
-        from.fromArray(pos).applyMatrix4(this.bodies[body].matrixWorld);
+      for (let at = 0; at < sites.length; at++) {
+        from.fromArray(sites[at].pos).applyMatrix4(this.bodies[sites[at].body].matrixWorld);
         points.setXYZ(at, from.x, from.y, from.z);
-      });
+      }
       points.needsUpdate = true;
     }
     if (this.follow >= 0) {
@@ -152,38 +157,34 @@ export class RobotScene {
       this.offset.copy(from);
       this.controls.target.add(to);
       this.camera.position.add(to);
-      if (this.grid) {
-        const { cell } = this;
-        this.grid.position.set(cell * Math.round(from.x / cell), cell * Math.round(from.y / cell), 0.001);
-      }
+      const { cell } = this;
+      this.grid.position.set(cell * Math.round(from.x / cell), cell * Math.round(from.y / cell), this.grid.position.z);
     }
   }
 
-  /** Tint geoms that touch, and mark where, larger for larger forces. */
-  contacts(found: ContactMark[], colours: Palette): void {
-    this.touched = new Set(found.flatMap(({ geoms }) => geoms));
-    this.points.length = found.length;
-    found.forEach(({ geoms, force }, at) => {
-      if (!this.marks[at]) {
-        this.marks[at] = new Mesh(this.markShape, this.markMaterial);
-        this.marks[at].renderOrder = 2;
-        this.scene.add(this.marks[at]);
-      }
+  /** Mark what touches, larger for larger forces, and tint it; called once a frame, it makes nothing new. */
+  contacts(touching: { pair: number; force: number }[], pairs: [string, string][]): void {
+    this.touched.clear();
+    for (let at = 0; at < touching.length; at++) {
+      const [first, second] = pairs[touching[at].pair];
+      this.touched.add(first).add(second);
       this.points[at] ??= new Vector3();
-      this.meet(geoms, this.points[at]);
-      this.marks[at].position.copy(this.points[at]);
-      this.marks[at].scale.setScalar(this.file.extent * Math.min(0.008 + 0.004 * Math.log10(1 + Math.max(force, 0)), 0.03));
-      this.marks[at].visible = true;
-    });
-    for (let at = found.length; at < this.marks.length; at++) this.marks[at].visible = false;
-    this.markMaterial.color.set(colours.contact);
-    this.tint(colours);
+      this.meet(first, second, this.points[at]);
+      const size = 0.008 + 0.004 * Math.log10(1 + Math.max(touching[at].force, 0));
+      const mark = this.marks[at] ?? this.addMark();
+      mark.position.copy(this.points[at]);
+      mark.scale.setScalar(this.file.extent * Math.min(size, CONTACT_MOST));
+      mark.visible = true;
+    }
+    for (let at = touching.length; at < this.marks.length; at++) this.marks[at].visible = false;
+    for (const { arrow, joint } of this.arrows) this.point(arrow, joint);
+    this.tint();
   }
 
   /** Light up joints by name: the bodies that they move, and their axes. */
-  light(joints: { joint: string | null; body: string | null; colour: string }[], colours: Palette): void {
-    this.lit = new Map();
-    for (const arrow of this.arrows.splice(0)) {
+  light(joints: { joint: string | null; body: string | null; colour: string }[]): void {
+    this.lit.clear();
+    for (const { arrow } of this.arrows.splice(0)) {
       this.scene.remove(arrow);
       arrow.dispose();
     }
@@ -191,10 +192,15 @@ export class RobotScene {
       const moved = this.file.actuators.find((one) => one.name === joint)?.joint ?? joint;
       const found = this.file.joints.find(({ name }) => name === moved);
       const at = found ? found.body : this.file.bodies.findIndex(({ name }) => name === body);
-      if (at >= 0) this.lit.set(at, colour);
+      if (at >= 0) this.lit.set(at, new Color(colour));
       if (found && (found.type === 'hinge' || found.type === 'slide')) this.addArrow(found, colour);
     }
-    this.tint(colours);
+    this.tint();
+  }
+
+  /** Return where a contact is on the screen, from -1 to 1: of use until the next is asked for. */
+  onScreen(at: number): Vector3 {
+    return seenAt.copy(this.points[at]).project(this.camera);
   }
 
   /** Return where geoms are, in the order of the file: for tests against MuJoCo. */
@@ -206,12 +212,18 @@ export class RobotScene {
   repaint(colours: Palette): void {
     this.scene.background = new Color(colours.panel);
     this.scene.fog?.color.set(colours.panel);
-    if (this.grid) this.scene.remove(this.grid);
-    this.grid = new GridHelper(LINES * this.cell, LINES, colours.muted, colours.muted).rotateX(Math.PI / 2);
-    Object.assign(this.grid.material, { transparent: true, opacity: 0.3 });
-    this.grid.position.z = 0.001;
-    this.scene.add(this.grid);
-    this.tint(colours);
+    this.contactColour.set(colours.contact);
+    this.floorColour.set(colours.zero);
+    this.markMaterial.color.set(colours.contact);
+    this.grid.material.color.set(colours.muted);
+    this.tint();
+  }
+
+  /** Let the lines of the floor be as far apart as suits what is seen from some way away. */
+  private layGrid(away: number): void {
+    const ten = 10 ** Math.floor(Math.log10(away / 6));
+    this.cell = ten * (away / 6 >= 5 * ten ? 5 : away / 6 >= 2 * ten ? 2 : 1);
+    this.grid.scale.setScalar(this.cell);
   }
 
   render(): void {
@@ -220,6 +232,8 @@ export class RobotScene {
 
   dispose(): void {
     this.controls.dispose();
+    this.grid.geometry.dispose();
+    this.grid.material.dispose();
     for (const { mesh } of this.placed) {
       mesh.geometry.dispose();
       mesh.material.dispose();
@@ -291,44 +305,58 @@ export class RobotScene {
     return walks && this.file.joints.every(({ body }) => this.isPartOf(body, free[0].body)) ? free[0].body : -1;
   }
 
-  private addArrow(joint: SceneFile['joints'][number], colour: string): void {
-    const body = this.bodies[joint.body];
-    body.updateWorldMatrix(true, false);
-    const origin = new Vector3().fromArray(joint.pos).applyMatrix4(body.matrixWorld);
-    const along = new Vector3().fromArray(joint.axis).transformDirection(body.matrixWorld);
-    const arrow = new ArrowHelper(along, origin, this.file.extent * 0.22, colour, this.file.extent * 0.05, this.file.extent * 0.03);
+  private addMark(): Mesh {
+    const mark = new Mesh(this.markShape, this.markMaterial);
+    mark.renderOrder = 2;
+    this.marks.push(mark);
+    this.scene.add(mark);
+    return mark;
+  }
+
+  private addArrow(joint: SceneJoint, colour: string): void {
+    const { extent } = this.file;
+    const arrow = new ArrowHelper(up.set(0, 0, 1), from.set(0, 0, 0), 0.22 * extent, colour, 0.05 * extent, 0.03 * extent);
     for (const part of [arrow.line, arrow.cone]) {
       (part.material as MeshBasicMaterial).depthTest = false;
       part.renderOrder = 3;
     }
-    this.arrows.push(arrow);
+    this.arrows.push({ arrow, joint });
     this.scene.add(arrow);
+    this.point(arrow, joint);
   }
 
-  private tint(colours: Palette): void {
+  /** Put an arrow along a joint's axis, as its body is posed. */
+  private point(arrow: ArrowHelper, { body, pos, axis }: SceneJoint): void {
+    const { matrixWorld } = this.bodies[body];
+    arrow.position.fromArray(pos).applyMatrix4(matrixWorld);
+    arrow.setDirection(up.fromArray(axis).transformDirection(matrixWorld));
+  }
+
+  private tint(): void {
     for (const { geom, mesh, base } of this.placed) {
-      const { material } = mesh;
-      const isFloor = geom.type === 'plane';
-      material.color.copy(base);
-      if (isFloor) material.color.set(colours.zero);
-      material.emissive.set(0x000000);
-      const lit = isFloor ? undefined : this.lit.get(geom.body);
-      if (lit) material.emissive.set(lit).multiplyScalar(0.65);
-      else if (this.touched.has(geom.name) && geom.name) {
-        if (isFloor) material.color.lerp(new Color(colours.contact), 0.12);
-        else material.emissive.set(colours.contact).multiplyScalar(0.4);
+      const { color, emissive } = mesh.material;
+      emissive.set(0x000000);
+      if (geom.type === 'plane') {
+        color.copy(this.floorColour);
+        continue;
       }
+      color.copy(base);
+      const lit = this.lit.get(geom.body);
+      if (lit) {
+        color.lerp(lit, LIT);
+        emissive.copy(lit).multiplyScalar(0.15);
+      } else if (geom.name && this.touched.has(geom.name)) color.lerp(this.contactColour, TOUCHED);
     }
   }
 
   /** Write about where two geoms meet: no place is stored, so it is where they are nearest along their centres' line. */
-  private meet([first, second]: [string, string], point: Vector3): void {
+  private meet(first: string, second: string, point: Vector3): void {
     const [a, b] = [this.byName.get(first)?.[0], this.byName.get(second)?.[0]];
     if (!a || !b) {
       (a ?? b)?.mesh.getWorldPosition(point);
       return;
     }
-    if (b.geom.type === 'plane') return this.meet([second, first], point);
+    if (b.geom.type === 'plane') return this.meet(second, first, point);
     if (a.geom.type === 'plane') {
       up.set(0, 0, -1).transformDirection(a.mesh.matrixWorld);
       support(b, up, point);
@@ -346,7 +374,7 @@ export class RobotScene {
 /** Write the point of a geom that lies farthest along a direction of the world. */
 function support({ geom, mesh }: Placed, along: Vector3, point: Vector3): void {
   mesh.getWorldQuaternion(inverse).invert();
-  const own = along.clone().applyQuaternion(inverse);
+  own.copy(along).applyQuaternion(inverse);
   farthest(geom, mesh.geometry, own, point);
   point.applyMatrix4(mesh.matrixWorld);
 }

@@ -11,9 +11,13 @@ import type { App, Pane, Shown } from '../pane';
 import { constraintWords } from '../words';
 import { lanesOf, type Lane } from './lanes';
 
-const CURVE = 56; // height of the curves, in pixels
+const CURVE = 48; // height of the curves, in pixels
 const LANE = 14;
 const AXIS = 16;
+const NARROW = 600;
+const LETTER = 6.1; // mean width of a letter at 11 pixels
+const MOST_LETTERS = 40; // of a name beside a lane
+const DASH = [4, 3];
 
 export class TimelinePane implements Pane {
   readonly root: HTMLElement;
@@ -23,6 +27,7 @@ export class TimelinePane implements Pane {
   private readonly words = element('span', { class: 'quiet holds' });
   private shown: Shown | null = null;
   private lanes: Lane[] = [];
+  private names = 120; // width of the lanes' names
 
   constructor(private readonly app: App) {
     const frame = frameOf(app, 'timeline', 'Timeline', {
@@ -47,6 +52,8 @@ export class TimelinePane implements Pane {
   show(shown: Shown): void {
     this.shown = shown;
     this.lanes = lanesOf(shown);
+    const letters = Math.max(...this.lanes.map(({ name }) => constraintWords(name).length), 18);
+    this.names = Math.min(letters, MOST_LETTERS) * LETTER + 12;
     this.canvas.setAttribute('aria-label', `Episode ${shown.episode.number}: ${this.lanes.map((lane) =>
       `${lane.name === '' ? '' : `${constraintWords(lane.name)} in ${lane.steps} of ${shown.episode.steps} steps`}`).join('; ')}`);
     this.draw();
@@ -65,21 +72,37 @@ export class TimelinePane implements Pane {
     this.draw();
   }
 
+  /** Where the page is narrow, names stand over their lanes, and the plot takes its whole width. */
+  private get isNarrow(): boolean {
+    return this.plot.clientWidth < NARROW;
+  }
+
   private get left(): number {
-    return this.plot.clientWidth < 600 ? 92 : 170;
+    return this.isNarrow ? 6 : this.names;
   }
 
   private get width(): number {
     return Math.max(this.plot.clientWidth - this.left - 8, 10);
   }
 
+  /** How far apart lanes are. */
+  private get lane(): number {
+    return this.isNarrow ? LANE + 12 : LANE;
+  }
+
+  /** Where the curves begin. */
+  private get top(): number {
+    return AXIS + (this.isNarrow ? LANE : 0);
+  }
+
   private get height(): number {
-    return CURVE + 10 + LANE * this.lanes.length + LANE + AXIS;
+    return this.top + CURVE + 10 + this.lane * (this.lanes.length + 1) + 4;
   }
 
   private readonly draw = () => {
     if (!this.shown || this.plot.clientWidth < 50) return;
     this.head.style.height = `${this.height - AXIS}px`;
+    this.head.style.top = `${AXIS}px`;
     this.paint(sharpPen(this.canvas, this.plot.clientWidth, this.height));
     this.update(this.app.store.state);
   };
@@ -93,51 +116,85 @@ export class TimelinePane implements Pane {
 
   private paint(pen: Pen): void {
     const { colours } = this.app;
-    const { episode, shape, mask } = this.shown!;
-    const { left, width } = this;
+    const { episode, mask } = this.shown!;
+    const { left, width, lane, top } = this;
     const x = (step: number) => left + (step / episode.steps) * width;
-    const name = { size: 11, anchor: 'end' as const, fill: colours.ink };
-    if (mask) spans(mask, (from, to) => pen.rect(x(from), 0, x(to) - x(from), this.height - AXIS, colours.zero));
-    pen.line([left, CURVE + 2.5, left + width, CURVE + 2.5], colours.rule);
-    pen.line([left, 4.5, left + width, 4.5], colours.rule, 1, [2, 3]);
-    pen.text(left - 6, 9, 'all zero', { ...name, size: 9, fill: colours.muted });
-    pen.text(left - 6, CURVE + 4, 'none', { ...name, size: 9, fill: colours.muted });
-    const zeroName = (y: number, text: string, fill: string) => pen.text(left - 6, y, text, { ...name, fill });
-    zeroName(26, left < 100 ? 'zeros, state' : 'zeros by state', colours.state);
-    zeroName(41, left < 100 ? 'action' : 'by action', colours.action);
-    const actions = shape.rows * (shape.cols - shape.dState);
-    this.curve(pen, episode.rows.zeroAction, actions, colours.action, x);
-    this.curve(pen, episode.rows.zeroState, shape.rows * shape.dState, colours.state, x);
-    let y = CURVE + 10;
-    pen.text(left - 6, y + 10, 'pattern switches', name);
+    if (mask) spans(mask, (from, to) => pen.rect(x(from), AXIS, x(to) - x(from), this.height - AXIS, colours.band));
+    this.paintSteps(pen, x);
+    this.paintCurves(pen, x);
+    let y = top + CURVE + 10;
+    this.name(pen, y, 'pattern switches');
+    const at = this.isNarrow ? 12 : 0;
     for (let step = 1; step < episode.steps; step++) {
-      if (episode.pattern[step] !== episode.pattern[step - 1]) pen.line([x(step), y + 2, x(step), y + LANE - 2], colours.ink);
+      if (episode.pattern[step] !== episode.pattern[step - 1]) pen.line([x(step), y + at + 2, x(step), y + at + LANE - 2], colours.ink);
     }
-    for (const lane of this.lanes) {
-      y += LANE;
-      pen.text(left - 6, y + 10, short(constraintWords(lane.name), left < 100 ? 15 : 29), name);
-      pen.line([left, y + LANE / 2, left + width, y + LANE / 2], colours.rule, 0.5);
-      const fill = lane.name.startsWith('contact:') ? colours.contact : colours.constraint;
-      spans(lane.held, (from, to) => pen.rect(x(from), y + 3, Math.max(x(to) - x(from), 1), LANE - 6, fill));
+    for (const { name, held } of this.lanes) {
+      y += lane;
+      this.name(pen, y, constraintWords(name));
+      pen.line([left, y + at + LANE / 2, left + width, y + at + LANE / 2], colours.rule, 0.5);
+      const fill = name.startsWith('contact:') ? colours.contact : colours.constraint;
+      spans(held, (from, to) => pen.rect(x(from), y + at + 3, Math.max(x(to) - x(from), 1), LANE - 6, fill));
     }
-    y += LANE + 12;
-    for (const step of ticks(episode.steps, width)) {
-      pen.text(x(step), y, String(step), { size: 10, anchor: 'middle', fill: colours.muted });
+  }
+
+  /** Write a lane's name: on its left, or over it. */
+  private name(pen: Pen, y: number, text: string): void {
+    const { ink } = this.app.colours;
+    if (this.isNarrow) pen.text(this.left, y + 11, short(text, Math.floor(this.width / LETTER)), { size: 11, fill: ink });
+    else pen.text(this.left - 6, y + 11, short(text, MOST_LETTERS), { size: 11, anchor: 'end', fill: ink });
+  }
+
+  private paintSteps(pen: Pen, x: (step: number) => number): void {
+    const { steps } = this.shown!.episode;
+    const style = { size: 10, fill: this.app.colours.muted };
+    if (!this.isNarrow) pen.text(this.left - 6, 11, 'step', { ...style, anchor: 'end' });
+    for (const step of ticks(steps, this.width)) {
+      const text = this.isNarrow && !step ? 'step 0' : String(step);
+      pen.text(x(step), 11, text, { ...style, anchor: step ? 'middle' : 'start' });
+      pen.line([x(step), AXIS - 3, x(step), AXIS], this.app.colours.muted);
     }
-    pen.text(left - 6, y, 'step', { ...name, size: 10, fill: colours.muted });
+  }
+
+  /** Draw both shares of zeros, each with its name and a piece of its line. */
+  private paintCurves(pen: Pen, x: (step: number) => number): void {
+    const { colours } = this.app;
+    const { episode, shape } = this.shown!;
+    const { left, width, top } = this;
+    pen.line([left, top + CURVE + 2.5, left + width, top + CURVE + 2.5], colours.rule);
+    pen.line([left, top + 4.5, left + width, top + 4.5], colours.rule, 1, [2, 3]);
+    const names = [['zeros by state', colours.state, []], ['by action', colours.action, DASH]] as const;
+    if (this.isNarrow) {
+      pen.text(left + width, top + 1, 'from none to all', { size: 10, anchor: 'end', fill: colours.muted });
+      names.forEach(([text, stroke, dash], at) => {
+        pen.line([left + 112 * at, top - 3, left + 112 * at + 18, top - 3], stroke, 1.5, [...dash]);
+        pen.text(left + 112 * at + 22, top + 1, text, { size: 11, fill: stroke });
+      });
+    } else {
+      const style = { size: 10, anchor: 'end' as const, fill: colours.muted };
+      pen.text(left - 6, top + 9, 'all zero', style);
+      pen.text(left - 6, top + CURVE + 6, 'none', style);
+      names.forEach(([text, stroke, dash], at) => {
+        const y = top + 23 + 13 * at;
+        pen.line([left - 24, y - 4, left - 6, y - 4], stroke, 1.5, [...dash]);
+        pen.text(left - 28, y, text, { size: 11, anchor: 'end', fill: stroke });
+      });
+    }
+    const actions = shape.rows * (shape.cols - shape.dState);
+    this.curve(pen, episode.rows.zeroState, shape.rows * shape.dState, colours.state, [], x);
+    this.curve(pen, episode.rows.zeroAction, actions, colours.action, DASH, x);
   }
 
   /** Draw a share of zeros as steps; where a step is not finite the curve breaks. */
-  private curve(pen: Pen, zeros: Int32Array, entries: number, stroke: string, x: (step: number) => number): void {
+  private curve(pen: Pen, zeros: Int32Array, entries: number, stroke: string, dash: number[], x: (step: number) => number): void {
     if (!entries) return;
     let points: number[] = [];
     const end = () => {
-      if (points.length) pen.line(points, stroke, 1.5);
+      if (points.length) pen.line(points, stroke, 1.5, dash);
       points = [];
     };
     zeros.forEach((n, step) => {
       if (n < 0) return end();
-      const y = CURVE + 2 - (n / entries) * (CURVE - 3);
+      const y = this.top + CURVE + 2 - (n / entries) * (CURVE - 3);
       points.push(x(step), y, x(step + 1), y);
     });
     end();
