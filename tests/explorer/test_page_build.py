@@ -47,3 +47,20 @@ def test_users_32_the_page_has_the_licences_of_what_it_is_made_of():
     assert len(parts) == len(told)
     for part in parts:
         assert re.search("copyright|Apache License", part, re.IGNORECASE) and len(part) > 500, part[:80]
+
+
+def test_users_32_the_licences_name_what_duckdbs_wasm_holds():
+    try:
+        folder = page_folder()
+    except jacdb.UsageError as error:
+        pytest.skip(str(error))
+    [wasm] = folder.glob("assets/duckdb-*.wasm")
+    # names of C++: the first namespace of each; DuckDB puts those of others' libraries behind its own name
+    mangled = re.findall(rb"_ZNK?(\d{1,2})([a-z_0-9]+)", wasm.read_bytes())
+    spaces = {name[: int(length)].decode() for length, name in mangled if 4 < int(length) <= len(name)}
+    others = ("arrow", "rapidjson", "nonstd")
+    libraries = {name.removeprefix("duckdb_") for name in spaces if name.startswith("duckdb_") or name in others}
+    assert len(libraries) > 15
+    text = (folder / "licences.txt").read_text()
+    told = text.split("What its .wasm and its worker hold of others")[1].split("=" * 78)[0]
+    assert {name for name in libraries if name not in told} == set()

@@ -1,10 +1,11 @@
 // Names from a stranger's dataset stay text, wherever they are shown, and are data to SQL.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { expected, launch, open, scrub } from './browser.mjs';
 
 test('hostile names stay text', async () => {
   const browser = await launch();
+  after(() => browser.close()); // of a test that fails, too: an open browser would be waited for
   const seen = { urls: [], parts: [], complaints: [] };
   const page = await open(browser, '', seen);
   await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 1 }, pane: 'entry' }));
@@ -25,5 +26,4 @@ test('hostile names stay text', async () => {
   assert.equal(await page.locator('main img, header img, footer img, script:not([src])').count(), 0);
   assert.deepEqual(seen.complaints, []);
   assert.deepEqual([...new Set(seen.urls.filter((url) => url.startsWith('http')).map((url) => new URL(url).hostname))], ['127.0.0.1']);
-  await browser.close();
 });
