@@ -111,7 +111,7 @@ WRONG = [
     (["sql", "drop view steps"], "only SELECT"),
     (["sql", "selec"], "selec"),
     (["sql", "a_file"], "give --file a_file"),
-    (["score", "nofile.npz", "--env", "CheetahRun"], "there is no file nofile.npz"),
+    (["score", "nofile.npz", "--env", "CheetahRun"], "nofile.npz: there is no such file; docs/learning.md"),
     (["sql", "select * from read_text('/etc/hosts')"], "/etc/hosts"),
     (["runs", "--data", "nowhere"], "nowhere"),
     (["verify", "--env", "Cheeta"], "CheetahRun"),

@@ -113,15 +113,13 @@ def _score(
 
 
 def _check_words(file: Path | None, name: str | None, baseline: list[str], rows: bool, out: Path | None) -> None:
-    """Refuse words that do not belong together, and a file that can't be written.
+    """Refuse words that do not belong together, and a file that can't be written, or is none of scores.
 
     Raises:
         UsageError: they do not, or it can't.
     """
     if (file is not None) + bool(baseline) + rows != 1:
         raise UsageError("give one of these: a FILE of scores, --baseline NAME, or --rows")
-    if file is not None and not file.is_file():
-        raise UsageError(f"there is no file {file}: give a .parquet or .npz file of scores (docs/learning.md)")
     if name is not None and file is None:
         raise UsageError("--name is for a FILE of scores: leave it out")
     if out is not None and not rows:
@@ -130,6 +128,10 @@ def _check_words(file: Path | None, name: str | None, baseline: list[str], rows:
         if out is None:
             raise UsageError("--rows needs a file to write: give --out rows.parquet, .csv or .json")
         check_form(None, out)
+    if file is not None:
+        from jacdb.learning import score_pieces
+
+        score_pieces.check(file)
 
 
 def _file(path: Path, name: str | None, problem: "LearningProblem") -> "Entry":

@@ -47,6 +47,18 @@ class Piece(NamedTuple):
         return ", ".join(words)
 
 
+def check(path: Path) -> None:
+    """Refuse a file that there is not, or that has another suffix.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: give a file of scores that ends in {' or '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; docs/learning.md says what one holds")
+
+
 def pieces(path: Path, shape: tuple[int, int]) -> Iterator[Piece]:
     """Yield the contents of a file.
 
@@ -57,10 +69,7 @@ def pieces(path: Path, shape: tuple[int, int]) -> Iterator[Piece]:
     Raises:
         UsageError: it can't be read, or its columns are not those of a file of scores.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: give a file of scores that ends in {' or '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file")
+    check(path)
     read = _of_parquet if path.suffix.lower() == ".parquet" else _of_npz
     try:
         yield from read(path, shape)
