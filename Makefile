@@ -90,14 +90,15 @@ bench: $(READY)
 # The reference data, all by one engine: 54 environments under noise, the experts with coloured, white and no noise. Then what
 # they say: datasets/reference, docs/reproduction.md, docs/experts.md. It resumes; reference/all is links to the other three.
 PAPER := BallInCup CartpoleBalance CheetahRun FingerSpin FingerTurnEasy ReacherHard SwimmerSwimmer6 WalkerRun
+NINE := $(PAPER) PandaPickCube
 REFERENCE := noise experts modes
 reference: $(READY)
 	for plan in $(REFERENCE); do $(BIN)/jacdb ingest --plan datasets/reference/$$plan.yaml --data reference/$$plan || exit; done
 	$(BIN)/jacdb merge $(REFERENCE:%=reference/%) --data reference/all
 	$(BIN)/jacdb verify --data reference/all
-	for set in $(REFERENCE) all; do \
-	  $(BIN)/jacdb report --data reference/$$set --out reference/$$set-report --no-embedding || exit; \
-	  cp reference/$$set-report/facts.json datasets/reference/$$set.json; done
+	for set in noise experts "all $(NINE:%=--env %)"; do set -- $$set; name=$$1; shift; \
+	  $(BIN)/jacdb report --data reference/$$name --out reference/$$name-report --no-embedding "$$@" || exit; \
+	  cp reference/$$name-report/facts.json datasets/reference/$$name.json; done
 	$(BIN)/jacdb plot timeline --env CheetahRun --data reference/experts --out docs/gait.png
 	$(BIN)/python docs/generate.py
 

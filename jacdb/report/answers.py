@@ -12,7 +12,7 @@ import polars as pl
 
 from jacdb._version import __version__
 from jacdb.dataset.dataset import Dataset
-from jacdb.report import leaderboard
+from jacdb.report import leaderboard, returns
 from jacdb.report.paper import verdict
 
 JACOBIANS = ("state", "action")
@@ -62,16 +62,7 @@ def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
     return {
         "table1": table1,
         "verdict": verdict(env, table1),
-        "returns": dataset.episodes(env)
-        .group_by("policy")
-        .agg(
-            pl.len().alias("episodes"),
-            pl.col("n_steps").mean().alias("steps"),
-            pl.col("total_reward").mean().alias("mean"),
-            pl.col("total_reward").std().alias("std"),
-        )
-        .sort("policy")
-        .to_dicts(),
+        "returns": returns.rows(dataset, env),
         "patterns": dataset.patterns(env)["pattern_id"].n_unique(),
         "mean_sparsity": {
             **dict.fromkeys(JACOBIANS),  # null without a finite step

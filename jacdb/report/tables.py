@@ -75,10 +75,8 @@ def _constraints(facts: Facts) -> Iterator[Row]:
 def _returns(facts: Facts) -> Iterator[Row]:
     for env, of in facts["environments"].items():
         for row in of["returns"]:
-            deviation = _number(row["std"], 1)
-            yield (
-                env, row["policy"], f"{row['episodes']}", _number(row["steps"], 0), _number(row["mean"], 1), deviation,
-            )  # fmt: skip
+            numbers = (_number(row["steps"], 0), _number(row["mean"], 1), _number(row["std"], 1))
+            yield env, row["policy"], row["noise"], f"{row['episodes']}", *numbers, _percent(row["did_task"])
 
 
 def _runs(facts: Facts) -> Iterator[Row]:
@@ -117,7 +115,10 @@ TABLES = {
         ("environment", "kind", "share of steps>", "zeros while it holds>", "zeros else>", "recall>", "precision>"),
         _constraints,
     ),
-    "returns": Table(("environment", "policy", "episodes>", "mean steps>", "return>", "deviation>"), _returns),
+    "returns": Table(
+        ("environment", "policy", "noise", "episodes>", "mean steps>", "return>", "deviation>", "did the task>"),
+        _returns,
+    ),
     "runs": Table(
         ("environment", "run", "policy", "seed>", "episodes>", "steps>", "method", "rows>", "excluded>",
          "computed again>"),
