@@ -99,6 +99,18 @@ def touch(dataset: jacdb.Dataset) -> dict:
     }  # fmt: skip
 
 
+def chosen(dataset: jacdb.Dataset, touched: dict, row: str, col: str) -> dict:
+    """An entry by its names, and the first step of the touched episode in which it is not zero."""
+    places = dict(
+        dataset.sql("select name, \"index\" + 1 from axes where env = 'PandaPickCube' and space = 'tangent'").fetchall()
+    )
+    [(first,)] = dataset.sql(
+        f"select min(step) from steps where env = 'PandaPickCube' and episode = {touched['episode']}"
+        f" and abs(j_state[{places[row]}][{places[col]}]) > 1e-12"
+    ).fetchall()
+    return {name: touched[name] for name in ("env", "run", "episode")} | {"row": row, "col": col, "touch": first}
+
+
 def pose(dataset: jacdb.Dataset, env: str, episode: int, step: int) -> dict:
     import mujoco
 
@@ -220,6 +232,7 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
         expected = {
             "values": entries(dataset, "CheetahRun", [(0, 20), (2, 77)]) + entries(dataset, "PandaPickCube", steps),
             "touch": touched,
+            "chosen": chosen(dataset, touched, "box.vel_z", "joint4"),
             "poses": [pose(dataset, "CheetahRun", 1, 50), pose(dataset, "PandaPickCube", *steps[0])],
             "graph": graph(dataset, "CheetahRun", 1, 0.01),
             "compare": compared(dataset, "CheetahRun", 30),

@@ -113,16 +113,18 @@ test('the view fits each episode that is chosen, unless someone has turned it', 
   const choose = async (number) => {
     await page.evaluate(({ episode, step }) => window.jacdbExplorer.app.store.set({ episode, step }), { episode: number, step });
     await page.waitForFunction((number) => window.jacdbExplorer.app.shown.episode.number === number, number);
-    return view(page);
   };
   const apart = (one, other) => Math.max(...one.map((value, at) => Math.abs(value - other[at])));
   assert.ok(apart(first, wanted) > 1e-3);
-  assert.ok(apart(await choose(episode), wanted) < 1e-6);
+  await choose(episode);
+  await page.waitForFunction((wanted) => window.jacdbExplorer.view().every((value, at) => Math.abs(value - wanted[at]) < 1e-6), wanted);
   await page.locator('.pane-robot .stage').press('+');
   const arm = (one) => Math.hypot(...[0, 1, 2].map((at) => one[at] - one[at + 3]));
   const nearer = arm(await view(page));
   assert.ok(nearer < 0.95 * arm(wanted));
-  assert.ok(Math.abs(arm(await choose(episode + 1)) - nearer) < 1e-6);
+  await choose(episode + 1);
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  assert.ok(Math.abs(arm(await view(page)) - nearer) < 1e-6);
   await page.close();
 });
 
@@ -180,6 +182,32 @@ test('a click chooses an entry, keys move, a condition is counted, a wrong one i
   await page.locator('textarea').press('Enter');
   await page.waitForFunction(() => /not used: .*no_such_column/.test(document.querySelector('.status').textContent));
   await page.close();
+});
+
+test('an entry is chosen by its names, and the page goes to the first step in which it is not zero', async () => {
+  const { env, run, episode, touch, row, col } = expected.chosen;
+  const page = await open(browser, hash({ env, run, episode }), seen);
+  await page.getByLabel('Next state', { exact: true }).selectOption({ label: row });
+  await page.getByLabel('By which state or action').selectOption({ label: col });
+  await page.waitForFunction((name) => document.querySelector('.entry h3').textContent === name, `∂ ${row} / ∂ ${col}`);
+  await page.getByRole('button', { name: `Go to step ${touch}, the first` }).click();
+  await page.waitForFunction((step) => location.hash.includes(`step=${step}`), touch);
+  assert.match(await page.locator('.entry').last().textContent(), /while this holds.*left_finger_pad touches box.*100 %/);
+  await page.context().close();
+});
+
+test('the matrix keeps its place, however long the name under the pointer is', async () => {
+  const { env, run, episode } = expected.chosen;
+  const page = await open(browser, hash({ env, run, episode }), seen);
+  const box = page.locator('.pane-jacobian .heatmap');
+  const before = await box.boundingBox();
+  const sizes = [];
+  for (let at = 1; at < 20; at++) {
+    await page.mouse.move(before.x + before.width / 2, before.y + (before.height * at) / 20);
+    sizes.push((await box.boundingBox()).height);
+  }
+  assert.deepEqual([...new Set(sizes)], [before.height]);
+  await page.context().close();
 });
 
 test('the graph has an edge from each body and each action to each body where an entry is as large as the threshold', async () => {

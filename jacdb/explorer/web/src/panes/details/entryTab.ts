@@ -1,11 +1,12 @@
 /** One entry: its value along the episode, how its values are spread, when it is there, and what comes and goes with it. */
 import { onResize, sharpPen } from '../../drawing/canvas';
 import { SvgPen, type Pen } from '../../drawing/pen';
-import { button, element, Figure, setText, table } from '../../page/dom';
+import { button, element, Figure, fill, setText, table } from '../../page/dom';
 import { count, percent } from '../../page/format';
 import { nextFrame } from '../../page/frame';
 import { toolsOf } from '../../page/paneFrame';
 import { ofRun } from '../../data/condition';
+import type { Episode } from '../../data/episode';
 import type { Occurrences } from '../../data/occurrences';
 import type { State } from '../../state';
 import { entryCode } from '../code';
@@ -22,10 +23,14 @@ export class EntryTab implements Tab {
   readonly name = 'entry';
   readonly title = 'Entry';
   readonly root = element('div');
+  private readonly row = element('select', { 'aria-label': 'Next state' });
+  private readonly col = element('select', { 'aria-label': 'By which state or action' });
+  private readonly chooser = element('div', { class: 'by-name' }, 'Next', this.row, 'by', this.col);
   private readonly none = element('div', { class: 'entry' });
   private readonly content = element('div', { class: 'entry', hidden: true });
   private readonly heading = element('h3');
   private readonly value = element('p', { class: 'value' });
+  private readonly toFirst: HTMLButtonElement;
   private readonly history = element('canvas', { role: 'img', 'aria-label': 'Value along the episode' });
   private readonly spread = element('canvas', { role: 'img', 'aria-label': 'How the values are spread' });
   private readonly head = element('div', { class: 'playhead' });
@@ -35,21 +40,29 @@ export class EntryTab implements Tab {
   private shown: Shown | null = null;
   private entry = -1;
   private bins: Bins | null = null;
+  private first = -1; // step in which it is not zero
 
   constructor(private readonly app: App) {
+    this.toFirst = button('', () => app.store.set({ step: this.first }), { hidden: true });
+    for (const select of [this.row, this.col]) select.addEventListener('change', () => this.chooseByName());
     this.content.append(
       element('div', { class: 'line' }, this.heading, ...toolsOf(app, 'entry', {
         svg: () => (this.entry < 0 ? null : this.figure()),
         code: () => (this.entry < 0 ? [] : entryCode(this.shown!, this.entry)),
       })),
-      this.value, element('h4', {}, 'Along the episode'), this.plot,
+      this.value, this.toFirst, element('h4', {}, 'Along the episode'), this.plot,
       this.explained, element('h4', {}, 'Its values in the episode'), this.spread, this.together);
-    this.root.append(this.none, this.content);
+    this.root.append(this.chooser, this.none, this.content);
     this.plot.addEventListener('pointerdown', (event) => this.go(event));
     onResize(this.root, () => nextFrame(this.draw));
   }
 
   show(shown: Shown): void {
+    if (shown.shape !== this.shown?.shape) {
+      const named = (axes: { name: string }[]) => [{ value: '', label: '–' }, ...axes.map(({ name }, at) => ({ value: String(at), label: name }))];
+      fill(this.row, named(shown.shape.rowAxes), '');
+      fill(this.col, named(shown.shape.colAxes), '');
+    }
     this.shown = shown;
     this.entry = -2;
   }
@@ -62,6 +75,7 @@ export class EntryTab implements Tab {
     if (at !== this.entry) this.choose(at);
     if (at < 0) return;
     setText(this.value, `In step ${state.step}: ${valueOf(shown, state.step, at)}`);
+    this.toFirst.hidden = this.first < 0 || !shown.episode.zeros(state.step)[at];
     this.head.style.transform = `translateX(${((state.step + 0.5) / shown.episode.steps) * this.plot.clientWidth}px)`;
   }
 
@@ -71,6 +85,8 @@ export class EntryTab implements Tab {
 
   private choose(entry: number): void {
     this.entry = entry;
+    const { cols } = this.shown!.shape;
+    if (entry >= 0) [this.row.value, this.col.value] = [String(Math.floor(entry / cols)), String(entry % cols)];
     this.none.hidden = entry >= 0;
     this.content.hidden = entry < 0;
     const shown = this.shown!;
@@ -80,11 +96,19 @@ export class EntryTab implements Tab {
     }
     setText(this.heading, nameOf(shown.shape, entry));
     this.bins = binsOf(shown.episode, entry);
+    this.first = firstNotZero(shown.episode, entry);
+    setText(this.toFirst, `Go to step ${this.first}, the first in which it is not zero`);
     this.draw();
     const { occurrences, here } = shown;
     const { where } = this.app.store.state;
     this.explain(where ? occurrences : here, !where);
     this.companions(occurrences);
+  }
+
+  private chooseByName(): void {
+    if (!this.shown || !this.row.value || !this.col.value) return;
+    const { shape } = this.shown;
+    this.app.store.set({ entry: shape.named(shape.entry(Number(this.row.value), Number(this.col.value))) });
   }
 
   /** Say in which share of steps the entry is not zero, with each constraint and without. */
@@ -180,6 +204,12 @@ export class EntryTab implements Tab {
     if (this.bins) paintHistogram(shifted(pen, HEIGHT + 28), this.bins, width, HEIGHT, colours);
     return pen.svg;
   }
+}
+
+/** Return the first step in which an entry is not zero; -1 if there is none. */
+function firstNotZero(episode: Episode, entry: number): number {
+  for (let step = 0; step < episode.steps; step++) if (!episode.zeros(step)[entry]) return step;
+  return -1;
 }
 
 /** Return a pen that draws lower on the paper. */
