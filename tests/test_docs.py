@@ -35,6 +35,7 @@ def test_generated_pages_are_fresh(name):
     assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python docs/generate.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""

@@ -97,6 +97,7 @@ def test_manifests(chance):
             assert all(part and part.run == run for part in map(PartPath.parse, sums))
 
 
+@pytest.mark.slow
 def test_parquet(chance, tmp_path):
     """One file broken, mostly in its footer: every view answers, or says in a line that it can't."""
     random_, count = chance

@@ -22,6 +22,8 @@ from jacdb.dataset import manifest
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.publishing.pull import pull
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = ROOT / "datasets" / "sample"
 ALICE = "hf_alice"
 

@@ -27,6 +27,8 @@ from jacdb.dataset.segments import Segments
 from jacdb.dataset.split import of_split
 from jacdb.ingest.storage import run_writer
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 NOT_FINITE = (1, 3)  # episode and step, in each run
 IN_VALIDATION = [2, 17, 20, 22]  # the first episodes of a run that are, for good

@@ -19,6 +19,8 @@ from jacdb.dataset.shard import Shard
 from jacdb.merging import merge, shard_union
 from jacdb.verification import verify
 
+pytestmark = pytest.mark.slow
+
 N = 4
 EPISODES = 10
 

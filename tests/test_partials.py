@@ -17,6 +17,8 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, partials, removal
 from jacdb.dataset.layout import Run
 
+pytestmark = pytest.mark.slow
+
 RUNS = Run("E", "run-a"), Run("E", "run-b"), Run("E", "run-fd")
 # The order of floats' sums is DuckDB's, and the results of learning are not of steps
 LEFT_OUT = ("axis_statistics", *queries.RESULTS)

@@ -15,6 +15,8 @@ from synthetic import dataset, episode
 from jacdb.cli import explore
 from jacdb.explorer import page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def built(tmp_path_factory, monkeypatch):

@@ -28,6 +28,7 @@ def run():
     return scope, printed
 
 
+@pytest.mark.slow
 def test_users_16_a_network_with_a_jacobian_loss_fits_in_thirty_lines_and_learns(run):
     assert len([line for line in NETWORK.splitlines() if line.strip()]) < 30
     [error, error_of_jacobian] = run[1][1]

@@ -13,6 +13,8 @@ import jacdb
 from jacdb import UsageError
 from jacdb.ingest.storage import run_writer
 
+pytestmark = pytest.mark.slow
+
 EPISODES, LENGTH = 6, 10
 PATIENCE = 120  # seconds; a worker that hangs is found out
 

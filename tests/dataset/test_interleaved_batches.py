@@ -16,6 +16,8 @@ from jacdb import FailureError, UsageError
 from jacdb.dataset.loader import BatchOptions
 from jacdb.ingest.storage import run_writer
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 SIZES = {"E": (3, 24), "F": (5, 6), "G": (2, 2)}  # environment -> width of its matrices, episodes of 10 steps
 COLUMNS = ("state", "dx", "j_state", "j_action", "zero_state", "step", "episode")
