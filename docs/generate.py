@@ -356,8 +356,7 @@ def reproduction() -> str:
 
 def _questions(noise: dict[str, Any], together: dict[str, Any]) -> list[list[str]]:
     """Return the paper's questions, what the reference data say, and where it stands."""
-    paper = [env for env in together if env in report.PAPER]
-    equal = sum(report.verdict(env, together[env]["table1"]) == "equal" for env in paper)
+    paper, equal = report.compared(together)
     none = sum(
         not any(together[env]["table1"][f"zero_{jacobian}"] for jacobian in ("state", "action")) for env in paper
     )
@@ -377,7 +376,7 @@ def _questions(noise: dict[str, Any], together: dict[str, Any]) -> list[list[str
         [
             "Q1: is the causal graph globally sparse?",
             f"Hardly: in {none} of {len(paper)} environments no entry is zero in every step, in the others those that a"
-            f" symmetry makes zero. Table 1 is equal in {equal} of {len(paper)}, noise and experts together",
+            f" symmetry makes zero. Table 1 is equal in {len(equal)} of {len(paper)}, noise and experts together",
             "[Table 1](#table-1-under-noise-and-experts-together)",
         ],
         [

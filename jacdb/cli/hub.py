@@ -62,14 +62,14 @@ def publish(
             if explorer:
                 typer.echo(f"Space {explorer}:")
                 with _site(data, name, "main", quiet, report) as site:
-                    _list({path.relative_to(site.folder).as_posix(): path.stat().st_size for path in site.files()})
+                    _list({address: file.stat().st_size for address, file in site.files().items()})
             return
         former = space.former(explorer, name) if explorer else None
         published = publishing.publish(publication, private=private, tag=tag)
         typer.echo(published.describe(tag))
         if explorer:
             with _site(data, name, published.commit, quiet, report) as site:
-                typer.echo(space.publish(site.folder, explorer, former).describe(None))
+                typer.echo(space.publish(site, explorer, former).describe(None))
 
 
 def _check_explorer(explorer: str, private: bool) -> None:
@@ -94,7 +94,7 @@ def _site(data: Path, name: str, revision: str, quiet: bool, report: Callable[["
 
     with tempfile.TemporaryDirectory(prefix="jacdb-") as folder:
         site = write_site(str(data), None, Path(folder) / "site", space.parts_address(name, revision), quiet, report)
-        space.write_card(site.folder, name)
+        space.write_card(site, name)
         yield site
 
 

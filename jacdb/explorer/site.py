@@ -29,8 +29,8 @@ class Site:
     n_bytes: int
     missing: dict[str, str]
 
-    def files(self) -> list[Path]:
-        """Return its files."""
+    def files(self) -> dict[str, Path]:
+        """Return its files by their addresses."""
         return _files(self.folder)
 
     def describe(self) -> str:
@@ -90,13 +90,13 @@ def write(
             report(Event("linking parts", done, len(parts), "files"))
             _link(subject, part, draft / PARTS / part)
         written = _files(draft)
-        site = Site(out, len(written), sum(path.stat().st_size for path in written), missing)
+        site = Site(out, len(written), sum(path.stat().st_size for path in written.values()), missing)
         _replace(draft, out.resolve())
     return site
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 def _copy_page(page: Path, draft: Path, parts_at: str | None) -> None:

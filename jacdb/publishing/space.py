@@ -9,9 +9,11 @@ from huggingface_hub import HfApi, constants
 
 from jacdb import hub
 from jacdb.errors import UsageError
+from jacdb.explorer.data_files import INDEX
+from jacdb.explorer.site import Site
 from jacdb.publishing.publish import Published
 
-_CARD, _INDEX = "README.md", "data/index.json"
+_CARD = "README.md"
 _OF_THE_HUB = {".gitattributes", _CARD}  # a new Space has them
 _UNORDERED = ".duckdb"  # such a file's pages are written in no fixed order
 _CARD_TEXT = """---
@@ -56,7 +58,7 @@ def former(name: str, dataset: str) -> hub.Snapshot | None:
             return None
         snapshot = hub.Snapshot.take(name, kind="space")
     others = sorted({*snapshot.files} - _OF_THE_HUB)
-    if others and _INDEX not in snapshot.files:
+    if others and INDEX not in snapshot.files:
         raise UsageError(
             f"--explorer {name} is there already, holds {others[0]}, and is no page of the explorer's: give a new name,"
             " or delete it on the Hub"
@@ -64,17 +66,17 @@ def former(name: str, dataset: str) -> hub.Snapshot | None:
     return snapshot
 
 
-def write_card(site: Path, dataset: str) -> None:
+def write_card(site: Site, dataset: str) -> None:
     """Write a Space's card into a site: what the Hub needs in order to show it, and the dataset's name."""
     title = f"{dataset.split('/')[1]}: dynamics to look at"
-    (site / _CARD).write_text(_CARD_TEXT.format(title=f'"{title}"', dataset=dataset), "utf-8")
+    (site.folder / _CARD).write_text(_CARD_TEXT.format(title=f'"{title}"', dataset=dataset), "utf-8")
 
 
-def publish(site: Path, name: str, snapshot: hub.Snapshot | None) -> Published:
+def publish(site: Site, name: str, snapshot: hub.Snapshot | None) -> Published:
     """Make a Space hold a site and nothing else; nothing is committed if it does.
 
     Args:
-        site: its folder, with a card.
+        site: the site, with a card.
         name: OWNER/SPACE.
         snapshot: what it holds, as :func:`former` returned it.
 
@@ -88,7 +90,7 @@ def publish(site: Path, name: str, snapshot: hub.Snapshot | None) -> Published:
             api.create_repo(name, repo_type="space", space_sdk="static", private=False)
             snapshot = hub.Snapshot.take(name, kind="space")
         url = f"{constants.ENDPOINT}/spaces/{name}"
-        local = {path.relative_to(site).as_posix(): path for path in site.rglob("*") if path.is_file()}
+        local = site.files()
         stale = sorted({*snapshot.files} - {*local} - {".gitattributes"})
         fresh = [path for path, file in local.items() if not _has(snapshot, path, file)]
         if not stale and all(path.endswith(_UNORDERED) for path in fresh):
@@ -96,7 +98,7 @@ def publish(site: Path, name: str, snapshot: hub.Snapshot | None) -> Published:
         made = api.upload_folder(
             repo_id=name,
             repo_type="space",
-            folder_path=site,
+            folder_path=site.folder,
             commit_message=f"jacdb: {len(fresh)} files of {len(local)}",
             delete_patterns=stale or None,
         )

@@ -12,7 +12,7 @@ from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.report.answers import facts
 from jacdb.report.page import Picture, Pictures, html, markdown
-from jacdb.report.paper import PAPER, missing, score, summary, verdict
+from jacdb.report.paper import PAPER, compared, missing, score, summary, verdict
 
 _FACTS = "facts.json"
 _OWN = ("index.html", "report.md", _FACTS, "figures")
@@ -21,6 +21,7 @@ __all__ = [
     "PAPER",
     "Picture",
     "Pictures",
+    "compared",
     "facts",
     "html",
     "markdown",
@@ -58,9 +59,8 @@ def write(
     left_out = [*(() if embedding else ("embedding",)), *(() if dataset.learned_environments else figures.OF_RESULTS)]
     names = [name for name in figures.FIGURES if name not in left_out]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / _FACTS).write_text(
-        json.dumps(collected, indent=1) + "\n"
-    )  # first: a report that is stopped may be repeated
+    # first: a report that is stopped may be repeated
+    (folder / _FACTS).write_text(json.dumps(collected, indent=1) + "\n")
     linked: Pictures = {}
     embedded: Pictures = {}
     for env in collected["environments"]:

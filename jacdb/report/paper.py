@@ -68,23 +68,26 @@ def missing(env: str, table1: dict[str, Any], kinds: Collection[str]) -> str | N
     return f"{entries}, and not in the paper; {so_far}: jacdb ingest --env {env} {ENOUGH} visits enough"
 
 
+def compared(environments: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the paper's environments that facts are of, and those of them that equal its Table 1 in every cell."""
+    present = [env for env in PAPER if env in environments]
+    return present, [env for env in present if verdict(env, environments[env]["table1"]) == "equal"]
+
+
 def score(facts: dict[str, Any]) -> str:
     """Return a few words on Table 1: how many of the environments that the dataset has equal the paper's."""
-    environments = facts["environments"]
-    present = [env for env in PAPER if env in environments]
+    present, equal = compared(facts["environments"])
     if not present:
         return "none of the environments of the paper's Table 1 is in the dataset"
-    equal = sum(verdict(env, environments[env]["table1"]) == "equal" for env in present)
-    return f"{equal} of {len(present)} environments equal Table 1 of the paper in every cell"
+    return f"{len(equal)} of {len(present)} environments equal Table 1 of the paper in every cell"
 
 
 def summary(facts: dict[str, Any]) -> str:
     """Return one line on Table 1: how many environments equal the paper's, and what the others have not visited."""
     environments = facts["environments"]
-    present = [env for env in PAPER if env in environments]
+    present, equal = compared(environments)
     if not present:
         return "Table 1 of the paper: none of its environments is in the dataset"
-    equal = [env for env in present if verdict(env, environments[env]["table1"]) == "equal"]
     absent = sorted(PAPER.keys() - set(present))
     told = [f"Table 1 of the paper: {len(equal)} of {len(present)} environments equal in every cell"]
     for env in present:
