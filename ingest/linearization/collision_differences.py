@@ -1,7 +1,8 @@
 """How contacts move with their bodies, by centred differences of MuJoCo's own collision detection.
 
 For pairs of geoms whose contacts have no closed form here (:mod:`.contact_rates`): boxes, meshes, cylinders, ellipsoids
-and height fields. All bodies of an evaluation move at once, each by its colour times one of six motions
+and height fields. Where few joints are between the bodies, these are moved (:mod:`.joint_differences`). Elsewhere all
+bodies of an evaluation move at once, each by its colour times one of six motions
 (:class:`~jacdb.ingest.differentiation.coloring.ContactColoring`): twelve collisions, however many joints and contacts
 there are. A rate below 1e-7 is the differences' noise, and is 0.
 """
@@ -13,10 +14,15 @@ from jaxtyping import Bool, Float, Int
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.dynamics.contacts import ContactRates, FoundContacts
 from jacdb.ingest.linearization.contact_rates import frame_rates, rotated, tangents_turn
+from jacdb.ingest.linearization.joint_differences import JointDifferences
+from jacdb.ingest.linearization.pair_collisions import VALUES, PairCollisions
 
 WIDTH = 1e-6  # half of it: m, rad
 NOISE = 1e-7  # m/m, m/rad, 1/m, 1/rad
 KINK = 1e-2  # by how much the rates ahead and behind may differ: more is an edge, or another contact
+_DEPENDENT = 1e-9  # of the largest: joints whose motions differ by less have one motion
+
+type _Mocap = tuple[np.ndarray, np.ndarray]
 
 
 class CollisionDifferences:
@@ -30,7 +36,8 @@ class CollisionDifferences:
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        self._model, self._data = model.__copy__(), mujoco.MjData(model)
+        self._pairs = PairCollisions(model)
+        self._joints = JointDifferences(model, self._pairs, WIDTH)
         self._color = ContactColoring.of(model).geom_color
         rotates = model.jnt_type != mujoco.mjtJoint.mjJNT_SLIDE
         turning = np.zeros(model.nbody, bool)
@@ -39,14 +46,9 @@ class CollisionDifferences:
             own = rotates[first : first + count].any() or model.body_mocapid[body] >= 0
             turning[body] = own or turning[model.body_parentid[body]]
         self._turns = turning[model.geom_bodyid]
-        self._switches = [
-            (getattr(self._model, f"{owner}_{mask}"), getattr(model, f"{owner}_{mask}"))
-            for owner in ("geom", "body")
-            for mask in ("contype", "conaffinity")
-        ]
 
     def rates(
-        self, contacts: FoundContacts, qpos: Float[np.ndarray, "c nq"], mocap: tuple[np.ndarray, np.ndarray]
+        self, contacts: FoundContacts, qpos: Float[np.ndarray, "n nq"], mocap: _Mocap
     ) -> tuple[ContactRates, Bool[np.ndarray, " c"]]:
         """Return the rates of contacts, and which of them could be found.
 
@@ -54,86 +56,107 @@ class CollisionDifferences:
             contacts: in the order of their evaluations, with all of each pair of geoms.
             qpos, mocap: where the evaluations are, by their number.
         """
-        numbers, first = np.unique(contacts.evaluation, return_index=True)
-        ends = [*first[1:], len(contacts.distance)]
-        counts = np.diff([*first, len(contacts.distance)])
-        origin = np.repeat(np.add.reduceat(contacts.point, first) / counts[:, None], counts, axis=0)
-        color = self._color[contacts.geoms]
-        poses = _displaced(contacts, origin, color)
-        values = np.zeros((13, len(contacts.distance), 13))
-        valid = np.zeros((13, len(contacts.distance)), bool)
-        data = self._data
-        for number, start, end in zip(numbers, first, ends, strict=True):
-            data.qpos[:] = qpos[number]
-            data.mocap_pos[:], data.mocap_quat[:] = mocap[0][number], mocap[1][number]
-            mujoco.mj_kinematics(self._model, data)
-            geoms = contacts.geoms[start:end]
-            self._let_collide(geoms)
-            both = slice(2 * start, 2 * end)
-            self._collide(geoms, [leaf[:, both] for leaf in poses], values[:, start:end], valid[:, start:end])
-        here, there = values[0], values[1:].reshape(6, 2, *values.shape[1:])
-        bends = np.abs(there[:, 0] + there[:, 1] - 2 * here).max(axis=2)  # by motion
-        smooth = valid[1:].reshape(6, 2, -1).all(axis=1) & (bends < KINK * WIDTH * max(1.0, self._color.max(initial=0)))
-        by_motion = ((there[:, 0] - there[:, 1]) / (2 * WIDTH)).transpose(1, 0, 2)
-        still = ~self._turns[contacts.geoms].any(axis=1)  # of bodies that only slide
-        smooth[:3, still], by_motion[still, :3] = True, 0.0
-        known = valid[0] & smooth.all(axis=0)
         turn, carried = tangents_turn(contacts.frame), rotated(contacts.frame).swapaxes(1, 2)
-        as_one = _as_one(contacts, contacts.point - origin, turn, carried)
-        of_second = _of_second(by_motion, as_one, contacts.point - origin, color)
+        between = self._joints.between(contacts)
+        few = self._joints.serve(contacts, between)
+        of_second, known = np.zeros((len(few), 6, VALUES)), np.zeros(len(few), bool)
+        for rows, way in ((np.flatnonzero(few), self._by_joints), (np.flatnonzero(~few), self._by_motions)):
+            if len(rows):
+                some = contacts.take(rows), turn[rows], carried[rows]
+                of_second[rows], known[rows] = way(*some, between[rows], qpos, mocap)
         found, follows = _against_body_2(contacts, of_second, turn, carried)
         return found, known & follows
 
-    def _let_collide(self, geoms: Int[np.ndarray, "c 2"]) -> None:
-        """Leave all other geoms out of the model's collisions: most of a robot's are far from any contact."""
-        bodies = self._model.geom_bodyid[geoms]
-        for (mask, own), chosen in zip(self._switches, (geoms, geoms, bodies, bodies), strict=True):
-            mask[:] = 0
-            mask[chosen] = own[chosen]
-
-    def _collide(
+    def _by_joints(
         self,
-        geoms: Int[np.ndarray, "c 2"],
-        poses: list[Float[np.ndarray, "13 geoms _"]],
-        values: Float[np.ndarray, "13 c 13"],
-        valid: Bool[np.ndarray, "13 c"],
-    ) -> None:
-        """Fill in the contacts' values at each displacement, and where there are no others.
+        contacts: FoundContacts,
+        turn: Float[np.ndarray, "c 3"],
+        carried: Float[np.ndarray, "c 6 3 3"],
+        between: Bool[np.ndarray, "c njnt"],
+        qpos: Float[np.ndarray, "n nq"],
+        mocap: _Mocap,
+    ) -> tuple[Float[np.ndarray, "c 6 13"], Bool[np.ndarray, " c"]]:
+        """Return what six motions of body 2 do, as far as the joints between the bodies make them; and what is known.
 
-        Args:
-            values: distance, point, frame; the first of no displacement.
+        Along other motions the contact is carried along with body 2.
         """
-        model, data, moved = self._model, self._data, geoms.ravel()
+        pair = _pairs_of(contacts)
+        of_pair = np.flatnonzero(np.diff(pair, prepend=-1))  # its first contact: one origin, and so one inverse
+        origin = contacts.point[of_pair][pair]
+        arm = contacts.point - origin
+        values, valid, motions = self._joints.measure(contacts, between, origin, qpos, mocap)
+        first, second = motions[:, 0].transpose(1, 0, 2), motions[:, 1].transpose(1, 0, 2)  # (c, joints, 6)
+        matters = (first != second).any(axis=2).T
+        bends = np.abs(values.sum(axis=1) - 2 * _as_values(contacts)).max(axis=2)
+        known = (~matters | (valid.all(axis=1) & (bends < KINK * WIDTH))).all(axis=0)
+        rates = ((values[:, 0] - values[:, 1]) / (2 * WIDTH)).transpose(1, 0, 2)
+        as_one = _as_one(contacts, arm, turn, carried)
+        slips = np.where(matters.T[:, :, None], _clean(rates - second @ as_one), 0.0)
+        inverse = np.linalg.pinv((second - first)[of_pair], rcond=_DEPENDENT)
+        return _about_contact(as_one + inverse[pair] @ slips, arm), known
+
+    def _by_motions(
+        self,
+        contacts: FoundContacts,
+        turn: Float[np.ndarray, "c 3"],
+        carried: Float[np.ndarray, "c 6 3 3"],
+        between: Bool[np.ndarray, "c njnt"],
+        qpos: Float[np.ndarray, "n nq"],
+        mocap: _Mocap,
+    ) -> tuple[Float[np.ndarray, "c 6 13"], Bool[np.ndarray, " c"]]:
+        """Return what six motions of body 2 do, all bodies moved at once; and what is known."""
+        del between
+        numbers, first = np.unique(contacts.evaluation, return_index=True)
+        n = len(contacts.distance)
+        counts = np.diff([*first, n])
+        origin = np.repeat(np.add.reduceat(contacts.point, first) / counts[:, None], counts, axis=0)
+        color = self._color[contacts.geoms]
+        places, turned = _displaced(contacts, origin, color)
+        values, valid = np.zeros((12, n, VALUES)), np.zeros((12, n), bool)
+        data, pairs = self._pairs.data, self._pairs
         xpos, xmat = data.geom_xpos, data.geom_xmat
-        expected, wanted = b"", slice(None)
-        for pos, mat, seen, same in zip(*poses, values, valid, strict=True):
-            xpos[moved], xmat[moved] = pos, mat
-            mujoco.mj_collision(model, data)
-            contact = data.contact
-            there = contact.geom
-            if not expected:
-                expected = there.tobytes()
-                if not np.array_equal(there, geoms):  # a geom that has a wanted contact may have others
-                    wanted = (there[:, None] == geoms[None]).all(axis=2).any(axis=1)
-                    if not np.array_equal(there[wanted], geoms):
-                        return
-            elif there.tobytes() != expected:
-                continue
-            same[:] = True
-            seen[:, 0], seen[:, 1:4], seen[:, 4:] = contact.dist[wanted], contact.pos[wanted], contact.frame[wanted]
+        for number, start, end in zip(numbers, first, first + counts, strict=True):
+            data.qpos[:] = qpos[number]
+            data.mocap_pos[:], data.mocap_quat[:] = mocap[0][number], mocap[1][number]
+            mujoco.mj_kinematics(pairs.model, data)
+            geoms = contacts.geoms[start:end]
+            moved, both = geoms.ravel(), slice(2 * start, 2 * end)
+            pairs.choose(geoms)
+            for which in range(12):
+                xpos[moved], xmat[moved] = places[which, both], turned[which, both]
+                pairs.read(values[which, start:end], valid[which, start:end])
+        there = values.reshape(6, 2, n, VALUES)
+        bends = np.abs(there.sum(axis=1) - 2 * _as_values(contacts)).max(axis=2)  # by motion
+        smooth = valid.reshape(6, 2, n).all(axis=1) & (bends < KINK * WIDTH * max(1.0, self._color.max(initial=0)))
+        by_motion = ((there[:, 0] - there[:, 1]) / (2 * WIDTH)).transpose(1, 0, 2)
+        still = ~self._turns[contacts.geoms].any(axis=1)  # of bodies that only slide
+        smooth[:3, still], by_motion[still, :3] = True, 0.0
+        as_one = _as_one(contacts, contacts.point - origin, turn, carried)
+        return _of_second(by_motion, as_one, contacts.point - origin, color), smooth.all(axis=0)
+
+
+def _pairs_of(contacts: FoundContacts) -> Int[np.ndarray, " c"]:
+    """Return the number of each contact's pair of geoms, one for each evaluation: contacts of a pair are together."""
+    key = np.concatenate([contacts.evaluation[:, None], contacts.geoms], axis=1)
+    return np.cumsum((np.diff(key, axis=0, prepend=key[:1]) != 0).any(axis=1))
+
+
+def _as_values(contacts: FoundContacts) -> Float[np.ndarray, "c 13"]:
+    n = len(contacts.distance)
+    return np.concatenate([contacts.distance[:, None], contacts.point, contacts.frame.reshape(n, 9)], axis=1)
 
 
 def _displaced(
     contacts: FoundContacts, origin: Float[np.ndarray, "c 3"], color: Float[np.ndarray, "c 2"]
-) -> list[Float[np.ndarray, "13 geoms _"]]:
-    """Return positions and rotations of both geoms of all contacts, first as they are, then ahead and behind by motion.
+) -> list[Float[np.ndarray, "12 geoms _"]]:
+    """Return positions and rotations of both geoms of all contacts, ahead and behind by motion.
 
     Each moves by its color, to the second order.
     """
     arm, axes = contacts.position - origin[:, None], contacts.rotation.swapaxes(2, 3)  # columns are vectors
     shift = np.eye(6)[:, 3:]
     angle = color[:, :, None, None]
-    places, turned = [contacts.position], [contacts.rotation]
+    places, turned = [], []
     once_arm, once_axes = rotated(arm), rotated(axes)
     twice_arm, twice_axes = (rotated(once)[..., range(6), range(6), :] for once in (once_arm, once_axes))
     for motion in range(6):
@@ -144,7 +167,7 @@ def _displaced(
             by = side * angle
             moved = by * once_axes[:, :, :, motion] + 0.5 * by * by * twice_axes[:, :, :, motion]
             turned.append((axes + moved).swapaxes(2, 3))
-    return [np.stack(leaves).reshape(13, 2 * len(arm), width) for leaves, width in ((places, 3), (turned, 9))]
+    return [np.stack(leaves).reshape(12, 2 * len(arm), width) for leaves, width in ((places, 3), (turned, 9))]
 
 
 def _as_one(
@@ -163,7 +186,7 @@ def _as_one(
     frame = carried.copy()
     frame[:, :3, 1] += turn[:, :, None] * contacts.frame[:, None, 2]
     frame[:, :3, 2] -= turn[:, :, None] * contacts.frame[:, None, 1]
-    rates = np.zeros((len(arm), 6, 13))
+    rates = np.zeros((len(arm), 6, VALUES))
     rates[:, :, 1:4], rates[:, :, 4:] = rotated(arm) + np.eye(6)[:, 3:], frame.reshape(len(arm), 6, 9)
     return rates
 
@@ -177,8 +200,14 @@ def _of_second(
     """Return what motions of body 2 alone do, about each contact's point, where both bodies moved by their colors."""
     color1, color2 = color.T[:, :, None, None]
     rates = (by_color - color1 * as_one) / np.where(color2 == color1, 1.0, color2 - color1)
-    rates[:, :3] -= rotated(arm)[:, :3] @ rates[:, 3:]
-    return np.asarray(rates)
+    return _about_contact(rates, arm)
+
+
+def _about_contact(rates: Float[np.ndarray, "c 6 13"], arm: Float[np.ndarray, "c 3"]) -> Float[np.ndarray, "c 6 13"]:
+    """Return rates by motions about each contact's point, of those about an origin that its arm begins at."""
+    moved: np.ndarray = rates.copy()
+    moved[:, :3] -= rotated(arm)[:, :3] @ rates[:, 3:]
+    return moved
 
 
 def _against_body_2(

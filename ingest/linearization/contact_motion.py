@@ -33,11 +33,13 @@ class ContactMotion:
             mocap: positions and orientations of mocap bodies, by state.
         """
         contacts = self._collisions.find(qpos, *mocap)
-        rates, known = contact_rates(self._model, contacts), in_closed_form(self._model, contacts)
+        known = in_closed_form(self._model, contacts)
         if known.all():
-            return contacts, rates, known
-        those = np.flatnonzero(~known)
+            return contacts, contact_rates(self._model, contacts), known
+        closed, those = np.flatnonzero(known), np.flatnonzero(~known)
+        in_form = contact_rates(self._model, contacts.take(closed))
         measured, known[those] = self._differences.rates(contacts.take(those), qpos, mocap)
-        for of_all, of_those in zip(rates, measured, strict=True):
-            of_all[those] = of_those
+        rates = ContactRates(*(np.empty((len(known), *leaf.shape[1:])) for leaf in measured))
+        for whole, of_closed, of_those in zip(rates, in_form, measured, strict=True):
+            whole[closed], whole[those] = of_closed, of_those
         return contacts, rates, known

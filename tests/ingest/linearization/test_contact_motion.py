@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jacdb.ingest.dynamics.contacts import FoundContacts
+from jacdb.ingest.linearization import joint_differences
 from jacdb.ingest.linearization.collision_differences import CollisionDifferences
 from jacdb.ingest.linearization.collisions import Collisions
 from jacdb.ingest.linearization.contact_rates import IN_CLOSED_FORM, contact_rates, in_closed_form
@@ -103,6 +104,40 @@ def test_each_contact_has_a_slot_and_each_step_the_smallest_program(found):
         for block in blocks:
             assert block.lanes.tolist() == (block.rows % 5).tolist() and len({*block.lanes.tolist()}) == len(block.rows)
             assert block.by_dim[3][0].margin.shape[0] == len(block.rows)
+
+
+ARM = """<mujoco><asset><mesh name="wedge" vertex="-.1 -.1 -.05 .1 -.1 -.05 0 .12 -.05 0 0 .1"/></asset>
+<default><joint axis="0 .2 1"/></default><worldbody>
+<body><joint type="slide"/><joint axis="0 1 0"/><geom type="mesh" mesh="wedge"/>
+ <body pos=".14 0 .05"><joint axis="1 0 .1"/><geom type="sphere" size=".01" contype="0" conaffinity="0"/>
+  <body><joint/><joint type="slide" axis="1 1 0"/><geom type="cylinder" size=".08 .09" euler="20 70 0"/></body></body>
+ <body pos="0 .15 0"><joint/><geom type="sphere" size=".01" contype="0" conaffinity="0"/>
+  <body><joint axis="0 1 1"/><geom type="mesh" mesh="wedge"/></body></body></body></worldbody></mujoco>"""
+
+
+def test_moving_the_joints_between_two_bodies_is_as_good_as_moving_the_bodies(monkeypatch):
+    model, rng = mujoco.MjModel.from_xml_string(ARM), np.random.default_rng(0)
+    qpos, mocap = 0.4 * rng.normal(size=(200, model.nq)), (np.zeros((200, 0, 3)), np.zeros((200, 0, 4)))
+    contacts = Collisions(model, 1).find(qpos, *mocap)
+    ways = {}
+    for most in (joint_differences.MOST, 0):
+        monkeypatch.setattr(joint_differences, "MOST", most)
+        ways[most] = CollisionDifferences(model).rates(contacts, qpos, mocap)
+    (joints, known), (bodies, known_too) = ways.values()
+    known &= known_too
+    assert len({tuple(pair) for pair in contacts.geoms[known].tolist()}) == 3 and known.sum() > 50
+    data, moved = mujoco.MjData(model), np.zeros((2, 6, model.nv))
+    for row in np.flatnonzero(known):
+        data.qpos[:] = qpos[contacts.evaluation[row]]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        for jacobian, geom in zip(moved, contacts.geoms[row], strict=True):
+            body = model.geom_bodyid[geom]
+            mujoco.mj_jac(model, data, jacobian[3:], jacobian[:3], contacts.point[row], body)
+        relative = (moved[1] - moved[0]).T
+        for name in ("distance", "point", "frame"):
+            by_joint = [np.tensordot(relative, getattr(rates, name)[row], 1) for rates in (joints, bodies)]
+            np.testing.assert_allclose(*by_joint, atol=1e-6, err_msg=name)
 
 
 def test_no_contacts_are_no_contacts():
