@@ -81,7 +81,8 @@ def durations(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
     spans = answer(dataset, "zero_durations", env)
     with styled():
-        figure = new(PAGE, 1.9)
+        figure = new(PAGE, 2.1)
+        figure.suptitle(env, fontsize="medium")  # beside a panel's legend a long name has no room
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for panel, (jacobian, (label, _)) in zip(panels, JACOBIANS.items(), strict=True):
             for zero, name, colour, marker in ((True, "zero", BLUE, "o"), (False, "non-zero", ORANGE, "s")):
@@ -92,7 +93,7 @@ def durations(dataset: Dataset, env: str) -> "Figure":
                                label=f"{name}, mean {mean:.3g}")  # fmt: skip
                     panel.axvline(mean, color=colour, linestyle=":")
             panel.set(xscale="log", yscale="log", xlabel="consecutive steps")
-            panel.set_title(f"{env}, {label}", loc="left")
+            panel.set_title(label, loc="left")
             if panel.lines:
                 panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0, columnspacing=1,
                              handletextpad=0)  # fmt: skip
