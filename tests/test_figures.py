@@ -16,7 +16,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import UsageError, figures
 from jacdb.dataset.sandbox import fetch
-from jacdb.figures.style import plain_log_ticks
+from jacdb.figures.style import LINES, plain_log_ticks
 from jacdb.schemas import ZERO_THRESHOLD
 
 RNG = np.random.default_rng(3)
@@ -253,6 +253,21 @@ def test_users_21_three_constraints_have_room_and_zero_is_the_baseline(tmp_path)
     boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
     assert len(boxes) == 3 and not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
     assert axis.get_xlim()[0] == 0
+
+
+def test_many_constraints_leave_the_figure_on_a_page(tmp_path):
+    joints = [f"joint_limit:{number:02}" for number in range(80)]
+    active = [joints[: 80 - 10 * step] for step in range(8)]  # the first hold longest
+    dataset(tmp_path, "E", [episode(0, np.ones((8, 2, 2)), np.ones((8, 2, 1)), active=active)])
+    with jacdb.open(tmp_path) as opened:
+        constraint, timeline = (figures.draw(opened, name, "E") for name in ("constraint", "timeline"))
+    for figure, axis in ((constraint, constraint.axes[0]), (timeline, timeline.axes[1])):
+        figure.draw_without_rendering()
+        names = [label.get_text() for label in axis.get_yticklabels()]
+        assert figure.get_figheight() < 9 and len(names) == LINES
+        assert any("00" in name for name in names) and not any("79" in name for name in names)
+    assert constraint.legends[0].get_title().get_text() == "E: 55 rows of 81, what holds most often"
+    assert timeline.axes[1].get_xlabel() == "step (55 of 80 constraints, those of most steps)"
 
 
 def test_users_21_the_timeline_s_axis_fits_the_data(stepping):

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from jacdb.dataset.dataset import Dataset
-from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, ORANGE, PAGE, answer, label_inches, new, styled
+from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LINES, ORANGE, PAGE, answer, label_inches, new, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 def constraint(dataset: Dataset, env: str) -> "Figure":
     """Draw how sparse J_s is while each constraint holds and while it does not.
 
-    Percents and widths of lines say in how many steps it holds.
+    Percents and widths of lines say in how many steps it holds. Of many constraints those are drawn that hold most
+    often, with each kind's own row.
     """
-    rows = answer(dataset, "sparsity_by_constraint", env).to_dicts()
+    found = answer(dataset, "sparsity_by_constraint", env)
+    kept = _most_frequent(found)
+    rows = kept.to_dicts()
+    title = env if len(kept) == len(found) else f"{env}: {len(kept)} rows of {len(found)}, what holds most often"
     labels = [f"{_name(row['kind'], row['name'])}  {_percent(row['share'])}" for row in rows]
     holds, does_not = (
         np.array([row[name] for row in rows], float) for name in ("sparsity_state", "sparsity_state_else")
@@ -34,8 +39,15 @@ def constraint(dataset: Dataset, env: str) -> "Figure":
         axis.set_yticks(places, labels)
         axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None), xlabel=f"mean share of zeros in {JACOBIANS['state'][0]}")
         axis.tick_params(axis="y", length=0)
-        figure.legend(loc="outside upper center", ncols=2, title=env)
+        figure.legend(loc="outside upper center", ncols=2, title=title)
     return figure
+
+
+def _most_frequent(found: pl.DataFrame) -> pl.DataFrame:
+    """Return as many rows as fit on a page, in their order: all that are of a whole kind, then by share."""
+    numbered = found.with_row_index("place")
+    chosen = numbered.sort(pl.col("name").is_not_null(), -pl.col("share"), "place").head(LINES)
+    return chosen.sort("place").drop("place")
 
 
 def _name(kind: str, name: str | None) -> str:

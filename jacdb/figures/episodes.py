@@ -8,7 +8,7 @@ import polars as pl
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
-from jacdb.figures.style import BLUE, GREY, JACOBIANS, ORANGE, PAGE, answer, new, plain_log_ticks, styled
+from jacdb.figures.style import BLUE, GREY, JACOBIANS, LINES, ORANGE, PAGE, answer, new, plain_log_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 LANE = 0.13  # inches: a line of type
 
+type Held = tuple[str, str, list[tuple[float, float]]]  # kind, name, spans
+
 
 def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: int | None = None) -> "Figure":
     """Draw Figure 6 of the paper: sparsity along one episode, and what held meanwhile, by kind.
+
+    Of many constraints those are drawn that held in most steps.
 
     Args:
         run_id: the run; None for the first.
@@ -36,7 +40,9 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
     shown = of_run.filter(episode=episode).sort("step")
     if shown.is_empty():
         raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
-    held = list(_held(shown))
+    found = list(_held(shown))
+    held = _longest(found)
+    few = f" ({len(held)} of {len(found)} constraints, those of most steps)" if len(held) < len(found) else ""
     with styled():
         lanes = max(len(held), 1)
         figure = new(PAGE, 1.6 + LANE * lanes)
@@ -50,13 +56,20 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         for row, (_, _, spans) in enumerate(held):
             below.broken_barh(spans, (row - 0.35, 0.7), color=GREY)
         _name_kinds(below, [kind for kind, _, _ in held])
-        below.set(ylim=(lanes - 0.5, -0.5), xlabel="step")
+        below.set(ylim=(lanes - 0.5, -0.5), xlabel=f"step{few}")
         below.set_yticks(range(len(held)), [name for _, name, _ in held])
         below.tick_params(axis="y", length=0)
     return figure
 
 
-def _held(shown: pl.DataFrame) -> Iterator[tuple[str, str, list[tuple[float, float]]]]:
+def _longest(held: list[Held]) -> list[Held]:
+    """Return as many as fit on a page, in their order: those that held in most steps."""
+    steps = [sum(length for _, length in spans) for _, _, spans in held]
+    chosen = sorted(range(len(held)), key=lambda place: -steps[place])[:LINES]
+    return [held[place] for place in sorted(chosen)]
+
+
+def _held(shown: pl.DataFrame) -> Iterator[Held]:
     """Yield each constraint's kind, its name, and the spans (start, length) of steps in which it holds."""
     contacts = pl.col("contacts").list.eval(pl.concat_str(pl.lit("contact:"), pl.element()))
     events = shown.select("step", held=pl.concat_list(contacts, "active")).explode("held").drop_nulls()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.3, 6.9  # inches: one column of a two-column paper, and both; no figure has another width
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
+LINES = 55  # of names, one below the other: more do not fit on a page
 POINTS = 7.0  # the size of all type in print
 LEGIBLE = 5.0  # points: the smallest name on an axis, where a matrix is too large for POINTS
 STYLE: Any = {  # matplotlib types its keys
