@@ -461,8 +461,8 @@ def experts() -> str:
         (HERE / "experts.txt").read_text(),
         _table(header, rows),
         "## What they reach in the reference data\n",
-        f"{_made_by(_reference('all'))} Twenty episodes each, mean and standard deviation; and in how many the task was"
-        " done, where a rule says so (PandaPickCube: the last reward is 11 or more of 12.55: the cube is within 4.4 cm"
+        f"{_made_by(_reference('all'))} Twenty episodes each, mean and standard deviation; and the share of success,"
+        " where a rule says so (PandaPickCube: the last reward is 11 or more of 12.55: the cube is within 4.4 cm"
         " of its target).\n",
         _table(("environment", *MODES), [_by_mode(env, of) for env, of in _reference("all")["environments"].items()]),
         "## What they visit\n",
@@ -483,8 +483,8 @@ def experts() -> str:
 
 # Names of columns, and the policy and noise of each
 MODES = {
-    "noise, β = 0.5": ("noise", "β = 0.5"),
-    "expert, β = 0.5": ("expert", "β = 0.5"),
+    "noise, β = 0.5": ("noise", "beta = 0.5"),
+    "expert, β = 0.5": ("expert", "beta = 0.5"),
     "expert, white": ("expert", "white"),
     "expert, no noise": ("expert", "none"),
 }
@@ -496,7 +496,7 @@ def _by_mode(env: str, of: dict[str, Any]) -> list[str]:
 
 
 def _return(row: dict[str, Any]) -> str:
-    done = "" if row["did_task"] is None else f", {100 * row['did_task']:.0f} % done"
+    done = "" if row["success"] is None else f", {100 * row['success']:.0f} % success"
     return f"{row['mean']:.0f} ± {row['std']:.0f}{done}"
 
 

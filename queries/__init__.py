@@ -20,6 +20,7 @@ from jacdb.methods import METHODS
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
 STATISTICS = (
     "samples",
+    "returns",
     "global_sparsity",
     "threshold_sweep",
     "entry_zero_fraction",

@@ -96,6 +96,7 @@ def dataset(
     seed: int = 0,
     shard: Shard | None = None,
     versions: str = "{}",
+    policy_config: str = "{}",
 ) -> RunWriter:
     """Write a finished run of these episodes, or a shard of one; returns its writer.
 
@@ -128,7 +129,7 @@ def dataset(
     whole = {"episodes": len(episodes), "steps": max(one.n_steps for one in episodes), "num_envs": 1, **counts}
     numbers = dict.fromkeys(("zero_threshold", "residual_tolerance", "sim_dt", "seconds"), 1e-12)
     texts = {
-        "policy_config": "{}",
+        "policy_config": policy_config,
         "versions": versions,
         "model": "",
         "method": method,

@@ -281,6 +281,32 @@ def test_method_comparison_agrees_with_numpy(tmp_path):
         assert [row[f"difference_{of}"] for of in ("median", "p90", "max")] == pytest.approx(expected)
 
 
+def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp_path):
+    configs = {
+        "run-a": '{"beta": 0.0, "deterministic": false}',
+        "run-b": '{"beta": 0.5, "deterministic": true}',
+        "run-c": '{"beta": 0.5}',
+        "run-d": "{}",
+    }
+    last = {"run-a": [11.0, 10.9], "run-b": [12.5, 12.5], "run-c": [3.0, 3.0], "run-d": [0.0, 0.0]}
+    for env in ("PandaPickCube", "CheetahRun"):
+        for run, config in configs.items():
+            episodes = [
+                episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1)), columns={"reward": np.array([12.0, 12.0, end])})
+                for number, end in enumerate(last[run])
+            ]
+            dataset(tmp_path, env, episodes, run, policy_config=config)
+    with jacdb.open(tmp_path) as opened:
+        found = {(row["env"], row["noise"]): row for row in opened.returns().to_dicts()}
+    assert len(found) == 8 and {noise for _, noise in found} == {"white", "none", "beta = 0.5", "-"}
+    shares = {"white": 0.5, "none": 1.0, "beta = 0.5": 0.0, "-": 0.0}
+    assert all(found["PandaPickCube", noise]["success"] == share for noise, share in shares.items())
+    assert all(found["CheetahRun", noise]["success"] is None for noise in shares)
+    white = found["CheetahRun", "white"]
+    assert (white["policy"], white["episodes"], white["steps"]) == ("noise", 2, 3)
+    assert (white["mean"], white["std"]) == pytest.approx((34.95, np.std([35.0, 34.9], ddof=1)))
+
+
 @pytest.mark.parametrize("name", queries.VIEWS)
 def test_documented_columns_are_the_emitted_ones(name, mixed):
     opened, _ = mixed

@@ -107,7 +107,7 @@ def expected(opened: jacdb.Dataset) -> dict[str, list[list[str]]]:
     sweep = opened.threshold_sweep().filter(jacobian="state").pivot("threshold", index="env", values="zero")
     found["What counts as zero"] = [[env, *map(str, zeros)] for env, *zeros in sweep.iter_rows()]
     returns = opened.sql(
-        "select env, episodes.policy, if((policy_config ->> 'beta')::double = 0.5, 'β = 0.5', '-') as noise,"
+        "select env, episodes.policy, if((policy_config ->> 'beta')::double = 0.5, 'beta = 0.5', '-') as noise,"
         " count(*), avg(n_steps), avg(total_reward), stddev_samp(total_reward)"
         " from episodes join runs using (env, run_id) group by all"
     ).fetchall()

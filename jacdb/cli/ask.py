@@ -17,7 +17,7 @@ def query(
     name: Annotated[
         str,
         typer.Argument(
-            help="A view: steps, episodes, axes, runs, patterns, samples, global_sparsity, threshold_sweep,"
+            help="A view: steps, episodes, axes, runs, patterns, samples, returns, global_sparsity, threshold_sweep,"
             " entry_zero_fraction, sparsity_histogram, sparsity_timeline, zero_durations, step_sets, constraint_sets,"
             " step_constraints, sparsity_by_constraint, pattern_switches, switch_explanations, symmetries,"
             " causal_graph, method_comparison, axis_statistics, lyapunov, learning_runs, learning_scores or leaderboard"

@@ -46,6 +46,7 @@ class Dataset(Views):
         runs: ViewMethod
         patterns: ViewMethod
         samples: ViewMethod
+        returns: ViewMethod
         global_sparsity: ViewMethod
         threshold_sweep: ViewMethod
         entry_zero_fraction: ViewMethod

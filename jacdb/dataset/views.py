@@ -27,7 +27,7 @@ from jacdb.dataset.sql_text import identifier, literal
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
-_NOT_OF_STEPS = ("episodes", "axes", "runs", "threshold_sweep", *queries.RESULTS)
+_NOT_OF_STEPS = ("episodes", "axes", "runs", "returns", "threshold_sweep", *queries.RESULTS)
 _COUNTED = "lists of SQL count from 1, `axes` from 0"
 _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")

@@ -12,7 +12,7 @@ import polars as pl
 
 from jacdb._version import __version__
 from jacdb.dataset.dataset import Dataset
-from jacdb.report import leaderboard, returns
+from jacdb.report import leaderboard
 from jacdb.report.paper import verdict
 
 JACOBIANS = ("state", "action")
@@ -62,7 +62,7 @@ def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
     return {
         "table1": table1,
         "verdict": verdict(env, table1),
-        "returns": returns.rows(dataset, env),
+        "returns": dataset.returns(env).drop("env").to_dicts(),
         "patterns": dataset.patterns(env)["pattern_id"].n_unique(),
         "mean_sparsity": {
             **dict.fromkeys(JACOBIANS),  # null without a finite step

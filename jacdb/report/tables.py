@@ -76,7 +76,7 @@ def _returns(facts: Facts) -> Iterator[Row]:
     for env, of in facts["environments"].items():
         for row in of["returns"]:
             numbers = (_number(row["steps"], 0), _number(row["mean"], 1), _number(row["std"], 1))
-            yield env, row["policy"], row["noise"], f"{row['episodes']}", *numbers, _percent(row["did_task"])
+            yield env, row["policy"], row["noise"], f"{row['episodes']}", *numbers, _percent(row["success"])
 
 
 def _runs(facts: Facts) -> Iterator[Row]:
@@ -116,7 +116,7 @@ TABLES = {
         _constraints,
     ),
     "returns": Table(
-        ("environment", "policy", "noise", "episodes>", "mean steps>", "return>", "deviation>", "did the task>"),
+        ("environment", "policy", "noise", "episodes>", "mean steps>", "return>", "deviation>", "success>"),
         _returns,
     ),
     "runs": Table(
