@@ -57,13 +57,12 @@ class CollisionDifferences:
             qpos, mocap: where the evaluations are, by their number.
         """
         turn, carried = tangents_turn(contacts.frame), rotated(contacts.frame).swapaxes(1, 2)
-        between = self._joints.between(contacts)
-        few = self._joints.serve(contacts, between)
+        few = self._joints.are_few(contacts)
         of_second, known = np.zeros((len(few), 6, VALUES)), np.zeros(len(few), bool)
         for rows, way in ((np.flatnonzero(few), self._by_joints), (np.flatnonzero(~few), self._by_motions)):
             if len(rows):
                 some = contacts.take(rows), turn[rows], carried[rows]
-                of_second[rows], known[rows] = way(*some, between[rows], qpos, mocap)
+                of_second[rows], known[rows] = way(*some, qpos, mocap)
         found, follows = _against_body_2(contacts, of_second, turn, carried)
         return found, known & follows
 
@@ -72,7 +71,6 @@ class CollisionDifferences:
         contacts: FoundContacts,
         turn: Float[np.ndarray, "c 3"],
         carried: Float[np.ndarray, "c 6 3 3"],
-        between: Bool[np.ndarray, "c njnt"],
         qpos: Float[np.ndarray, "n nq"],
         mocap: _Mocap,
     ) -> tuple[Float[np.ndarray, "c 6 13"], Bool[np.ndarray, " c"]]:
@@ -84,7 +82,7 @@ class CollisionDifferences:
         of_pair = np.flatnonzero(np.diff(pair, prepend=-1))  # its first contact: one origin, and so one inverse
         origin = contacts.point[of_pair][pair]
         arm = contacts.point - origin
-        values, valid, motions = self._joints.measure(contacts, between, origin, qpos, mocap)
+        values, valid, motions = self._joints.measure(contacts, origin, qpos, mocap)
         first, second = motions[:, 0].transpose(1, 0, 2), motions[:, 1].transpose(1, 0, 2)  # (c, joints, 6)
         matters = (first != second).any(axis=2).T
         bends = np.abs(values.sum(axis=1) - 2 * _as_values(contacts)).max(axis=2)
@@ -100,12 +98,10 @@ class CollisionDifferences:
         contacts: FoundContacts,
         turn: Float[np.ndarray, "c 3"],
         carried: Float[np.ndarray, "c 6 3 3"],
-        between: Bool[np.ndarray, "c njnt"],
         qpos: Float[np.ndarray, "n nq"],
         mocap: _Mocap,
     ) -> tuple[Float[np.ndarray, "c 6 13"], Bool[np.ndarray, " c"]]:
         """Return what six motions of body 2 do, all bodies moved at once; and what is known."""
-        del between
         numbers, first = np.unique(contacts.evaluation, return_index=True)
         n = len(contacts.distance)
         counts = np.diff([*first, n])

@@ -37,24 +37,18 @@ class JointDifferences:
             moved[body, first : first + count] = True
         self._moved = moved[model.geom_bodyid]
 
-    def between(self, contacts: FoundContacts) -> Bool[np.ndarray, "c njnt"]:
-        """Return which joints move one body of a contact and not the other."""
-        first, second = self._moved[contacts.geoms.T]
-        return np.asarray(first != second)
-
-    def serve(self, contacts: FoundContacts, between: Bool[np.ndarray, "c njnt"]) -> Bool[np.ndarray, " c"]:
-        """Return the contacts of which, and of whose whole evaluation, the joints are few enough, and of the kinds."""
+    def are_few(self, contacts: FoundContacts) -> Bool[np.ndarray, " c"]:
+        """Return the contacts of evaluations in which few joints are between bodies that touch, hinges and slides."""
         _, first, place = np.unique(contacts.evaluation, return_index=True, return_inverse=True)
         if not len(first):
             return np.zeros(0, bool)
-        of_evaluation = np.logical_or.reduceat(between, first)
+        of_evaluation = np.logical_or.reduceat(self._between(contacts), first)
         few = (of_evaluation.sum(axis=1) <= MOST) & ~(of_evaluation & ~self._single).any(axis=1)
         return np.asarray(few[place.ravel()])
 
     def measure(
         self,
         contacts: FoundContacts,
-        between: Bool[np.ndarray, "c njnt"],
         origin: Float[np.ndarray, "c 3"],
         qpos: Float[np.ndarray, "n nq"],
         mocap: tuple[np.ndarray, np.ndarray],
@@ -66,7 +60,7 @@ class JointDifferences:
         """
         numbers, first = np.unique(contacts.evaluation, return_index=True)
         ends = np.array([*first[1:], len(contacts.distance)])
-        joints = [np.flatnonzero(of) for of in np.logical_or.reduceat(between, first)]
+        joints = [np.flatnonzero(of) for of in np.logical_or.reduceat(self._between(contacts), first)]
         most, n = max(map(len, joints)), len(contacts.distance)
         values, valid = np.zeros((most, 2, n, VALUES)), np.zeros((most, 2, n), bool)
         axes, anchors = np.zeros((most, n, 3)), np.zeros((most, n, 3))
@@ -85,10 +79,15 @@ class JointDifferences:
                     mujoco.mj_kinematics(model, data)
                     self._pairs.read(values[index, side, start:end], valid[index, side, start:end])
                 at[address] = here
-            many = len(own)
+            many = len(own)  # the joint moved last moves none of the others' axes
             of_contact[:many, start:end] = own[:, None]
             axes[:many, start:end], anchors[:many, start:end] = data.xaxis[own, None], data.xanchor[own, None]
         return values, valid, self._motions(contacts, of_contact, axes, origin - anchors)
+
+    def _between(self, contacts: FoundContacts) -> Bool[np.ndarray, "c njnt"]:
+        """Return which joints move one body of a contact and not the other."""
+        first, second = self._moved[contacts.geoms.T]
+        return np.asarray(first != second)
 
     def _motions(
         self,
