@@ -1,29 +1,25 @@
 """Shared by all tests. JAX compilations dominate: what compiles is a session fixture, the cache persistent."""
 
 import contextlib
+import gc
+import importlib
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import loopback  # noqa: F401 (before anything imports huggingface_hub: no call of a test leaves the machine)
 import pytest
-from learning_rows import linear_episode
-from synthetic import dataset
 
 import jacdb
-from jacdb import cli
 from jacdb.errors import UsageError
-from jacdb.ingest import runtime
-from jacdb.ingest.environments.loading import System
-from jacdb.ingest.environments.menagerie import provide
-from jacdb.ingest.pipeline import ingest
-from jacdb.ingest.run_plan import Request
-from jacdb.learning.problem import LearningProblem
 
-runtime.configure()
+if TYPE_CHECKING:
+    from jacdb.ingest.environments.loading import System
+    from jacdb.learning.problem import LearningProblem
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Fixtures that ingest, and so compile for more than seconds; files whose subject is compiled code mark themselves.
 COMPILING = {"cartpole", "newcomer"}
+# What Python's cycle collector waits for. A trace is millions of objects that stay, and by Python's own numbers the
+# collector walked through them again and again: a fifth of the time of tests/ingest/differentiation/test_jacobians.py.
+COLLECT_AFTER = (50_000, 10, 10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,14 +46,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection() -> None:
+    """Set JAX up where tests are run: xdist's first process, which hands them out, imports none of this.
+
+    Other packages are imported before the rooms whose shapes are checked: jaxtyping's hook has whatever these import
+    compiled anew, past Python's own files of compiled code.
+    """
+    importlib.import_module("jacdb.ingest")  # leaves Warp out of MJX
+    for name in ("brax.training.agents.ppo", "mujoco_playground", "networkx", "polars", "pyarrow.dataset"):
+        importlib.import_module(name)
+    from jacdb.ingest import runtime
+
+    runtime.configure()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 @pytest.fixture(scope="session")
 def scale(pytestconfig: pytest.Config) -> int:
     return pytestconfig.getoption("scale")
 
 
 @pytest.fixture(scope="session")
-def system() -> Callable[[str], System]:
+def system() -> "Callable[[str], System]":
     """Environments, loaded once."""
+    from jacdb.ingest.environments.loading import System
+
     loaded: dict[str, System] = {}
 
     def load(name: str) -> System:
@@ -68,6 +84,8 @@ def system() -> Callable[[str], System]:
 @pytest.fixture(scope="session")
 def menagerie() -> None:
     """For tests that need the Panda's model: from MENAGERIE_ROOT, the user's cache, or the network."""
+    from jacdb.ingest.environments.menagerie import provide
+
     try:
         provide(["franka_emika_panda"])
     except UsageError as error:
@@ -77,6 +95,9 @@ def menagerie() -> None:
 @pytest.fixture(scope="session")
 def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that nobody changes: 3 episodes of CartpoleBalance, 40 steps each."""
+    from jacdb.ingest.pipeline import ingest
+    from jacdb.ingest.run_plan import Request
+
     root = tmp_path_factory.mktemp("cartpole")
     ingest(Request("CartpoleBalance", episodes=3, steps=40), root)
     return root
@@ -85,6 +106,9 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def linear_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that nobody changes: a linear system's 8 episodes, the first five in another run too, as twins."""
+    from learning_rows import linear_episode
+    from synthetic import dataset
+
     root = tmp_path_factory.mktemp("linear")
     dataset(root, "Linear", [linear_episode(number) for number in range(8)], "run-a")
     dataset(root, "Linear", [linear_episode(number) for number in range(5)], "run-b")
@@ -92,14 +116,18 @@ def linear_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def linear(linear_root: Path) -> LearningProblem:
+def linear(linear_root: Path) -> "LearningProblem":
     """The learning problem of its rows."""
+    from jacdb.learning.problem import LearningProblem
+
     with jacdb.open(linear_root) as opened:
         return LearningProblem.of(opened, "Linear")
 
 
 def call_jacdb(*words: object, token: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line in this process, which saves seconds of imports; as the Hub's user who has the token."""
+    from jacdb import cli
+
     environment |= {"HF_TOKEN": token} if token else {}
     out, err, argv = _Stream(), _Stream(), [str(word) for word in ("jacdb", *words)]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
