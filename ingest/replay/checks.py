@@ -101,7 +101,7 @@ class _ReplayChecks:
         self._seed, self._other_simulator = seed, other_simulator
         self._explained: Counter[str] = Counter()
         self._noted: Counter[str] = Counter()  # deviations, by check
-        self._n_mjx_elsewhere = self._n_jumps = 0
+        self._n_mjx_elsewhere = self._n_jumps = self._n_not_taken = 0
 
     def count_reset(self, reset: Reset) -> None:
         prefix = reset.prefix
@@ -132,6 +132,9 @@ class _ReplayChecks:
             else:
                 wrong = f"next_state is {compared.c_deviation:.1e} (relative) from where MuJoCo's C engine leads"
                 self._fail(self._c_engine, path, f"{wrong}, and not where MJX does", row)
+        if compared.error is None:
+            self._n_not_taken += 1
+            return
         self._jacobians.checked += 1
         self._jacobians.saw(path, [row], np.array([compared.error]))
         self._n_jumps += compared.n_jumps
@@ -144,7 +147,9 @@ class _ReplayChecks:
         explained = ", ".join(f"{count:,} deviate: {why}" for why, count in sorted(self._explained.items()))
         elsewhere = f"{self._n_mjx_elsewhere} where MJX itself is elsewhere" if self._n_mjx_elsewhere else ""
         jumps = f"{self._n_jumps} columns left out, along which there is no derivative" if self._n_jumps else ""
-        notes = [(self._replay, explained), (self._c_engine, elsewhere), (self._jacobians, jumps)]
+        others = f"{self._n_not_taken} steps left out, of which the simulator takes others" if self._n_not_taken else ""
+        of_jacobians = ", ".join(filter(None, [jumps, others]))
+        notes = [(self._replay, explained), (self._c_engine, elsewhere), (self._jacobians, of_jacobians)]
         if self._reset:
             notes.append((self._reset, ""))
         for check, note in notes:

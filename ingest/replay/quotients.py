@@ -40,20 +40,21 @@ def jacobian_error(
 ) -> tuple[float, int]:
     """Return how far a stored matrix is from difference quotients, and along how many axes these jump.
 
-    Differences are cast to the stored type first. The better of the two widths counts: the wide one has less rounding,
-    the narrow one less curvature. Axes along which the widths differ have no derivative, and are left out.
+    Differences are cast to the stored type first. Along each axis the better of the two widths counts: the wide one has
+    less rounding, the narrow one less curvature. Axes along which the widths differ, or along which the two sides
+    differ by more at the narrow one, have no derivative, and are left out; the others' size says what is more.
 
     Args:
         one_sided: whether the matrix is C's own, which takes the inner side of a clip that an action lies on. Axes
             along which the two sides differ are left out, too.
     """
-    size = np.linalg.norm(wide.matrix)
-    steady = np.linalg.norm(wide.matrix - narrow.matrix, axis=0) <= STEADY * size
+    apart = np.linalg.norm(wide.matrix - narrow.matrix, axis=0) + np.maximum(narrow.bend - wide.bend, 0)
     if one_sided:
-        steady &= wide.bend <= STEADY * size
-    errors = []
-    for quotient in (wide, narrow):
-        truth = quotient.matrix.astype(stored.dtype).astype(float)[:, steady]
-        size = np.linalg.norm(truth)
-        errors.append(float(np.linalg.norm(stored[:, steady] - truth) / size) if size else 0.0)
-    return min(errors), int((~steady).sum())
+        apart = apart + wide.bend
+    steady = np.ones(len(apart), bool)
+    while not (still := steady & (apart <= STEADY * np.linalg.norm(wide.matrix[:, steady])))[steady].all():
+        steady = still
+    truths = [quotient.matrix.astype(stored.dtype).astype(float)[:, steady] for quotient in (wide, narrow)]
+    errors = np.min([np.linalg.norm(stored[:, steady] - truth, axis=0) for truth in truths], axis=0)
+    size = np.linalg.norm(truths[0])
+    return float(np.linalg.norm(errors) / size) if size else 0.0, int((~steady).sum())

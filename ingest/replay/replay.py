@@ -6,55 +6,42 @@ its reset on: before every step positions, velocities and what is carried are se
 goes on from the replay's own step before. A deviation is then one step's, however chaotic the motion, and rounding is
 all that is left of it: 1e-13 even where MJX's solver stops early (WalkerRun), for both stop at the same iteration.
 
-Where a solver stops by its tolerance, a rounding may decide whether it takes one iteration more. Such steps deviate by
-what the tolerance is worth (1e-10 in FingerSpin, 1e-6 in one of 300 steps of SwimmerSwimmer6). Three ways to be right
-are therefore allowed, in this order: MJX's own step is the stored one to SAME_STEP; MuJoCo's C engine takes it to
-SAME_STEP from the same hidden state; MJX's own step moves about as far when its input is moved by a few roundings.
+Where a rounding decides whether a solver takes one iteration more, or which of equal points is a contact's, MJX itself
+takes one step or another. Such steps deviate by what the tolerance is worth (1e-10 in FingerSpin, 1e-6 in one of 300
+steps of SwimmerSwimmer6), or as far as a contact is wide (PandaPickCube's grasps). So a step that deviates is right all
+the same where one of these holds, in this order: MuJoCo's C engine takes it to SAME_STEP from the same hidden state, as
+its solver is set or at its end; MJX's step takes it, compiled otherwise or a few roundings of the state away, and the
+replay goes on from there; MJX's own step moves about as far when its input is moved by a few roundings.
 
 The stored Jacobian of drawn steps is compared with centred differences of the environment's whole step, along every
-axis of state and action, in both engines. In MJX its physics is the environment's own; in C it starts from what the
-environment handed to its physics.
+axis of state and action, in both engines: of that program which takes the stored step. In MJX its physics is the
+environment's own; in C it starts from what the environment handed to its physics.
 """
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import mujoco
 import numpy as np
-from jaxtyping import Array, Float, Int
-from mujoco import mjx
+from jaxtyping import Float
 from mujoco_playground import State
 
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import finite_differences
 from jacdb.ingest.differentiation.types import PhysicsInput
-from jacdb.ingest.environments import transition
 from jacdb.ingest.environments.loading import System
+from jacdb.ingest.replay.programs import SLOTS, StepProgram, StepPrograms, put, repeated
 from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
 from jacdb.verification.samples import EpisodePrefix
 
-SLOTS = 16  # states stepped at once: episodes side by side, or the sides of eight differences
 WIDTHS = (1e-6, 2e-7)  # half the differences' widths, in the units of the axes
 SAME_STEP = 1e-9  # relative: two engines took the same step
 SAME_IN_C = 1e-7  # relative: C's derivative says something of MJX's (benchmarks/environments.py)
 ROUNDINGS = 10.0  # a deviation within so many times what roundings of the input cause is rounding's
-
-
-class ReplayedStep(NamedTuple):
-    """Steps that the environment took, one a slot.
-
-    Attributes:
-        state: after the step.
-        physics_input: what the physics started from.
-        vector: what is stored of ``state``.
-    """
-
-    state: State
-    physics_input: PhysicsInput
-    vector: Float[Array, "slots n_state"]
+AT_THE_END = {"tolerance": 1e-15, "iterations": 100}  # C's solver, until nothing improves
 
 
 class Reset(NamedTuple):
@@ -89,7 +76,8 @@ class JacobianCheck(NamedTuple):
     Attributes:
         confirmed: whether the stored step is MJX's, or its deviation is explained.
         c_deviation: of the C engine's next state from the stored one.
-        error: of the stored Jacobian from the best of the difference quotients, norm over norm.
+        error: of the stored Jacobian from the best of the difference quotients, norm over norm; None where neither
+            engine takes the stored step.
         n_jumps: how many axes have no derivative along them, and were left out.
     """
 
@@ -97,8 +85,26 @@ class JacobianCheck(NamedTuple):
     step: int
     confirmed: bool
     c_deviation: float
-    error: float
+    error: float | None
     n_jumps: int
+
+
+@dataclass
+class _Way:
+    """How MJX takes a stored step: by a program, from a slot's state, itself or a few roundings away.
+
+    Attributes:
+        explanation: why that is not the way of the replay, which has none.
+        takes_it: whether that leads to the stored step.
+        after: all slots after it; ``slot`` is its own.
+    """
+
+    program: StepProgram
+    vector: Float[np.ndarray, " n_state"]
+    explanation: str | None
+    takes_it: bool
+    after: State
+    slot: int
 
 
 class Replayer:
@@ -111,16 +117,9 @@ class Replayer:
 
     @runtime.without_collector()
     def __init__(self, system: System, seed: int) -> None:
-        spec, numbers = system.spec, np.zeros(SLOTS, int)
         self._system = system
         self._scratch = mujoco.MjData(system.mj_model)
-        self._reset: Callable[[Int[np.ndarray, " slots"]], State] = runtime.compiled_quickly(
-            jax.vmap(functools.partial(transition.episode_start(system), seed)), numbers
-        )
-        vectors, actions = np.zeros((SLOTS, spec.nq + spec.nv + spec.d_carried)), np.zeros((SLOTS, spec.d_action))
-        self._step: Callable[[State, np.ndarray, np.ndarray], ReplayedStep] = runtime.compiled_quickly(
-            jax.vmap(self._replayed_step), self._reset(numbers), vectors, actions
-        )
+        self._programs = StepPrograms(system, seed)
 
     def replay(self, prefixes: list[EpisodePrefix]) -> Iterator[Reset | StepReplay | JacobianCheck]:
         """Replay episodes, SLOTS of them at a time, and yield a comparison of every reset and step on the way.
@@ -132,91 +131,136 @@ class Replayer:
 
     def _side_by_side(self, prefixes: list[EpisodePrefix]) -> Iterator[Reset | StepReplay | JacobianCheck]:
         slots = [prefixes[slot % len(prefixes)] for slot in range(SLOTS)]
-        before = self._reset(np.array([prefix.number for prefix in slots]))
-        for prefix, vector in zip(prefixes, np.asarray(self._state_vectors(before)), strict=False):
+        before, firsts = self._programs.first_states(np.array([prefix.number for prefix in slots]))
+        for prefix, vector in zip(prefixes, firsts, strict=False):
             yield Reset(prefix, state_deviation(vector, prefix.state[0]))
         for step in range(max(len(prefix.state) for prefix in prefixes)):
             # an episode that is through repeats its last step, and is not compared
             rows = [min(step, len(prefix.state) - 1) for prefix in slots]
             vectors = np.stack([prefix.state[row] for prefix, row in zip(slots, rows, strict=True)])
             actions = np.stack([prefix.action[row] for prefix, row in zip(slots, rows, strict=True)])
-            replayed = self._step(before, vectors, actions)
-            after = np.asarray(replayed.vector)
+            replayed = self._programs.quick(before, vectors, actions)
+            after, following = np.asarray(replayed.vector), replayed.state
             for slot, prefix in enumerate(prefixes):
                 if step < len(prefix.state) and prefix.finite[step]:
-                    yield from self._compare(prefix, step, before, slot, replayed.physics_input, after[slot])
-            before = replayed.state
+                    start = replayed.physics_input.sample(slot)
+                    way = yield from self._compare(prefix, step, before, slot, start, following, after[slot])
+                    if way.after is not replayed.state:
+                        following = put(following, slot, way.after, way.slot)
+            before = following
 
     def _compare(
-        self, prefix: EpisodePrefix, step: int, before: State, slot: int, starts: PhysicsInput, after: np.ndarray
-    ) -> Iterator[StepReplay | JacobianCheck]:
+        self,
+        prefix: EpisodePrefix,
+        step: int,
+        before: State,
+        slot: int,
+        start: PhysicsInput,
+        following: State,
+        after: np.ndarray,
+    ) -> Generator[StepReplay | JacobianCheck, None, _Way]:
         """Compare a stored step with the replayed one and, if it is drawn, check its Jacobian.
 
         Args:
             before: the states before the step, of all slots.
-            starts: what their physics started from.
-            after: the replayed next state.
+            start: what its physics started from.
+            following, after: the replayed next states, and what would be stored of this one.
+
+        Returns:
+            How MJX takes it.
         """
         deviation = state_deviation(after, prefix.next_state[step])
-        explanation: str | None = ""
+        way = _Way(self._programs.quick, prefix.state[step], "", True, following, slot)
         if not deviation <= SAME_STEP:
-            explanation = self._explanation(_repeated(before, slot), prefix, step, starts.sample(slot), deviation)
-        yield StepReplay(prefix, step, deviation, explanation)
+            way = self._other_way(repeated(before, slot), prefix, step, start, deviation, way)
+        yield StepReplay(prefix, step, deviation, way.explanation)
         if step in prefix.drawn:
-            confirmed = explanation is not None
-            yield self._check_jacobian(prefix, step, _repeated(before, slot), starts.sample(slot), confirmed)
+            yield self._check_jacobian(prefix, step, repeated(before, slot), start, way)
+        return way
 
-    def _explanation(
-        self, before: State, prefix: EpisodePrefix, step: int, start: PhysicsInput, deviation: float
-    ) -> str | None:
-        """Return why a deviation is not the data's; None where nothing explains it."""
-        if self._c_deviation(start, prefix.next_state[step]) <= SAME_STEP:
-            return "C takes the stored step"
+    def _other_way(
+        self, before: State, prefix: EpisodePrefix, step: int, start: PhysicsInput, deviation: float, way: _Way
+    ) -> _Way:
+        """Return how MJX takes a step that deviates; with no explanation where nothing explains it.
+
+        Args:
+            before: the state before the step, in all slots.
+            way: the replay's.
+        """
+        stored = prefix.next_state[step]
+        way.takes_it = False
+        if self._c_deviation(start, stored) <= SAME_STEP or self._c_deviation(start, stored, AT_THE_END) <= SAME_STEP:
+            way.explanation = "C takes the stored step"
+            return way
         noise = np.random.default_rng(0).standard_normal((SLOTS, prefix.state.shape[1]))
         noise[0] = 0
         moved = prefix.state[step] * (1 + 4 * np.finfo(float).eps * noise)
-        ends = np.asarray(self._step(before, moved, np.tile(prefix.action[step], (SLOTS, 1))).vector)
-        from_roundings = max(state_deviation(end, ends[0]) for end in ends[1:])
-        return "as far as roundings of the state move it" if deviation <= ROUNDINGS * from_roundings else None
+        actions = np.tile(prefix.action[step], (SLOTS, 1))
+        from_roundings = 0.0
+        for program in (self._programs.thorough, self._programs.quick):
+            taken = program(before, moved, actions)
+            ends = np.asarray(taken.vector)
+            apart = [state_deviation(end, stored) for end in ends]
+            nearest = int(np.argmin(apart))
+            if apart[nearest] <= SAME_STEP:
+                return _Way(program, moved[nearest], "MJX takes it, with other roundings", True, taken.state, nearest)
+            from_roundings = max(from_roundings, *(state_deviation(end, ends[0]) for end in ends[1:]))
+        roundings_do = deviation <= ROUNDINGS * from_roundings
+        way.explanation = "as far as roundings of the state move it" if roundings_do else None
+        return way
 
     def _c_step(self, start: PhysicsInput) -> Float[np.ndarray, " n_moving"]:
         """Return qpos and qvel after the C engine's step."""
         return np.concatenate(finite_differences.replay(self._system, start, self._scratch))
 
-    def _c_deviation(self, start: PhysicsInput, next_state: np.ndarray) -> float:
-        after = self._c_step(start)
+    def _c_deviation(
+        self, start: PhysicsInput, next_state: np.ndarray, settings: Mapping[str, float] = MappingProxyType({})
+    ) -> float:
+        """Return how far C's step is from the stored one.
+
+        Args:
+            settings: of its solver, if not the model's own.
+        """
+        options = self._system.mj_model.opt
+        own = {name: getattr(options, name) for name in settings}
+        try:
+            for name, value in settings.items():
+                setattr(options, name, value)
+            after = self._c_step(start)
+        finally:
+            for name, value in own.items():
+                setattr(options, name, value)
         return state_deviation(after, next_state[: len(after)])
 
     # --- Jacobians ------------------------------------------------------------------------------------------
 
     def _check_jacobian(
-        self, prefix: EpisodePrefix, step: int, before: State, start: PhysicsInput, confirmed: bool
+        self, prefix: EpisodePrefix, step: int, before: State, start: PhysicsInput, way: _Way
     ) -> JacobianCheck:
-        place = prefix.drawn.index(step)
+        place, confirmed = prefix.drawn.index(step), way.explanation is not None
         c_deviation = self._c_deviation(start, prefix.next_state[step])
-        wide, narrow = (self._quotients(prefix, step, before, width) for width in WIDTHS)
+        wide, narrow = (self._quotients(prefix, step, before, width, way) for width in WIDTHS)
         one_sided = prefix.methods[place] == "fd"
-        engines = 2 if c_deviation <= SAME_IN_C else 1
-        error, n_jumps = min(
-            jacobian_error(prefix.jacobians[place], wide[engine], narrow[engine], one_sided)
-            for engine in range(engines)
-        )
+        engines = [engine for engine, takes_it in enumerate((way.takes_it, c_deviation <= SAME_IN_C)) if takes_it]
+        compared = [
+            jacobian_error(prefix.jacobians[place], wide[engine], narrow[engine], one_sided) for engine in engines
+        ]
+        error, n_jumps = min(compared) if compared else (None, 0)
         return JacobianCheck(prefix, step, confirmed, c_deviation, error, n_jumps)
 
     def _quotients(
-        self, prefix: EpisodePrefix, step: int, before: State, width: float
+        self, prefix: EpisodePrefix, step: int, before: State, width: float, way: _Way
     ) -> tuple[DifferenceQuotient, DifferenceQuotient]:
         """Return the centred difference quotients of a step in MJX, and in C."""
         model, d_state = self._system.mj_model, self._system.spec.d_state
         axes = np.eye(d_state + self._system.spec.d_action)
         offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
-        state = prefix.state[step]
-        vectors = np.stack([finite_differences.displaced(model, state, offset[:d_state]) for offset in offsets])
+        vectors = np.stack([finite_differences.displaced(model, way.vector, offset[:d_state]) for offset in offsets])
         actions = prefix.action[step] + offsets[:, d_state:]
         ends, c_ends = [], []
         for first in range(0, len(offsets), SLOTS):
             rows = np.minimum(np.arange(first, first + SLOTS), len(offsets) - 1)
-            replayed = self._step(before, vectors[rows], actions[rows])
+            replayed = way.program(before, vectors[rows], actions[rows])
             after = np.asarray(replayed.vector)[: len(offsets) - first]
             starts = jax.tree.map(np.asarray, replayed.physics_input)
             c_after = np.stack([self._c_step(starts.sample(slot)) for slot in range(len(after))])
@@ -225,40 +269,7 @@ class Replayer:
         mjx_ends, c_engine_ends = np.concatenate(ends), np.concatenate(c_ends)
         return DifferenceQuotient.of(model, mjx_ends, width), DifferenceQuotient.of(model, c_engine_ends, width)
 
-    # --- on the device --------------------------------------------------------------------------------------
-
-    def _state_vectors(self, states: State) -> Float[Array, "slots n_state"]:
-        vectors: Array = jax.vmap(lambda state: transition.state_vector(self._system, state))(states)
-        return vectors
-
-    def _replayed_step(
-        self, before: State, vector: Float[Array, " n_state"], action: Float[Array, " d_action"]
-    ) -> ReplayedStep:
-        """Take the environment's own step from the stored numbers, its physics MJX's own: no solver of jacdb's."""
-        physics_inputs: list[PhysicsInput] = []
-
-        def physics(model: mjx.Model, data: mjx.Data, ctrl: Array, n_substeps: int) -> mjx.Data:
-            start = data.replace(ctrl=ctrl)
-            physics_inputs.append(PhysicsInput.read(start))
-
-            def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, None]:
-                return transition.cast_like(mjx.step(model, now), now), None
-
-            return jax.lax.scan(substep, start, None, n_substeps)[0]
-
-        start = transition.restored(self._system, before, vector)
-        after = transition.env_step(self._system.env, start, action, physics)
-        next_vector = transition.state_vector(self._system, after)
-        return ReplayedStep(transition.cast_like(after, before), physics_inputs[0], next_vector)
-
 
 def state_deviation(found: np.ndarray, stored: np.ndarray) -> float:
     """Return how far a state is from the stored one: the difference's norm over that of the stored one, at least 1."""
     return float(np.linalg.norm(found - stored) / max(1.0, float(np.linalg.norm(stored))))
-
-
-@jax.jit
-def _repeated(states: State, slot: Array) -> State:
-    """Return one slot's state in all slots."""
-    repeated: State = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[slot], leaf.shape), states)
-    return repeated

@@ -11,7 +11,10 @@ import pytest
 from jacdb import schemas, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, partials
+from jacdb.ingest.environments.loading import System
 from jacdb.ingest.replay import checks
+from jacdb.ingest.replay.programs import StepPrograms
+from jacdb.ingest.replay.replay import JacobianCheck, Replayer, StepReplay
 from jacdb.verification import samples
 from jacdb.verification.rows import Dimensions
 
@@ -73,6 +76,27 @@ def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
     found = {(check.name, finding.row) for check in verified.checks for finding in check.findings}
     assert {("replay", moved), ("C engine", moved), ("jacobians", wrong)} <= found
     assert {name for name, _ in found} <= {"replay", "C engine", "jacobians", "summaries"}
+
+
+def test_a_step_that_another_program_of_mjx_takes_is_right_and_the_replay_goes_on_from_it(cartpole, monkeypatch):
+    """As if roundings of the quick program chose another of two equal contacts, and C's collisions were others."""
+    quick = StepPrograms.quick
+
+    def elsewhere(self, before, vectors, actions):
+        taken = quick(self, before, vectors, actions)
+        return taken._replace(vector=taken.vector + 0.01)
+
+    [run], [fact] = manifest.finished(cartpole), rows(cartpole, "runs")
+    prefixes = samples.draw(cartpole, [run.folder("steps") + "/part-00000.parquet"], 1, SIZES)
+    replayer = Replayer(System.load("CartpoleBalance"), fact["seed"])
+    monkeypatch.setattr(StepPrograms, "quick", elsewhere)
+    monkeypatch.setattr(Replayer, "_c_deviation", lambda *_: 1.0)
+    found = list(replayer.replay(prefixes))
+    steps = [one for one in found if isinstance(one, StepReplay)]
+    assert len(steps) > 5 and all(one.deviation > 1e-3 for one in steps)
+    assert {one.explanation for one in steps} == {"MJX takes it, with other roundings"}
+    [jacobian] = [one for one in found if isinstance(one, JacobianCheck)]
+    assert jacobian.confirmed and jacobian.error < 1e-6
 
 
 def test_another_seed_is_found_and_another_simulator_is_told(copy):
