@@ -40,7 +40,9 @@ def mixed(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "engine"), [("Spark", "local-cluster[2,1,1024]"), ("Sail", "sail")])
-def test_an_engine_answers_every_view_as_duckdb_does(name, engine, mixed):
+def test_an_engine_answers_every_view_as_duckdb_does(name, engine, mixed, monkeypatch):
+    # few rows: Java's second compiler, for what runs long, and more threads that collect cost half of the time
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if name == "Spark" and shutil.which("java") is None:
         pytest.skip("no Java 17 on the PATH (Debian: apt-get install openjdk-17-jre-headless)")
     if (python := BENCHMARK["interpreter"](name)) is None:

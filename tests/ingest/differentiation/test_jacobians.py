@@ -62,8 +62,9 @@ def rolled(system):
 
         rng = np.random.default_rng(0)
         actions = np.clip(rng.normal(size=(STEPS[name], EPISODES, loaded.spec.d_action)), -1, 1)
-        start = jax.jit(jax.vmap(loaded.env.reset))(jax.random.split(jax.random.key(0), EPISODES))
-        _, records = jax.jit(functools.partial(jax.lax.scan, one))(start, actions)
+        keys = jax.random.split(jax.random.key(0), EPISODES)
+        start = runtime.compiled_quickly(jax.vmap(loaded.env.reset), keys)(keys)
+        _, records = runtime.compiled_quickly(functools.partial(jax.lax.scan, one), start, actions)(start, actions)
         flat = jax.tree.map(lambda leaf: np.concatenate(np.asarray(leaf)), records)  # steps and episodes
         some = rng.choice(STEPS[name] * EPISODES, SAMPLES, replace=False)
         physics, inputs, observed, qpos, qvel = jax.tree.map(lambda leaf: leaf[some], flat)

@@ -218,7 +218,18 @@ def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, inste
             check_sizes(episode)
 
 
-def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch, tmp_path):
+class BesideUnrolled(ProgramStore):
+    """The user's store, in which no name leads to programs of unrolled, nor is given to them: their text alone."""
+
+    def find(self, ingredients):
+        return None if ingredients.get("recompute") == "unrolled" else super().find(ingredients)
+
+    def compile(self, ingredients, lowered, options=None):
+        named = ingredients and ingredients.get("recompute") != "unrolled"
+        return super().compile(ingredients if named else None, lowered, options)
+
+
+def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
     differentiation = control_step.physics_jacobian
 
     def partly(of, method):
@@ -231,9 +242,10 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch, t
         return covering_some if method == "unrolled" else differentiate
 
     monkeypatch.setattr(control_step, "physics_jacobian", partly)
-    empty = {"store": ProgramStore(tmp_path)}  # the user's has the engine's own, and is not to have this one
-    both = with_tolerance(system, np.inf, **empty), with_tolerance(system, -1.0, **empty)
+    store = BesideUnrolled.of_user()
+    both = [with_tolerance(system, tolerance, store=store) for tolerance in (RESIDUAL_TOLERANCE, -1.0)]
     for before, episode in zip(*both, strict=True):
+        assert set(column(before, "method")) == {"implicit"}
         [piece] = episode.pieces
         valid = np.floor(1e6 * column(episode, "state")[:, 0]) % 2 == 0
         assert valid.any() and not valid.all() and column(episode, "finite").all()
@@ -336,8 +348,10 @@ def test_an_episode_is_the_same_to_the_last_bit_whatever_the_number_beside_it(nu
 
 
 def test_a_seed_given_to_the_reset_is_the_seed_that_jax_would_take(system):
-    start = transition.episode_start(system("CartpoleBalance"))
+    loaded = system("CartpoleBalance")
+    start = transition.episode_start(loaded)
+    placed = jax.jit(lambda seed, number: start(seed, number).data.qpos)  # of the reset's program no more than leads there
+    expected = jax.jit(lambda key: loaded.env.reset(key).data.qpos)
     for seed in (0, 7, 2**33 + 1, 2**63 - 1):
-        given = jax.jit(start)(np.int64(seed), 3)
-        expected = system("CartpoleBalance").env.reset(jax.random.fold_in(jax.random.key(seed), 3))
-        np.testing.assert_allclose(given.data.qpos, expected.data.qpos, rtol=1e-14)
+        key = jax.random.fold_in(jax.random.key(seed), 3)
+        np.testing.assert_allclose(placed(np.int64(seed), 3), expected(key), rtol=1e-14)
