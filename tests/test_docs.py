@@ -58,6 +58,7 @@ def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatc
     )
 
 
+@pytest.mark.slow
 def test_the_page_on_sql_runs(with_sample, monkeypatch):
     """Its commands and its Python, as it stands; each prints something."""
     monkeypatch.chdir(with_sample)
@@ -110,7 +111,7 @@ def test_the_page_on_your_own_robot_runs(tmp_path, monkeypatch):
     assert ran.returncode == 0 and "(100, 6, 6) (100, 6, 2)" in ran.stdout, ran.stderr
     said = {}
     for line in filter(None, "\n".join(blocks(page, "sh")).splitlines()):
-        ran = subprocess.run([sys.executable, "-m", *line.split()], capture_output=True, text=True)
+        ran = call_jacdb(*line.split()[1:])
         assert ran.returncode == 0 and ran.stdout, f"{line}: {ran.stderr}"
         said[line.split()[1]] = ran.stdout
     assert said["annotate"].startswith("99 steps of hopper_cart in robot") and ", 0 excluded," in said["annotate"]

@@ -1,6 +1,5 @@
 """The Jacobian of any MuJoCo model's step, at states and controls of one's own: ``jacdb.linearize``."""
 
-import functools
 from typing import Any, NamedTuple
 
 import mujoco
@@ -10,10 +9,8 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from jacdb.errors import UsageError
-from jacdb.ingest import runtime
 from jacdb.ingest.linearization.evaluations import Start
-from jacdb.ingest.linearization.linearizer import Engine, Linearizer
-from jacdb.ingest.models.loading import hash_of
+from jacdb.ingest.linearization.linearizer import Engine, linearizer_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
 from jacdb.schemas import ZERO_THRESHOLD
 
@@ -95,7 +92,7 @@ def linearize(
     """
     _check_words(model, substeps, engine)
     start = _start(model, qpos, qvel, ctrl, act, qacc_warmstart, mocap_pos, mocap_quat)
-    linearizer = _linearizer(_Model(model), int(substeps), engine)
+    linearizer = linearizer_of(model, int(substeps), engine)
     solved = linearizer.step(start)
     jacobians = linearizer.jacobians(start, solved)
     columns = ConstraintColumns(model).columns(jacobians.observed)
@@ -191,22 +188,3 @@ def _check_quaternions(model: mujoco.MjModel, qpos: Float[np.ndarray, "n nq"]) -
                 f"qpos[{first}:{first + 4}], the quaternion of joint {model.joint(joint).name or joint}, has length"
                 f" {lengths[wrong[0]]:.6g} in sample {wrong[0]}: divide it by its length"
             )
-
-
-class _Model:
-    """A model as a key: equal where MuJoCo would compute the same."""
-
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model, self._digest = model, hash_of(model)
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Model) and self._digest == other._digest
-
-
-@functools.lru_cache(maxsize=8)
-@runtime.without_collector()
-def _linearizer(model: _Model, substeps: int, engine: Engine) -> Linearizer:
-    return Linearizer(model.model.__copy__(), substeps, engine)

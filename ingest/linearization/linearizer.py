@@ -31,6 +31,7 @@ from jacdb.ingest.linearization.evaluations import (
 )
 from jacdb.ingest.linearization.mjx_engine import MjxEngine
 from jacdb.ingest.models import features
+from jacdb.ingest.models.loading import hash_of
 
 type Engine = Literal["c", "mjx"]
 
@@ -74,14 +75,17 @@ class Linearizer:
         self._contacts = ContactMotion(model) if engine == "c" else None
         self._compiled: dict[int | None, Callable[..., Any]] = {}
         self._compiling = threading.Lock()
+        self._stepping = threading.Lock()  # MuJoCo's data are one caller's at a time
 
     def step(self, start: Start) -> Solved:
         """Take control steps, and keep all that their derivatives need."""
-        return self._engine.solve(start)
+        with self._stepping:
+            return self._engine.solve(start)
 
     def ends(self, start: Start) -> Ends:
         """Take control steps, and return the states after them alone."""
-        return self._engine.ends(start)
+        with self._stepping:
+            return self._engine.ends(start)
 
     def jacobians(self, start: Start, solved: Solved, places: Int[np.ndarray, " n"] | None = None) -> Jacobians:
         """Differentiate control steps that :meth:`step` took.
@@ -118,7 +122,8 @@ class Linearizer:
         n, evaluations = len(rows), solved.qacc.shape[1]
         mocap = [np.repeat(leaf[rows], evaluations, axis=0) for leaf in (start.mocap_pos, start.mocap_quat)]
         qpos = solved.qpos[rows].reshape(n * evaluations, -1)
-        contacts, rates, known = self._contacts.find(qpos, (mocap[0], mocap[1]))
+        with self._stepping:
+            contacts, rates, known = self._contacts.find(qpos, (mocap[0], mocap[1]))
         groups = lay_out(self._contacts.dims, contacts, rates, (n, evaluations), lanes[rows])
         lost = rows[np.unique(contacts.evaluation[~known] // evaluations)]
         return [slots._replace(rows=rows[slots.rows]) for slots in groups], lost
@@ -217,3 +222,36 @@ def _in_order(n: int, parts: list[tuple[np.ndarray, tuple[Any, ...]]]) -> tuple[
 
     joined: tuple[Any, ...] = jax.tree.map(put, *(result for _, result in parts))
     return joined
+
+
+def linearizer_of(model: mujoco.MjModel, substeps: int, engine: Engine = "c") -> Linearizer:
+    """Return the process's linearizer of a model, which traces and compiles once for all runs and calls.
+
+    Args:
+        model: MuJoCo's. It is not changed, and may be: one that was is another model.
+        substeps: physics steps in a control step.
+        engine: takes the steps.
+
+    Raises:
+        UsageError: a feature of the model is not covered.
+    """
+    return _made(_Model(model), substeps, engine)
+
+
+class _Model:
+    """A model as a key: equal where MuJoCo would compute the same."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model, self._digest = model, hash_of(model)
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Model) and self._digest == other._digest
+
+
+@functools.lru_cache(maxsize=8)
+@runtime.without_collector()
+def _made(model: _Model, substeps: int, engine: Engine) -> Linearizer:
+    return Linearizer(model.model.__copy__(), substeps, engine)

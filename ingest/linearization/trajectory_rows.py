@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.linearization.engine_differences import centred_differences
 from jacdb.ingest.linearization.evaluations import Start
-from jacdb.ingest.linearization.linearizer import Linearizer
+from jacdb.ingest.linearization.linearizer import linearizer_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
 from jacdb.ingest.sources.trajectory import Trajectory
 from jacdb.ingest.storage import arrow, zero_patterns
@@ -56,7 +56,7 @@ class TrajectoryRows:
 
     def __init__(self, model: mujoco.MjModel, n_substeps: int, dtype: type[np.floating]) -> None:
         self._model, self._dtype = model, dtype
-        self._linearizer = Linearizer(model, n_substeps)
+        self._linearizer = linearizer_of(model, n_substeps)
         self._constraints = ConstraintColumns(model)
 
     def episodes(self, replayed: list[Replayed]) -> Iterator[Episode]:

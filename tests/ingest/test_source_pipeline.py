@@ -17,6 +17,7 @@ from jacdb import verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, run_status
 from jacdb.ingest import run_failures, source_pipeline
+from jacdb.ingest.linearization.linearizer import Linearizer
 from jacdb.ingest.models import loading
 from jacdb.ingest.replay import source_replay
 from jacdb.ingest.replay.checks import replay_run
@@ -71,6 +72,13 @@ def test_a_model_of_ones_own_has_rows_axes_and_zeros(rolled_out):
         told = dataset.sql("select max(replay_error), count(reward) from steps").pl().row(0)
         assert told == (0.0, 0)
         assert dataset.episodes()["total_reward"].to_list() == [None] * EPISODES
+
+
+@pytest.mark.slow
+def test_another_run_of_the_same_model_is_not_traced_anew(rolled_out, tmp_path, monkeypatch):
+    _, asked, result = rolled_out
+    monkeypatch.setattr(Linearizer, "_differentiate", lambda *_: pytest.fail("traced anew"))
+    assert annotate(asked, tmp_path).n_rows == result.n_rows
 
 
 @pytest.mark.slow
@@ -169,6 +177,7 @@ def test_a_recording_of_another_timestep_is_excluded_whole_and_the_reason_is_sai
     assert not [check.name for check in checks if check.failed]
 
 
+@pytest.mark.slow
 def test_a_policy_that_raises_is_told_before_anything_is_written(tmp_path):
     (tmp_path / "mine.py").write_text("def act(obs, rng):\n    raise ValueError('oops')\n")
     policy = host_policies.make(f"{tmp_path / 'mine.py'}:act")

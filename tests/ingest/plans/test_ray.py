@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import call_jacdb
 from test_merging import rows, same
 
 from jacdb import UsageError
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
 
 RUN = ["ingest", "--env", "CartpoleBalance", "--episodes", "12", "--steps", "60"]
-SHARDS, WORKERS, KILLS = 6, 3, 2
+SHARDS, WORKERS, KILLS = 4, 2, 2
 JACDB = [sys.executable, "-m", "jacdb"]
 
 
@@ -32,7 +33,7 @@ TASKS = ["--shards", SHARDS, "--ray", "local", "--task-cpus", os.cpu_count() / W
 def whole(tmp_path_factory):
     """The rows of the run in one piece."""
     root = tmp_path_factory.mktemp("whole")
-    subprocess.run([*JACDB, *RUN, "--data", root], check=True, capture_output=True)
+    assert call_jacdb(*RUN, "--data", root).returncode == 0
     return rows(root)
 
 
@@ -51,7 +52,7 @@ def killing(kills: int, folder: Path, words: list, **environment: object) -> tup
     env = {**os.environ, **{name: str(value) for name, value in environment.items()}}
     command = [*JACDB, *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
-        while process.poll() is None:
+        while len(killed) < kills and process.poll() is None:
             for worker, journal in at_work(folder).items():
                 if len(killed) < kills and worker not in killed and not (journal / MARK).exists():
                     os.kill(worker, signal.SIGKILL)

@@ -350,7 +350,8 @@ def test_an_episode_is_the_same_to_the_last_bit_whatever_the_number_beside_it(nu
 def test_a_seed_given_to_the_reset_is_the_seed_that_jax_would_take(system):
     loaded = system("CartpoleBalance")
     start = transition.episode_start(loaded)
-    placed = jax.jit(lambda seed, number: start(seed, number).data.qpos)  # of the reset's program no more than leads there
+    # of the reset no more than leads to the positions
+    placed = jax.jit(lambda seed, number: start(seed, number).data.qpos)
     expected = jax.jit(lambda key: loaded.env.reset(key).data.qpos)
     for seed in (0, 7, 2**33 + 1, 2**63 - 1):
         key = jax.random.fold_in(jax.random.key(seed), 3)
