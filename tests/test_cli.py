@@ -166,7 +166,13 @@ def test_users_05_options_add_up_or_are_refused():
     assert (ran.returncode, ran.stderr) == (2, "jacdb: --env is given 2 times: it takes one value\n")
 
 
-@pytest.mark.parametrize("words", [["query", "steps", *SAMPLE], ["sql", "from steps", *SAMPLE]], ids=["query", "sql"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["query", "steps", *SAMPLE], id="query"),
+        pytest.param(["sql", "from steps", *SAMPLE], id="sql", marks=pytest.mark.slow),
+    ],
+)
 def test_users_05_the_suffix_of_a_file_decides_its_format_and_it_has_all_rows(words, tmp_path):
     form = {".csv": pl.read_csv, ".json": pl.read_json, ".parquet": pl.read_parquet}
     for suffix, read in form.items():

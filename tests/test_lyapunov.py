@@ -79,6 +79,7 @@ def lorenz(steps):
     return np.array(found[1000:])
 
 
+@pytest.mark.slow
 def test_the_lorenz_system_has_its_exponents(tmp_path):
     """0.906, 0, -14.57 and dimension 2.062 (Sprott 2003), from float32; the sum is the trace, -13.667, everywhere."""
     dataset(tmp_path, "E", [one_episode(lorenz(10_000), dtype=np.float32)], jacobian=pa.float32(), ctrl_dt=DT)

@@ -206,6 +206,7 @@ def test_users_20_one_environment_without_its_embedding(tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_users_20_the_command_takes_environments_and_leaves_the_embedding_out(tmp_path):
     data = ROOT / "datasets" / "sample"
     words = ("--env", "ReacherHard", "--env", "CartpoleBalance", "--no-embedding", "--data", data)

@@ -146,6 +146,7 @@ def test_users_15_orientations_may_be_of_any_sign_and_length(model, space):
     np.testing.assert_allclose(space.difference(space.retract(scaled, wanted), y), 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_users_15_jax_gives_the_same_and_differentiates_it(model, space):
     """At no rotation, too, where a quotient by the angle gives NaN."""
     x, y = states(model, np.random.default_rng(3), 4)

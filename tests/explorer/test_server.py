@@ -228,6 +228,7 @@ def test_users_32_what_was_made_is_removed_at_the_end(page, tmp_path, monkeypatc
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_users_32_a_dataset_on_the_hub_is_read_by_ranges(page):
     ran = call_jacdb("publish", "alice/explored", "--data", SAMPLE, token="hf_alice")
     assert ran.returncode == 0, ran.stderr

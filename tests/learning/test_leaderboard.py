@@ -115,6 +115,7 @@ def test_users_29_several_environments_stand_in_one_figure(kept, tmp_path):
     assert of_each[0] == of_each[1] and len(of_each[0]) == 2
 
 
+@pytest.mark.slow
 def test_users_29_report_card_and_page_show_the_leaderboard(tmp_path, monkeypatch):
     j = np.ones((6, 2, 3))
     for env in (ENV, "Unlearned"):

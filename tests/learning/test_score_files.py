@@ -61,7 +61,9 @@ def nested(made):
     return keys.drop("env", "run_id").with_columns(pl.Series("scores", scores.tolist()))
 
 
-@pytest.mark.parametrize("form", ["wide", "nested", "long", "npz"])
+@pytest.mark.parametrize(
+    "form", ["wide", *(pytest.param(form, marks=pytest.mark.slow) for form in ("nested", "long", "npz"))]
+)
 def test_users_29_a_file_is_scored_in_every_form(form, made, root, tmp_path):
     path = tmp_path / ("own.npz" if form == "npz" else "own.parquet")
     if form == "npz":

@@ -170,6 +170,7 @@ def slider() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(SLIDER)
 
 
+@pytest.mark.slow
 def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider):
     state = {"qpos": [0.1, 0.2], "qvel": [1.0, -1.0], "ctrl": [0.5]}
     one = jacdb.linearize(slider, **state, substeps=2)

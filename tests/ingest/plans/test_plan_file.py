@@ -95,6 +95,7 @@ def test_an_entry_may_name_another_command(tmp_path):
     assert [command.on_data for command in commands] == [True] * 6 + [False] * 2
 
 
+@pytest.mark.slow
 def test_commands_of_a_plan_are_carried_out_and_failures_named(tmp_path):
     copy = shutil.copytree(SAMPLE, tmp_path / "data")
     envs = sorted(path.name.partition("=")[2] for path in (copy / "runs").iterdir())
