@@ -16,11 +16,11 @@ class DifferenceQuotient(NamedTuple):
 
     Attributes:
         matrix: estimates the Jacobian by state and action.
-        bend: along each axis, how far apart the quotients of its two sides are.
+        bend: along each axis, the quotient ahead less that behind.
     """
 
     matrix: Float[np.ndarray, "d_state d_inputs"]
-    bend: Float[np.ndarray, " d_inputs"]
+    bend: Float[np.ndarray, "d_state d_inputs"]
 
     @classmethod
     def of(cls, model: mujoco.MjModel, ends: Float[np.ndarray, "sides n_state"], width: float) -> "DifferenceQuotient":
@@ -31,8 +31,9 @@ class DifferenceQuotient(NamedTuple):
             width: by how much they are moved.
         """
         ahead, behind = np.split(ends[:-1], 2)
-        matrix = finite_differences.centred_quotient(model, ahead, behind, width)
-        return cls(matrix, np.linalg.norm(ahead + behind - 2 * ends[-1], axis=1) / width)
+        here = np.broadcast_to(ends[-1], ahead.shape)
+        sides = [finite_differences.centred_quotient(model, *of, width / 2) for of in ((ahead, here), (here, behind))]
+        return cls((sides[0] + sides[1]) / 2, sides[0] - sides[1])
 
 
 def jacobian_error(
@@ -41,20 +42,26 @@ def jacobian_error(
     """Return how far a stored matrix is from difference quotients, and along how many axes these jump.
 
     Differences are cast to the stored type first. Along each axis the better of the two widths counts: the wide one has
-    less rounding, the narrow one less curvature. Axes along which the widths differ, or along which the two sides
+    less rounding, the narrow one less curvature. At a kink all between the two sides is right: at a clip JAX takes the
+    mean, at two in a row a quarter, at a limit a side. Axes along which the widths differ, or along which the two sides
     differ by more at the narrow one, have no derivative, and are left out; the others' size says what is more.
 
     Args:
         one_sided: whether the matrix is C's own, which takes the inner side of a clip that an action lies on. Axes
             along which the two sides differ are left out, too.
     """
-    apart = np.linalg.norm(wide.matrix - narrow.matrix, axis=0) + np.maximum(narrow.bend - wide.bend, 0)
+    bends = [np.linalg.norm(quotient.bend, axis=0) for quotient in (wide, narrow)]
+    apart = np.linalg.norm(wide.matrix - narrow.matrix, axis=0) + np.maximum(bends[1] - bends[0], 0)
     if one_sided:
-        apart = apart + wide.bend
+        apart = apart + bends[0]
     steady = np.ones(len(apart), bool)
     while not (still := steady & (apart <= STEADY * np.linalg.norm(wide.matrix[:, steady])))[steady].all():
         steady = still
-    truths = [quotient.matrix.astype(stored.dtype).astype(float)[:, steady] for quotient in (wide, narrow)]
-    errors = np.min([np.linalg.norm(stored[:, steady] - truth, axis=0) for truth in truths], axis=0)
-    size = np.linalg.norm(truths[0])
-    return float(np.linalg.norm(errors) / size) if size else 0.0, int((~steady).sum())
+    size = np.linalg.norm(wide.matrix[:, steady])
+    errors = []
+    for quotient, bend in zip((wide, narrow), bends, strict=True):
+        error = stored.astype(float) - quotient.matrix.astype(stored.dtype)
+        along = (error * quotient.bend).sum(axis=0) / np.where(bend > 0, bend, 1.0) ** 2
+        towards_a_side = np.where(bend > STEADY * size, np.clip(along, -0.5, 0.5), 0.0)
+        errors.append(np.linalg.norm(error - towards_a_side * quotient.bend, axis=0)[steady])
+    return float(np.linalg.norm(np.min(errors, axis=0)) / size) if size else 0.0, int((~steady).sum())

@@ -34,11 +34,18 @@ def test_an_axis_along_which_the_step_jumps_is_left_out_and_hides_nothing(behind
     assert error(wrong, jump=1.0, behind=behind) == (pytest.approx(7e-4, rel=0.1), 1)
 
 
-def test_a_kink_is_no_jump():
-    mean = RIGHT.copy()
-    mean[:, 3] += 0.5 * KINK
-    assert error(mean, kink=1.0) == (pytest.approx(0, abs=1e-9), 0)
-    assert error(RIGHT, kink=1.0)[0] > 0.05
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_at_a_kink_all_between_its_sides_is_right(share):
+    between = RIGHT.copy()
+    between[:, 3] += share * KINK
+    assert error(between, kink=1.0) == (pytest.approx(0, abs=1e-9), 0)
+
+
+def test_at_a_kink_what_is_beyond_a_side_or_off_their_line_is_wrong():
+    for beyond in (RIGHT[:, 3] + 1.1 * KINK, RIGHT[:, 3] - 0.1 * KINK, RIGHT[:, 3] + [0.05, 0.25]):
+        wrong = RIGHT.copy()
+        wrong[:, 3] = beyond
+        assert error(wrong, kink=1.0) == (pytest.approx(0.05 / 3.9, rel=0.1), 0)
     sides = quotient(1e-6, kink=1.0), quotient(2e-7, kink=1.0)
     assert jacobian_error(RIGHT, *sides, one_sided=True) == (pytest.approx(0, abs=1e-9), 1)
 
