@@ -42,9 +42,10 @@ def jacobian_error(
     """Return how far a stored matrix is from difference quotients, and along how many axes these jump.
 
     Differences are cast to the stored type first. Along each axis the better of the two widths counts: the wide one has
-    less rounding, the narrow one less curvature. At a kink all between the two sides is right: at a clip JAX takes the
-    mean, at two in a row a quarter, at a limit a side. Axes along which the widths differ, or along which the two sides
-    differ by more at the narrow one, have no derivative, and are left out; the others' size says what is more.
+    less rounding, the narrow one less curvature. At a kink an entry may be all between its two sides: at a clip JAX
+    takes the mean, at two in a row a quarter, at a limit a side. Axes along which the widths differ, or along which the
+    two sides differ by more at the narrow one, have no derivative, and are left out; the others' size says what is
+    more.
 
     Args:
         one_sided: whether the matrix is C's own, which takes the inner side of a clip that an action lies on. Axes
@@ -61,7 +62,6 @@ def jacobian_error(
     errors = []
     for quotient, bend in zip((wide, narrow), bends, strict=True):
         error = stored.astype(float) - quotient.matrix.astype(stored.dtype)
-        along = (error * quotient.bend).sum(axis=0) / np.where(bend > 0, bend, 1.0) ** 2
-        towards_a_side = np.where(bend > STEADY * size, np.clip(along, -0.5, 0.5), 0.0)
-        errors.append(np.linalg.norm(error - towards_a_side * quotient.bend, axis=0)[steady])
+        free = np.where(bend > STEADY * size, np.abs(quotient.bend) / 2, 0.0)
+        errors.append(np.linalg.norm(error - np.clip(error, -free, free), axis=0)[steady])
     return float(np.linalg.norm(np.min(errors, axis=0)) / size) if size else 0.0, int((~steady).sum())

@@ -35,13 +35,13 @@ def test_an_axis_along_which_the_step_jumps_is_left_out_and_hides_nothing(behind
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
-def test_at_a_kink_all_between_its_sides_is_right(share):
+def test_at_a_kink_an_entry_may_be_all_between_its_sides(share):
     between = RIGHT.copy()
     between[:, 3] += share * KINK
     assert error(between, kink=1.0) == (pytest.approx(0, abs=1e-9), 0)
 
 
-def test_at_a_kink_what_is_beyond_a_side_or_off_their_line_is_wrong():
+def test_at_a_kink_what_is_beyond_a_side_or_where_there_is_no_kink_is_wrong():
     for beyond in (RIGHT[:, 3] + 1.1 * KINK, RIGHT[:, 3] - 0.1 * KINK, RIGHT[:, 3] + [0.05, 0.25]):
         wrong = RIGHT.copy()
         wrong[:, 3] = beyond
