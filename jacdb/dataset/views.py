@@ -174,7 +174,9 @@ class Views:
         for one in wanted:
             if one not in known:
                 raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
-        return self.sql(f"from {source} where env in ({', '.join(map(literal, wanted))})")
+        # DuckDB filters by one value before a view's windows, by a list of one after them
+        equal = f"= {literal(wanted[0])}" if len(wanted) == 1 else f"in ({', '.join(map(literal, wanted))})"
+        return self.sql(f"from {source} where env {equal}")
 
     def explain(self, query: str, env: str | Sequence[str] | None = None) -> str:
         """Return in words from what a view, or a SELECT, is answered: partials of so many runs, steps of others.
