@@ -1,5 +1,5 @@
 -- grain: one policy with one noise in an environment, over its runs.
--- question: what did the episodes return, and in how many was the task done?
+-- question: what did the episodes return, and in what share of them was the task done?
 -- columns: env policy noise episodes steps mean std success
 --
 -- noise: white, pink or beta = b, by the exponent of its spectrum; none where the policy acts without, - where its
