@@ -15,7 +15,7 @@ from jacdb import UsageError, schemas, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest
 from jacdb.dataset.layout import Run
-from jacdb.verification.findings import LISTED
+from jacdb.verification.findings import LISTED, Check
 
 RUN = Run("E", "run-a")
 FLIPS = 1_000
@@ -90,7 +90,7 @@ def entry(row: int, column: int, value: object):
 
 def test_nothing_is_wrong_with_what_was_written(whole):
     verified = verification.verify(whole, sample=0)
-    assert verified.ok and not list(verified.lines())
+    assert verified.ok and not [line for check in verified.checks for line in check.lines()]
     checked = {(check.name): check.checked for check in verified.checks}
     assert checked["shapes"] == checked["finite"] == checked["order"] == 24
     assert (checked["zeros"], checked["joined"], checked["summaries"]) == (23, 21, 3)
@@ -293,7 +293,7 @@ def test_what_is_wrong_over_and_over_is_counted(copy):
     verified = verification.verify(copy, sample=0)
     [contacts] = [check for check in verified.checks if check.failed]
     assert (contacts.failed, len(contacts.findings)) == (16, LISTED)
-    assert list(verified.lines())[-1] == f"contacts of E, run run-a: {16 - LISTED} more are wrong"
+    assert list(contacts.lines())[-1] == f"contacts of E, run run-a: {16 - LISTED} more are wrong"
 
 
 def test_a_flipped_bit_is_found(copy):
@@ -331,3 +331,20 @@ def test_the_command_line(copy, tmp_path):
         assert ran.returncode == 2 and told in ran.stderr
     with pytest.raises(UsageError, match="pull"):
         verification.verify("hf://datasets/alice/dynamics")
+
+
+def test_findings_are_told_run_by_run(copy):
+    """Whoever stops a long verification keeps what it found before."""
+    dataset(copy, "E", [episode(0, *matrices(np.random.default_rng(0), 8))], "z-after-it")
+    change(copy, STEPS, "n_contacts", 3, 9)
+
+    def stop_at_the_other(check: Check) -> None:
+        told.extend(check.lines())
+        if check.run_id == "z-after-it":
+            raise KeyboardInterrupt
+
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        verification.verify(copy, sample=0, tell=stop_at_the_other)
+    [line] = told
+    assert line.startswith(f"{STEPS}, row 3: n_contacts is 9 ")

@@ -12,6 +12,7 @@ from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
+    from jacdb.verification.findings import Check
     from jacdb.verification.replayer import RunReplayer
 
 
@@ -100,8 +101,8 @@ def verify(
 ) -> None:
     """Check a dataset: files, rows and, if the simulator is installed, steps and Jacobians.
 
-    It prints each check, how much it checked, and the worst deviation. Findings go to stderr, with file and row; the
-    exit code is then 1. docs/verification.md describes each check and its tolerance.
+    It prints each check, how much it checked, and the worst deviation. Findings go to stderr as soon as a run is
+    through, with file and row; the exit code is then 1. docs/verification.md describes each check and its tolerance.
 
     Example: jacdb verify --data data --env CartpoleBalance --sample 100
     """
@@ -110,12 +111,17 @@ def verify(
     from jacdb.progress import Reporter
 
     with Reporter(quiet=quiet).shown() as report:
-        verified = verification.verify(data, envs=env, sample=sample, replayer=_installed_replayer(), report=report)
+        verified = verification.verify(
+            data, envs=env, sample=sample, replayer=_installed_replayer(), report=report, tell=_tell_findings
+        )
     print_frame(verified.frame, form, out, whole=True)
-    for line in verified.lines():
-        typer.echo(line, err=True)
     if not verified.ok:
         raise FailureError(verified.verdict)
+
+
+def _tell_findings(check: "Check") -> None:
+    for line in check.lines():
+        typer.echo(line, err=True)
 
 
 def _installed_replayer() -> "RunReplayer | None":

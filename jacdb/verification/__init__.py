@@ -1,7 +1,7 @@
 """Check a dataset: its files, its rows and, with a simulator, its steps and Jacobians."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +57,6 @@ class Verification:
         failed = [check.failed for check in self.checks if check.failed]
         return f"{sum(failed):,} findings in {len(failed)} of {len(self.checks)} checks"
 
-    def lines(self) -> Iterator[str]:
-        """Yield a line for each finding, and one for each check that has more findings than are listed."""
-        for check in self.checks:
-            yield from map(str, check.findings)
-            if (more := check.failed - len(check.findings)) > 0:
-                yield f"{check.name} of {check.env}, run {check.run_id}: {more:,} more are wrong"
-
 
 def verify(
     root: Path | str,
@@ -72,6 +65,7 @@ def verify(
     sample: int = SAMPLE,
     replayer: RunReplayer | None = None,
     report: Callable[[Event], None] = lambda event: None,
+    tell: Callable[[Check], None] = lambda check: None,
 ) -> Verification:
     """Check a dataset; return all checks with their findings. A finding never raises an error.
 
@@ -81,6 +75,7 @@ def verify(
         sample: how many steps of each run to replay in the simulator; 0 for none.
         replayer: replays them: ``jacdb.ingest.replay.checks.replay_run``. Without one, no step is replayed.
         report: called with progress.
+        tell: called with each check as soon as its run is through: a large dataset takes hours.
 
     Raises:
         UsageError: there is no dataset, or it has no such environment.
@@ -96,11 +91,18 @@ def verify(
     _refuse_unknown(envs, {run.env for run in runs})
     names = Check(env="", run_id="", name="names", unit="files")
     _check_names(folder, opened.layout, envs, names)
-    checks = [names]
+    checks: list[Check] = []
+
+    def keep(performed: list[Check]) -> None:
+        for check in performed:
+            tell(check)
+        checks.extend(performed)
+
+    keep([names])
     for run in sorted(runs):
         if not envs or run.env in envs:
-            checks += RunChecks(folder, run, run in finished, replayer, report).perform(sample)
-    checks += [_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs]
+            keep(RunChecks(folder, run, run in finished, replayer, report).perform(sample))
+    keep([_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs])
     return Verification(checks)
 
 

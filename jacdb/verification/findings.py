@@ -1,6 +1,6 @@
 """The result of a check: how much it checked, the worst deviation, and what is wrong where."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -99,3 +99,9 @@ class Check:
         deviation = float(deviations[place])
         if self.worst is None or not deviation <= self.worst:
             self.worst, self.at = deviation, Finding(path, list(rows)[place], "").place
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each finding that is listed, and one that counts the others."""
+        yield from map(str, self.findings)
+        if (more := self.failed - len(self.findings)) > 0:
+            yield f"{self.name} of {self.env}, run {self.run_id}: {more:,} more are wrong"
