@@ -21,7 +21,8 @@ from jacdb.dataset.layout import CURRENT, MANIFEST
 from jacdb.ingest.environments.registry import all_specs
 from jacdb.ingest.models import features
 from jacdb.ingest.policies.network import Network
-from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX
+from jacdb.ingest.policies.policy_file import SUFFIX
+from jacdb.ingest.policies.rating import best_known
 from jacdb.report import leaderboard
 
 HERE = Path(__file__).parent
@@ -442,7 +443,7 @@ def experts() -> str:
     rows = []
     for path in sorted((HERE.parent / "datasets/policies").glob(f"*{SUFFIX}")):
         about = Network.load(path).about
-        env, best = about["env"], BEST_RETURN.get(all_specs()[about["env"]].suite)
+        env, best = about["env"], best_known(about["env"], all_specs()[about["env"]].suite)
         cells = [
             env,
             about["status"],

@@ -19,7 +19,6 @@ from jacdb.errors import UsageError
 MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
 VERSION = 1
 SUFFIX = ".safetensors"
-BEST_RETURN = {"dm_control": 1000.0}  # what an episode can give; no bound is known of the other suites
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:

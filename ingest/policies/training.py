@@ -29,7 +29,8 @@ from jacdb.ingest.compat.brax import State
 from jacdb.ingest.environments import loading, registry
 from jacdb.ingest.policies.choice import check_training
 from jacdb.ingest.policies.network import Network
-from jacdb.ingest.policies.policy_file import BEST_RETURN, SUFFIX, read_tensors, write_tensors
+from jacdb.ingest.policies.policy_file import SUFFIX, read_tensors, write_tensors
+from jacdb.ingest.policies.rating import rate
 
 PARAMS = {
     "dm_control": dm_control_suite_params,
@@ -55,7 +56,6 @@ TUNED: dict[str, dict[str, Any]] = {
     "SwimmerSwimmer6": {**OFTEN, "num_resets_per_eval": 2},
     "WalkerRun": {**OFTEN, "num_resets_per_eval": 3},
 }
-EXPERT = 0.8  # of the best return: below, a policy is partial
 EVALUATED = 128  # episodes
 VERSIONS = ("jax", "mujoco", "mujoco-mjx", "playground", "brax", "numpy")
 
@@ -205,12 +205,11 @@ def _network(
     seen = tree["normalizer_params"]
     mean, std = (part[key] if isinstance(part, dict) else part for part in (seen["mean"], seen["std"]))
     layers = tree["params"]["policy"]["params"]
-    last, best = legs[-1], BEST_RETURN.get(registry.find(training.env).suite)
-    status = "unrated" if best is None else "expert" if last.mean >= EXPERT * best else "partial"
+    last = legs[-1]
     about = {
         "env": training.env,
         "obs_key": key,
-        "status": status,
+        "status": rate(training.env, registry.find(training.env).suite, last.mean),
         "return": {"mean": last.mean, "std": last.std, "episodes": EVALUATED},
         "num_timesteps": last.steps,
         "seconds": last.seconds,

@@ -24,6 +24,7 @@ from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.policies import choice, resolve
 from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.network import Network
+from jacdb.ingest.policies.rating import best_known, rate
 from jacdb.ingest.run_plan import Request
 
 pytestmark = pytest.mark.slow
@@ -55,6 +56,17 @@ def test_it_acts_as_brax_does(network):
     logits = made.policy_network.apply(params[0], policy, jnp.asarray(obs))
     scale = made.parametric_action_distribution.create_dist(logits).scale
     np.testing.assert_allclose(jax.vmap(network.distribution)(obs)[1], scale, rtol=1e-5)
+
+
+def test_policies_are_rated_by_the_best_known():
+    names = choice.available()
+    assert len(names) == 9
+    for spec in map(registry.find, names):
+        about = resolve.find("expert", spec, beta=1.0).network.about
+        assert about["status"] == rate(spec.name, spec.suite, about["return"]["mean"]), spec.name
+    for env, best in (("CheetahRun", 896), ("SwimmerSwimmer6", 1000), ("PandaPickCube", None)):
+        assert best_known(env, registry.find(env).suite) == best
+    assert (rate("WalkerRun", "dm_control", 702.0), rate("WalkerRun", "dm_control", 701.0)) == ("expert", "partial")
 
 
 def test_a_policy_for_other_observations_is_refused_before_work(network, tmp_path):
