@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +41,15 @@ COLLECT_AFTER = (50_000, 10, 10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out."""
+    """Mark what `make test-fast` leaves out, and have the files that hold it come first.
+
+    xdist deals out file by file. The last ones are then of moments, and no process waits for another's long one.
+    """
     for item in items:
         if COMPILING & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # and stays in order else
 
 
 def pytest_collection() -> None:
