@@ -59,6 +59,7 @@ export class ViewsTab implements Tab {
     const asked = question ? question[0].toUpperCase() + question.slice(1) : '';
     setText(this.question, [asked, grain && `Each row: ${grain}`].filter(Boolean).join(' '));
     this.holder.replaceChildren();
+    setText(this.told, ''); // the number of rows was the former answer's
     this.answer = null;
     const reason = this.app.index.views.unavailable[view];
     if (reason) {
