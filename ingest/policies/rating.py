@@ -1,7 +1,7 @@
 """How good a policy is, by the best that is known of its environment."""
 
-# What the best of TD-MPC2, TD-MPC, DreamerV3 and SAC returns after four million steps, the mean of three seeds: the
-# results of github.com/nicklashansen/tdmpc2 (commit e9f5932, folder `results`), of tasks that give the same rewards.
+# What the best of TD-MPC2, TD-MPC, DreamerV3 and SAC returns after four million steps, mean of two or three seeds:
+# github.com/nicklashansen/tdmpc2 (commit e9f5932, folder `results`), of the tasks that Playground ports.
 PUBLISHED = {
     "AcrobotSwingup": 663.0, "BallInCup": 984.0, "CartpoleBalance": 999.0, "CartpoleBalanceSparse": 1000.0,
     "CartpoleSwingup": 883.0, "CartpoleSwingupSparse": 850.0, "CheetahRun": 896.0, "FingerSpin": 990.0,
