@@ -6,6 +6,7 @@ JAX shows ``jax.extend`` and ``jax.interpreters``, and promises of neither that 
 import contextlib
 import hashlib
 import pickle
+import re
 import threading
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from jacdb.atomic_file import draft_of
 WRITTEN_AGAINST = {"jax": "0.12.0.1"}
 
 as_function = jaxpr_as_fun
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object that prints as Python's own do: another in every process
 
 
 def without_unread(program: ClosedJaxpr, outputs: list[bool]) -> tuple[ClosedJaxpr, list[bool]]:
@@ -70,8 +72,12 @@ def from_bytes(content: bytes) -> Compiled:
 
 
 def text_of(lowered: Lowered) -> str:
-    """Return all of a program that decides what it is compiled to, and not where its lines come from."""
-    return str(lowered.as_text())
+    """Return all of a program that decides what it is compiled to, and not where its lines come from.
+
+    The program itself has no word of what holds no array: one that takes (x, None) reads as one that takes (x, {}).
+    """
+    trees = _ADDRESS.sub("", f"{lowered.in_tree} {lowered.out_tree}")
+    return f"{trees}\n{lowered.as_text()}"
 
 
 class HealingCache(CacheInterface):

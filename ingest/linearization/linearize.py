@@ -73,8 +73,8 @@ def linearize(
 
     The engine finds the acceleration; the implicit function theorem differentiates it where it is, whatever algorithm
     found it after however many iterations (docs/jacobians.md). The first call for a model compiles, which takes
-    about half a minute; later ones, with any number of samples, do not, but where a step has more contacts than any
-    before: there is a program for up to 4 at a time, 12, 36 and so on.
+    about half a minute; later ones, with any number of samples and in other processes, do not, but where a step has
+    more contacts than any before: there is a program for up to 4 at a time, 12, 36 and so on.
 
     Args:
         model: MuJoCo's. It is not changed.

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from jax.stages import Lowered
 from jaxtyping import Array, Float, Int
 
-from jacdb.ingest import runtime
+from jacdb.ingest import provenance, runtime
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.differentiation.solution import Evaluation, EvaluationDerivative, SolvedDynamics
 from jacdb.ingest.dynamics.contacts import SlotsByDim
@@ -32,6 +33,7 @@ from jacdb.ingest.linearization.evaluations import (
 from jacdb.ingest.linearization.mjx_engine import MjxEngine
 from jacdb.ingest.models import features
 from jacdb.ingest.models.loading import hash_of
+from jacdb.ingest.program_store import ProgramStore
 
 type Engine = Literal["c", "mjx"]
 
@@ -57,6 +59,8 @@ class Jacobians(NamedTuple):
 class Linearizer:
     """Linearizes control steps of one model, at whatever states: compiled once for each size of :class:`Slots`.
 
+    What is compiled is kept in the user's store of programs, in which the next process finds it.
+
     Args:
         model: MuJoCo's; it is not changed, and must not be while this is in use.
         substeps: physics steps in a control step.
@@ -70,6 +74,15 @@ class Linearizer:
         features.check(model, engine=engine)
         runtime.configure()
         self.model, self.substeps = model, substeps
+        self._made_of = {
+            "program": "linearization",
+            "model": hash_of(model),
+            "substeps": substeps,
+            "engine": engine,
+            "block": BLOCK,
+            "versions": {name: version for name, version in provenance.versions().items() if name != "python"},
+        }
+        self._store = ProgramStore.of_user()
         self._engine = CEngine(model, substeps) if engine == "c" else MjxEngine(model, substeps)
         self._dynamics = SolvedDynamics.of(model, engine)
         self._contacts = ContactMotion(model) if engine == "c" else None
@@ -155,10 +168,15 @@ class Linearizer:
                 like = jax.tree.map(
                     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._arguments(start, solved, first)
                 )
-                with batched.expecting(BLOCK):
-                    lowered = jax.jit(self._differentiate).lower(*like)
-                self._compiled[slots.size] = lowered.compile()
+                made_of = {**self._made_of, "shapes": [(leaf.shape, leaf.dtype.str) for leaf in jax.tree.leaves(like)]}
+                self._compiled[slots.size] = self._store.find(made_of) or self._store.compile(
+                    made_of, self._lowered(*like)
+                )
             return self._compiled[slots.size]
+
+    def _lowered(self, *like: Any) -> Lowered:
+        with batched.expecting(BLOCK):
+            return jax.jit(self._differentiate).lower(*like)
 
     def _differentiate(
         self,

@@ -61,6 +61,13 @@ def test_two_names_of_one_text_are_compiled_once(store, tmp_path):
     assert len(entries(tmp_path)) == before + 2  # a program, no name
 
 
+def test_one_text_of_other_trees_is_another_program(store):
+    """What is no array leaves no trace in the text: a program of (x, None) is not one of (x, {})."""
+    first = jax.jit(lambda x, nothing: x + 1)
+    for name, nothing in (("none", None), ("empty", {})):
+        assert store.compile({"made": name}, first.lower(X, nothing))(X, nothing).shape == X.shape
+
+
 @pytest.mark.parametrize("damage", [b"", b"not at all", None])
 def test_a_damaged_program_is_made_anew(store, tmp_path, damage):
     store.compile({"made": "so"}, lowered(2.0))

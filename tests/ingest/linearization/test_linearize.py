@@ -9,6 +9,7 @@ import pytest
 from c_differences import error, visited
 
 import jacdb
+from jacdb.ingest.linearization import linearizer
 
 # A free body, a hinge and a ball, on three kinds of contact.
 BODY = """
@@ -191,6 +192,14 @@ def test_a_changed_model_is_another_model(slider):
     state = {"qpos": [0.0, 0.0], "qvel": [0.0, 0.0], "substeps": 2}
     light, heavy = (jacdb.linearize(model, **state).j_action[0, 2, 0] for model in (slider, heavier))
     assert light == pytest.approx(2 * heavy)
+
+
+def test_what_one_process_compiled_another_finds_without_tracing_it(slider, monkeypatch):
+    state = {"qpos": [0.0, 0.1], "qvel": [0.2, 0.3], "substeps": 2}
+    before = jacdb.linearize(slider, **state)
+    linearizer._made.cache_clear()  # as in a new process
+    monkeypatch.setattr(linearizer.Linearizer, "_lowered", lambda *arguments: pytest.fail("it is traced again"))
+    assert np.array_equal(jacdb.linearize(slider, **state).j_state, before.j_state)
 
 
 WRONG = {
