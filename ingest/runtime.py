@@ -21,11 +21,8 @@ BLOCK_OF_GPU = 8192  # at most: twice as many took twice the time for each step 
 BLOCKS_OF_CORE = 3  # one is stepped while the host makes rows of another
 # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD (mallopt(3)), and what they are set to
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
-# Objects that Python exempts from collection as it starts are fewer (375 in 3.12); who freezes his own has more
-FROZEN_AT_START = 10_000
 # XLA's flag for what YNNPACK computes on a CPU; without a value: nothing
 _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
-_left_behind = False  # whether something came to be while the collector rested, and has not been collected since
 
 
 def configure() -> None:
@@ -98,21 +95,16 @@ def without_collector() -> Iterator[None]:
 
     One walk takes 0.7 s, and an ingest of 5 s had two; tracing before it, seven. Traces leave cycles (CheetahRun's of
     20,000 objects), steps and files none, however many follow. Compiled code hangs on those cycles: 2,000 mappings of
-    memory an ingest, of which Linux allows a process 65,530. What is left is collected before the next begins.
+    memory an ingest, of which Linux allows a process 65,530. So what came to be is walked through once, at the end, and
+    nothing that was there before: a notebook, or a process of many runs, holds millions of other objects.
     """
-    global _left_behind
     enabled = gc.isenabled()
-    if _left_behind:
-        gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        _left_behind = True
         if enabled:
-            if gc.get_freeze_count() < FROZEN_AT_START:  # what came to be becomes old without a walk
-                gc.freeze()
-                gc.unfreeze()
+            gc.collect(0)
             gc.enable()
 
 
