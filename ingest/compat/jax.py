@@ -24,7 +24,9 @@ from jacdb.atomic_file import draft_of
 WRITTEN_AGAINST = {"jax": "0.12.0.1"}
 
 as_function = jaxpr_as_fun
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object that prints as Python's own do: another in every process
+# Of an object that prints as Python's own do, and prints otherwise in every process: MJX's static arrays are among them
+# (findings/mjx_structure_is_no_cache_key.sh).
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def without_unread(program: ClosedJaxpr, outputs: list[bool]) -> tuple[ClosedJaxpr, list[bool]]:

@@ -35,7 +35,7 @@ def matrices(draw, width):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize(("dtype", "width"), [(np.float64, 64), (np.float32, 32)])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_any_matrices_come_back(data, dtype, width, tmp_path_factory):
     written = data.draw(matrices(width))
