@@ -95,7 +95,7 @@ REFERENCE := noise experts modes
 reference: $(READY)
 	for plan in $(REFERENCE); do $(BIN)/jacdb ingest --plan datasets/reference/$$plan.yaml --data reference/$$plan || exit; done
 	$(BIN)/jacdb merge $(REFERENCE:%=reference/%) --data reference/all
-	$(BIN)/jacdb verify --data reference/all
+	$(BIN)/jacdb verify --data reference/all --format csv --out datasets/reference/verified.csv
 	for set in noise experts "all $(NINE:%=--env %)"; do set -- $$set; name=$$1; shift; \
 	  $(BIN)/jacdb report --data reference/$$name --out reference/$$name-report --no-embedding "$$@" || exit; \
 	  cp reference/$$name-report/facts.json datasets/reference/$$name.json; done

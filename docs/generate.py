@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import imports
+import polars as pl
 import typer
 
 from jacdb import queries, report, schemas
@@ -39,6 +40,7 @@ PEERS = {
     "MuJoCo Warp": "none; Warp's tape runs over its step",
     "jacdb": "`jacdb.linearize`: implicit function theorem at the C engine's solution",
 }
+VERIFIED, KEY = HERE.parent / "datasets/reference/verified.csv", ["env", "run_id"]
 NOTE = "<!-- written by docs/generate.py; change the code, not this page -->\n"
 
 
@@ -351,8 +353,35 @@ def reproduction() -> str:
              "j_action is zero", "patterns"),
             everywhere,
         ),
+        "## Verified\n",
+        _verified({(run["env"], run["run_id"]) for facts in (noise, together) for run in facts["runs"]}),
     )  # fmt: skip
     return "\n".join(["# The paper, reproduced\n", NOTE, *told])
+
+
+def _verified(runs: set[tuple[str, str]]) -> str:
+    """Return what `jacdb verify` found in these runs, environment by environment."""
+    checks = pl.read_csv(VERIFIED).filter(
+        pl.struct("env", "run_id").is_in([dict(zip(KEY, run, strict=True)) for run in runs])
+    )
+    there = len(checks.select(KEY).unique())
+    so_far = "" if there == len(runs) else f", {there} of {len(runs)} so far"
+
+    def of(env: str) -> list[str]:
+        own = checks.filter(env=env)
+        of_checks = own.group_by("check").agg(pl.sum("checked"), pl.max("worst"))
+        told = {check: (f"{checked:,}", f"{worst or 0:.0e}") for check, checked, worst in of_checks.iter_rows()}
+        by_c, _ = told["C engine"]
+        return [
+            env, f"{own['run_id'].n_unique()}", told["shapes"][0], *told["replay"], by_c, *told["jacobians"],
+            f"{own['failed'].sum()}",
+        ]  # fmt: skip
+
+    header = ("environment", "runs", "rows", "steps replayed", "worst", "steps by C", "Jacobians", "worst", "findings")
+    return (
+        f"`jacdb verify` of the runs on this page{so_far} ([what it checks](verification.md)): all rows, and of each"
+        f" run 16 steps with their Jacobians.\n\n{_table(header, map(of, checks['env'].unique().sort()))}"
+    )
 
 
 def _questions(noise: dict[str, Any], together: dict[str, Any]) -> list[list[str]]:

@@ -35,6 +35,11 @@ def test_generated_pages_are_fresh(name):
     assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python docs/generate.py"
 
 
+def test_the_reference_was_verified_without_a_finding():
+    checks = polars.read_csv(ROOT / "datasets" / "reference" / "verified.csv")
+    assert not checks.filter(polars.col("failed") > 0).height and {"replay", "jacobians"} <= {*checks["check"]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
