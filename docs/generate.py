@@ -377,10 +377,11 @@ def _verified(runs: set[tuple[str, str]]) -> str:
             f"{own['failed'].sum()}",
         ]  # fmt: skip
 
+    open_ = " Findings in the last column are not explained yet." if checks["failed"].sum() else ""
     header = ("environment", "runs", "rows", "steps replayed", "worst", "steps by C", "Jacobians", "worst", "findings")
     return (
         f"`jacdb verify` of the runs on this page{so_far} ([what it checks](verification.md)): all rows, and of each"
-        f" run 16 steps with their Jacobians.\n\n{_table(header, map(of, checks['env'].unique().sort()))}"
+        f" run 16 steps with their Jacobians.{open_}\n\n{_table(header, map(of, checks['env'].unique().sort()))}"
     )
 
 
