@@ -49,3 +49,8 @@ def versions() -> dict[str, str | int]:
     device = jax.devices()[0]
     own = {"jacdb": __version__, "engine": ENGINE_VERSION, "python": platform.python_version()}
     return {**own, **installed, "device": device.device_kind}
+
+
+def versions_of_programs() -> dict[str, str | int]:
+    """Return the versions of everything that may change a compiled program: Python runs none of it."""
+    return {name: version for name, version in versions().items() if name != "python"}

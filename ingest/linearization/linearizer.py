@@ -80,7 +80,7 @@ class Linearizer:
             "substeps": substeps,
             "engine": engine,
             "block": BLOCK,
-            "versions": {name: version for name, version in provenance.versions().items() if name != "python"},
+            "versions": provenance.versions_of_programs(),
         }
         self._store = ProgramStore.of_user()
         self._engine = CEngine(model, substeps) if engine == "c" else MjxEngine(model, substeps)

@@ -213,7 +213,7 @@ class Programs:
             "tolerance": settings.tolerance,
             "dtype": np.dtype(settings.dtype).name,
             "block": self.block,
-            "versions": {name: version for name, version in provenance.versions().items() if name != "python"},
+            "versions": provenance.versions_of_programs(),
         }
 
 
