@@ -95,12 +95,12 @@ REFERENCE := noise experts modes
 reference: $(READY)
 	for plan in $(REFERENCE); do $(BIN)/jacdb ingest --plan datasets/reference/$$plan.yaml --data reference/$$plan || exit; done
 	$(BIN)/jacdb merge $(REFERENCE:%=reference/%) --data reference/all
-	$(BIN)/jacdb verify --data reference/all --format csv --out datasets/reference/verified.csv
 	for set in noise experts "all $(NINE:%=--env %)"; do set -- $$set; name=$$1; shift; \
 	  $(BIN)/jacdb report --data reference/$$name --out reference/$$name-report --no-embedding "$$@" || exit; \
 	  cp reference/$$name-report/facts.json datasets/reference/$$name.json; done
 	$(BIN)/jacdb plot timeline --env CheetahRun --data reference/experts --out docs/gait.png
-	$(BIN)/python docs/generate.py
+	$(BIN)/jacdb verify --data reference/all --format csv --out datasets/reference/verified.csv; found=$$?; \
+	$(BIN)/python docs/generate.py && exit $$found
 
 # The paper's fourth question, docs/learning.md: losses, models and baselines, five seeds each, in five environments. Two hours on
 # two cores with `make -j2 learning`; what was interrupted resumes, and what is finished stays.
