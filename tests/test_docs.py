@@ -17,7 +17,7 @@ from jacdb.ingest.sources.recordings import mapping
 sys.path.insert(0, str(ROOT / "docs"))
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 IMPORTS = runpy.run_path(str(ROOT / "docs" / "imports.py"))
-ROUGH = {"BerkeleyHumanoidJoystickRoughTerrain", "G1JoystickRoughTerrain"}
+UNEXPLAINED = {"BerkeleyHumanoidJoystickRoughTerrain", "G1JoystickRoughTerrain"}
 PUBLIC = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -37,9 +37,9 @@ def test_generated_pages_are_fresh(name):
 
 
 def test_what_verify_found_of_the_reference_is_known():
-    """On rough ground MJX takes steps otherwise where it is compiled otherwise; verify cannot tell all of them yet."""
+    """Two environments, both on rough ground, have findings whose cause is not known yet."""
     checks = polars.read_csv(ROOT / "datasets" / "reference" / "verified.csv")
-    assert {*checks.filter(polars.col("failed") > 0)["env"]} == ROUGH
+    assert {*checks.filter(polars.col("failed") > 0)["env"]} == UNEXPLAINED
     assert {"replay", "jacobians"} <= {*checks["check"]}
 
 
