@@ -66,7 +66,7 @@ def contact_groups(
     Args:
         mj_model: says which friction cones there are.
         d: forward dynamics' results, samples last.
-        rates: :func:`geometry_derivative`'s, samples last.
+        rates: :class:`ContactFinder`'s, samples last.
     """
     contact = impl(d).contact
     geoms = static_geoms(mj_model, contact.dist.shape[0])

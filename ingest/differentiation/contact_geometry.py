@@ -2,6 +2,10 @@
 
 There are few such motions: six directions, in a plane three, whatever the number of joints. Only they are
 differentiated through MJX's collision functions (see :mod:`jacdb.ingest.differentiation.contact_derivatives`).
+
+Contacts and their derivatives are one computation (:class:`ContactFinder`). Where a box lies on a height field or on
+another box, MJX picks four of many points, some of which are equal: a rounding decides which. Of two computations, even
+in one program, each may pick others, and the derivative would be that of contacts which the step has not.
 """
 
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from mujoco import mjx
 
-from jacdb.ingest.compat.mjx import collision, contact_points, geom_groups, impl, make_frame
+from jacdb.ingest.compat.mjx import collision, contact_points, geom_groups, impl, make_frame, replace_impl
 from jacdb.ingest.differentiation import rnea_derivatives
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.rnea_derivatives import Tree
@@ -60,8 +64,7 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
 class _ByGeom:
     """An array that MJX's collision functions index by geom, of which those geoms alone move that can meet.
 
-    PandaPickCube has 83 geoms, of which five can. The values are taken as forward dynamics takes them, so that XLA
-    finds contacts once for both.
+    PandaPickCube has 83 geoms, of which five can.
     """
 
     values: Array
@@ -73,10 +76,31 @@ class _ByGeom:
         return _moved_by(self.values[geoms], self.moving[rows[geoms]])
 
 
-def geometry_derivative(
+@dataclass
+class ContactFinder:
+    """Finds the contacts of one sample as MJX's ``collision`` does, for forward dynamics, and how they move.
+
+    Attributes:
+        rates: of the contacts found last; None where no constraint comes of them.
+    """
+
+    mj_model: mujoco.MjModel
+    tree: Tree
+    coloring: ContactColoring
+    rates: GeometryRates | None = None
+
+    def __call__(self, model: mjx.Model, d: mjx.Data) -> mjx.Data:
+        """Return the data with contacts."""
+        if not (impl(d).ncon and impl(d).nefc):  # with constraints switched off MJX still collides
+            return collision(model, d)
+        collided, self.rates = differentiated_collision(model, self.mj_model, self.tree, d, self.coloring)
+        return collided
+
+
+def differentiated_collision(
     model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, coloring: ContactColoring
-) -> GeometryRates:
-    """Differentiate the contacts of one sample by each motion that joints can make, ``tree.motions``.
+) -> tuple[mjx.Data, GeometryRates]:
+    """Find the contacts of one sample, and differentiate them by each motion that joints can make, ``tree.motions``.
 
     Two geoms moved as one keep their contact, but not its tangents: MJX takes these from the world's axes
     (``make_frame``) and not from the geoms'.
@@ -88,23 +112,27 @@ def geometry_derivative(
     rows[meeting] = np.arange(len(meeting))
     at = d.geom_xpos[meeting], d.geom_xmat[meeting]
 
-    def collide(xpos: Array, xmat: Array) -> tuple[Array, Array, Array]:
+    def collide(xpos: Array, xmat: Array) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
         moved = d.replace(geom_xpos=_ByGeom(d.geom_xpos, xpos, rows), geom_xmat=_ByGeom(d.geom_xmat, xmat, rows))
         contact = impl(collision(model, moved)).contact
-        return contact.dist, contact.pos, contact.frame
+        return (contact.dist, contact.pos, contact.frame), contact
 
-    turns = jnp.zeros((3, impl(d).contact.dist.shape[0]))
-    spins = np.array([motion for motion in tree.motions if motion < 3], int)
-    if coloring.first_moves and len(spins):
-        frames = impl(d).contact.frame
-        turns = turns.at[spins].set(jax.vmap(lambda spin: _tangents_turn(frames, spin))(jnp.eye(3)[spins]))
-
-    def along(motion: Float[Array, " 6"]) -> tuple[Array, Array, Array]:
+    def along_colors(motion: Float[Array, " 6"]) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
         spin, shift = motion[:3], motion[3:]
         xpos = (jnp.cross(spin, at[0] - origin) + shift) * color[meeting][:, None]
         turned = jnp.cross(spin, at[1], axisb=1, axisc=1) * color[meeting][:, None, None]
-        by_color = jax.jvp(collide, at, (xpos, turned))[1]
-        contact = impl(d).contact
+        _, rates, found = jax.jvp(collide, at, (xpos, turned), has_aux=True)
+        return rates, found
+
+    motions = jnp.eye(6)[np.array(tree.motions)]
+    by_color, contact = jax.vmap(along_colors, out_axes=(0, None))(motions)
+    turns = jnp.zeros((3, contact.dist.shape[0]))
+    spins = np.array([motion for motion in tree.motions if motion < 3], int)
+    if coloring.first_moves and len(spins):
+        turns = turns.at[spins].set(jax.vmap(lambda spin: _tangents_turn(contact.frame, spin))(jnp.eye(3)[spins]))
+
+    def along(motion: Float[Array, " 6"], by_color: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        spin, shift = motion[:3], motion[3:]
         color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
         turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
         if coloring.first_moves:
@@ -117,7 +145,8 @@ def geometry_derivative(
 
         return jax.tree.map(by_second_geom, by_color, moved_as_one)
 
-    return GeometryRates(*jax.vmap(along)(jnp.eye(6)[np.array(tree.motions)]), turns)
+    rates = GeometryRates(*jax.vmap(along)(motions, by_color), turns)
+    return replace_impl(d, contact=contact), rates
 
 
 def _tangents_turn(frames: Float[Array, "ncon 3 3"], spin: Float[Array, " 3"]) -> Float[Array, " ncon"]:

@@ -177,12 +177,14 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
     """Run the physics, and differentiate each substep's acceleration by the implicit function theorem."""
-    differentiate = batched.over_batches(AccelerationJacobian.of(system.mj_model, model, system.kicked).implicit)
+    derivative = AccelerationJacobian.of(system.mj_model, model, system.kicked)
+    differentiate = batched.over_batches(derivative.implicit)
 
     def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, Array, Array, observations.Observation]]:
-        forwarded = forward.forward(model, now)
+        finder = derivative.contact_finder()
+        forwarded = forward.forward(model, now, finder)
         after = forward.integrate(model, forwarded)
-        d_qacc_integrator = differentiate(forwarded, (after.qvel - forwarded.qvel) / model.opt.timestep)
+        d_qacc_integrator = differentiate(forwarded, finder.rates, (after.qvel - forwarded.qvel) / model.opt.timestep)
         residual, observed = solver_residual(model, forwarded), observations.observe(model, forwarded)
         return transition.cast_like(after, now), (d_qacc_integrator, after.qvel, residual, observed)
 
@@ -199,15 +201,17 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return _implicit(system, model, data, n_substeps)
     if not newton.supports(model):
         return _autodiff(system, model, data, n_substeps)
-    differentiate = batched.over_batches(AccelerationJacobian.of(system.mj_model, model, system.kicked).unrolled)
+    derivative = AccelerationJacobian.of(system.mj_model, model, system.kicked)
+    differentiate = batched.over_batches(derivative.unrolled)
 
     def substep(
         now: mjx.Data, _: None
     ) -> tuple[mjx.Data, tuple[Array, Array, Array, Array, observations.Observation, Array]]:
-        forwarded, trace = forward.forward_with_trace(model, now)
+        finder = derivative.contact_finder()
+        forwarded, trace = forward.forward_with_trace(model, now, finder)
         after = forward.integrate(model, forwarded)
         qacc_integrator = (after.qvel - forwarded.qvel) / model.opt.timestep
-        d_qacc, d_qacc_integrator = differentiate(forwarded, qacc_integrator, trace)
+        d_qacc, d_qacc_integrator = differentiate(forwarded, finder.rates, qacc_integrator, trace)
         residual, observed = solver_residual(model, forwarded), observations.observe(model, forwarded)
         seen = (d_qacc_integrator, d_qacc, after.qvel, residual, observed)
         return transition.cast_like(after, now), (*seen, trace.steps.alpha_is_newton.all())

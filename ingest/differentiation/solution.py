@@ -23,6 +23,7 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
+from jacdb.ingest.differentiation.contact_geometry import GeometryRates
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
@@ -102,11 +103,11 @@ class SolvedDynamics:
         return batched.over_batches(self._batch)
 
     def _batch(self, evaluations: Evaluation) -> EvaluationDerivative:
-        samples = jax.vmap(self._stages)(evaluations)
+        samples, rates = jax.vmap(self._stages)(evaluations)
         qaccs_integrator = evaluations.qacc_integrator
         qaccs = self._solved_for(samples, qaccs_integrator)
         samples = samples.replace(qacc=qaccs)
-        point = self.jacobian.linearization_point(samples, evaluations.contacts)
+        point = self.jacobian.linearization_point(samples, rates, evaluations.contacts)
         active_sets, row_forces = jax.vmap(self._rows)(samples)
         qacc = self.jacobian.implicit_at(point, qaccs, qaccs_integrator, active_sets, contacts_of_rows=False)
         contact_forces, normal_forces = self._contact_forces(point, qaccs)
@@ -119,12 +120,13 @@ class SolvedDynamics:
         )
         return EvaluationDerivative(qacc, jax.vmap(self._act_dot)(samples), residuals, observed)
 
-    def _stages(self, at: Evaluation) -> mjx.Data:
-        """Compute everything that forward dynamics needs before it solves."""
+    def _stages(self, at: Evaluation) -> tuple[mjx.Data, GeometryRates | None]:
+        """Compute everything that forward dynamics needs before it solves, and how MJX's contacts move."""
         data = self.template.replace(
             qpos=at.qpos, qvel=at.qvel, act=at.act, ctrl=at.ctrl, mocap_pos=at.mocap_pos, mocap_quat=at.mocap_quat
         )
-        return forward.unsolved(self.model, data)
+        finder = self.jacobian.contact_finder()
+        return forward.unsolved(self.model, data, finder), finder.rates
 
     def _solved_for(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv"]:
         """Return the acceleration a that the solver found: M a = (M - h B) a'."""

@@ -29,14 +29,13 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import (
     contact_derivatives,
-    contact_geometry,
     implicit_damping,
     joint_derivatives,
     rnea_derivatives,
 )
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.contact_derivatives import ContactGroup
-from jacdb.ingest.differentiation.contact_geometry import GeometryRates
+from jacdb.ingest.differentiation.contact_geometry import ContactFinder, GeometryRates
 from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.pose_equalities import PoseEqualities
@@ -113,14 +112,21 @@ class AccelerationJacobian:
         of_damping = damps, damping, damped_coriolis
         return cls(mj, model, tree, coloring, coupling, *of_damping, _armature(mj), blocks, equalities)
 
-    def implicit(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv inputs"]:
+    def contact_finder(self) -> ContactFinder:
+        """Return what finds one sample's contacts for forward dynamics, and keeps how they move."""
+        return ContactFinder(self.mj_model, self.tree, self.coloring)
+
+    def implicit(
+        self, samples: mjx.Data, rates: GeometryRates | None, qaccs_integrator: Float[Array, "n nv"]
+    ) -> Float[Array, "n nv inputs"]:
         """Differentiate the integrator's acceleration a' by (dq, v, ctrl, act), where forward dynamics solved for a.
 
         Args:
             samples: forward dynamics' results.
+            rates: how their contacts move, of :meth:`contact_finder`.
             qaccs_integrator: a', the acceleration with which the integrator goes on: a itself, or damped implicitly.
         """
-        point = self.linearization_point(samples)
+        point = self.linearization_point(samples, rates)
         return self.implicit_at(point, samples.qacc, qaccs_integrator, jax.vmap(ActiveSet.of)(samples))
 
     def implicit_at(
@@ -143,19 +149,24 @@ class AccelerationJacobian:
         return batched.samples_first(self._integrated(point, linear, by_inputs, qaccs, qaccs_integrator))
 
     def unrolled(
-        self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"], traces: NewtonTrace
+        self,
+        samples: mjx.Data,
+        rates: GeometryRates | None,
+        qaccs_integrator: Float[Array, "n nv"],
+        traces: NewtonTrace,
     ) -> tuple[Float[Array, "n nv all_inputs"], Float[Array, "n nv all_inputs"]]:
         """Differentiate a and a' as the solver's iterations left them.
 
         Args:
             samples: forward dynamics' results.
+            rates: how their contacts move, of :meth:`contact_finder`.
             qaccs_integrator: a', the acceleration with which the integrator goes on.
             traces: the solver's iterations.
 
         Returns:
             da and da' by (dq, v, ctrl) and the warm start: 3 nv + nu.
         """
-        point = self.linearization_point(samples)
+        point = self.linearization_point(samples, rates)
         from_warm_start, steps = batched.samples_last(traces)
         nv, n = point.kinematics.qvel.shape
         smooth = self._linearize(point, samples.qacc_smooth, None)
@@ -217,17 +228,16 @@ class AccelerationJacobian:
         kin = rnea_derivatives.kinematics(self.mj_model, self.tree, batched.samples_last(samples))
         return rnea_derivatives.rigid_derivatives(self.tree, kin, jnp.zeros_like(kin.qvel), np.zeros(3)).by_v
 
-    def linearization_point(self, samples: mjx.Data, found: SlotsByDim | None = None) -> LinearizationPoint:
+    def linearization_point(
+        self, samples: mjx.Data, rates: GeometryRates | None, found: SlotsByDim | None = None
+    ) -> LinearizationPoint:
         """Read the states off forward dynamics' results (samples first).
 
         Args:
+            rates: how MJX's contacts move (samples first); None where there are none.
             found: the contacts, where another engine found them; None: MJX's.
         """
         mj, model, tree, d = self.mj_model, self.model, self.tree, batched.samples_last(samples)
-
-        def geometry_rates(sample: mjx.Data) -> GeometryRates:
-            return contact_geometry.geometry_derivative(model, mj, tree, sample, self.coloring)
-
         kin = rnea_derivatives.kinematics(mj, tree, d)
         contacts = []
         if found is not None:
@@ -235,9 +245,8 @@ class AccelerationJacobian:
             contacts = contact_derivatives.found_contact_groups(
                 *of_model, batched.samples_last(found), first_moves=moves
             )
-        elif impl(samples).ncon and impl(samples).nefc:  # with constraints switched off MJX still collides
-            rates = batched.samples_last(jax.vmap(geometry_rates)(samples))
-            contacts = contact_derivatives.contact_groups(model, mj, tree, kin, d, rates)
+        elif rates is not None:
+            contacts = contact_derivatives.contact_groups(model, mj, tree, kin, d, batched.samples_last(rates))
         drag = rnea_derivatives.medium_drag(mj, kin, d) if impl(model.opt).has_fluid_params else None
         return LinearizationPoint(samples, kin, drag, contacts)
 

@@ -8,6 +8,7 @@ and "Constraint model", "Parameters".
 """
 
 import contextlib
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
@@ -20,29 +21,37 @@ from jacdb.ingest.compat.mjx import impl, replace_impl
 from jacdb.ingest.dynamics import newton
 from jacdb.ingest.linalg import batched
 
+type Collision = Callable[[mjx.Model, mjx.Data], mjx.Data]  # finds contacts, as MJX's own does
+
 CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
 IMPEDANCES = (  # MJX's names of all impedance curves
     "geom_solimp", "pair_solimp", "jnt_solimp", "dof_solimp", "eq_solimp", "tendon_solimp_lim", "tendon_solimp_fri",
 )  # fmt: skip
 
 
-def forward(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """Compute ``mjx.forward`` of one sample."""
-    d = _before_the_solver(model, data)
+def forward(model: mjx.Model, data: mjx.Data, collision: Collision = mjx_private.collision) -> mjx.Data:
+    """Compute ``mjx.forward`` of one sample.
+
+    Args:
+        collision: called once, to find the contacts.
+    """
+    d = _before_the_solver(model, data, collision)
     if not impl(d).efc_J.size:
         return d.replace(qacc=d.qacc_smooth)
     return mjx_private.sensor_acc(model, newton.solve(model, d))
 
 
-def forward_with_trace(model: mjx.Model, data: mjx.Data) -> tuple[mjx.Data, newton.NewtonTrace]:
-    """Compute ``mjx.forward`` of one sample, and return the solver's trace with it."""
-    d, trace = newton.solve_with_trace(model, _before_the_solver(model, data))
+def forward_with_trace(
+    model: mjx.Model, data: mjx.Data, collision: Collision = mjx_private.collision
+) -> tuple[mjx.Data, newton.NewtonTrace]:
+    """Compute ``mjx.forward`` of one sample as :func:`forward` does, and return the solver's trace with it."""
+    d, trace = newton.solve_with_trace(model, _before_the_solver(model, data, collision))
     return mjx_private.sensor_acc(model, d), trace
 
 
 def integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     """Compute the rest of ``mjx.step``, from data that :func:`forward` has been run on."""
-    with _replacements():
+    with _replacements(mjx_private.collision):
         return mjx_integrate(model, forwarded)
 
 
@@ -59,27 +68,29 @@ def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
-def unsolved(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+def unsolved(model: mjx.Model, data: mjx.Data, collision: Collision = mjx_private.collision) -> mjx.Data:
     """Compute what ``mjx.forward`` of one sample computes without a solver: no acceleration, and no sensors."""
-    with _replacements():
+    with _replacements(collision):
         d = mjx_private.fwd_actuation(model, mjx_private.fwd_velocity(model, mjx_private.fwd_position(model, data)))
     applied = d.qfrc_applied + mjx_private.xfrc_accumulate(model, d)
     return d.replace(qfrc_smooth=d.qfrc_passive - d.qfrc_bias + d.qfrc_actuator + applied)
 
 
-def _before_the_solver(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+def _before_the_solver(model: mjx.Model, data: mjx.Data, collision: Collision) -> mjx.Data:
     """Compute the stages of ``mjx.forward`` up to the constraint solver."""
-    with _replacements():
+    with _replacements(collision):
         d = mjx_private.sensor_pos(model, mjx_private.fwd_position(model, data))
         d = mjx_private.sensor_vel(model, mjx_private.fwd_velocity(model, d))
         return mjx_private.fwd_acceleration(model, mjx_private.fwd_actuation(model, d))
 
 
-def _replacements() -> contextlib.AbstractContextManager[None]:
+def _replacements(collision: Collision) -> contextlib.AbstractContextManager[None]:
     """Within, MJX's stages call this module's replacements."""
-    return mjx_private.patched(
-        collision=_collision, impedance=impedance, factor_mass=_factor_mass, solve_mass=_solve_mass
-    )
+
+    def found(model: mjx.Model, data: mjx.Data) -> mjx.Data:
+        return _with_constants(model, collision(model, data))
+
+    return mjx_private.patched(collision=found, impedance=impedance, factor_mass=_factor_mass, solve_mass=_solve_mass)
 
 
 # --- the mass matrix ------------------------------------------------------------------------------------------
@@ -115,9 +126,8 @@ def _solve_batch(matrices: Float[Array, "n nv nv"], forces: Float[Array, "n nv"]
 # --- parameters that are constants ----------------------------------------------------------------------------
 
 
-def _collision(model: mjx.Model, data: mjx.Data) -> mjx.Data:
-    """Find contacts (MJX's ``collision``), with those of their parameters that are constants as constants."""
-    collided = mjx_private.collision(model, data)
+def _with_constants(model: mjx.Model, collided: mjx.Data) -> mjx.Data:
+    """Return found contacts, with those of their parameters that are constants as constants."""
     if not impl(collided).ncon:
         return collided
     constants = _contact_constants(model, collided)

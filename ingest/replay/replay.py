@@ -11,7 +11,8 @@ takes one step or another. Such steps deviate by what the tolerance is worth (1e
 steps of SwimmerSwimmer6), or as far as a contact is wide (PandaPickCube's grasps). So a step that deviates is right all
 the same where one of these holds, in this order: MuJoCo's C engine takes it to SAME_STEP from the same hidden state, as
 its solver is set or at its end; MJX's step takes it, compiled otherwise or a few roundings of the state away, and the
-replay goes on from there; MJX's own step moves about as far when its input is moved by a few roundings.
+replay goes on from there; MJX's own step moves about as far when its input is moved by a few roundings. After the last
+the hidden rest is not known: it is one of those to which the roundings led, and the next step is tried from these too.
 
 The stored Jacobian of drawn steps is compared with centred differences of the environment's whole step, along every
 axis of state and action, in both engines: of that program which takes the stored step. In MJX its physics is the
@@ -96,15 +97,19 @@ class _Way:
     Attributes:
         explanation: why that is not the way of the replay, which has none.
         takes_it: whether that leads to the stored step.
-        after: all slots after it; ``slot`` is its own.
+        before, after: all slots before and after it; ``slot`` is its own.
+        others: where nothing takes the stored step, states to which roundings lead; their hidden rests may be the
+            stored run's.
     """
 
     program: StepProgram
     vector: Float[np.ndarray, " n_state"]
+    before: State
     explanation: str | None
     takes_it: bool
     after: State
     slot: int
+    others: list[State]
 
 
 class Replayer:
@@ -134,6 +139,7 @@ class Replayer:
         before, firsts = self._programs.first_states(np.array([prefix.number for prefix in slots]))
         for prefix, vector in zip(prefixes, firsts, strict=False):
             yield Reset(prefix, state_deviation(vector, prefix.state[0]))
+        others: dict[int, list[State]] = {}  # states before a slot's step, beside the replay's own
         for step in range(max(len(prefix.state) for prefix in prefixes)):
             # an episode that is through repeats its last step, and is not compared
             rows = [min(step, len(prefix.state) - 1) for prefix in slots]
@@ -144,7 +150,9 @@ class Replayer:
             for slot, prefix in enumerate(prefixes):
                 if step < len(prefix.state) and prefix.finite[step]:
                     start = replayed.physics_input.sample(slot)
-                    way = yield from self._compare(prefix, step, before, slot, start, following, after[slot])
+                    way = _Way(self._programs.quick, vectors[slot], before, "", True, following, slot, [])
+                    way = yield from self._compare(prefix, step, way, others.get(slot, []), start, after[slot])
+                    others[slot] = way.others
                     if way.after is not replayed.state:
                         following = put(following, slot, way.after, way.slot)
             before = following
@@ -153,40 +161,34 @@ class Replayer:
         self,
         prefix: EpisodePrefix,
         step: int,
-        before: State,
-        slot: int,
+        way: _Way,
+        others: list[State],
         start: PhysicsInput,
-        following: State,
         after: np.ndarray,
     ) -> Generator[StepReplay | JacobianCheck, None, _Way]:
         """Compare a stored step with the replayed one and, if it is drawn, check its Jacobian.
 
         Args:
-            before: the states before the step, of all slots.
+            way: the replay's.
+            others: states before the step that may have the stored run's hidden rest, if the replay's has not.
             start: what its physics started from.
-            following, after: the replayed next states, and what would be stored of this one.
+            after: what would be stored of the replayed next state.
 
         Returns:
             How MJX takes it.
         """
         deviation = state_deviation(after, prefix.next_state[step])
-        way = _Way(self._programs.quick, prefix.state[step], "", True, following, slot)
         if not deviation <= SAME_STEP:
-            way = self._other_way(repeated(before, slot), prefix, step, start, deviation, way)
+            way = self._other_way(prefix, step, way, others, start, deviation)
         yield StepReplay(prefix, step, deviation, way.explanation)
         if step in prefix.drawn:
-            yield self._check_jacobian(prefix, step, repeated(before, slot), start, way)
+            yield self._check_jacobian(prefix, step, start, way)
         return way
 
     def _other_way(
-        self, before: State, prefix: EpisodePrefix, step: int, start: PhysicsInput, deviation: float, way: _Way
+        self, prefix: EpisodePrefix, step: int, way: _Way, others: list[State], start: PhysicsInput, deviation: float
     ) -> _Way:
-        """Return how MJX takes a step that deviates; with no explanation where nothing explains it.
-
-        Args:
-            before: the state before the step, in all slots.
-            way: the replay's.
-        """
+        """Return how MJX takes a step that deviates; with no explanation where nothing explains it."""
         stored = prefix.next_state[step]
         way.takes_it = False
         if self._c_deviation(start, stored) <= SAME_STEP or self._c_deviation(start, stored, AT_THE_END) <= SAME_STEP:
@@ -196,17 +198,21 @@ class Replayer:
         noise[0] = 0
         moved = prefix.state[step] * (1 + 4 * np.finfo(float).eps * noise)
         actions = np.tile(prefix.action[step], (SLOTS, 1))
-        from_roundings = 0.0
-        for program in (self._programs.thorough, self._programs.quick):
-            taken = program(before, moved, actions)
-            ends = np.asarray(taken.vector)
-            apart = [state_deviation(end, stored) for end in ends]
-            nearest = int(np.argmin(apart))
-            if apart[nearest] <= SAME_STEP:
-                return _Way(program, moved[nearest], "MJX takes it, with other roundings", True, taken.state, nearest)
-            from_roundings = max(from_roundings, *(state_deviation(end, ends[0]) for end in ends[1:]))
+        ends, led_to = [], []
+        for before in (repeated(way.before, way.slot), *others):
+            for program in (self._programs.thorough, self._programs.quick):
+                taken = program(before, moved, actions)
+                ends += list(np.asarray(taken.vector))
+                apart = [state_deviation(end, stored) for end in ends[-SLOTS:]]
+                nearest = int(np.argmin(apart))
+                if apart[nearest] <= SAME_STEP:
+                    why = "MJX takes it, with other roundings"
+                    return _Way(program, moved[nearest], before, why, True, taken.state, nearest, [])
+                led_to.append(taken.state)
+        from_roundings = max(state_deviation(end, ends[0]) for end in ends)
         roundings_do = deviation <= ROUNDINGS * from_roundings
         way.explanation = "as far as roundings of the state move it" if roundings_do else None
+        way.others = led_to[-2:]  # from the last of the others, if there were any: these differ in both steps
         return way
 
     def _c_step(self, start: PhysicsInput) -> Float[np.ndarray, " n_moving"]:
@@ -234,12 +240,10 @@ class Replayer:
 
     # --- Jacobians ------------------------------------------------------------------------------------------
 
-    def _check_jacobian(
-        self, prefix: EpisodePrefix, step: int, before: State, start: PhysicsInput, way: _Way
-    ) -> JacobianCheck:
+    def _check_jacobian(self, prefix: EpisodePrefix, step: int, start: PhysicsInput, way: _Way) -> JacobianCheck:
         place, confirmed = prefix.drawn.index(step), way.explanation is not None
         c_deviation = self._c_deviation(start, prefix.next_state[step])
-        wide, narrow = (self._quotients(prefix, step, before, width, way) for width in WIDTHS)
+        wide, narrow = (self._quotients(prefix, step, width, way) for width in WIDTHS)
         one_sided = prefix.methods[place] == "fd"
         engines = [engine for engine, takes_it in enumerate((way.takes_it, c_deviation <= SAME_IN_C)) if takes_it]
         compared = [
@@ -249,7 +253,7 @@ class Replayer:
         return JacobianCheck(prefix, step, confirmed, c_deviation, error, n_jumps)
 
     def _quotients(
-        self, prefix: EpisodePrefix, step: int, before: State, width: float, way: _Way
+        self, prefix: EpisodePrefix, step: int, width: float, way: _Way
     ) -> tuple[DifferenceQuotient, DifferenceQuotient]:
         """Return the centred difference quotients of a step in MJX, and in C."""
         model, d_state = self._system.mj_model, self._system.spec.d_state
@@ -257,7 +261,7 @@ class Replayer:
         offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
         vectors = np.stack([finite_differences.displaced(model, way.vector, offset[:d_state]) for offset in offsets])
         actions = prefix.action[step] + offsets[:, d_state:]
-        ends, c_ends = [], []
+        before, ends, c_ends = repeated(way.before, way.slot), [], []
         for first in range(0, len(offsets), SLOTS):
             rows = np.minimum(np.arange(first, first + SLOTS), len(offsets) - 1)
             replayed = way.program(before, vectors[rows], actions[rows])

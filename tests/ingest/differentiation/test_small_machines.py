@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from machine import EVERY_CONSTRAINT, PAIR, PICKED, SUNK, machine, states
 from mujoco import mjx
+from mujoco.mjx import GeomType
+from mujoco.mjx._src import collision_driver
 
 from jacdb.ingest import runtime
 from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_geometry, control_step, finite_differences
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.contact_derivatives import Clusters
+from jacdb.ingest.differentiation.contact_geometry import ContactFinder, GeometryRates
 from jacdb.ingest.differentiation.rnea_derivatives import Tree
 from jacdb.ingest.differentiation.types import OnDevice, PhysicsInput, PhysicsJacobian
 from jacdb.ingest.dynamics import forward, observations
@@ -19,6 +22,8 @@ from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments.loading import System
 
 pytestmark = pytest.mark.slow
+
+SPHERE, CAPSULE = GeomType.SPHERE, GeomType.CAPSULE
 
 
 def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[PhysicsJacobian, np.ndarray]:
@@ -83,11 +88,34 @@ def test_users_28_only_geoms_that_can_meet_are_moved():
     seen = '<geom type="sphere" size=".02" contype="0" conaffinity="0"/>'
     system = machine(PICKED.replace("</worldbody>", 8 * seen + "</worldbody>"))
     blank = mjx.make_data(system.mj_model, impl="jax")
-    forwarded = jax.eval_shape(lambda: forward.forward(system.mjx_model, blank))
-    tree, coloring = Tree.of(system.mj_model), ContactColoring.of(system.mj_model)
+    finder = ContactFinder(system.mj_model, Tree.of(system.mj_model), ContactColoring.of(system.mj_model))
+    placed = jax.eval_shape(lambda: mjx.com_pos(system.mjx_model, mjx.kinematics(system.mjx_model, blank)))
 
-    def rates(d: mjx.Data) -> contact_geometry.GeometryRates:
-        return contact_geometry.geometry_derivative(system.mjx_model, system.mj_model, tree, d, coloring)
+    def rates(d: mjx.Data) -> GeometryRates:
+        finder(system.mjx_model, d)
+        assert finder.rates
+        return finder.rates
 
-    program = str(jax.make_jaxpr(rates)(forwarded))
+    program = str(jax.make_jaxpr(rates)(placed))
     assert "f64[6,3,3,3]" in program and "f64[6,11,3,3]" not in program  # (motions, geoms, 3, 3)
+
+
+@pytest.mark.parametrize("method", ["implicit", "unrolled"])
+def test_contacts_are_found_once_for_the_step_and_its_derivative(method, monkeypatch):
+    """Where points are equal to rounding, of two computations each may choose others (boxes on height fields did)."""
+    collide, found, asked = collision_driver._COLLISION_FUNC[SPHERE, CAPSULE], [], []
+
+    def counted(*arguments):
+        found.append(arguments)
+        return collide(*arguments)
+
+    def asking(finder, *arguments, find=ContactFinder.__call__):
+        asked.append(arguments)
+        return find(finder, *arguments)
+
+    counted.ncon = collide.ncon
+    monkeypatch.setitem(collision_driver._COLLISION_FUNC, (SPHERE, CAPSULE), counted)
+    monkeypatch.setattr(ContactFinder, "__call__", asking)
+    system = machine(PAIR.format(condim=3))
+    jax.eval_shape(jax.vmap(control_step.physics_jacobian(system, method)), states(system, 2, 0.02))
+    assert len(found) == len(asked) > 0

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import jax.numpy as jnp
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +15,7 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, partials
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.replay import checks
-from jacdb.ingest.replay.programs import StepPrograms
+from jacdb.ingest.replay.programs import SLOTS, StepPrograms
 from jacdb.ingest.replay.replay import JacobianCheck, Replayer, StepReplay
 from jacdb.verification import samples
 from jacdb.verification.rows import Dimensions
@@ -97,6 +99,34 @@ def test_a_step_that_another_program_of_mjx_takes_is_right_and_the_replay_goes_o
     assert {one.explanation for one in steps} == {"MJX takes it, with other roundings"}
     [jacobian] = [one for one in found if isinstance(one, JacobianCheck)]
     assert jacobian.confirmed and jacobian.error < 1e-6
+
+
+def test_the_step_after_one_that_only_roundings_explain_is_tried_from_where_these_lead(cartpole, monkeypatch):
+    """As if what the solver started from, which is not stored, were that of slot 7 in the stored run."""
+    [run], [fact] = manifest.finished(cartpole), rows(cartpole, "runs")
+    [prefix] = samples.draw(cartpole, [run.folder("steps") + "/part-00000.parquet"], 1, SIZES)
+    last = len(prefix.state) - 1
+    assert last > 2
+    replayer = Replayer(System.load("CartpoleBalance"), fact["seed"])
+    spread = np.where(np.arange(SLOTS) == 0, 0.01, 0.02)[:, None]
+
+    def elsewhere(taken, before, vectors):
+        if np.allclose(vectors, prefix.state[last - 1], atol=1e-9):
+            marked = np.zeros((SLOTS, 2)) + np.arange(SLOTS)[:, None]
+            data = taken.state.data.replace(qacc_warmstart=jnp.asarray(marked))
+            return taken._replace(vector=taken.vector + spread, state=taken.state.replace(data=data))
+        if np.allclose(vectors, prefix.state[last], atol=1e-9):
+            return taken._replace(vector=taken.vector + 0.5 * (before.data.qacc_warmstart[:, :1] != 7))
+        return taken
+
+    for name in ("quick", "thorough"):
+        step = getattr(StepPrograms, name)
+        monkeypatch.setattr(StepPrograms, name, lambda self, *at, step=step: elsewhere(step(self, *at), at[0], at[1]))
+    monkeypatch.setattr(Replayer, "_c_deviation", lambda *_: 1.0)
+    steps = [one for one in replayer.replay([prefix]) if isinstance(one, StepReplay)]
+    assert {one.explanation for one in steps[:-2]} == {""}
+    assert steps[-2].explanation == "as far as roundings of the state move it"
+    assert steps[-1].deviation > 0.1 and steps[-1].explanation == "MJX takes it, with other roundings"
 
 
 def test_another_seed_is_found_and_another_simulator_is_told(copy):
