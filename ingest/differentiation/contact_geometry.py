@@ -124,6 +124,7 @@ def differentiated_collision(
         _, rates, found = jax.jvp(collide, at, (xpos, turned), has_aux=True)
         return rates, found
 
+    # the contacts themselves are the same along all motions: computed once, and given out with their rates
     motions = jnp.eye(6)[np.array(tree.motions)]
     by_color, contact = jax.vmap(along_colors, out_axes=(0, None))(motions)
     turns = jnp.zeros((3, contact.dist.shape[0]))
