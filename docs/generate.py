@@ -379,13 +379,14 @@ def _verified(runs: set[tuple[str, str]]) -> str:
 
     open_ = " Findings in the last column are not explained yet." if checks["failed"].sum() else ""
     header = (
-        "environment", "runs", "rows", "steps replayed", "worst", "of these explained", "steps by C", "Jacobians", "worst",
-        "findings",
+        "environment", "runs", "rows", "steps replayed", "worst", "of these explained", "steps by C", "Jacobians",
+        "worst", "findings",
     )  # fmt: skip
     return (
         f"`jacdb verify` of the runs on this page{so_far} ([what it checks](verification.md)): all rows, and of each"
         f" run 16 steps with their Jacobians. A step that deviates by more than 1e-9 is *explained* where a rounding"
-        f" decides which step MJX takes, and a finding elsewhere.{open_}\n\n{_table(header, map(of, checks['env'].unique().sort()))}"
+        f" decides which step MJX takes, and a finding elsewhere.{open_}\n\n"
+        + _table(header, map(of, checks["env"].unique().sort()))
     )
 
 
