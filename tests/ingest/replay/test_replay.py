@@ -80,18 +80,25 @@ def test_a_step_and_a_jacobian_that_are_not_the_simulators_are_found(copy):
     assert {name for name, _ in found} <= {"replay", "C engine", "jacobians", "summaries"}
 
 
-def test_a_step_that_another_program_of_mjx_takes_is_right_and_the_replay_goes_on_from_it(cartpole, monkeypatch):
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_step_that_another_program_of_mjx_takes_is_right_and_the_replay_goes_on_from_it(draws, cartpole, monkeypatch):
     """As if roundings of the quick program chose another of two equal contacts, and C's collisions were others."""
-    quick = StepPrograms.quick
+    quick, thorough, asked = StepPrograms.quick, StepPrograms.thorough, []
 
     def elsewhere(self, before, vectors, actions):
         taken = quick(self, before, vectors, actions)
         return taken._replace(vector=taken.vector + 0.01)
 
+    def seldom(self, before, vectors, actions):
+        """Every third draw, say, chooses as the stored step did."""
+        asked.append(vectors)
+        return (elsewhere if len(asked) % draws else thorough)(self, before, vectors, actions)
+
     [run], [fact] = manifest.finished(cartpole), rows(cartpole, "runs")
     prefixes = samples.draw(cartpole, [run.folder("steps") + "/part-00000.parquet"], 1, SIZES)
     replayer = Replayer(System.load("CartpoleBalance"), fact["seed"])
     monkeypatch.setattr(StepPrograms, "quick", elsewhere)
+    monkeypatch.setattr(StepPrograms, "thorough", seldom)
     monkeypatch.setattr(Replayer, "_c_deviation", lambda *_: 1.0)
     found = list(replayer.replay(prefixes))
     steps = [one for one in found if isinstance(one, StepReplay)]
