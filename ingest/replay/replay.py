@@ -197,14 +197,10 @@ class Replayer:
         if self._c_deviation(start, stored) <= SAME_STEP or self._c_deviation(start, stored, AT_THE_END) <= SAME_STEP:
             way.explanation = "C takes the stored step"
             return way
-        generator, reached, explained = np.random.default_rng(0), 0.0, False
+        reached, explained, first = 0.0, False, None
         actions, led_to = np.tile(prefix.action[step], (SLOTS, 1)), deque[State](maxlen=2)
-        first: np.ndarray | None = None
         befores = (repeated(way.before, way.slot), *others)
-        for draw in range(DRAWS):
-            noise = generator.standard_normal((SLOTS, prefix.state.shape[1]))
-            noise[0] *= draw > 0  # the state itself
-            moved = prefix.state[step] * (1 + 4 * np.finfo(float).eps * noise)
+        for moved in _a_few_roundings_away(prefix.state[step]):
             for before, program in itertools.product(befores, (self._programs.thorough, self._programs.quick)):
                 taken = program(before, moved, actions)
                 vectors = np.asarray(taken.vector)
@@ -284,3 +280,12 @@ class Replayer:
 def state_deviation(found: np.ndarray, stored: np.ndarray) -> float:
     """Return how far a state is from the stored one: the difference's norm over that of the stored one, at least 1."""
     return float(np.linalg.norm(found - stored) / max(1.0, float(np.linalg.norm(stored))))
+
+
+def _a_few_roundings_away(vector: Float[np.ndarray, " n_state"]) -> Iterator[Float[np.ndarray, "slots n_state"]]:
+    """Yield DRAWS times SLOTS states, about four units in the last place away; the first is the state itself."""
+    generator = np.random.default_rng(0)
+    for draw in range(DRAWS):
+        noise = generator.standard_normal((SLOTS, len(vector)))
+        noise[0] *= draw > 0
+        yield vector * (1 + 4 * np.finfo(float).eps * noise)
