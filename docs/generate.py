@@ -373,14 +373,14 @@ def _verified(runs: set[tuple[str, str]]) -> str:
         explained = notes.str.replace_all(r"\D", "").cast(int).sum()
         by_c, _ = told["C engine"]
         return [
-            env, f"{own['run_id'].n_unique()}", told["shapes"][0], *told["replay"], f"{explained:,}", by_c,
-            *told["jacobians"], f"{own['failed'].sum()}",
+            env, f"{own['run_id'].n_unique()}", f"{own['failed'].sum()}", told["shapes"][0], *told["replay"],
+            f"{explained:,}", by_c, *told["jacobians"],
         ]  # fmt: skip
 
-    open_ = " Findings in the last column are not explained yet." if checks["failed"].sum() else ""
+    open_ = " Findings are not explained yet." if checks["failed"].sum() else ""
     header = (
-        "environment", "runs", "rows", "steps replayed", "worst", "of these explained", "steps by C", "Jacobians",
-        "worst", "findings",
+        "environment", "runs", "findings", "rows", "steps replayed", "worst", "of these explained", "steps by C",
+        "Jacobians", "worst",
     )  # fmt: skip
     return (
         f"`jacdb verify` of the runs on this page{so_far} ([what it checks](verification.md)): all rows, and of each"
