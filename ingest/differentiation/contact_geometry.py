@@ -93,61 +93,58 @@ class ContactFinder:
         """Return the data with contacts."""
         if not (impl(d).ncon and impl(d).nefc):  # with constraints switched off MJX still collides
             return collision(model, d)
-        collided, self.rates = differentiated_collision(model, self.mj_model, self.tree, d, self.coloring)
+        collided, self.rates = self._differentiated(model, d)
         return collided
 
+    def _differentiated(self, model: mjx.Model, d: mjx.Data) -> tuple[mjx.Data, GeometryRates]:
+        """Find contacts, and differentiate them by each motion that joints can make, ``tree.motions``.
 
-def differentiated_collision(
-    model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, d: mjx.Data, coloring: ContactColoring
-) -> tuple[mjx.Data, GeometryRates]:
-    """Find the contacts of one sample, and differentiate them by each motion that joints can make, ``tree.motions``.
+        Two geoms moved as one keep their contact, but not its tangents: MJX takes these from the world's axes
+        (``make_frame``) and not from the geoms'.
+        """
+        origin = d.subtree_com[rnea_derivatives.common_root(self.mj_model)]
+        meeting = np.unique([pair[:2] for pairs in geom_groups(self.mj_model).values() for pair in pairs])
+        color = jnp.asarray(self.coloring.geom_color)
+        rows = np.zeros(self.mj_model.ngeom, int)
+        rows[meeting] = np.arange(len(meeting))
+        at = d.geom_xpos[meeting], d.geom_xmat[meeting]
 
-    Two geoms moved as one keep their contact, but not its tangents: MJX takes these from the world's axes
-    (``make_frame``) and not from the geoms'.
-    """
-    origin = d.subtree_com[rnea_derivatives.common_root(mj_model)]
-    meeting = np.unique([pair[:2] for pairs in geom_groups(mj_model).values() for pair in pairs])
-    color = jnp.asarray(coloring.geom_color)
-    rows = np.zeros(mj_model.ngeom, int)
-    rows[meeting] = np.arange(len(meeting))
-    at = d.geom_xpos[meeting], d.geom_xmat[meeting]
+        def collide(xpos: Array, xmat: Array) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
+            moved = d.replace(geom_xpos=_ByGeom(d.geom_xpos, xpos, rows), geom_xmat=_ByGeom(d.geom_xmat, xmat, rows))
+            contact = impl(collision(model, moved)).contact
+            return (contact.dist, contact.pos, contact.frame), contact
 
-    def collide(xpos: Array, xmat: Array) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
-        moved = d.replace(geom_xpos=_ByGeom(d.geom_xpos, xpos, rows), geom_xmat=_ByGeom(d.geom_xmat, xmat, rows))
-        contact = impl(collision(model, moved)).contact
-        return (contact.dist, contact.pos, contact.frame), contact
+        def along_colors(motion: Float[Array, " 6"]) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
+            spin, shift = motion[:3], motion[3:]
+            xpos = (jnp.cross(spin, at[0] - origin) + shift) * color[meeting][:, None]
+            turned = jnp.cross(spin, at[1], axisb=1, axisc=1) * color[meeting][:, None, None]
+            _, rates, found = jax.jvp(collide, at, (xpos, turned), has_aux=True)
+            return rates, found
 
-    def along_colors(motion: Float[Array, " 6"]) -> tuple[tuple[Array, Array, Array], mjx.Contact]:
-        spin, shift = motion[:3], motion[3:]
-        xpos = (jnp.cross(spin, at[0] - origin) + shift) * color[meeting][:, None]
-        turned = jnp.cross(spin, at[1], axisb=1, axisc=1) * color[meeting][:, None, None]
-        _, rates, found = jax.jvp(collide, at, (xpos, turned), has_aux=True)
-        return rates, found
+        # the contacts themselves are the same along all motions: computed once, and given out with their rates
+        motions = jnp.eye(6)[np.array(self.tree.motions)]
+        by_color, contact = jax.vmap(along_colors, out_axes=(0, None))(motions)
+        turns = jnp.zeros((3, contact.dist.shape[0]))
+        spins = np.array([motion for motion in self.tree.motions if motion < 3], int)
+        if self.coloring.first_moves and len(spins):
+            turns = turns.at[spins].set(jax.vmap(lambda spin: _tangents_turn(contact.frame, spin))(jnp.eye(3)[spins]))
 
-    # the contacts themselves are the same along all motions: computed once, and given out with their rates
-    motions = jnp.eye(6)[np.array(tree.motions)]
-    by_color, contact = jax.vmap(along_colors, out_axes=(0, None))(motions)
-    turns = jnp.zeros((3, contact.dist.shape[0]))
-    spins = np.array([motion for motion in tree.motions if motion < 3], int)
-    if coloring.first_moves and len(spins):
-        turns = turns.at[spins].set(jax.vmap(lambda spin: _tangents_turn(contact.frame, spin))(jnp.eye(3)[spins]))
+        def along(motion: Float[Array, " 6"], by_color: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            spin, shift = motion[:3], motion[3:]
+            color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
+            turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
+            if self.coloring.first_moves:
+                turned_frame = turned_frame + (spin @ turns)[:, None, None] * _quarter_turn(contact.frame)
+            moved_as_one = (jnp.zeros_like(contact.dist), jnp.cross(spin, contact.pos - origin) + shift, turned_frame)
 
-    def along(motion: Float[Array, " 6"], by_color: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        spin, shift = motion[:3], motion[3:]
-        color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
-        turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
-        if coloring.first_moves:
-            turned_frame = turned_frame + (spin @ turns)[:, None, None] * _quarter_turn(contact.frame)
-        moved_as_one = (jnp.zeros_like(contact.dist), jnp.cross(spin, contact.pos - origin) + shift, turned_frame)
+            def by_second_geom(rate: Array, rate_as_one: Array) -> Array:
+                shape = (-1, *[1] * (rate.ndim - 1))
+                return (rate - color1.reshape(shape) * rate_as_one) / (color2 - color1).reshape(shape)
 
-        def by_second_geom(rate: Array, rate_as_one: Array) -> Array:
-            shape = (-1, *[1] * (rate.ndim - 1))
-            return (rate - color1.reshape(shape) * rate_as_one) / (color2 - color1).reshape(shape)
+            return jax.tree.map(by_second_geom, by_color, moved_as_one)
 
-        return jax.tree.map(by_second_geom, by_color, moved_as_one)
-
-    rates = GeometryRates(*jax.vmap(along)(motions, by_color), turns)
-    return replace_impl(d, contact=contact), rates
+        rates = GeometryRates(*jax.vmap(along)(motions, by_color), turns)
+        return replace_impl(d, contact=contact), rates
 
 
 def _tangents_turn(frames: Float[Array, "ncon 3 3"], spin: Float[Array, " 3"]) -> Float[Array, " ncon"]:
