@@ -19,7 +19,14 @@ from jax.stages import Compiled, Lowered
 from jacdb import schemas, user_cache
 from jacdb.ingest.compat import jax as jax_private
 
-_CONFIGURED = ("jax_enable_x64", "jax_default_matmul_precision", "jax_threefry_partitionable", "jax_debug_nans")
+_CONFIGURED = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_threefry_partitionable",
+    "jax_debug_nans",
+    "jax_disable_most_optimizations",
+    "jax_optimization_level",
+)
 
 
 class ProgramStore:
@@ -84,13 +91,13 @@ def _surroundings() -> dict[str, Any]:
 @functools.cache
 def _machine() -> dict[str, Any]:
     """Return what compiled code depends on, beside its text."""
-    devices = jax.devices()
+    devices, settings = jax.devices(), jax.config.values  # some are no attributes of jax.config
     return {
         "devices": [device.device_kind for device in devices],
         "platform": devices[0].client.platform_version,
         "processor": _processor(),
         "flags": os.environ.get("XLA_FLAGS", ""),
-        "config": {name: getattr(jax.config, name) for name in _CONFIGURED},
+        "config": {name: settings.get(name) for name in _CONFIGURED},
     }
 
 

@@ -86,6 +86,20 @@ def test_a_program_of_another_machine_is_not_taken(store, monkeypatch):
     assert store.find({"made": "so"}) is None
 
 
+def test_a_program_that_was_compiled_without_optimizations_is_not_taken_for_one_with(store, monkeypatch):
+    """JAX_DISABLE_MOST_OPTIMIZATIONS, of whoever looks for a bug, would leave slow programs for all later runs."""
+    from jacdb.ingest import program_store
+
+    store.compile({"made": "so"}, lowered(2.0))
+    monkeypatch.setattr(program_store, "_machine", program_store._machine.__wrapped__)  # asks anew
+    assert store.find({"made": "so"}) is not None
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        assert store.find({"made": "so"}) is None
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 def test_where_nothing_can_be_kept_programs_are_compiled(tmp_path):
     runtime.configure()
     (tmp_path / "a_file").touch()
