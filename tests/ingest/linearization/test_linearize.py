@@ -11,6 +11,8 @@ from c_differences import error, visited
 import jacdb
 from jacdb.ingest.linearization import linearizer
 
+pytestmark = pytest.mark.slow
+
 # A free body, a hinge and a ball, on three kinds of contact.
 BODY = """
 <mujoco>
@@ -43,7 +45,6 @@ def compiled(integrator: str, cone: str, solver: str, actuators: str) -> mujoco.
     return mujoco.MjModel.from_xml_string(text)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_of_any_integrator_cone_solver_and_actuator_is_the_c_engines(case):
     model = compiled(*CASES[case])
@@ -56,7 +57,6 @@ def test_a_step_of_any_integrator_cone_solver_and_actuator_is_the_c_engines(case
         assert error(model, {name: values[row] for name, values in at.items()}, 2, exact[row]) < NOISE, row
 
 
-@pytest.mark.slow
 def test_a_hopper_over_four_rk4_steps_is_the_c_engines_to_1e_7():
     path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "hopper.xml"
     model = mujoco.MjModel.from_xml_path(str(path))
@@ -82,7 +82,6 @@ SOLIDS = """
 <actuator><motor joint="h"/></actuator></mujoco>"""
 
 
-@pytest.mark.slow
 def test_contacts_of_solids_are_the_c_engines_and_move_as_its_own_do():
     model = mujoco.MjModel.from_xml_string(SOLIDS)
     at = visited(model, 45, length=135)
@@ -110,7 +109,6 @@ LOOPS = """
 <actuator><motor joint="h"/></actuator></mujoco>"""
 
 
-@pytest.mark.slow
 def test_connects_and_welds_are_the_c_engines_with_the_rate_of_their_jacobian():
     model = mujoco.MjModel.from_xml_string(LOOPS)
     at = visited(model, 12)
@@ -171,7 +169,6 @@ def slider() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(SLIDER)
 
 
-@pytest.mark.slow
 def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider):
     state = {"qpos": [0.1, 0.2], "qvel": [1.0, -1.0], "ctrl": [0.5]}
     one = jacdb.linearize(slider, **state, substeps=2)
