@@ -97,6 +97,7 @@ def dataset(
     shard: Shard | None = None,
     versions: str = "{}",
     policy_config: str = "{}",
+    suite: str = "playground",
 ) -> RunWriter:
     """Write a finished run of these episodes, or a shard of one; returns its writer.
 
@@ -135,7 +136,7 @@ def dataset(
         "method": method,
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],
-        "suite": "playground",
+        "suite": suite,
     }
     sizes = {
         "seed": seed,

@@ -97,6 +97,15 @@ def test_nothing_is_wrong_with_what_was_written(whole):
     assert verified.frame.columns[:5] == ["env", "run_id", "check", "checked", "of"]
 
 
+@pytest.mark.parametrize("suite", ["playground", "file", "model"])
+def test_only_where_episodes_are_cut_at_a_length_a_shorter_one_is_a_finding(tmp_path, suite):
+    """A recording's have lengths of their own, and MuJoCo stops an unstable simulation before its time."""
+    rng = np.random.default_rng(0)
+    episodes = [episode(number, *matrices(rng, steps)) for number, steps in enumerate((5, 8, 1))]
+    dataset(tmp_path, "E", episodes, suite=suite)
+    assert [row for _, _, row in found(tmp_path)] == ([4, 13] if suite == "playground" else [])
+
+
 STEPS, EPISODES, PATTERNS = (part(table) for table in ("steps", "episodes", "patterns"))
 RUNS, AXES = part("runs"), part("axes")
 CHANGES = [
@@ -322,6 +331,7 @@ def test_the_command_line(copy, tmp_path):
     ran = run_jacdb(*words, "--format", "json")
     assert ran.returncode == 0 and {row["failed"] for row in json.loads(ran.stdout)} == {0}
     change(copy, STEPS, "n_contacts", 3, 9)
+    assert verification.verify(copy, sample=0).verdict == "1 finding in 1 of 12 checks"
     ran = call_jacdb(*words, "--env", "E", "--out", str(tmp_path / "table.csv"), "--format", "csv")
     assert ran.returncode == 1 and "contacts,24,rows,1," in (tmp_path / "table.csv").read_text()
     assert f"{STEPS}, row 3: n_contacts is 9" in ran.stderr and "Traceback" not in ran.stderr

@@ -55,7 +55,8 @@ class Verification:
     def verdict(self) -> str:
         """How many findings there are, in one line."""
         failed = [check.failed for check in self.checks if check.failed]
-        return f"{sum(failed):,} findings in {len(failed)} of {len(self.checks)} checks"
+        findings = f"{sum(failed):,} finding{'' if sum(failed) == 1 else 's'}"
+        return f"{findings} in {len(failed)} of {len(self.checks)} checks"
 
 
 def verify(
