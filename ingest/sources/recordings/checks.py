@@ -29,7 +29,8 @@ def trajectory(
             (MuJoCo takes them as if they were of unit length), they are scaled.
 
     Raises:
-        UsageError: sizes that do not fit the model or each other, NaN, quaternions that are none.
+        UsageError: sizes that do not fit the model or each other, NaN, quaternions that are none, steps after one that
+            ended the episode.
     """
     states = {name: _states(model, where, arrays, name, size) for name, size in _state_sizes(model).items()}
     n_steps = len(states["qpos"]) - 1
@@ -42,6 +43,12 @@ def trajectory(
     ctrl, reward, done = (steps[name] for name in ("ctrl", "reward", "done"))
     if ctrl is None:
         raise UsageError(f"{where}: no ctrl: what the actuators were given is the action of each step")
+    if done is not None and done[:-1].any():
+        row = int(np.argmax(done != 0))
+        raise UsageError(
+            f"{where}: done is True in row {row}, and the episode has {n_steps} steps: let another begin after it, "
+            "or leave done out"
+        )
     _unit_quaternions(model, where, states["qpos"], unit_length)
     if (quats := steps["mocap_quat"]) is not None:
         _scale(where, "mocap_quat", quats.reshape(-1, 4), unit_length)

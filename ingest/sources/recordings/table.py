@@ -27,9 +27,9 @@ def npz(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
 
     Its arrays are qpos, qvel, ctrl and whatever else of Trajectory's attributes there is, by these names or others that
     a mapping gives.
-    Either (rows, …), cut into episodes where ``episode`` changes; or (T + 1, …) states to (T, …) steps of one episode;
-    or both with episodes as a further first dimension. ``author``, ``licence``, ``dataset_id`` and ``mujoco`` may be
-    strings.
+    Either (rows, …), cut into episodes where ``episode`` changes or, without it, where rows are ``done``; or
+    (T + 1, …) states to (T, …) steps of one episode; or both with episodes as a further first dimension. ``author``,
+    ``licence``, ``dataset_id`` and ``mujoco`` may be strings.
 
     Raises:
         UsageError: it is no such archive, or lacks an array.
@@ -157,7 +157,15 @@ def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: b
             yield trajectory(model, f"{where}, episode {number}", one, unit_length=unit_length)
         return
     if "episode" not in arrays:
-        yield trajectory(model, where, arrays, unit_length=unit_length)
+        if len(ends := _ends(arrays)) == 1:
+            yield trajectory(model, where, arrays, unit_length=unit_length)
+            return
+        for number, (start, stop) in enumerate(itertools.pairwise([0, *ends])):
+            if stop - start < 2:
+                continue  # one row: no state after it
+            one = {name: values[start:stop] for name, values in arrays.items()}
+            label = f"{where}, episode {number} (rows {start} to {stop - 1})"
+            yield trajectory(model, label, one, unit_length=unit_length)
         return
     for name, values in arrays.items():
         if len(values) != len(arrays["episode"]):
@@ -166,6 +174,30 @@ def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: b
     for number, rows in episodes(arrays["episode"], where):
         one = {name: values[rows] for name, values in arrays.items() if name != "episode"}
         yield trajectory(model, f"{where}, episode {number}", one, unit_length=unit_length)
+
+
+def _ends(arrays: Columns) -> list[int]:
+    """Return where the episodes of columns without ``episode`` end: the row after the last of each.
+
+    As in D4RL and in replay buffers, an episode's last row is ``done`` and the next one begins another: the state to
+    which its control led is not there. Where the row after it has no control, it is that state, and the last row.
+    A recording of which only the last step is done is one episode, whatever stands in its last row.
+    """
+    n_rows = len(arrays["qpos"])
+    done, ctrl = arrays.get("done", np.zeros(0)), arrays["ctrl"]
+    sizes = {len(values) for values in arrays.values()}
+    if done.dtype.kind not in "fiub" or ctrl.dtype.kind not in "fiub" or not sizes <= {n_rows, n_rows - 1}:
+        return [n_rows]  # what is wrong is told of the whole
+    over = np.flatnonzero(_any_in_row(np.nan_to_num(done)))
+    if not (over < n_rows - 2).any():
+        return [n_rows]
+    alone = np.ones(n_rows + 1, bool)
+    alone[: len(ctrl)] = _any_in_row(np.isnan(ctrl))
+    return sorted({*np.minimum(over + 1 + alone[over + 1], n_rows).tolist(), n_rows})
+
+
+def _any_in_row(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.any(axis=tuple(range(1, values.ndim))))
 
 
 def episodes(numbers: np.ndarray, where: str) -> list[tuple[Any, slice]]:

@@ -70,6 +70,54 @@ def test_rows_with_an_episode_number_and_stacked_episodes_say_the_same(tmp_path)
     assert worst(opened(tmp_path / "rows.npz")) == 0
 
 
+def test_without_an_episode_number_a_row_that_is_done_ends_its_episode(tmp_path):
+    """As replay buffers have it: no step leads over a reset. Last states that stand in rows of their own are kept."""
+    rows = recorded_arm.rows(MODEL)
+    del rows["episode"]
+    np.savez(tmp_path / "last_states.npz", **rows)
+    runs = list(opened(tmp_path / "last_states.npz").trajectories())
+    assert [(one.n_steps, one.done.sum(), one.done[-1]) for one in runs] == [(40, 1, True)] * 3
+    kept = ~np.isnan(rows["ctrl"]).any(axis=1)
+    buffer = {name: values[kept] for name, values in rows.items()}
+    buffer["done"] = np.where(buffer["done"], 1.0, np.nan)  # null in Parquet, where not
+    with pytest.raises(UsageError, match=r"episode 0 \(rows 0 to 39\): done is nan in row 0"):
+        next(opened_npz(tmp_path, buffer))
+    buffer["done"] = np.nan_to_num(buffer["done"])[:, None]
+    runs = list(opened_npz(tmp_path, buffer))
+    assert [(one.n_steps, one.done.any()) for one in runs] == [(39, False)] * 3
+    np.testing.assert_array_equal(runs[1].qpos, rows["qpos"][41:81])
+    assert worst(opened(tmp_path / "buffer.npz")) == 0
+    # a row more, the state after the last step
+    after = {name: np.concatenate([buffer[name], rows[name][-1:]]) for name in ("qpos", "qvel", "act")}
+    runs = list(opened_npz(tmp_path, buffer | after))
+    assert [(one.n_steps, one.done.any()) for one in runs] == [(39, False), (39, False), (40, True)]
+
+
+def opened_npz(folder, columns):
+    np.savez(folder / "buffer.npz", **columns)
+    return opened(folder / "buffer.npz").trajectories()
+
+
+def test_the_last_step_of_one_episode_may_be_done_whatever_its_last_row_holds(tmp_path):
+    rows = recorded_arm.rows(MODEL, n_episodes=1)
+    del rows["episode"]
+    [one] = opened_npz(tmp_path, rows | {"ctrl": np.nan_to_num(rows["ctrl"])})
+    assert one.done.tolist() == [False] * 39 + [True]
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_steps_after_done_in_a_numbered_episode_are_refused(tmp_path, stacked):
+    rows = recorded_arm.rows(MODEL)
+    rows["done"][41 + 20] = True
+    if stacked:
+        del rows["episode"]
+        rows = {name: values.reshape(3, 41, *values.shape[1:]) for name, values in rows.items()}
+    runs = opened_npz(tmp_path, rows)
+    assert next(runs).n_steps == 40
+    with pytest.raises(UsageError, match="episode 1: done is True in row 20, and the episode has 40 steps: "):
+        next(runs)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_parquet_is_read_in_its_precision_and_order(tmp_path, dtype):
     rows = recorded_arm.rows(MODEL)
