@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from synthetic import dataset, episode
 
@@ -287,24 +288,50 @@ def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp
         "run-b": '{"beta": 0.5, "deterministic": true}',
         "run-c": '{"beta": 0.5}',
         "run-d": "{}",
+        "run-e": '{"beta": 0.5, "scale": 1.0}',
+        "run-f": '{"beta": 0.5, "scale": 1e-07}',
+        "run-g": '{"beta": 0.0, "scale": 0.0}',
     }
     last = {"run-a": [11.0, 10.9], "run-b": [12.5, 12.5], "run-c": [3.0, 3.0], "run-d": [0.0, 0.0]}
+    last |= {run: [3.0, 3.0] for run in ("run-e", "run-f", "run-g")}
     for env in ("PandaPickCube", "CheetahRun"):
-        for run, config in configs.items():
+        for seed, (run, config) in enumerate(configs.items()):
             episodes = [
                 episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1)), columns={"reward": np.array([12.0, 12.0, end])})
                 for number, end in enumerate(last[run])
             ]
-            dataset(tmp_path, env, episodes, run, policy_config=config)
+            dataset(tmp_path, env, episodes, run, policy_config=config, seed=seed)
     with jacdb.open(tmp_path) as opened:
         found = {(row["env"], row["noise"]): row for row in opened.returns().to_dicts()}
-    assert len(found) == 8 and {noise for _, noise in found} == {"white", "none", "beta = 0.5", "-"}
-    shares = {"white": 0.5, "none": 1.0, "beta = 0.5": 0.0, "-": 0.0}
+    shares = {"white": 0.5, "none": 0.5, "beta = 0.5": 0.0, "beta = 0.5, scale 1e-07": 0.0, "-": 0.0}
+    assert found.keys() == {(env, noise) for env in ("PandaPickCube", "CheetahRun") for noise in shares}
+    counts = {"white": 2, "none": 4, "beta = 0.5": 4, "beta = 0.5, scale 1e-07": 2, "-": 2}
+    assert all(row["episodes"] == counts[noise] for (_, noise), row in found.items())
     assert all(found["PandaPickCube", noise]["success"] == share for noise, share in shares.items())
     assert all(found["CheetahRun", noise]["success"] is None for noise in shares)
     white = found["CheetahRun", "white"]
     assert (white["policy"], white["episodes"], white["steps"]) == ("noise", 2, 3)
     assert (white["mean"], white["std"]) == pytest.approx((34.95, np.std([35.0, 34.9], ddof=1)))
+
+
+def test_returns_are_of_episodes_that_have_one_and_of_one_run_for_each_trajectory(tmp_path):
+    """A run by another method, and one that ended sooner, have the same trajectories."""
+
+    def episodes(returns, steps=3):
+        rewards = [pa.array([end] * steps, pa.float64()) for end in returns]
+        return [
+            episode(number, np.ones((steps, 2, 2)), np.ones((steps, 2, 1)), columns={"reward": reward})
+            for number, reward in enumerate(rewards)
+        ]
+
+    dataset(tmp_path, "E", episodes([1.0, None, 2.0]), "run-c")
+    dataset(tmp_path, "E", episodes([1.0, None], steps=2), "run-b")
+    dataset(tmp_path, "E", episodes([5.0, 5.0, 5.0], steps=4), "run-a", method="fd")
+    dataset(tmp_path, "F", episodes([None]))
+    with jacdb.open(tmp_path) as opened:
+        one, other = opened.returns().to_dicts()
+    assert (one["episodes"], one["steps"], one["mean"]) == (2, 3, 4.5)
+    assert (other["episodes"], other["steps"], other["mean"]) == (0, None, None)
 
 
 @pytest.mark.parametrize("name", queries.VIEWS)
