@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
 _IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
@@ -26,10 +26,14 @@ class FailureError(JacdbError):
     exit_code = 1
 
 
-def suggestion(word: str, choices: Iterable[str]) -> str:
-    """Return the end of an error about an unknown word: all choices, and the one that the word is closest to."""
+def suggestion(word: str, choices: Iterable[str], in_use: Container[str] = ()) -> str:
+    """Return the end of an error about an unknown word: all choices, and the one that the word is closest to.
+
+    Args:
+        in_use: choices that mean something else already, and are not what was meant.
+    """
     choices = sorted(choices)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(word, [each for each in choices if each not in in_use], n=1, cutoff=0.4)
     return f"there are {', '.join(choices) or 'none yet'}" + (f"; did you mean {close[0]}?" if close else "")
 
 

@@ -65,9 +65,9 @@ def _require(path: Path, names: list[str]) -> None:
         if name.startswith("infos/"):
             raise UsageError(
                 f"{path} has no {name}, and without it no state: D4RL's version 2 of the MuJoCo tasks has it; "
-                f"{suggestion(name, names)}"
+                f"{suggestion(name, names, NEEDED)}"
             )
-        raise UsageError(f"{path} has no {name}: is it a D4RL file? {suggestion(name, names)}")
+        raise UsageError(f"{path} has no {name}: is it a D4RL file? {suggestion(name, names, NEEDED)}")
 
 
 def _episodes(path: Path, origin: Origin) -> Iterator[Trajectory]:

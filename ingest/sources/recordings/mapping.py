@@ -85,13 +85,15 @@ class Mapped:
             UsageError: a column or an entry is missing, or is no number.
         """
         arrays = {}
+        in_use = {part.column for parts in self.fields.values() for part in parts}
         for name, parts in self.fields.items():
             missing = [part.column for part in parts if part.column not in columns]
             if missing and name not in self.named and name not in needed:
                 continue
             if missing:
                 what = f"no column {missing[0]}" + (f" for {name}" if missing[0] != name else "")
-                raise UsageError(f"{where}: {what}: {suggestion(missing[0], columns)}; --mapping says which is which")
+                known = suggestion(missing[0], columns, in_use)
+                raise UsageError(f"{where}: {what}: {known}; --mapping says which is which")
             arrays[name] = self._field(where, [(part, columns[part.column]) for part in parts])
         return arrays
 

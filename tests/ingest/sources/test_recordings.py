@@ -208,6 +208,16 @@ def test_what_is_no_trajectory_of_the_model_is_told_in_one_line(tmp_path, change
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("missing", ["act", "ctrl", "qpos"])
+def test_a_column_that_is_in_use_is_not_what_was_meant(tmp_path, missing):
+    recorded = recorded_arm.rolled(MODEL)
+    others = {name: values for name, values in recorded.items() if name != missing}
+    with pytest.raises(UsageError, match=f"no column {missing}: there are [^?]*$"):
+        opened_npz(tmp_path, others)
+    with pytest.raises(UsageError, match=rf"no column {missing}: .*; did you mean {missing}s\?"):
+        opened_npz(tmp_path, others | {f"{missing}s": recorded[missing]})
+
+
 def test_rows_of_an_episode_are_together(tmp_path):
     rows = recorded_arm.rows(MODEL, n_episodes=2, n_steps=3)
     np.savez(tmp_path / "rows.npz", **rows | {"episode": np.array([0, 0, 1, 1, 1, 0, 0, 0])})
