@@ -33,8 +33,8 @@ class RequestedRun:
     substeps: int | None = None
     keyframe: str = ""
     policy: str = "noise"
-    beta: float = 0.5
-    scale: float = 1.0
+    beta: float | None = None
+    scale: float | None = None
     deterministic: bool = False
     episodes: int = 8
     num_envs: int | None = None

@@ -10,36 +10,75 @@ from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.policies.policy_file import MAX_BYTES, SUFFIX, PolicyFile
 
 HUB = "hf://"
+BETA, SCALE = 0.5, 1.0  # of coloured noise, where none is given
 
 
-def check(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, deterministic: bool = False) -> None:
+def check(
+    name: str,
+    spec: EnvSpec,
+    *,
+    beta: float | None = None,
+    scale: float | None = None,
+    deterministic: bool = False,
+) -> None:
     """Refuse what :func:`jacdb.ingest.policies.resolve.make` would, except for what only the Hub can tell.
 
     Raises:
         UsageError: there is no such policy, it is not for the environment, or an option does not suit it.
     """
-    check_name(name, deterministic)
-    if name == "noise":
-        check_noise(beta, scale)
-    elif name != "zero":
-        check_noise(beta)
-        if path := local_path(name, spec):
-            load(path, spec, PolicyFile)
+    check_options(name, beta, scale, deterministic)
+    check_noise(*noise_of(beta, scale))
+    if name not in ("noise", "zero") and (path := local_path(name, spec)):
+        load(path, spec, PolicyFile)
 
 
-def check_name(name: str, deterministic: bool) -> None:
+def check_options(name: str, beta: float | None, scale: float | None, deterministic: bool) -> None:
     """Refuse the name of no policy, and an option that goes with another.
+
+    Args:
+        beta, scale: of noise; None where they are not given.
 
     Raises:
         UsageError: it is one.
     """
-    if name in ("noise", "zero") and deterministic:
-        raise UsageError(f"deterministic goes with a trained policy, not with {name}")
     if name not in ("noise", "zero", "expert") and not name.startswith(HUB) and not name.endswith(SUFFIX):
         raise UsageError(f"unknown policy {name!r}: give noise, zero, expert, or a file (*{SUFFIX})")
+    if name in ("noise", "zero") and deterministic:
+        raise UsageError(f"deterministic goes with a trained policy, not with {name}: leave it out")
+    if name == "zero":
+        refuse_noise(name, beta=beta, scale=scale)
+    elif name != "noise":
+        refuse_noise(name, scale=scale)
+    check_beta(beta, deterministic)
 
 
-def check_noise(beta: float, scale: float = 1.0) -> None:
+def refuse_noise(name: str, **given: float | None) -> None:
+    """Refuse settings of noise that are given for a policy without it; None is what is not given.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option}={value} goes with noise, not with {name}: leave it out")
+
+
+def check_beta(beta: float | None, deterministic: bool) -> None:
+    """Refuse an exponent of noise that is given for a policy without: its episodes would be the same, by other ids.
+
+    Raises:
+        UsageError: it is given.
+    """
+    if deterministic and beta is not None:
+        raise UsageError(f"beta={beta} is of noise, and a deterministic policy acts without: leave one of them out")
+
+
+def noise_of(beta: float | None, scale: float | None) -> tuple[float, float]:
+    """Return exponent and deviation of noise: the defaults where they are not given."""
+    return BETA if beta is None else beta, SCALE if scale is None else scale
+
+
+def check_noise(beta: float, scale: float = SCALE) -> None:
     """Refuse an exponent or a deviation that no noise has.
 
     Raises:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jacdb.ingest.policies.choice import check_noise
+from jacdb.ingest.policies.choice import BETA, check_beta, check_noise
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.noise import coloured_noise
 
@@ -22,17 +22,19 @@ class ExpertPolicy:
     Attributes:
         network: what was trained.
         beta: exponent of the noise's power spectral density, 1 / f^beta: 0 white.
-        deterministic: no noise, the distribution's mean.
+        deterministic: no noise, the distribution's mean; it goes with no other ``beta`` than the default, which is part
+            of the run's id.
         name: ``expert``, or the file's name.
     """
 
     network: Network = field(repr=False)
-    beta: float = 0.5
+    beta: float = BETA
     deterministic: bool = False
     name: str = "expert"
 
     def __post_init__(self) -> None:
         check_noise(self.beta)
+        check_beta(None if self.beta == BETA else self.beta, self.deterministic)
 
     def act_settings(self) -> dict[str, Any]:
         parts = [self.network.mean, self.network.std, *(part for layer in self.network.layers for part in layer)]

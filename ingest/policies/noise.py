@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jacdb.ingest.policies.choice import check_noise
+from jacdb.ingest.policies.choice import BETA, SCALE, check_noise
 
 
 def coloured_noise(
@@ -34,8 +34,8 @@ class NoisePolicy:
         scale: standard deviation before clipping.
     """
 
-    beta: float = 0.5
-    scale: float = 1.0
+    beta: float = BETA
+    scale: float = SCALE
     name: str = "noise"
 
     def __post_init__(self) -> None:

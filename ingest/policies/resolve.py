@@ -11,24 +11,31 @@ from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.noise import NoisePolicy, ZeroPolicy
 
 
-def make(name: str, spec: EnvSpec, *, beta: float = 0.5, scale: float = 1.0, deterministic: bool = False) -> Policy:
+def make(
+    name: str,
+    spec: EnvSpec,
+    *,
+    beta: float | None = None,
+    scale: float | None = None,
+    deterministic: bool = False,
+) -> Policy:
     """Return the policy of that name for an environment.
 
     Args:
         name: ``noise``, ``zero``, ``expert``, the path of a policy file, or a dataset on the Hub that has policies.
-        beta: of the noise, of its own or on top of a trained policy.
-        scale: of ``noise``.
+        beta: of the noise, of its own or on top of a trained policy; None for the policy's default.
+        scale: of ``noise``; None for its default.
         deterministic: of a trained policy: no noise.
 
     Raises:
-        UsageError: there is none, or it is no policy for the environment.
+        UsageError: there is none, it is no policy for the environment, or it has no such option.
     """
-    choice.check_name(name, deterministic)
+    choice.check_options(name, beta, scale, deterministic)
     if name == "noise":
-        return NoisePolicy(beta, scale)
+        return NoisePolicy(*choice.noise_of(beta, scale))
     if name == "zero":
         return ZeroPolicy()
-    return find(name, spec, beta=beta, deterministic=deterministic)
+    return find(name, spec, beta=choice.BETA if beta is None else beta, deterministic=deterministic)
 
 
 def find(name: str, spec: EnvSpec, **options: Any) -> ExpertPolicy:

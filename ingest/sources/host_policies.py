@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from jacdb.errors import UsageError
 from jacdb.ingest.models.python_file import PythonFunction, called, named
-from jacdb.ingest.policies.choice import check_noise
+from jacdb.ingest.policies.choice import BETA, SCALE, check_noise, noise_of, refuse_noise
 
 type Act = Callable[[int, Any], Float[np.ndarray, " nu"]]  # of a step's number and its observation
 
@@ -51,8 +51,8 @@ class HostNoise:
             ctrl's own unit, about 0, and not clipped.
     """
 
-    beta: float = 0.5
-    scale: float = 1.0
+    beta: float = BETA
+    scale: float = SCALE
     name: str = "noise"
 
     def __post_init__(self) -> None:
@@ -128,24 +128,26 @@ class FunctionPolicy:
         return checked
 
 
-def check(text: str, *, beta: float = 0.5, scale: float = 1.0) -> None:
+def check(text: str, *, beta: float | None = None, scale: float | None = None) -> None:
     """Refuse what :func:`make` would, except for what only the import of a person's file can tell.
 
     Raises:
-        UsageError: there is no such policy, or no such noise.
+        UsageError: there is no such policy, no such noise, or the policy has none.
     """
     if text == "noise":
-        check_noise(beta, scale)
-    elif text.partition(":")[0].endswith(".py"):
+        check_noise(*noise_of(beta, scale))
+        return
+    if text.partition(":")[0].endswith(".py"):
         named(text)
     elif text != "zero":
         raise UsageError(
             f"unknown policy {text!r}: give noise, zero, or a function of yours as FILE.py:FUNCTION (trained policies"
             " are for Playground's environments)"
         )
+    refuse_noise(text, beta=beta, scale=scale)
 
 
-def make(text: str, *, beta: float = 0.5, scale: float = 1.0) -> HostPolicy:
+def make(text: str, *, beta: float | None = None, scale: float | None = None) -> HostPolicy:
     """Return the policy that a person names: ``noise``, ``zero``, or a function as ``FILE.py:FUNCTION``.
 
     Raises:
@@ -153,5 +155,5 @@ def make(text: str, *, beta: float = 0.5, scale: float = 1.0) -> HostPolicy:
     """
     check(text, beta=beta, scale=scale)
     if text == "noise":
-        return HostNoise(beta, scale)
+        return HostNoise(*noise_of(beta, scale))
     return HostZero() if text == "zero" else FunctionPolicy(text)

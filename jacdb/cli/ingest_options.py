@@ -31,8 +31,12 @@ Keyframe = Annotated[
 Policy = Annotated[
     str, typer.Option(help="noise, zero, expert, or a policy file; of other suites and --model: FILE.py:FUNCTION.")
 ]
-Beta = Annotated[float, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink.")]
-Scale = Annotated[float, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1].")]
+Beta = Annotated[
+    float | None, typer.Option(help="Exponent of coloured noise, 1/f^beta: 0 is white, 1 is pink; default: 0.5.")
+]
+Scale = Annotated[
+    float | None, typer.Option(help="Standard deviation of noise, before it is clipped to [-1, 1]; default: 1.")
+]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="Use a trained policy without noise.")]
 Episodes = Annotated[int, typer.Option(help="Number of episodes.")]
 NumEnvs = Annotated[

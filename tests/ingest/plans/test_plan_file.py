@@ -16,7 +16,7 @@ SAMPLE = Path(__file__).parents[3] / "datasets" / "sample"
 PLAN = """
 runs:
   - env: [CartpoleBalance, CheetahRun]
-    policy: [noise, zero]
+    policy: [noise, expert]
     seed: 0-2
     episodes: 10
     shards: 2
@@ -37,6 +37,12 @@ def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
     assert runs[:2] == noise.shards(2) and runs[1].shard == Shard(1, 2)
     assert runs[-1] == RequestedRun(model="robot.xml", substeps=5, num_envs=3)
     assert plan(tmp_path, "- env: CheetahRun") == [RequestedRun(env="CheetahRun")]
+
+
+def test_a_run_of_a_plan_has_the_options_of_its_policy(tmp_path):
+    both = "- {env: CartpoleBalance, policy: expert, deterministic: [false, true], beta: 0}"
+    with pytest.raises(UsageError, match=r"beta=0\.0 is of noise"):
+        planned_runs.check(plan(tmp_path, both), tmp_path / "data")
 
 
 @pytest.mark.parametrize(

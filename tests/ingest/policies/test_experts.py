@@ -99,7 +99,19 @@ def test_its_noise_has_the_spectrum_asked_for(beta, network):
     error = np.sqrt(covariance[0, 0])
     assert error < 0.005 and abs(fit[0] + beta) < 3 * error
     assert signals.std() == pytest.approx(1, abs=0.05)
-    assert not dataclasses.replace(policy, deterministic=True).noise(0, 0, 10, 2).any()
+    assert not ExpertPolicy(network, deterministic=True).noise(0, 0, 10, 2).any()
+
+
+def test_without_noise_it_has_no_beta(network, tmp_path):
+    """Its episodes would be the same, and their ids would not."""
+    network.save(tmp_path / "it.safetensors")
+    made = resolve.make(str(tmp_path / "it.safetensors"), CARTPOLE, deterministic=True)
+    assert made.settings()["beta"] == 0.5  # a part of the ids of runs that are there
+    for beta in (0.0, 0.5):
+        with pytest.raises(UsageError, match=f"beta={beta} is of noise"):
+            resolve.make(str(tmp_path / "it.safetensors"), CARTPOLE, deterministic=True, beta=beta)
+    with pytest.raises(UsageError, match=r"beta=0\.0 is of noise"):
+        ExpertPolicy(network, beta=0.0, deterministic=True)
 
 
 def broken(network: Network) -> dict[str, bytes | dict]:
@@ -148,6 +160,10 @@ def test_a_policy_is_for_one_environment(network, tmp_path):
         resolve.make("noise", CARTPOLE, deterministic=True)
     with pytest.raises(UsageError, match="unknown policy 'genius'"):
         resolve.make("genius", CARTPOLE)
+    with pytest.raises(UsageError, match=r"scale=0\.2 goes with noise, not with expert"):
+        resolve.make("expert", CARTPOLE, scale=0.2)
+    with pytest.raises(UsageError, match=r"beta=0\.0 goes with noise, not with zero"):
+        resolve.make("zero", CARTPOLE, beta=0.0)
 
 
 def test_a_policy_file_of_another_suffix_is_refused_before_work(tmp_path):

@@ -81,11 +81,15 @@ def test_what_is_no_policy_is_told_without_importing_it(text, said):
     assert said in str(raised.value)
 
 
-def test_noise_that_is_none_is_told():
+def test_noise_that_is_none_is_told(file):
     with pytest.raises(UsageError, match="beta=9"):
         host_policies.check("noise", beta=9.0)
     with pytest.raises(UsageError, match="scale=-1"):
         host_policies.make("noise", scale=-1.0)
+    with pytest.raises(UsageError, match=r"beta=1\.0 goes with noise, not with zero"):
+        host_policies.make("zero", beta=1.0)
+    with pytest.raises(UsageError, match=r"scale=0\.5 goes with noise, not with .*own\.py:draw"):
+        host_policies.check(f"{file}:draw", scale=0.5)
 
 
 def test_a_file_that_does_not_import_is_told(tmp_path):
