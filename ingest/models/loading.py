@@ -138,7 +138,9 @@ def _compiled(path: Path) -> mujoco.MjModel:
 def _files(path: Path) -> dict[str, str]:
     """Return the SHA-256 of an XML file and of all files that it depends on."""
     folder = path.parent.resolve()
-    meshes = folder / mujoco.MjSpec.from_file(str(path)).compiler.meshdir
+    # MjSpec tells what a file is by its suffix, and knows none in upper case, which MjModel takes
+    called = str(path.with_suffix(path.suffix.lower()))
+    meshes = folder / mujoco.MjSpec.from_file(called, include={called: path.read_bytes()}).compiler.meshdir
     found = {}
     for listed in mujoco.mju_getXMLDependencies(str(path.resolve())):
         # MuJoCo lists height fields by their names alone, and opens them in meshdir

@@ -19,6 +19,15 @@ MAIN = """
   </worldbody>
 </mujoco>
 """
+URDF = """
+<robot name="arm">
+  <link name="base"/>
+  <link name="link">
+    <inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>
+  </link>
+  <joint name="j" type="continuous"><parent link="base"/><child link="link"/><axis xyz="0 0 1"/></joint>
+</robot>
+"""
 PYTHON = """
 import mujoco
 
@@ -59,6 +68,20 @@ def test_a_model_has_the_hashes_of_all_its_files(folder):
     other = load(f"{folder}/robot.xml")
     assert other.hash != loaded.hash
     assert [name for name in loaded.files if loaded.files[name] != other.files[name]] == ["assets/m.obj"]
+
+
+def test_a_suffix_in_upper_case_is_the_same_suffix(folder, monkeypatch):
+    lower = load(f"{folder}/robot.xml")
+    lower.save(folder / "KEPT.MJB")
+    (folder / "robot.xml").rename(folder / "robot.XML")
+    upper = load(f"{folder}/robot.XML")
+    assert upper.hash == lower.hash
+    assert upper.files == {name.replace("robot.xml", "robot.XML"): sha for name, sha in lower.files.items()}
+    monkeypatch.chdir(folder)
+    assert load("robot.XML").files == upper.files
+    (folder / "ARM.URDF").write_text(URDF)
+    assert load(f"{folder}/ARM.URDF").model.nv == 1
+    assert load(f"{folder}/KEPT.MJB").hash == lower.hash
 
 
 def test_a_saved_model_is_the_same_in_every_bit(folder):
