@@ -33,7 +33,7 @@ turned as (
         pattern_before,
         first.pattern_id,
         bit_count(xor(first.zero_state, bits.zero_state))::integer as changed_state,
-        bit_count(xor(first.zero_action, bits.zero_action))::integer as changed_action
+        coalesce(bit_count(xor(first.zero_action, bits.zero_action)), 0)::integer as changed_action
     from first
     inner join bits using (env, run_id, pattern_id)
 ),

@@ -2,8 +2,8 @@
 -- question: which patterns are there, and how often does each occur?
 -- columns: env run_id pattern_id d_state d_action zero_state zero_action n_zero_state n_zero_action counts
 --
--- A bit is 1 where the entry is zero, row by row. Counts are those of steps, right at every moment of a run, and follow a
--- condition on steps (`pattern_counts`). Rows by finite differences are left out (`exact_steps`).
+-- A bit is 1 where the entry is zero, row by row; zero_action is null where there are no actions. Counts are those of steps,
+-- right at every moment of a run, and follow a condition on steps (`pattern_counts`). Rows by finite differences are left out (`exact_steps`).
 select
     env,
     run_id,
@@ -14,6 +14,6 @@ select
     left(zero_state::bit::varchar, d_state * d_state)::bit as zero_state,
     left(zero_action::bit::varchar, d_state * d_action)::bit as zero_action,
     bit_count(zero_state::bit)::integer as n_zero_state,
-    bit_count(zero_action::bit)::integer as n_zero_action,
+    coalesce(bit_count(zero_action::bit), 0)::integer as n_zero_action,
     counts
 from pattern_counts

@@ -2,8 +2,8 @@
 -- question: do the dynamics become denser where something touches, sticks, or reaches its limit?
 -- columns: env kind name steps share sparsity_state sparsity_state_else sparsity_action sparsity_action_else
 --
--- Mean sparsity of the steps in which it held, and of all others (null where there are none). A row without a name is of
--- its whole kind: steps in which any such constraint held; kind 'nothing': steps in which none did.
+-- Mean sparsity of the steps in which it held, and of all others; null where there are no such steps, or no entries. A row
+-- without a name is of its whole kind: steps in which any such constraint held; kind 'nothing': steps in which none did.
 with sets as materialized (from constraint_sets),
 
 sizes as (
@@ -43,7 +43,7 @@ select
     summed.zero_state / (summed.steps * d_state * d_state) as sparsity_state,
     (totals.zero_state - summed.zero_state) / nullif((totals.steps - summed.steps) * d_state * d_state, 0)
         as sparsity_state_else,
-    summed.zero_action / (summed.steps * d_state * d_action) as sparsity_action,
+    summed.zero_action / nullif(summed.steps * d_state * d_action, 0) as sparsity_action,
     (totals.zero_action - summed.zero_action) / nullif((totals.steps - summed.steps) * d_state * d_action, 0)
         as sparsity_action_else
 from summed

@@ -6,6 +6,7 @@
 -- decided by whole numbers, zeros * 10 // entries, so that a sparsity of exactly 0.3 lies in [0.3, 0.4).
 with measured as materialized (  -- and not twice over
     select env, jacobian, n_zero as zeros, d_state * width as entries, counts from jacobian_patterns
+    where width > 0  -- of no actions there are no zeros
 ),
 
 totals as (

@@ -242,3 +242,14 @@ def test_the_command_line_exports_and_refuses(root, tmp_path):
         ran = call_jacdb("export", form, *words, str(path))
         assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1) and told in ran.stderr
     assert [*tmp_path.iterdir()] == [out]
+
+
+def test_without_actuators_lerobot_is_refused_and_the_others_are_written(tmp_path):
+    make(tmp_path / "data", "run-a", 2, d_action=0)
+    with jacdb.open(tmp_path / "data") as opened:
+        with pytest.raises(UsageError, match=r"E has no actuators.*export npz or minari"):
+            exports.export(opened, "lerobot", "E", tmp_path / "lerobot")
+        assert not (tmp_path / "lerobot").exists()
+        exports.export(opened, "npz", "E", tmp_path / "all.npz")
+        exports.export(opened, "minari", "E", tmp_path / "e-v0")
+    assert np.load(tmp_path / "all.npz")["j_action"].shape == (23, D, 0)

@@ -282,3 +282,12 @@ def test_steps_that_are_all_alike_are_no_embedding(tmp_path):
     dataset(tmp_path, "E", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
     with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="the same state"):
         figures.embedding(opened, "E")
+
+
+@pytest.mark.parametrize(("name", "panels"), [("heatmap", 1), ("histogram", 1), ("threshold", 1), ("timeline", 2)])
+def test_without_actuators_the_jacobian_by_actions_has_no_panel(name, panels, tmp_path):
+    dataset(tmp_path, "Passive", [episode(0, RNG.normal(size=(10, 2, 2)), np.zeros((10, 2, 0)))])
+    with jacdb.open(tmp_path) as opened:
+        figure = figures.draw(opened, name, "Passive")
+    assert len([axis for axis in figure.axes if axis.get_label() != "<colorbar>"]) == panels
+    assert figures.png(figure)

@@ -386,3 +386,15 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path, monkeypatch):
         tracemalloc.stop()
     assert nbytes > 29 * 2**20
     assert held + peak < 6 * 2**20  # two buffers, row groups that are being decoded, a batch
+
+
+def test_an_environment_without_actuators_has_actions_without_numbers(tmp_path):
+    j_state = RNG.normal(size=(9, 2, 2))
+    dataset(tmp_path, "Passive", [episode(number, j_state, np.zeros((9, 2, 0))) for number in range(2)])
+    columns = ("state", "action", "j_state", "j_action", "zero_state", "zero_action")
+    with jacdb.open(tmp_path) as opened:
+        batches = [*opened.batches("Passive", columns, batch_size=6, shuffle=True)]
+    assert [len(batch["action"]) for batch in batches] == [6, 6, 6]
+    assert batches[0]["action"].shape == (6, 0)
+    assert batches[0]["j_action"].shape == batches[0]["zero_action"].shape == (6, 2, 0)
+    np.testing.assert_array_equal(np.sort(joined(batches, "j_state"), axis=0), np.sort([*j_state, *j_state], axis=0))

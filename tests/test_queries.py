@@ -344,3 +344,24 @@ def test_documented_columns_are_the_emitted_ones(name, mixed):
     if "jacdb.schemas." in documented:
         documented = {table.name: table for table in schemas.ALL_TABLES}[name].schema.names
     assert opened.view(name).columns == documented
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_without_actuators_shares_of_no_entries_are_null_and_no_view_fails(finished, tmp_path):
+    """By partials, and counted from steps."""
+    j = RNG.normal(size=(20, 2, 2)) * (RNG.random((20, 2, 2)) < 0.7)
+    dataset(tmp_path, "Passive", [episode(0, j, np.zeros((20, 2, 0)))])
+    [partials] = tmp_path.glob("partials/*/*/*.parquet")
+    if not finished:
+        partials.unlink()
+    with jacdb.open(tmp_path) as opened:
+        for name in queries.VIEWS:
+            frame = fetch(opened.view(name, "Passive"))
+            assert not any(frame[one].is_nan().any() for one in frame.columns if frame[one].dtype.is_float()), name
+        [row] = opened.global_sparsity("Passive").to_dicts()
+        assert (row["zero_action"], row["zero_action_pct"], row["d_action"]) == (0, None, 0)
+        assert row["zero_state"] == (j == 0).all(0).sum()
+        for name in ("entry_zero_fraction", "sparsity_histogram", "threshold_sweep", "zero_durations"):
+            assert fetch(opened.view(name, "Passive"))["jacobian"].unique().to_list() == ["state"]
+        assert opened.sparsity_timeline("Passive")["sparsity_action"].is_null().all()
+        assert fetch(opened.view("pattern_switches", "Passive"))["changed_action"].unique().to_list() == [0]

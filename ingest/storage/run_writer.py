@@ -234,7 +234,9 @@ class RunWriter:
                 ready.append(draft(schemas.PATTERNS, writing(new)))
             # before the steps, whose writing lets go of them, and gives the cores work while this waits for the disk
             summaries = draft(schemas.EPISODES, writing(self._episodes_table(episodes, part)))
-            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes), self.encoder)
+            # our own pages have an entry in each list, at least: those of a model without actuators are Arrow's
+            encoder = self.encoder if episodes[0].jacobian_shape[1] else "arrow"
+            steps = writing_steps(schemas.steps(self.jacobian).schema, self._row_groups(episodes), encoder)
             ready += [draft(schemas.TABLES[0], steps), summaries]
             if before:
                 before.result()

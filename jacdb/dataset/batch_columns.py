@@ -45,7 +45,7 @@ class ZeroMasks:
         shape = len(found), found["d_state"][0].as_py(), -1
         masks = {}
         for name in ("zero_state", "zero_action"):
-            bits = "".join(found[name].to_pylist()).encode()
+            bits = "".join(found[name].fill_null("").to_pylist()).encode()
             masks[name] = (np.frombuffer(bits, np.uint8) == ord("1")).reshape(shape)
         return cls(found["pattern_id"].to_numpy(), masks)
 

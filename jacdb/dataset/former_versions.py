@@ -1,7 +1,7 @@
 """Tables of former schema versions, read as today's: what a later version added is worked out from what was there."""
 
 from jacdb import schemas
-from jacdb.dataset.sql_text import literal
+from jacdb.dataset.sql_text import literal, patterns_select
 
 # Hashes in SQL as schemas.trajectory_id does in Python. Of a run that is not finished, the row in `runs` is missing:
 # there the run's id, which its settings determine too, has to do.
@@ -38,6 +38,8 @@ def select(table: str, version: int, scan: str) -> str:
         version: the schema version of its files.
         scan: what reads them, for DuckDB's FROM.
     """
+    if table == "patterns":
+        return patterns_select(scan)
     if table == "episodes" and version < 2:
         return _EPISODES_OF_VERSION_1.format(scan=scan)
     before_3 = {"steps": _STEPS_BEFORE_3, "runs": _RUNS_BEFORE_3} if version < 3 else {}

@@ -22,7 +22,7 @@ from jacdb.dataset.encoding import write_table
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import Run
 from jacdb.dataset.schema_version import refuse_former
-from jacdb.dataset.sql_text import empty_select, literal
+from jacdb.dataset.sql_text import empty_select, literal, patterns_select
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 from jacdb.progress import Event
 
@@ -50,6 +50,7 @@ def of_run(root: Path, run: Run, sums: Mapping[str, str]) -> pa.Table:
         for table in schemas.TABLES:
             files = [literal(str(root / path)) for path in sums if path.startswith(f"{table.name}/")]
             scan = f"read_parquet([{', '.join(files)}], hive_partitioning = false)"
+            scan = f"({patterns_select(scan)})" if table is schemas.PATTERNS else scan
             # as constants they cost nothing where rows are grouped by them
             named = f"select * replace ({literal(run.env)} as env, {literal(run.run_id)} as run_id) from {scan}"
             text = named if files and table.name in FROM else empty_select(table.schema)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -110,12 +111,17 @@ class Buffer:
         """Put rows where they belong; return where the next do. In order: rows are copied faster than scattered."""
         for name, values in piece.items():
             end = start + len(values)
-            self._flat[name][start:end] = values.reshape(len(values), -1)
+            numbers = values.reshape(len(values), -1)
+            self._flat[name][start:end, : numbers.shape[1]] = numbers  # the footer counts an empty list as a number
         return end
 
     def first(self, n_rows: int) -> Arrays:
         """Return the first rows, in their own shapes; views."""
-        return {name: flat[:n_rows].reshape(n_rows, *self._rows.shapes[name]) for name, flat in self._flat.items()}
+        shapes = self._rows.shapes
+        return {
+            name: flat[:n_rows, : math.prod(shapes[name])].reshape(n_rows, *shapes[name])
+            for name, flat in self._flat.items()
+        }
 
 
 def between(chosen: Iterable[Selection], first: int, stop: int) -> Iterator[Selection]:

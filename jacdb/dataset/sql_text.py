@@ -24,6 +24,17 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def patterns_select(scan: str) -> str:
+    """Return SQL that selects zero patterns, with null for the bits of a matrix without entries.
+
+    DuckDB makes no BIT of an empty BLOB. A model without actuators has no entries of j_action.
+
+    Args:
+        scan: what reads them, for FROM.
+    """
+    return f"select * replace (nullif(zero_action, ''::blob) as zero_action) from {scan}"
+
+
 def empty_select(schema: pa.Schema) -> str:
     """Return a SELECT without rows that has a schema's columns."""
     columns = (f"null::{_type(column.type)} as {identifier(column.name)}" for column in schema)

@@ -61,7 +61,7 @@ def _patterns(subject: Subject, run: Run) -> list[dict[str, Any]]:
     select = "select pattern_id::varchar as pattern_id, any_value(zero_state) as zero_state,"
     rows = subject.rows(f"{select} any_value(zero_action) as zero_action from ({text}) group by all order by all")
     bits = ("zero_state", "zero_action")
-    return [
-        row | {name: base64.b64encode(row[name]).decode() for name in bits} | {"steps": steps.get(row["pattern_id"], 0)}
-        for row in rows
-    ]
+    for row in rows:
+        row |= {name: base64.b64encode(row[name] or b"").decode() for name in bits}  # null without actuators
+        row["steps"] = steps.get(row["pattern_id"], 0)
+    return rows

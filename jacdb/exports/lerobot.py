@@ -38,8 +38,10 @@ def write(source: Source, path: Path, out: Path) -> str:
     from it; ``meta/episodes`` has the true control step, ctrl_dt (s), beside run_id, episode and first_step.
 
     Raises:
-        UsageError: runs differ in their control step, or one is not finished.
+        UsageError: there are no actions, runs differ in their control step, or one is not finished.
     """
+    if not source.axes("action"):
+        raise UsageError(f"{source.env} has no actuators, and a frame of LeRobot an action: export npz or minari")
     ctrl_dt = _common_ctrl_dt(source)
     fps = max(1, round(1 / ctrl_dt))
     path.mkdir()

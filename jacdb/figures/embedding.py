@@ -96,7 +96,7 @@ def _different_patterns(steps: pl.DataFrame) -> list[int]:
 
 def _thumbnail(panel: "Axes", steps: pl.DataFrame, row: int) -> None:
     """Draw the patterns of a step's J_s and J_a side by side, zeros dark."""
-    bits = [np.array(list(steps[f"zero_{jacobian}"][row]), int) for jacobian in JACOBIANS]
+    bits = [np.array(list(steps[f"zero_{jacobian}"][row] or ""), int) for jacobian in JACOBIANS]
     d_state = math.isqrt(len(bits[0]))
     panel.imshow(np.hstack([b.reshape(d_state, -1) for b in bits]), cmap="Greys", vmin=0, vmax=1.4)
     panel.set(xticks=[], yticks=[], xlabel=f"step {steps['step'][row]}\n{steps['sparsity'][row]:.2f}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jacdb.dataset.dataset import Dataset
-from jacdb.figures.style import COLUMN, JACOBIANS, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled
+from jacdb.figures.style import COLUMN, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled, with_entries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,25 +33,25 @@ def shares() -> "tuple[Colormap, Normalize]":
 def heatmap(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
     entries = answer(dataset, "entry_zero_fraction", env)
-    blocks = {}
-    for jacobian in JACOBIANS:
+    blocks, shown = {}, with_entries(entries)
+    for jacobian in shown:
         part = entries.filter(jacobian=jacobian).sort("row", "col")
         rows, cols = (part.unique(axis, maintain_order=True)[f"{axis}_name"].to_list() for axis in ("row", "col"))
         blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
-    d_state, d_action = blocks["state"][0].shape[0], blocks["action"][0].shape[1]
+    d_state, widths = len(blocks["state"][0]), [values.shape[1] for values, _, _ in blocks.values()]
     beside = label_inches(blocks["state"][1]) + BAR + 0.35
     # titles stand above and below; constrained layout is rough where cells are square, and cut some off with less
-    below = label_inches(blocks["state"][2] + blocks["action"][2]) + 0.88
-    fits = [width for width in (COLUMN, PAGE) if 72 * (width - beside) / (d_state + d_action) >= POINTS / 0.85]
+    below = label_inches([name for _, _, cols in blocks.values() for name in cols]) + 0.88
+    fits = [width for width in (COLUMN, PAGE) if 72 * (width - beside) / sum(widths) >= POINTS / 0.85]
     width = fits[0] if fits else PAGE
-    cell = min(CELL, (width - beside) / (d_state + d_action))
+    cell = min(CELL, (width - beside) / sum(widths))
     colours, scale = shares()
     with styled():
         figure = new(width, max(cell * d_state, 1) + below)
-        panels = figure.subplots(1, 2, width_ratios=(d_state, d_action), sharey=True)
+        panels = figure.subplots(1, len(blocks), width_ratios=widths, sharey=True, squeeze=False)[0]
         for panel, (jacobian, (values, rows, cols)) in zip(panels, blocks.items(), strict=True):
             image = panel.imshow(values, norm=scale, cmap=colours, interpolation="none", aspect="equal")
-            label = JACOBIANS[jacobian][0]
+            label = shown[jacobian][0]
             panel.set_title(f"{env}, {label}" if jacobian == "state" else label)
             panel.set_xlabel("present state" if jacobian == "state" else "action")
             frame(panel, rows, cols, cell)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jacdb.dataset.dataset import Dataset
-from jacdb.figures.style import COLUMN, GREY, JACOBIANS, answer, new, styled
+from jacdb.figures.style import COLUMN, GREY, answer, new, styled, with_entries
 from jacdb.schemas import ZERO_THRESHOLD
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ def histogram(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 5 of the paper: how sparse the Jacobians of single steps are, with the means."""
     bins = answer(dataset, "sparsity_histogram", env)
     with styled():
-        figure = new(COLUMN, 2.1)
-        panels = figure.subplots(2, 1, sharex=True, sharey=True)
-        for panel, (jacobian, (label, colour)) in zip(panels, JACOBIANS.items(), strict=True):
+        figure, shown = new(COLUMN, 2.1), with_entries(bins)
+        panels = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        for panel, (jacobian, (label, colour)) in zip(panels, shown.items(), strict=True):
             part = bins.filter(jacobian=jacobian)
             mean = part["mean_sparsity"][0]
             widths = part["bin_high"] - part["bin_low"]
@@ -41,7 +41,7 @@ def threshold(dataset: Dataset, env: str) -> "Figure":
         axis.axvline(ZERO_THRESHOLD, color=GREY, linestyle=":")
         axis.annotate(f"{ZERO_THRESHOLD:.0e}, as in all views", (ZERO_THRESHOLD, 1), (2, 0), color="0.35",
                       xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom")  # fmt: skip
-        for jacobian, (label, colour) in JACOBIANS.items():
+        for jacobian, (label, colour) in with_entries(sweep).items():
             part = sweep.filter(jacobian=jacobian)
             axis.plot(part["threshold"], part["mean_sparsity"], "o-", color=colour, label=f"{label}, average step")
             axis.plot(part["threshold"], part["zero_pct"] / 100, "s--", color=colour, label=f"{label}, every step")

@@ -53,6 +53,11 @@ def answer(dataset: Dataset, view: str, env: str, *, window: int | None = None) 
     return frame
 
 
+def with_entries(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the Jacobians of which an answer has rows, as JACOBIANS: a model without actuators has no J_a."""
+    return {jacobian: drawn for jacobian, drawn in JACOBIANS.items() if jacobian in frame["jacobian"]}
+
+
 def new(width: float, height: float) -> "Figure":
     """Return an empty figure of COLUMN or PAGE, and of a height in inches."""
     from matplotlib.figure import Figure

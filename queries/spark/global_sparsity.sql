@@ -21,7 +21,7 @@ select
     cast(zero_state as int) as zero_state,
     round(100D * zero_state / (d_state * d_state), 2) as zero_state_pct,
     cast(zero_action as int) as zero_action,
-    round(100D * zero_action / (d_state * d_action), 2) as zero_action_pct,
+    round(100D * zero_action / nullif(d_state * d_action, 0), 2) as zero_action_pct,
     d_state,
     d_action,
     samples,

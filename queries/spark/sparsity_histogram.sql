@@ -6,12 +6,14 @@ with totals as (
         sum(counts) as steps,
         sum(counts * n_zero) / sum(counts * d_state * width) as mean_sparsity
     from jacobian_patterns
+    where width > 0
     group by env, jacobian
 ),
 
 binned as (
     select env, jacobian, least(n_zero * 10 div (d_state * width), 9) as bin, sum(counts) as steps
     from jacobian_patterns
+    where width > 0
     group by env, jacobian, bin
 ),
 

@@ -9,7 +9,7 @@ select
     episode,
     step,
     n_zero_state / (d_state * d_state) as sparsity_state,
-    n_zero_action / (d_state * d_action) as sparsity_action,
+    n_zero_action / nullif(d_state * d_action, 0) as sparsity_action,
     in_contact,
     transform(contacts, c -> c.geom1 || ' - ' || c.geom2) as contacts,
     active

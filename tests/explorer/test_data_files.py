@@ -225,3 +225,12 @@ def test_users_32_steps_of_nan_are_null_in_the_run_file(tmp_path):
     file = load(files.path(index["runs"][0]["file"]))
     assert [one["n_excluded"] for one in file["episodes"]] == [2, 0]
     assert pl.DataFrame(file["episodes"])["first_row"].to_list() == [0, 2]
+
+
+def test_without_actuators_patterns_have_no_bits_of_actions(tmp_path):
+    dataset(tmp_path / "data", "E", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 0)))])
+    files, index = files_of(tmp_path / "data", tmp_path / "files", maker=no_robot)
+    for address in files.addresses:
+        files.path(address)
+    [pattern] = load(files.path(index["runs"][0]["file"]))["patterns"]
+    assert (pattern["zero_action"], pattern["steps"]) == ("", 3)

@@ -280,3 +280,15 @@ def test_a_full_disk_is_told_in_one_line_and_the_same_command_goes_on(rolled_out
 def test_what_stopped_a_run_is_told_with_how_to_go_on(error, told, tmp_path):
     with pytest.raises(jacdb.FailureError, match=told), run_failures.told(tmp_path, "give fewer"):
         raise error
+
+
+@pytest.mark.slow
+def test_a_model_without_actuators_is_rolled_out_and_verified(tmp_path):
+    path = tmp_path / "passive.xml"
+    path.write_text('<mujoco><worldbody><body><joint/><geom size=".1" pos=".3 0 0"/></body></worldbody></mujoco>')
+    rollouts = Rollouts(HostNoise(), 2, 10)
+    asked = Annotation(ModelSource(loading.load(str(path)), 1, rollouts), "noise", rollouts.settings())
+    assert annotate(asked, tmp_path / "data").n_rows == 20
+    assert not verification.verify(tmp_path / "data", sample=5, replayer=replay_run).findings
+    table = pq.read_table(next((tmp_path / "data").glob("steps/*/*/*.parquet")), partitioning=None)
+    assert table["action"].to_pylist() == [[]] * 20 and table["j_action"].to_pylist() == [[[], []]] * 20

@@ -21,9 +21,9 @@ def trajectory(
     Args:
         model: the model that they are said to be of.
         where: what messages call them, ``runs.npz, episode 3`` say.
-        arrays: qpos and qvel (T + 1, …) and ctrl (T, …); act where the model has activations; reward, done,
-            warmstart, mocap_pos and mocap_quat if they are known. Those of steps may have a row for the last state
-            too, which is left out.
+        arrays: qpos and qvel (T + 1, …); ctrl (T, …) where the model has actuators, act where it has activations;
+            reward, done, warmstart, mocap_pos and mocap_quat if they are known. Those of steps may have a row for the
+            last state too, which is left out.
         doubtful: the reason why a step's state is not what the simulation had; empty where there is none.
         unit_length: refuse quaternions that are not near unit length. Where the simulation itself began with such
             (MuJoCo takes them as if they were of unit length), they are scaled.
@@ -41,6 +41,8 @@ def trajectory(
         raise UsageError(f"{where}: {n_steps + 1} state: a step needs the state before and the one after it")
     steps = {name: _steps(where, arrays, name, shape, n_steps) for name, shape in _step_shapes(model).items()}
     ctrl, reward, done = (steps[name] for name in ("ctrl", "reward", "done"))
+    if ctrl is None and not model.nu:
+        ctrl = np.zeros((n_steps, 0))
     if ctrl is None:
         raise UsageError(f"{where}: no ctrl: what the actuators were given is the action of each step")
     if done is not None and done[:-1].any():

@@ -134,7 +134,7 @@ def recording(
 
 def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
     """Return the columns without which there is no trajectory."""
-    return ("qpos", "qvel", "ctrl", *(["act"] if model.na else []))
+    return ("qpos", "qvel", *(["ctrl"] if model.nu else []), *(["act"] if model.na else []))
 
 
 def _coarsest(arrays: Columns) -> np.dtype:

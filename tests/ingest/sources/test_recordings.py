@@ -350,3 +350,17 @@ def test_a_source_that_is_not_there_is_refused_without_the_simulator():
     """
     ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_model_without_actuators_needs_no_ctrl(tmp_path):
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><worldbody><body><joint/><geom size=".1" pos=".3 0 0"/></body></worldbody></mujoco>'
+    )
+    states = {"qpos": np.zeros((5, 1)), "qvel": np.ones((5, 1))}
+    for given in (states, states | {"ctrl": np.zeros((4, 0))}):
+        np.savez(tmp_path / "passive.npz", **given)
+        [one] = recordings.open(tmp_path / "passive.npz", model=model).trajectories()
+        assert one.ctrl.shape == (4, 0) and one.n_steps == 4
+    np.savez(tmp_path / "passive.npz", **states, ctrl=np.zeros((4, 1)))
+    with pytest.raises(UsageError, match="ctrl has 1 numbers a row, the model 0"):
+        next(recordings.open(tmp_path / "passive.npz", model=model).trajectories())
