@@ -29,6 +29,7 @@ from jacdb.ingest.models.loading import binary, hash_of
 from jacdb.ingest.provenance import as_json, run_id, versions
 from jacdb.ingest.recording import axes
 from jacdb.ingest.request_checks import usable_root
+from jacdb.ingest.sources.episode_recorder import UNSTABLE
 from jacdb.ingest.sources.recordings.diagnosis import reason
 from jacdb.ingest.sources.recordings.replay import TOLERANCES, Replay, replays
 from jacdb.ingest.sources.trajectory import Source, Trajectory
@@ -85,7 +86,8 @@ class Annotated:
         n_off: steps that the engine does not repeat within the tolerance.
         n_doubtful: further steps whose state is not what the simulation had, as the source says.
         largest_error: the largest replay error of any step, excluded ones too.
-        reason: why steps were excluded, where most of an episode's were; "" where not.
+        reason: why steps were excluded, where most of an episode's were, or an episode became unstable; "" where not.
+        doubts: what else the source says of doubtful states.
     """
 
     run_id: str
@@ -97,11 +99,12 @@ class Annotated:
     n_doubtful: int = 0
     largest_error: float = 0.0
     reason: str = ""
+    doubts: tuple[str, ...] = ()
     was_there: bool = False
     shard: ShardState | None = None
 
     def describe(self, env: str, root: Path | str) -> str:
-        """Return what people want to know: one line, and another where steps were excluded for a reason."""
+        """Return what people want to know: one line, and others where steps were excluded for a reason."""
         name, after = shards.told(self.run_id, self.shard)
         rows = f"{self.n_rows:,} steps of {env} in {root}, {name}"
         if self.was_there:
@@ -113,6 +116,7 @@ class Annotated:
         if self.n_differences > self.n_rows // 100:
             notes += " (the solver stopped early: a smaller option/tolerance in the model lets it finish)"
         told = f"\nexcluded because {self.reason}" if self.reason else ""
+        told += f"\nof a doubtful state because of this: {'; '.join(self.doubts)}" if self.doubts else ""
         return f"{rows}: {self.seconds:.0f} s, {notes}{after}{told}"
 
 
@@ -166,6 +170,8 @@ class _AnnotationRun:
         self._numbers = asked.shard.numbers(source.n_episodes()) if asked.shard else None  # None: all
         self._longest = self._n_episodes = self._n_off = self._n_doubtful = 0
         self._reason, self._largest_error = "", 0.0
+        self._unstable: list[int] = []  # the lengths of episodes that ended so
+        self._doubts: dict[str, None] = {}
 
     def carry_out(self, report: Callable[[Event], None]) -> Annotated:
         writer, source = self._writer, self._asked.source
@@ -246,10 +252,22 @@ class _AnnotationRun:
         self._n_off += int(off.sum())
         self._n_doubtful += int((doubtful & ~off).sum())
         self._largest_error = max(self._largest_error, float(replay.error.max(initial=0.0)))
-        if not self._reason and off.mean() > 0.5:
+        doubts = [doubt for why in trajectory.doubtful if why for doubt in why.split("; ")]
+        self._doubts |= dict.fromkeys(doubt for doubt in doubts if doubt != UNSTABLE)
+        if UNSTABLE in doubts:
+            self._unstable.append(trajectory.n_steps)
+        elif not self._reason and off.mean() > 0.5:
             self._reason = reason(source.model, source.n_substeps, trajectory, tolerance)
         excluded: np.ndarray = off | doubtful
         return excluded
+
+    def _why_unstable(self) -> str:
+        first, ended = self._unstable[0], f"{len(self._unstable)} of {self._n_episodes}"
+        return (
+            f"MuJoCo found the simulation unstable and reset it: {ended} episodes ended there, the first of these after"
+            f" {first:,} step{'s' * (first > 1)}; a smaller timestep in the model, or smaller controls (ctrlrange,"
+            " --scale), may keep it stable"
+        )
 
     # --- the run --------------------------------------------------------------------------------------------
 
@@ -287,7 +305,8 @@ class _AnnotationRun:
             self._n_off,
             self._n_doubtful,
             self._largest_error,
-            self._reason,
+            self._why_unstable() if self._unstable else self._reason,
+            tuple(self._doubts),
             was_there,
         )
 

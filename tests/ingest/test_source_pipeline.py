@@ -283,6 +283,28 @@ def test_what_stopped_a_run_is_told_with_how_to_go_on(error, told, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_unstable_simulation_is_told_as_one_and_no_recording_is_blamed(tmp_path):
+    path = tmp_path / "stiff.xml"
+    path.write_text(
+        '<mujoco><option timestep=".1"/><worldbody><body><joint name="h" type="slide" stiffness="1e5"/>'
+        '<geom size=".1"/></body></worldbody>'
+        '<actuator><motor joint="h" ctrlrange="-1e10 1e10"/></actuator></mujoco>'
+    )
+    rollouts = Rollouts(HostNoise(), 2, 30)
+    result = annotate(Annotation(ModelSource(loading.load(str(path)), 2, rollouts), "noise"), tmp_path / "data")
+    told = result.describe("stiff", "data")
+    assert "\nexcluded because MuJoCo found the simulation unstable and reset it: 2 of 2 episodes ended there" in told
+    assert "a smaller timestep" in told and "recording" not in told and "of a doubtful state because" not in told
+
+
+def test_what_makes_states_doubtful_is_told():
+    result = source_pipeline.Annotated("run", 9, 3, 0, 1.0, n_doubtful=3, doubts=("velocity clipped",))
+    told = result.describe("Hopper", "data")
+    assert "3 excluded (3 of a doubtful state)" in told
+    assert told.endswith("\nof a doubtful state because of this: velocity clipped")
+
+
+@pytest.mark.slow
 def test_a_model_without_actuators_is_rolled_out_and_verified(tmp_path):
     path = tmp_path / "passive.xml"
     path.write_text('<mujoco><worldbody><body><joint/><geom size=".1" pos=".3 0 0"/></body></worldbody></mujoco>')
