@@ -34,6 +34,8 @@ def mixed(tmp_path_factory):
             episodes.append(episode(number, j[..., :6], j[..., 6:], touching=touching, method=method))
         dataset(root, "Busy", episodes, run)
     nothing = np.full((4, 2, 3), np.nan)
+    passive = np.where(np.arange(12).reshape(1, 3, 4) % 5 == 0, 0.0, 1.0)[:, :, :3].repeat(6, axis=0)
+    dataset(root, "Passive", [episode(0, passive, np.zeros((6, 3, 0)))])  # it has no actuators
     dataset(root, "NeverFinite", [episode(0, nothing[..., :2], nothing[..., 2:])])
     return root
 
