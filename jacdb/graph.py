@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jacdb import out_path
 from jacdb.errors import UsageError
+from jacdb.schemas.axis_names import unique_names
 
 if TYPE_CHECKING:  # networkx is slow to import: what is typed wrong is told before
     import networkx as nx
@@ -19,8 +20,9 @@ def causal_graph(dataset: "Dataset", env: str) -> "nx.DiGraph":
     """Return which axes of the next state depend on which axes of state and action, as a networkx graph.
 
     Nodes are axes, ``state:<name>`` or ``action:<name>``, with the attributes ``space``, ``name``, ``quantity`` and
-    ``unit``; an axis without edges is a node, too. An edge points from cause to effect. Its ``share`` is the share of
-    steps in which the dependence exists; edges of one ``block`` exist in the same steps.
+    ``unit``; an axis without edges is a node, too. Where a dataset of before 1.0 has a name twice, the later axis is
+    ``state:<name>#2``. An edge points from cause to effect. Its ``share`` is the share of steps in which the dependence
+    exists; edges of one ``block`` exist in the same steps.
 
     Raises:
         UsageError: the environment has no finite step.
@@ -32,14 +34,15 @@ def causal_graph(dataset: "Dataset", env: str) -> "nx.DiGraph":
     import networkx as nx
 
     graph = nx.DiGraph(env=env)
-    spaces = {"tangent": "state", "action": "action"}
-    for axis in axes.filter(axes["space"].is_in(list(spaces))).iter_rows(named=True):
-        space = spaces[axis["space"]]
-        attributes = {key: axis[key] for key in ("name", "quantity", "unit")}
-        graph.add_node(f"{space}:{axis['name']}", space=space, **attributes)
+    nodes = {}  # (space, index) -> node: names may repeat, positions do not
+    for space, label in (("tangent", "state"), ("action", "action")):
+        of_space = axes.filter(space=space).sort("index")
+        for axis, name in zip(of_space.iter_rows(named=True), unique_names(of_space["name"].to_list()), strict=True):
+            node = nodes[space, axis["index"]] = f"{label}:{name}"
+            graph.add_node(node, space=label, **{key: axis[key] for key in ("name", "quantity", "unit")})
     for edge in edges.iter_rows(named=True):
-        source = f"{spaces[edge['source_space']]}:{edge['source_name']}"
-        graph.add_edge(source, f"state:{edge['target_name']}", share=edge["share"], block=edge["block"])
+        source, target = nodes[edge["source_space"], edge["source"]], nodes["tangent", edge["target"]]
+        graph.add_edge(source, target, share=edge["share"], block=edge["block"])
     return graph
 
 

@@ -98,10 +98,11 @@ def dataset(
     versions: str = "{}",
     policy_config: str = "{}",
     suite: str = "playground",
+    names: dict[str, list[str]] | None = None,
 ) -> RunWriter:
     """Write a finished run of these episodes, or a shard of one; returns its writer.
 
-    Runs of one seed have the same trajectories.
+    Runs of one seed have the same trajectories. names: of a space of `axes`, the names; by default state0, state1, …
     """
     ids = partial(trajectory, env=env, seed=seed)
     writer = RunWriter(root, env, "noise", run_id, ids, jacobian or pa.float64(), part_bytes, shard=shard)
@@ -113,7 +114,7 @@ def dataset(
             {
                 "space": space,
                 "index": i,
-                "name": f"{space}{i}",
+                "name": (names or {}).get(space, [f"{space}{k}" for k in range(size)])[i],
                 "joint": None,
                 "body": None,
                 "quantity": "q",

@@ -33,6 +33,21 @@ def test_edges_point_from_cause_to_effect(opened):
     assert found.nodes["action:action0"] == {"space": "action", "name": "action0", "quantity": "q", "unit": "1"}
 
 
+def test_axes_of_one_name_stay_apart(tmp_path):
+    """As datasets of before 1.0 have them: the position of joint j.vel, and the velocity of joint j."""
+    j_state = np.array([[[1.0, 0, 0], [0, 1, 0], [0, 1, 1]]])
+    names = {"tangent": ["j.vel", "j", "j.vel"], "action": ["x", "x"]}
+    dataset(tmp_path, "Old", [episode(0, j_state, np.array([[[0.0, 0], [0, 0], [0, 1]]]))], names=names)
+    with jacdb.open(tmp_path) as opened:
+        found = graph.causal_graph(opened, "Old")
+    assert {*found.nodes} == {"state:j.vel", "state:j", "state:j.vel#2", "action:x", "action:x#2"}
+    assert found.nodes["state:j.vel#2"]["name"] == "j.vel"
+    assert {*found.in_edges("state:j.vel#2")} == {
+        ("state:j", "state:j.vel#2"), ("state:j.vel#2", "state:j.vel#2"), ("action:x#2", "state:j.vel#2"),
+    }  # fmt: skip
+    assert [*found.in_edges("state:j.vel")] == [("state:j.vel", "state:j.vel")]
+
+
 def test_files_are_the_graph(opened, tmp_path):
     found = graph.causal_graph(opened, "E")
     for name in ("it.graphml", "it.json"):

@@ -51,6 +51,18 @@ def test_users_06_views_by_name_wait_until_they_are_asked_for(opened):
         assert some.sql(made).fetchall() == [("Walk",)]
 
 
+@pytest.mark.parametrize("second", ["j.vel", "J.Vel"])
+def test_axes_that_sql_cant_tell_apart_are_named(second, tmp_path):
+    """Datasets of before 1.0 may have two axes of one name."""
+    matrices = np.ones((2, 2, 2)), np.ones((2, 2, 1))
+    dataset(tmp_path, "Old", [episode(0, *matrices)], names={"state": ["j.vel", second]})
+    with jacdb.open(tmp_path) as opened:
+        with pytest.raises(UsageError) as raised:
+            opened.sql("select state.* from Old")
+        assert str(raised.value).startswith(f"Old: SQL can't tell axes 0 ('j.vel') and 1 ({second!r}) of space 'state'")
+        assert opened.sql("select state[2] from steps where env = 'Old'").fetchall() == [(0,), (0,)]
+
+
 @pytest.mark.parametrize(
     "query",
     ["select state[0] from steps", "from steps where j_state [2][ 0 ] > 0", 'select count("action"[0]) from steps'],

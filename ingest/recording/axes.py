@@ -7,6 +7,7 @@ import mujoco
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.environments.tangent_space import BALL, FREE, HINGE, SLIDE
+from jacdb.schemas.axis_names import unique_names
 
 
 class _Joint(NamedTuple):
@@ -44,9 +45,14 @@ def model_axis_rows(model: mujoco.MjModel) -> list[dict[str, Any]]:
 
 
 def _numbered(spaces: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [
-        {"space": space, "index": index, **axis} for space, axes in spaces.items() for index, axis in enumerate(axes)
-    ]
+    rows = []
+    for space, axes in spaces.items():
+        names = unique_names([axis["name"] for axis in axes])
+        rows += [
+            {"space": space, "index": index, **axis, "name": name}
+            for index, (axis, name) in enumerate(zip(axes, names, strict=True))
+        ]
+    return rows
 
 
 def _activations(model: mujoco.MjModel) -> list[dict[str, Any]]:

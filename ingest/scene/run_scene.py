@@ -12,6 +12,7 @@ from jacdb.ingest.recording.axes import model_axis_rows
 from jacdb.ingest.scene.scene import scene
 from jacdb.ingest.sources import dm_control, gymnasium, suites
 from jacdb.ingest.sources.kept_model import is_of_source, kept_model, mujoco_of
+from jacdb.schemas.axis_names import unique_names
 
 _LOADERS = {dm_control.SUITE: dm_control.load, gymnasium.SUITE: gymnasium.load}
 
@@ -34,7 +35,7 @@ def run_scene(env: str, fact: dict[str, Any], kept: Path | None, axes: list[str]
     silence_warnings()
     model = _model(env, fact, kept)
     positions = [row["name"] for row in model_axis_rows(model) if row["space"] == "state"][: model.nq]
-    if positions != axes[: model.nq]:
+    if positions != unique_names(axes)[: model.nq]:  # runs of before 1.0 have names that collide
         raise UsageError(f"the model of {env} that is installed has other joints than the run's")
     shown = scene(model)
     same = hash_of(model) == fact["model"]

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from jacdb import schemas
 from jacdb.dataset.sql_text import identifier, literal
+from jacdb.errors import UsageError
+from jacdb.schemas.axis_names import folded
 
 # Of each column, the spaces of `axes` that name its positions: of a vector, or of the rows and columns of a matrix
 _SPACES = {
@@ -25,7 +27,12 @@ def named_steps(env: str, names: Mapping[str, Sequence[str]]) -> str:
     Args:
         env: the environment.
         names: of each space of `axes`, the names in order.
+
+    Raises:
+        UsageError: two axes of a space have one name, as in datasets of before 1.0.
     """
+    for space, of_space in names.items():
+        _check_unique(env, space, of_space)
     named = ", ".join(
         f"{_struct(column, [names[space] for space in spaces])} as {column}" for column, spaces in _SPACES.items()
     )
@@ -39,6 +46,18 @@ def _struct(value: str, names: Sequence[Sequence[str]]) -> str:
     first, *rest = names
     fields = (f"{identifier(name)}: {_struct(f'{value}[{i}]', rest)}" for i, name in enumerate(first, start=1))
     return f"{{{', '.join(fields)}}}"
+
+
+def _check_unique(env: str, space: str, names: Sequence[str]) -> None:
+    first: dict[bytes, int] = {}
+    for index, name in enumerate(names):
+        before = first.setdefault(folded(name), index)
+        if before != index:
+            column = next(column for column, spaces in _SPACES.items() if space in spaces)
+            raise UsageError(
+                f"{env}: SQL can't tell axes {before} ({names[before]!r}) and {index} ({name!r}) of space {space!r}"
+                f" apart: ask by position, such as {column}[{index + 1}] of `steps` where env = {literal(env)}"
+            )
 
 
 def counted_from_0(sql: str) -> str | None:

@@ -157,6 +157,17 @@ def test_users_32_a_run_shows_the_model_that_it_keeps(kept):
             run_scene(**{"env": "m", "fact": fact, "kept": path, "axes": axes, **wrong})
 
 
+def test_users_32_a_run_whose_axes_have_one_name_is_shown(tmp_path):
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body name='b'><joint type='slide'/><joint/><geom size='1'/></body></worldbody></mujoco>"
+    )
+    path = tmp_path / "model.mjb"
+    path.write_bytes(binary(model))
+    for axes in (["b", "b", "b.vel", "b.vel"], ["b", "b#2", "b.vel", "b.vel#2"]):  # of before 1.0, and of now
+        content, _ = run_scene("m", fact_of(model), path, axes)
+        assert content["nq"] == 2
+
+
 def test_users_32_the_sample_shows_the_environments_themselves():
     with jacdb.open(ROOT / "datasets" / "sample") as dataset:
         [fact] = dataset.runs("CheetahRun").to_dicts()

@@ -1,8 +1,10 @@
 """Every axis of the three spaces has a name of its own, and its unit."""
 
+import mujoco
 import pytest
 
 from jacdb.ingest.recording import axes
+from jacdb.schemas.axis_names import unique_names
 
 
 def named(rows, space):
@@ -37,3 +39,25 @@ def test_the_pandas_axes_are_named_for_people(system, menagerie):
 def test_slide_and_hinge_have_their_units(system):
     units = {row["name"]: row["unit"] for row in axes.axis_rows(system("CheetahRun")) if row["space"] == "tangent"}
     assert (units["rootx"], units["rootx.vel"], units["rooty"]) == ("m", "m/s", "rad")
+
+
+NAMESAKES = """
+<mujoco><worldbody><body name="b">
+  <joint name="j.vel" type="slide"/><joint name="j" axis="0 1 0"/><joint name="J" axis="1 0 0"/>
+  <joint axis="0 0 1" type="slide"/><joint axis="0 1 0" type="slide"/><geom size=".1" pos=".2 0 0"/>
+</body></worldbody>
+<actuator><motor name="x" joint="j"/><motor name="X" joint="J"/></actuator></mujoco>
+"""
+
+
+def test_names_that_collide_get_a_number_and_others_stay():
+    rows = axes.model_axis_rows(mujoco.MjModel.from_xml_string(NAMESAKES))
+    velocities = ["j.vel.vel", "j.vel#2", "J.vel#3", "b.vel", "b.vel#2"]
+    assert named(rows, "tangent") == named(rows, "state") == ["j.vel", "j", "J#2", "b", "b#2", *velocities]
+    assert named(rows, "action") == ["x.action", "X.action#2"]
+    assert [row["joint"] for row in rows][:3] == ["j.vel", "j", "J"]
+
+
+def test_a_number_that_some_axis_has_is_passed_over():
+    assert unique_names(["a", "a", "a#2", "A", "a#2", "É", "é"]) == ["a", "a#3", "a#2", "A#4", "a#2#2", "É", "é"]
+    assert unique_names(unique_names(["a", "a", "A"])) == ["a", "a#2", "A#3"]
