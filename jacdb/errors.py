@@ -5,6 +5,8 @@ import re
 from collections.abc import Container, Iterable
 
 _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
+_BUSY = "connection is busy with another call"  # DuckDB's; it advises a cursor, which a dataset has none of
+_OWN_TURN = "read it by dataset.fetch, which waits its turn, or open a dataset in each thread"
 _IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
 
 
@@ -44,6 +46,8 @@ def first_line(error: Exception) -> str:
     raised = re.findall(r"^[\w.]+Error: (.+)", text, re.MULTILINE) if text.startswith("Traceback") else []
     if raised:
         return str(raised[-1])
+    if _BUSY in text:
+        return "a relation of this dataset is being read in another thread: " + _OWN_TURN
     text = _IN_UDF.sub("", text)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     # what DuckDB suggests stands in a line of its own

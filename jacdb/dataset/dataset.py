@@ -170,6 +170,9 @@ for _view in queries.VIEWS:
 def open_dataset(root: Path | str) -> Dataset:
     """Open a dataset: a folder, or ``hf://datasets/OWNER/NAME[@REVISION]``. This is ``jacdb.open``.
 
+    Threads may share it: its calls take turns. Relations of ``dataset.sql`` are then read by ``dataset.fetch``, or each
+    thread opens a dataset of its own, which also lets queries run side by side.
+
     Raises:
         UsageError: there is no dataset, or its schema version is newer than this jacdb reads.
         FailureError: a file can't be read.

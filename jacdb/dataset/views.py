@@ -24,6 +24,7 @@ from jacdb.dataset.own_tables import OwnTables, Rows
 from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import identifier, literal
+from jacdb.dataset.turns import Turns
 from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
@@ -55,6 +56,8 @@ class Views:
 
     Results are DuckDB relations: ``.pl()``, ``.arrow()``, ``.df()``. A query can only read: it writes nothing,
     attaches nothing, and opens no file outside the dataset's folder. :class:`jacdb.Dataset` adds methods for people.
+    Calls from several threads take turns. A relation that is read by itself (``.pl()``) has no turn: ``fetch`` reads it
+    in one.
     """
 
     def __init__(
@@ -88,15 +91,23 @@ class Views:
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._first_planner: duckdb.DuckDBPyConnection | None = None  # a cursor, for as long as no file is laid
         self._planner: duckdb.DuckDBPyConnection | None = None
+        self._turns = Turns()
         self._open()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Return the answer to one SELECT, as a DuckDB relation; its bit strings are text of 0 and 1.
 
+        A relation is read when its rows are asked for. While other threads use the dataset, ask by ``fetch``, or open a
+        dataset in each thread: calls wait for each other, and DuckDB refuses a relation's own ``.pl()`` meanwhile.
+
         Raises:
             UsageError: the text is not a single SELECT, names something unknown, or reaches outside the dataset.
             FailureError: the query fails while it runs.
         """
+        with self._turns.turn():
+            return self._answer(query)
+
+    def _answer(self, query: str) -> duckdb.DuckDBPyRelation:
         select = sandbox.one_select(self._connection, query)
         if subscript := named_axes.counted_from_0(select):
             raise UsageError(f"{subscript} is always null: {_COUNTED}; {self._by_name(select)}")
@@ -188,13 +199,14 @@ class Views:
         Raises:
             UsageError: the text is neither.
         """
-        if query in queries.VIEWS or query in self._own.names:
-            self.view(query, env)
-            select = f"from {identifier(query)}"
-        else:
-            self.sql(query)
-            select = sandbox.one_select(self._connection, query)
-        return self._catalog.explain(select, [env] if isinstance(env, str) else env or ())
+        with self._turns.turn():
+            if query in queries.VIEWS or query in self._own.names:
+                self.view(query, env)
+                select = f"from {identifier(query)}"
+            else:
+                self.sql(query)
+                select = sandbox.one_select(self._connection, query)
+            return self._catalog.explain(select, [env] if isinstance(env, str) else env or ())
 
     def register(self, name: str, rows: Rows) -> None:
         """Add rows of your own to the dataset's SQL, as a table that can be joined; SQL opens no file for it.
@@ -206,8 +218,9 @@ class Views:
         Raises:
             UsageError: the dataset itself has something of that name, or the rows are none of these.
         """
-        self._own.add_table(self._connection, name, rows)
-        self._forget_planners()
+        with self._turns.turn():
+            self._own.add_table(self._connection, name, rows)
+            self._forget_planners()
 
     def register_views(self, folder: Path | str) -> None:
         """Add views of your own: each file NAME.sql of a folder is a SELECT, which may build on the others.
@@ -215,8 +228,9 @@ class Views:
         Raises:
             UsageError: there is no such file, a name is taken, or a file is not one valid SELECT.
         """
-        self._own.add_views(self._connection, Path(folder))
-        self._forget_planners()
+        with self._turns.turn():
+            self._own.add_views(self._connection, Path(folder))
+            self._forget_planners()
 
     def fetch(self, relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         """Run a relation within the dataset's limits of memory and time; return a polars frame.
@@ -232,6 +246,8 @@ class Views:
     def within_limits[T](self, job: Callable[[], T]) -> T:
         """Return what a job returns, held to the dataset's limits of memory and time from here on.
 
+        Calls of other threads wait meanwhile, so the job must not wait for a thread that calls this dataset.
+
         Args:
             job: what to do in a thread of its own: ``fetch``, say, and work on its answer.
 
@@ -239,7 +255,7 @@ class Views:
             FailureError: it reaches a limit. Where DuckDB can't be interrupted the query goes on by itself for a while;
                 the dataset goes on with a new connection, and relations of before can't be read any more.
         """
-        return self._limits.run(job, self._connection.interrupt, self._abandon)
+        return self._turns.lend(job, lambda lent: self._limits.run(lent, self._connection.interrupt, self._abandon))
 
     def fetch_table(self, relation: duckdb.DuckDBPyRelation) -> pa.Table:
         """Run a relation within the dataset's limits; return an Arrow table. As ``fetch`` in all else."""
@@ -272,16 +288,18 @@ class Views:
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
         both = condition if self._where is None else f"({self._where}) and ({condition})"
-        narrowed = copy.copy(self)
-        narrowed._where, narrowed._own, narrowed._named = both, self._own.copy(), {}
+        with self._turns.turn():
+            narrowed = copy.copy(self)
+            narrowed._where, narrowed._own, narrowed._named = both, self._own.copy(), {}
         narrowed._open()
         return narrowed
 
     def close(self) -> None:
         """Close the connection; relations that came from it can't be read any more."""
-        for name in _CONNECTIONS:
-            if (connection := getattr(self, name)) is not None:
-                connection.close()
+        with self._turns.turn():
+            for name in _CONNECTIONS:
+                if (connection := getattr(self, name)) is not None:
+                    connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -296,8 +314,11 @@ class Views:
         return f"a condition on steps ({self._where}) does not apply to {name}"
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name != "_catalog"}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_catalog", "_turns")}
         return kept | dict.fromkeys(_CONNECTIONS) | {"_named": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _turns=Turns())
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:

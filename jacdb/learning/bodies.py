@@ -38,7 +38,7 @@ class Bodies:
                 select distinct on (index) body from axes
                 where env = {literal(env)} and space = {literal(space)} order by index
             """
-            return tuple(body for (body,) in dataset.sql(asked).fetchall())
+            return tuple(dataset.fetch(dataset.sql(asked))["body"].to_list())
 
         return cls(bodies("tangent"), bodies("action"))
 

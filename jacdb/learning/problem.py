@@ -196,8 +196,8 @@ def _by_policy(dataset: Views, env: str, kept: Segments, policy: str | None) -> 
     """Return the segments of a policy, and those of all others."""
     if policy is None:
         return kept, kept.where(np.zeros(len(kept), bool))
-    rows = dataset.sql(f"select distinct run_id, policy from episodes where env = {literal(env)}").fetchall()
-    of_run = dict(rows)
+    asked = f"select distinct run_id, policy from episodes where env = {literal(env)}"
+    of_run = dict(dataset.fetch(dataset.sql(asked)).iter_rows())
     if policy not in of_run.values():
         raise UsageError(f"no rows of policy {policy!r} in {env}: {suggestion(policy, set(of_run.values()))}")
     own = np.array([of_run[run_id] == policy for run_id in kept.run_id])
@@ -248,9 +248,8 @@ def _joined(pieces: Sequence[dict[str, np.ndarray]], shape: tuple[int, ...]) -> 
 
 def _constraint_sets(dataset: Views, env: str) -> tuple[list[tuple[str, ...]], dict[tuple[str, int, int], int]]:
     """Return the sets of constraints that are active together, and the place of each step's set among them."""
-    of_number = dict(
-        dataset.sql(f"select set::varchar, constraints from constraint_sets where env = {literal(env)}").fetchall()
-    )
+    asked = f"select set::varchar, constraints from constraint_sets where env = {literal(env)}"
+    of_number = dict(dataset.fetch(dataset.sql(asked)).iter_rows())
     sets = sorted({tuple(names) for names in of_number.values()})
     place = {names: index for index, names in enumerate(sets)}
     rows = dataset.fetch_table(

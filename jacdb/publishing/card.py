@@ -88,8 +88,8 @@ def configs(envs: list[str], results: Sequence[str] = ()) -> list[Config]:
 
 def pictured(dataset: Dataset) -> str:
     """Return the environment of the picture and the examples: the one with the largest matrices."""
-    sizes = dataset.sql("select env from runs order by d_state desc, env limit 1").fetchall()
-    return str(sizes[0][0])
+    sizes = dataset.fetch(dataset.sql("select env from runs order by d_state desc, env limit 1"))
+    return str(sizes["env"][0])
 
 
 def picture(dataset: Dataset) -> bytes:

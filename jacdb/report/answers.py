@@ -50,8 +50,8 @@ def replay_errors(dataset: Dataset) -> dict[tuple[str, str], float | str | None]
 
     None where the engine made every step itself; 'infinite' where it has NaN, for JSON has no word for it.
     """
-    rows = dataset.sql("select env, run_id, max(replay_error) from steps group by all").fetchall()
-    return {(env, run): "infinite" if error == math.inf else error for env, run, error in rows}
+    rows = dataset.fetch(dataset.sql("select env, run_id, max(replay_error) from steps group by all"))
+    return {(env, run): "infinite" if error == math.inf else error for env, run, error in rows.iter_rows()}
 
 
 def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
