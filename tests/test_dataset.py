@@ -104,6 +104,8 @@ def test_no_file_outside_the_dataset_is_read(opened, small, source):
     [
         "nothing > 1",
         "",
+        " -- nothing",
+        5,
         "1 = 1) ; drop view steps; select (1",
         "true) limit (1",
         "true) union all select * from stored_steps where (true",
@@ -113,6 +115,25 @@ def test_no_file_outside_the_dataset_is_read(opened, small, source):
 def test_a_condition_that_is_none_is_refused(small, condition):
     with pytest.raises(UsageError):
         jacdb.open(small).where(condition)
+
+
+@pytest.mark.parametrize("condition", ["", " ", "-- nothing"])
+def test_an_empty_condition_is_told_to_be_so(opened, condition):
+    for narrowed in (opened, opened.where("step < 2")):
+        with pytest.raises(UsageError, match=f"condition '{condition}' is empty: give one"):
+            narrowed.where(condition)
+
+
+@pytest.mark.parametrize("where", [5, None, b"data"])
+def test_what_is_no_path_is_refused(where):
+    with pytest.raises(UsageError, match=r"^(5|None|b'data'): give the folder of a dataset, or hf://"):
+        jacdb.open(where)
+
+
+@pytest.mark.parametrize("value", ["{}", "[{}]", "{{'a': {}}}", "map([1], [{}])"])
+def test_unions_are_fetched_as_text(opened, value):
+    [(found,)] = opened.fetch(opened.sql(f"select {value.format('union_value(k := 1)')} as x")).rows()
+    assert found in ("1", ["1"], {"a": "1"}, [{"key": 1, "value": "1"}], {1: "1"})
 
 
 def test_conditions_add_up_and_may_ask_other_views(small):

@@ -113,3 +113,14 @@ def test_users_19_what_describes_tables_is_allowed(opened):
     assert ("n_zero_state", "INTEGER") in [row[:2] for row in opened.sql("describe steps").fetchall()]
     assert ("steps",) in opened.sql("show tables").fetchall()
     assert {row[0] for row in opened.sql("summarize episodes").fetchall()} >= {"n_steps", "total_reward"}
+
+
+def test_an_environment_named_as_a_table_is_told_to_be_so(tmp_path):
+    matrices = np.ones((2, 2, 2)), np.ones((2, 2, 1))
+    dataset(tmp_path, "steps", [episode(0, *matrices)])
+    told = r"'steps' is a table's name: give the model's file another to ask it by axis names"
+    with jacdb.open(tmp_path) as alone, pytest.raises(UsageError, match=told):
+        alone.sql("select state.state0 from steps")
+    dataset(tmp_path, "Walk", [episode(0, *matrices)])
+    with jacdb.open(tmp_path) as both, pytest.raises(UsageError, match=r"`from Walk` instead of `from steps`"):
+        both.sql("select state.state0 from steps")

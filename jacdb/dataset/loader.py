@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Self, TypedDict
 
 import numpy as np
@@ -253,6 +254,13 @@ class Batches(BatchSequence):
         return fitting
 
     def _check(self) -> None:
+        for name in ("batch_size", "seed", "worker", "workers", "window", "stride"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral | None if name in ("window", "stride") else Integral):
+                raise UsageError(f"{name}={value!r}: give a whole number")
+        for name in ("validation", "buffer_mib"):
+            if not isinstance(value := getattr(self, name), Real):
+                raise UsageError(f"{name}={value!r}: give a number")
         if self.batch_size < 1:
             raise UsageError(f"batch_size={self.batch_size}: give 1 or more")
         if self.window is not None and self.window < 1:

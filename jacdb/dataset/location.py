@@ -1,20 +1,24 @@
 """Find a dataset by what a person gives: a folder's path, or the address of a repository on the Hugging Face Hub."""
 
+import os
 import re
 from pathlib import Path
 
 from jacdb.dataset.folder import Folder
+from jacdb.errors import UsageError
 
 
 def locate(where: Path | str | Folder) -> Folder:
     """Return the dataset in a folder, or at ``hf://datasets/OWNER/NAME[@REVISION]``; return a Folder as it is.
 
     Raises:
-        UsageError: there is no dataset.
+        UsageError: there is no dataset, or this is no path.
         FailureError: the Hub can't be reached.
     """
     if isinstance(where, Folder):
         return where
+    if not isinstance(where, str | os.PathLike):
+        raise UsageError(f"{where!r}: give the folder of a dataset, or hf://datasets/OWNER/NAME")
     if str(where).startswith("hf:"):
         # Here, for huggingface_hub is slow to import, and local datasets do not need it.
         from jacdb.dataset.remote_folder import SCHEME, RemoteFolder

@@ -17,6 +17,7 @@ _SPACES = {
     "j_action": ("tangent", "action"),
 }
 _LISTS = sorted({field.name for table in schemas.TABLES for field in table.schema if "list" in str(field.type)})
+COUNTED = "lists of SQL count from 1, `axes` from 0"
 _OTHER_THAN_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _FIRST_OF_PYTHON = re.compile(rf"\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
 

@@ -31,7 +31,7 @@ def portable(relation: duckdb.DuckDBPyRelation, *others: str) -> duckdb.DuckDBPy
 def _known_type(kind: DuckDBPyType, unknown: set[str]) -> str:
     """Return the SQL name of a type, with VARCHAR in place of unknown ones."""
     if kind.id not in ("list", "array", "map", "struct", "tuple"):
-        return "VARCHAR" if str(kind) in unknown else str(kind)
+        return "VARCHAR" if {str(kind), kind.id.upper()} & unknown else str(kind)  # UNION's text has its members
     sizes = [part for _, part in kind.children if isinstance(part, int)]
     parts = [(name, part) for name, part in kind.children if isinstance(part, DuckDBPyType)]
     known = [_known_type(part, unknown) for _, part in parts]

@@ -85,7 +85,7 @@ def _without_end(query: str) -> str:
 
 
 def fetch(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pl.DataFrame:
-    """Run a relation; return a polars frame. Bit strings and intervals become text, for polars has no such types.
+    """Run a relation; return a polars frame. Bits, intervals and unions become text, for polars has no such types.
 
     Args:
         relation: any relation.
@@ -113,7 +113,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, limits: Limits) -> Iterator[pa.R
     """Yield an answer: first a batch without rows, for its schema."""
     taken = 0
     try:
-        with portable(relation, "INTERVAL").to_arrow_reader(BATCH_ROWS) as reader:
+        with portable(relation, "INTERVAL", "UNION").to_arrow_reader(BATCH_ROWS) as reader:
             # not from_pylist: it imports pandas
             yield pa.record_batch([pa.nulls(0, field.type) for field in reader.schema], schema=reader.schema)
             for batch in reader:

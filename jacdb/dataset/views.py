@@ -16,6 +16,7 @@ import pyarrow as pa
 from jacdb import queries
 from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.catalog import Catalog, register
+from jacdb.dataset.condition import check_kind, check_text
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
@@ -29,7 +30,7 @@ from jacdb.errors import FailureError, UsageError, first_line, suggestion
 
 # A condition on steps does not filter these views.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "returns", "threshold_sweep", *queries.RESULTS)
-_COUNTED = "lists of SQL count from 1, `axes` from 0"
+_TABLES = frozenset(name.lower() for name in queries.REGISTERED)  # SQL takes their names for them
 _MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
 
@@ -82,11 +83,13 @@ class Views:
                 valid, or a limit is not above 0.
             FailureError: a file can't be read.
         """
+        if where is not None:
+            check_text(where)
         self._limits = Limits.of(memory, timeout)
         self.location = locate(root)
         self._where = where
         self._version = check_version(self.location.path)
-        self._own = OwnTables(frozenset(name.lower() for name in (*queries.REGISTERED, *self.environments)))
+        self._own = OwnTables(_TABLES | {name.lower() for name in self.environments})
         self._named: dict[str, str] = {}  # views of environments' steps with axes by name
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._first_planner: duckdb.DuckDBPyConnection | None = None  # a cursor, for as long as no file is laid
@@ -110,7 +113,7 @@ class Views:
     def _answer(self, query: str) -> duckdb.DuckDBPyRelation:
         select = sandbox.one_select(self._connection, query)
         if subscript := named_axes.counted_from_0(select):
-            raise UsageError(f"{subscript} is always null: {_COUNTED}; {self._by_name(select)}")
+            raise UsageError(f"{subscript} is always null: {named_axes.COUNTED}; {self._by_name(select)}")
         try:
             return self._relation(select)
         except duckdb.PermissionException as error:
@@ -156,8 +159,10 @@ class Views:
         return True
 
     def _by_name(self, select: str) -> str:
-        environments = self.environments or ["ENV"]
-        example = next((env for env in environments if env in select), environments[0])
+        named = [env for env in self.environments if env.lower() not in _TABLES]
+        if self.environments and not named:
+            return f"{self.environments[0]!r} is a table's name: give the model's file another to ask it by axis names"
+        example = next((env for env in named if env in select), (*named, "ENV")[0])
         return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
 
     def view(
@@ -287,6 +292,7 @@ class Views:
 
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
+        check_text(condition)
         both = condition if self._where is None else f"({self._where}) and ({condition})"
         with self._turns.turn():
             narrowed = copy.copy(self)
@@ -346,17 +352,6 @@ class Views:
         self._opened.execute("set lock_configuration = true")
         return self._opened
 
-    def _check_condition(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Refuse a condition that is a number or a text: SQL would take it for true where it is not 0.
-
-        Raises:
-            UsageError: it is.
-            duckdb.Error: it is no expression on columns of `steps`.
-        """
-        kind = connection.sql(f"select ({self._where}\n) from steps limit 0").types[0]
-        if str(kind) != "BOOLEAN":
-            raise UsageError(f"condition {self._where!r} is {kind}, not true or false: compare, as in step < 20")
-
     def _forget_planners(self) -> None:
         """Have what queries are planned on made anew, with the tables and views of now."""
         self._first_planner = self._planner = None
@@ -380,11 +375,9 @@ class Views:
         register(connection)
         self._own.lay_tables(connection)
         if self._where is not None:
-            if subscript := named_axes.counted_from_0(self._where):
-                raise UsageError(f"condition {self._where!r}: {subscript} is always null: {_COUNTED}")
             try:
                 duckdb.SQLExpression(self._where)  # refuses anything but one expression
-                self._check_condition(connection)
+                check_kind(connection, self._where)
                 create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
                 # A query that names threshold_sweep must fail: its numbers would silently count all steps.
                 refusal = literal(self._refusal("threshold_sweep"))
