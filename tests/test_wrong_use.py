@@ -103,7 +103,11 @@ WRONG = [
     (["query", "steps", "--memory", "0"], "memory=0"),
     (["query", "steps", "--data", "nowhere"], "jacdb ingest"),
     (["query", "steps", "--data", "a_folder"], "jacdb ingest"),
+    (["query", "steps", "--data", "no where"], "make one with `jacdb ingest --env … --data 'no where'`"),
+    (["runs", "--data", "a folder"], "give --data 'a folder/within it'"),
     (["query", "steps", "--where", "stp < 3"], "stp"),
+    (["query", "steps", "--where", " "], "condition ' ' is empty: give one, as in step < 20"),
+    (["sql", "from steps", "--where", "/* x */ -- y"], "is empty"),
     (["query", "steps", "--where", "step << 20"], "is INTEGER, not true or false"),
     (["query", "steps", "--data", f"{ROOT}/datasets"], f"itself: give --data {ROOT}/datasets/sample"),
     (["query"], "'name'; see jacdb query --help"),
@@ -115,6 +119,7 @@ WRONG = [
     (["sql", "drop view steps"], "only SELECT"),
     (["sql", "selec"], "selec"),
     (["sql", "a_file"], "give --file a_file"),
+    (["sql", "$a_file"], "give --file '$a_file'"),
     (["score", "nofile.npz", "--env", "CheetahRun"], "nofile.npz: there is no such file; docs/learning.md"),
     (["sql", "select * from read_text('/etc/hosts')"], "/etc/hosts"),
     (["runs", "--data", "nowhere"], "nowhere"),
@@ -151,7 +156,9 @@ def answers(tmp_path_factory):
     """What each of WRONG answers: exit code, stdout, stderr, and what was imported by then."""
     here = tmp_path_factory.mktemp("wrong")
     (here / "a_file").touch()
+    (here / "$a_file").touch()
     (here / "a_folder").mkdir()
+    (here / "a folder" / "within it" / "axes" / "environment=E").mkdir(parents=True)
     (here / "broken.safetensors").write_text("not at all")
     before = sorted(here.rglob("*"))
     environment = {**os.environ, "JACDB_DATA": str(ROOT / "datasets" / "sample")}

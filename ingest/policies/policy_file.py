@@ -5,6 +5,7 @@ A file is safetensors: numbers and a text header, nothing that runs. Tensors: ``
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class PolicyFile:
             UsageError: it is not there, is no policy of jacdb's, is broken, or not of one piece.
         """
         if not path.is_file():
-            raise UsageError(f"no policy file {path}: train one with `jacdb train --env … --out {path}`")
+            command = f"jacdb train --env … --out {shlex.quote(str(path))}"
+            raise UsageError(f"no policy file {path}: train one with `{command}`")
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path} has {path.stat().st_size:,} bytes, a policy {MAX_BYTES:,} at most: it is none")
         try:

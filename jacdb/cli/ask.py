@@ -1,5 +1,6 @@
 """The commands that answer questions about a dataset: query, sql, spark-views, plot, graph, report, export."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -134,7 +135,7 @@ def _no_file(text: str) -> str:
         UsageError: it is the name of a file.
     """
     if len(text.split()) == 1 and Path(text).is_file():
-        raise UsageError(f"{text} is a file, and no SELECT: give --file {text}")
+        raise UsageError(f"{text} is a file, and no SELECT: give --file {shlex.quote(text)}")
     return text
 
 

@@ -1,6 +1,7 @@
 """A dataset in a local folder: its files, and how DuckDB and Arrow read them."""
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -31,10 +32,10 @@ class Folder:
         Raises:
             UsageError: there is no dataset, or it mixes two layouts.
         """
-        self.name = str(path)
+        self.name, quoted = str(path), shlex.quote(str(path))
         self.path = Path(path).resolve()
         if not self.path.exists():
-            raise UsageError(f"no dataset at {path}: make one with `jacdb ingest --env … --data {path}`")
+            raise UsageError(f"no dataset at {path}: make one with `jacdb ingest --env … --data {quoted}`")
         if not self.path.is_dir():
             raise UsageError(f"{path} is a file: give the folder of a dataset")
         if "\\" in str(self.path):
@@ -42,11 +43,11 @@ class Folder:
         self.layout = layout_of(self.path) or CURRENT
         if not self.has("axes") and not self.has("learning_runs"):  # results may be kept without their rows
             if (self.path / SHARDS).is_dir():
-                raise UsageError(f"{path} has shards of runs and no run yet: `jacdb runs --data {path}` says which")
+                raise UsageError(f"{path} has shards of runs and no run yet: `jacdb runs --data {quoted}` says which")
             if within := _datasets_in(self.path):
-                there = " or ".join(f"--data {Path(path) / name}" for name in within)
+                there = " or ".join(f"--data {shlex.quote(str(Path(path) / name))}" for name in within)
                 raise UsageError(f"no dataset in {path} itself: give {there}")
-            raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {path}`")
+            raise UsageError(f"no dataset in {path}: make one with `jacdb ingest --env … --data {quoted}`")
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import struct
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def refuse_former(folder: Path, root: Path | str, purpose: str, then: str = "", 
     if (version := check_version(folder)) != schemas.SCHEMA_VERSION:
         raise UsageError(
             f"{option}{root} is of schema version {version}, {purpose.format(schemas.SCHEMA_VERSION)}:"
-            f" rewrite it with `jacdb upgrade {root} --out NEW`{then}"
+            f" rewrite it with `jacdb upgrade {shlex.quote(str(root))} --out NEW`{then}"
         )
 
 

@@ -1,6 +1,7 @@
 """Read the scores of an environment's models on one benchmark, under names for people, ready to be drawn."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def _runs(dataset: Dataset, env: str) -> pl.DataFrame:
     """
     runs = dataset.fetch(dataset.view("learning_runs", env))
     if runs.is_empty():
-        command = f"jacdb learn --env {env} --data {dataset.location.name}"
+        command = f"jacdb learn --env {env} --data {shlex.quote(dataset.location.name)}"
         raise UsageError(f"nothing was learned of {env}: train a model with `{command}`")
     most = runs["benchmark"].value_counts().sort("count", "benchmark", descending=True)["benchmark"][0]
     return runs.filter(benchmark=most).select("run_id", "benchmark", "configuration", "model", "loss", "seed")
