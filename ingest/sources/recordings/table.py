@@ -184,7 +184,8 @@ def _ends(arrays: Columns) -> list[int]:
     A recording of which only the last step is done is one episode, whatever stands in its last row.
     """
     n_rows = len(arrays["qpos"])
-    done, ctrl = arrays.get("done", np.zeros(0)), arrays["ctrl"]
+    done = arrays.get("done", np.zeros(0))
+    ctrl = arrays.get("ctrl", np.zeros((n_rows, 0)))  # none, where there are no actuators
     sizes = {len(values) for values in arrays.values()}
     if done.dtype.kind not in "fiub" or ctrl.dtype.kind not in "fiub" or not sizes <= {n_rows, n_rows - 1}:
         return [n_rows]  # what is wrong is told of the whole
