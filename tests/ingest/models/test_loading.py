@@ -1,5 +1,7 @@
 """A model of one's own, loaded: from XML, MJB and Python; its hashes; and one line for whatever is wrong with it."""
 
+import shutil
+
 import mujoco
 import numpy as np
 import pytest
@@ -68,6 +70,20 @@ def test_a_model_has_the_hashes_of_all_its_files(folder):
     other = load(f"{folder}/robot.xml")
     assert other.hash != loaded.hash
     assert [name for name in loaded.files if loaded.files[name] != other.files[name]] == ["assets/m.obj"]
+
+
+def test_a_model_is_the_same_wherever_it_lies_and_from_wherever_it_is_asked_for(folder, tmp_path_factory, monkeypatch):
+    """A compiled model holds the paths of its files as they were typed: runs would have other ids on other machines."""
+    here = load(f"{folder}/robot.xml")
+    there = shutil.copytree(folder, tmp_path_factory.mktemp("another") / "place")
+    assert load(f"{there}/robot.xml").hash == here.hash
+    monkeypatch.chdir(folder)
+    asked = load("robot.xml")
+    assert asked.hash == here.hash and asked.files == here.files
+    plain = mujoco.MjModel.from_xml_path(f"{folder}/robot.xml")
+    assert str(folder).encode() in plain.paths and str(folder).encode() not in here.model.paths
+    assert np.array_equal(plain.hfield_data, here.model.hfield_data) and plain.hfield_data.any()
+    assert np.array_equal(plain.mesh_vert, here.model.mesh_vert)
 
 
 def test_a_suffix_in_upper_case_is_the_same_suffix(folder, monkeypatch):
