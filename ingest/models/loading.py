@@ -5,6 +5,7 @@ for bit. The XML that MuJoCo writes of a model is not: it rounds to a few digits
 is compiled from it have masses that differ by 5e-6 kg.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -89,7 +90,8 @@ def load(text: str) -> LoadedModel:
         path = Path(text)
         name, model = path.stem, _compiled(path)
         if path.suffix.lower() in XML:
-            model, files = _wherever_it_lies(model, path), _files(path)
+            model = _wherever_it_lies(model, path)
+            files = _files(path, model)
         else:
             files = {path.name: sha256_of(path)}
     called = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
@@ -143,48 +145,35 @@ def _wherever_it_lies(model: mujoco.MjModel, path: Path) -> mujoco.MjModel:
     """Return a model of an XML file with the paths of its other files (meshes, textures) as its own folder has them.
 
     A compiled model holds these paths as they were typed, from the root or from the current folder. Its hash, and so
-    the ids of its runs, would be another on each machine. Where MuJoCo, given the files by such names, does not compile
-    the same, the model is returned as it is.
+    the ids of its runs, would be another on each machine. So it is compiled once more, in its own folder: the current
+    folder of the whole process is that one meanwhile.
     """
     if not model.paths.strip(b"\0"):
         return model
-    main, folder = path.resolve(), path.parent.resolve()
-    called = path.stem + path.suffix.lower()  # MuJoCo tells what a file is by its suffix
-    contents = {
-        called if there == main else Path(os.path.relpath(there, folder)).as_posix(): there.read_bytes()
-        for there in _read(path).values()
-    }
     mujoco.mj_clearCache(mujoco.mj_getCache())
-    try:
-        same = mujoco.MjModel.from_xml_path(called, contents)
-    except (ValueError, mujoco.FatalError):
-        return model
-    arrays = [name for name in dir(model) if isinstance(getattr(model, name), np.ndarray)]
-    others = {name for name in arrays if name.endswith("_pathadr") or name == "_sizes"}
-    equal = all(np.array_equal(getattr(model, name), getattr(same, name)) for name in arrays if name not in others)
-    return same if equal else model
+    with contextlib.chdir(path.parent):
+        return mujoco.MjModel.from_xml_path(path.name)
 
 
-def _read(path: Path) -> dict[str, Path]:
-    """Return the files that MuJoCo reads for an XML file, itself too, by the names under which it lists them."""
+def _files(path: Path, model: mujoco.MjModel) -> dict[str, str]:
+    """Return the SHA-256 of an XML file and of all files that it depends on, by their paths from its folder.
+
+    A link is the file that it leads to, under the link's own name: MuJoCo finds what a file names beside the link.
+    """
     folder = path.parent.resolve()
     # MjSpec tells what a file is by its suffix, and knows none in upper case, which MjModel takes
     called = str(path.with_suffix(path.suffix.lower()))
     meshes = folder / mujoco.MjSpec.from_file(called, include={called: path.read_bytes()}).compiler.meshdir
+    listed = [*mujoco.mju_getXMLDependencies(str(folder / path.name))]
+    if path.suffix.lower() == ".urdf":  # of which MuJoCo lists no meshes
+        listed += [str(folder / read.decode()) for read in model.paths.split(b"\0") if read]
     found = {}
-    for listed in mujoco.mju_getXMLDependencies(str(path.resolve())):
+    for name in listed:
         # MuJoCo lists height fields by their names alone, and opens them in meshdir
-        there = next((file for file in (Path(listed), meshes / Path(listed).name) if file.is_file()), None)
+        there = next((file for file in (Path(name), meshes / Path(name).name) if file.is_file()), None)
         if there:
-            found[listed] = there
-    return found
-
-
-def _files(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of an XML file and of all files that it depends on."""
-    folder = path.parent.resolve()
-    names = {listed: Path(listed).resolve().relative_to(folder, walk_up=True).as_posix() for listed in _read(path)}
-    return dict(sorted((names[listed], sha256_of(there)) for listed, there in _read(path).items()))
+            found[Path(os.path.relpath(name, folder)).as_posix()] = sha256_of(there)
+    return dict(sorted(found.items()))
 
 
 def _said(error: Exception) -> str:

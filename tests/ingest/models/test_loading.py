@@ -1,6 +1,7 @@
 """A model of one's own, loaded: from XML, MJB and Python; its hashes; and one line for whatever is wrong with it."""
 
 import shutil
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -80,10 +81,40 @@ def test_a_model_is_the_same_wherever_it_lies_and_from_wherever_it_is_asked_for(
     monkeypatch.chdir(folder)
     asked = load("robot.xml")
     assert asked.hash == here.hash and asked.files == here.files
+    assert Path.cwd() == folder
     plain = mujoco.MjModel.from_xml_path(f"{folder}/robot.xml")
     assert str(folder).encode() in plain.paths and str(folder).encode() not in here.model.paths
     assert np.array_equal(plain.hfield_data, here.model.hfield_data) and plain.hfield_data.any()
     assert np.array_equal(plain.mesh_vert, here.model.mesh_vert)
+
+
+@pytest.mark.parametrize("name", ["robot.xml", "robot.urdf"])
+def test_meshes_of_one_name_and_a_urdfs_are_the_same_wherever_they_lie(name, tmp_path):
+    mesh, other = MESH, MESH.replace("v 1 0 0", "v 1.5 0 0")
+    for place in ("here", "there"):
+        (tmp_path / place / "more").mkdir(parents=True)
+        (tmp_path / place / "m.obj").write_text(mesh)
+        (tmp_path / place / "more/m.obj").write_text(other)
+        (tmp_path / place / "robot.xml").write_text(
+            '<mujoco><asset><mesh name="a" file="m.obj"/><mesh name="b" file="more/m.obj"/></asset><worldbody><body>'
+            '<freejoint/><geom type="mesh" mesh="a"/><geom type="mesh" mesh="b"/></body></worldbody></mujoco>'
+        )
+        seen = '<link name="link"><collision><geometry><mesh filename="m.obj"/></geometry></collision>'
+        (tmp_path / place / "robot.urdf").write_text(URDF.replace('<link name="link">', seen))
+    here, there = (load(f"{tmp_path}/{place}/{name}") for place in ("here", "there"))
+    assert here.hash == there.hash and here.files == there.files
+    assert here.files.keys() == {name, "m.obj", *(["more/m.obj"] if name == "robot.xml" else [])}
+
+
+def test_a_link_names_what_lies_beside_it(folder):
+    """As in snapshots of the Hugging Face Hub, whose files are links to others by the names of their hashes."""
+    loaded = load(f"{folder}/robot.xml")
+    (folder / "blobs").mkdir()
+    for number, name in enumerate(("robot.xml", "parts/more.xml", "assets/m.obj")):
+        (folder / name).rename(folder / "blobs" / str(number))
+        (folder / name).symlink_to(folder / "blobs" / str(number))
+    linked = load(f"{folder}/robot.xml")
+    assert (linked.hash, linked.files) == (loaded.hash, loaded.files)
 
 
 def test_a_suffix_in_upper_case_is_the_same_suffix(folder, monkeypatch):
