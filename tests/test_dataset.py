@@ -2,6 +2,8 @@
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 from synthetic import dataset, episode
 
 import jacdb
@@ -341,6 +344,25 @@ def test_a_relation_that_another_thread_reads_is_told_with_the_remedy(opened):
             while not reading.done():
                 opened._connection.interrupt()
         reading.result()
+
+
+def test_ctrl_c_ends_the_wait_for_a_turn():
+    program = f"""
+import os, signal, threading
+import jacdb
+dataset, begun = jacdb.open({str(ROOT / "datasets" / "sample")!r}), threading.Event()
+job = lambda: (begun.set(), threading.Event().wait())
+threading.Thread(target=lambda: dataset.within_limits(job), daemon=True).start()
+begun.wait()
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    dataset.sql("select 1")
+except KeyboardInterrupt:
+    print("ended", flush=True)
+    os._exit(0)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "ended\n", ran.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:.*fork:RuntimeWarning")

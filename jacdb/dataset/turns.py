@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
+_PIECE = 0.1  # s
 _ALL: "weakref.WeakSet[Turns]" = weakref.WeakSet()
 
 
@@ -23,8 +24,7 @@ class Turns:
 
     def turn(self) -> contextlib.AbstractContextManager[object]:
         """Return a context that waits for the turn of this thread, and ends it."""
-        # The lock itself, not a generator around it: Ctrl-C can't come between taking the lock and having to give it up
-        return contextlib.nullcontext() if self._has_borrowed() else self._lock
+        return contextlib.nullcontext() if self._has_borrowed() else _Turn(self._lock)
 
     def lend[T](self, job: Callable[[], T], run: Callable[[Callable[[], T]], T]) -> T:
         """Return what a job returns, run in a turn of this thread.
@@ -35,7 +35,7 @@ class Turns:
         """
         if self._has_borrowed():
             return run(job)
-        with self._lock:
+        with _Turn(self._lock):
             former, borrower = self._borrower, _Borrower()
             self._borrower = borrower
 
@@ -54,6 +54,23 @@ class Turns:
 
     def _begin_anew(self) -> None:
         self._lock, self._borrower = threading.RLock(), None
+
+
+class _Turn:
+    """A turn that is waited for in short pieces, for Ctrl-C to end the wait.
+
+    A system call that a signal interrupts is begun again wherever a package has set its handler so, as polars does.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=_PIECE):
+            pass
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class _Borrower:
