@@ -1,5 +1,6 @@
 """The checks that make a trajectory of recorded arrays."""
 
+import itertools
 from collections.abc import Mapping
 
 import mujoco
@@ -68,6 +69,29 @@ def trajectory(
     )
 
 
+def episodes_with_steps(
+    where: str, over: np.ndarray, ends: list[int], flag: str, remedy: str
+) -> list[tuple[int, slice]]:
+    """Return the number and the rows of each episode that has a step; one of a single row has no state after it.
+
+    Args:
+        where: what messages call the rows.
+        over: whether each row is said to end an episode.
+        ends: the row after the last of each episode.
+        flag: the columns that say so, for messages.
+        remedy: what to do where they say it of every row.
+
+    Raises:
+        UsageError: there are several episodes, and none has a step.
+    """
+    every = list(enumerate(itertools.starmap(slice, itertools.pairwise([0, *ends]))))
+    found = [(number, rows) for number, rows in every if rows.stop - rows.start > 1]
+    if len(every) > 1 and not found:
+        rows = "every row" if over.all() else "every row but the last"
+        raise UsageError(f"{where}: {flag} is True in {rows}: no step has a state after it; {remedy}")
+    return found or every
+
+
 def _state_sizes(model: mujoco.MjModel) -> dict[str, int]:
     return {"qpos": model.nq, "qvel": model.nv, "act": model.na}
 
@@ -108,6 +132,8 @@ def _steps(where: str, arrays: Arrays, name: str, shape: tuple[int, ...], n_step
     if values.size != n_steps * int(np.prod(shape)):
         got = values.size // n_steps
         raise UsageError(f"{where}: {name} has {got} numbers a row, the model {int(np.prod(shape))}: is it another's?")
+    if name == "done":
+        values[np.isnan(values)] = 0  # null, as some write it of every step that ended nothing
     if name != "reward":  # it may be unknown
         _finite(where, name, values)
     return values.reshape(n_steps, *shape)

@@ -8,7 +8,6 @@ As D4RL's scripts/generation/mujoco/collect_data.py writes it. The models were t
 of Walker2d has less friction than in v5, as in gymnasium:Walker2d-v4.
 """
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jacdb.errors import UsageError, first_line, suggestion
-from jacdb.ingest.sources.recordings.checks import trajectory
+from jacdb.ingest.sources.recordings.checks import episodes_with_steps, trajectory
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
 from jacdb.ingest.sources.trajectory import Trajectory
 
@@ -76,18 +75,17 @@ def _episodes(path: Path, origin: Origin) -> Iterator[Trajectory]:
     with h5py.File(path) as file:
         flags = [file["terminals"][:].reshape(-1) != 0, file["timeouts"][:].reshape(-1) != 0]
         n_rows = len(flags[0])
-        ends = np.flatnonzero(flags[0] | flags[1]) + 1
-        bounds = [0, *ends.tolist(), *([n_rows] if not len(ends) or ends[-1] != n_rows else [])]
-        for number, (start, stop) in enumerate(itertools.pairwise(bounds)):
-            if stop - start < 2:
-                continue  # one row: no state after it
+        over = flags[0] | flags[1]
+        ends = sorted({*(np.flatnonzero(over) + 1).tolist(), n_rows})
+        remedy = "let one be True in the last row of an episode alone"
+        for number, rows in episodes_with_steps(path.name, over, ends, "terminals or timeouts", remedy):
             arrays = {
-                "qpos": file["infos/qpos"][start:stop],
-                "qvel": file["infos/qvel"][start:stop],
-                "ctrl": file["actions"][start:stop],
-                "done": flags[0][start:stop],
+                "qpos": file["infos/qpos"][rows],
+                "qvel": file["infos/qvel"][rows],
+                "ctrl": file["actions"][rows],
+                "done": flags[0][rows],
             }
             if "rewards" in file:
-                arrays["reward"] = file["rewards"][start:stop].reshape(-1)
-            where = f"{path.name}, episode {number} (rows {start} to {stop - 1})"
+                arrays["reward"] = file["rewards"][rows].reshape(-1)
+            where = f"{path.name}, episode {number} (rows {rows.start} to {rows.stop - 1})"
             yield trajectory(origin.model, where, arrays, unit_length=not origin.is_gymnasium)

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from jacdb.errors import UsageError, first_line
-from jacdb.ingest.sources.recordings.checks import trajectory
+from jacdb.ingest.sources.recordings.checks import episodes_with_steps, trajectory
 from jacdb.ingest.sources.recordings.mapping import Mapped, identity
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
 from jacdb.ingest.sources.trajectory import Trajectory
@@ -160,11 +160,10 @@ def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: b
         if len(ends := _ends(arrays)) == 1:
             yield trajectory(model, where, arrays, unit_length=unit_length)
             return
-        for number, (start, stop) in enumerate(itertools.pairwise([0, *ends])):
-            if stop - start < 2:
-                continue  # one row: no state after it
-            one = {name: values[start:stop] for name, values in arrays.items()}
-            label = f"{where}, episode {number} (rows {start} to {stop - 1})"
+        remedy = "leave done out, or give episode"
+        for number, rows in episodes_with_steps(where, _over(arrays["done"]), ends, "done", remedy):
+            one = {name: values[rows] for name, values in arrays.items()}
+            label = f"{where}, episode {number} (rows {rows.start} to {rows.stop - 1})"
             yield trajectory(model, label, one, unit_length=unit_length)
         return
     for name, values in arrays.items():
@@ -189,12 +188,17 @@ def _ends(arrays: Columns) -> list[int]:
     sizes = {len(values) for values in arrays.values()}
     if done.dtype.kind not in "fiub" or ctrl.dtype.kind not in "fiub" or not sizes <= {n_rows, n_rows - 1}:
         return [n_rows]  # what is wrong is told of the whole
-    over = np.flatnonzero(_any_in_row(np.nan_to_num(done)))
+    over = np.flatnonzero(_over(done))
     if not (over < n_rows - 2).any():
         return [n_rows]
     alone = np.ones(n_rows + 1, bool)
     alone[: len(ctrl)] = _any_in_row(np.isnan(ctrl))
     return sorted({*np.minimum(over + 1 + alone[over + 1], n_rows).tolist(), n_rows})
+
+
+def _over(done: np.ndarray) -> np.ndarray:
+    """Return whether each row ends its episode; where it is unknown, it does not."""
+    return _any_in_row(np.nan_to_num(done))
 
 
 def _any_in_row(values: np.ndarray) -> np.ndarray:

@@ -58,6 +58,13 @@ def swings(lengths=(30, 20, 10), **how):
     return collected(MODEL, 4, lengths, reset, **how)
 
 
+def test_a_file_of_episodes_of_one_row_is_told_with_the_remedy(tmp_path):
+    rows = swings(lengths=(1, 1, 1))
+    source = recordings.open(written(tmp_path / "swing.hdf5", rows), model=MODEL, n_substeps=4)
+    with pytest.raises(UsageError, match=r"^swing\.hdf5: terminals or timeouts is True in every row: .*alone$"):
+        next(source.trajectories())
+
+
 def test_episodes_end_at_either_flag_and_lack_their_last_state(tmp_path):
     rows = swings()
     source = recordings.open(written(tmp_path / "swing.hdf5", rows), model=MODEL, n_substeps=4)

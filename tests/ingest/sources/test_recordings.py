@@ -79,10 +79,7 @@ def test_without_an_episode_number_a_row_that_is_done_ends_its_episode(tmp_path)
     assert [(one.n_steps, one.done.sum(), one.done[-1]) for one in runs] == [(40, 1, True)] * 3
     kept = ~np.isnan(rows["ctrl"]).any(axis=1)
     buffer = {name: values[kept] for name, values in rows.items()}
-    buffer["done"] = np.where(buffer["done"], 1.0, np.nan)  # null in Parquet, where not
-    with pytest.raises(UsageError, match=r"episode 0 \(rows 0 to 39\): done is nan in row 0"):
-        next(opened_npz(tmp_path, buffer))
-    buffer["done"] = np.nan_to_num(buffer["done"])[:, None]
+    buffer["done"] = buffer["done"][:, None]
     runs = list(opened_npz(tmp_path, buffer))
     assert [(one.n_steps, one.done.any()) for one in runs] == [(39, False)] * 3
     np.testing.assert_array_equal(runs[1].qpos, rows["qpos"][41:81])
@@ -91,6 +88,29 @@ def test_without_an_episode_number_a_row_that_is_done_ends_its_episode(tmp_path)
     after = {name: np.concatenate([buffer[name], rows[name][-1:]]) for name in ("qpos", "qvel", "act")}
     runs = list(opened_npz(tmp_path, buffer | after))
     assert [(one.n_steps, one.done.any()) for one in runs] == [(39, False), (39, False), (40, True)]
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_step_of_which_done_is_unknown_is_not_done(tmp_path, numbered):
+    rows = recorded_arm.rows(MODEL)
+    known = [one.done.tolist() for one in opened_npz(tmp_path, rows)]
+    if not numbered:
+        del rows["episode"]
+    rows["done"] = np.where(rows["done"], 1.0, np.nan)  # null in Parquet, where not
+    assert [one.done.tolist() for one in opened_npz(tmp_path, rows)] == known
+
+
+@pytest.mark.parametrize(("last", "told"), [(True, "every row"), (False, "every row but the last")])
+def test_rows_that_are_all_done_have_no_step_and_are_told_with_the_remedy(tmp_path, last, told):
+    rows = recorded_arm.rows(MODEL, n_episodes=1)
+    columns = {name: rows[name] for name in ("qpos", "qvel", "act")} | {"ctrl": np.nan_to_num(rows["ctrl"])}
+    done = np.array([True] * 40 + [last])
+    line = rf"^buffer\.npz: done is True in {told}: no step has a state after it; leave done out, or give episode$"
+    with pytest.raises(UsageError, match=line):
+        next(opened_npz(tmp_path, columns | {"done": done}))
+    done[1:40] = False  # an episode of one row is left out, the others keep their numbers
+    [one] = opened_npz(tmp_path, columns | {"done": done})
+    assert one.n_steps == 39
 
 
 def opened_npz(folder, columns):
