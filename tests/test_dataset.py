@@ -1,6 +1,7 @@
 """Opening a dataset, and what a query may not do."""
 
 import multiprocessing
+import pickle
 import shutil
 import subprocess
 import sys
@@ -287,6 +288,29 @@ def test_users_11_a_dataset_of_links_answers_as_the_folders_it_links_to(small, t
 
 
 PATIENCE = 60  # seconds; who hangs is found out
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda one: one.sql("select 1"),
+        lambda one: one.samples(),
+        lambda one: one.explain("samples"),
+        lambda one: one.where("finite"),
+        lambda one: one.batches("E"),
+        lambda one: one.tangent_space("E"),
+        lambda one: one.within_limits(lambda: 1),
+        lambda one: one.register("own", pl.DataFrame({"a": [1]})),
+    ],
+)
+def test_a_closed_dataset_says_so_and_what_it_gave_goes_on(small, ask):
+    with jacdb.open(small) as one:
+        batches, narrowed = one.batches("E", ("state",)), one.where("finite")
+    with pytest.raises(UsageError, match=r"^the dataset '.*' is closed: open it again, by jacdb\.open$"):
+        ask(one)
+    one.close()
+    assert sum(len(batch["state"]) for batch in batches) == 3 and len(narrowed.samples()) == 1
+    assert len(pickle.loads(pickle.dumps(one)).samples()) == 1
 
 
 def test_threads_that_share_a_dataset_take_turns(opened):

@@ -61,6 +61,8 @@ class Views:
     in one.
     """
 
+    _closed = False
+
     def __init__(
         self,
         root: Path | str | Folder,
@@ -295,6 +297,7 @@ class Views:
         check_text(condition)
         both = condition if self._where is None else f"({self._where}) and ({condition})"
         with self._turns.turn():
+            self._check_open()
             narrowed = copy.copy(self)
             narrowed._where, narrowed._own, narrowed._named = both, self._own.copy(), {}
         narrowed._open()
@@ -303,6 +306,7 @@ class Views:
     def close(self) -> None:
         """Close the connection; relations that came from it can't be read any more."""
         with self._turns.turn():
+            self._closed = True
             for name in _CONNECTIONS:
                 if (connection := getattr(self, name)) is not None:
                     connection.close()
@@ -320,7 +324,7 @@ class Views:
         return f"a condition on steps ({self._where}) does not apply to {name}"
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("_catalog", "_turns")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_catalog", "_turns", "_closed")}
         return kept | dict.fromkeys(_CONNECTIONS) | {"_named": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -329,7 +333,12 @@ class Views:
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         """The connection; a process that was forked, or got the dataset pickled, opens its own."""
+        self._check_open()
         return self._opened or self._open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the dataset {self.location.name!r} is closed: open it again, by jacdb.open")
 
     def _abandon(self) -> None:
         self._opened = None  # a query that can't be interrupted still has it
