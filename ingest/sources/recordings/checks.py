@@ -133,7 +133,7 @@ def _steps(where: str, arrays: Arrays, name: str, shape: tuple[int, ...], n_step
         got = values.size // n_steps
         raise UsageError(f"{where}: {name} has {got} numbers a row, the model {int(np.prod(shape))}: is it another's?")
     if name == "done":
-        values[np.isnan(values)] = 0  # null, as some write it of every step that ended nothing
+        values = np.where(np.isnan(values), 0.0, values)  # null, as some write it of every step that ended nothing
     if name != "reward":  # it may be unknown
         _finite(where, name, values)
     return values.reshape(n_steps, *shape)
