@@ -10,12 +10,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from conftest import call_jacdb
+from learned_results import learned
 from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError, queries
-from jacdb.dataset import manifest, shards
+from jacdb.dataset import learning_files, manifest, shards
 from jacdb.dataset.shard import Shard
+from jacdb.learning import results
+from jacdb.learning.scores import Score
 from jacdb.merging import merge, shard_union
 from jacdb.verification import verify
 
@@ -208,6 +211,45 @@ def test_a_run_twice_with_other_rows_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"run run-a of E is in .*a and in .*b, with different files"):
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
     assert nothing_was_written(tmp_path / "out")
+
+
+def test_learning_runs_are_added_once_with_their_parameters(tmp_path):
+    a, b, out = (tmp_path / name for name in ("a", "b", "out"))
+    dataset(a, "E", [made(0)])
+    for root in (a, b):  # b has results without the rows that they are of
+        learned(root, "E")
+        for path in root.rglob("run=*+*"):  # an id has no such letter
+            shutil.rmtree(path)
+    first = a / learning_files.checkpoint_of(learning_files.in_folder(a)[0])
+    first.parent.mkdir(parents=True)
+    first.write_bytes(b"parameters")
+    said = merge([a, b], out).describe("out")
+    assert said == "1 run added to out, 0 runs completed from shards, 4 learning runs added"
+    assert learning_files.in_folder(out) == learning_files.in_folder(a)
+    assert (out / first.relative_to(a)).read_bytes() == b"parameters"
+    assert verify(out, sample=0).ok
+    with jacdb.open(out) as opened:
+        assert len(opened.learning_runs()) == 4 and len(opened.learning_scores())
+    assert merge([b], out).describe("out").endswith("shards, 4 learning runs there already")
+
+
+def test_a_learning_run_twice_with_other_scores_or_damaged_is_refused(tmp_path):
+    a, b, out = (tmp_path / name for name in ("a", "b", "out"))
+    for root in (a, b):
+        learned(root, "E")
+    run = learning_files.in_folder(b)[0]
+    [row] = (
+        pl.read_parquet(b / learning_files.row_of(run)).drop("env", "run_id", "n_scores", "scores_sha256").to_dicts()
+    )
+    results.write(b, run.env, run.run_id, row, [Score("test", "all", "auroc", 9, 0.123)])
+    with pytest.raises(
+        UsageError, match=rf"learning run {run.run_id} of E is in .*a and in .*b, with different scores"
+    ):
+        merge([a, b], out)
+    (b / learning_files.scores_of(run)).write_bytes(b"")
+    with pytest.raises(FailureError, match=r"not a Parquet file: .*; nothing was merged"):
+        merge([b], out)
+    assert nothing_was_written(out)
 
 
 def test_shards_of_another_engine_are_another_runs_and_why_is_said(tmp_path):

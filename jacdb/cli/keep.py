@@ -56,8 +56,9 @@ def merge(
 ) -> None:
     """Join the finished runs and the shards of datasets; a run whose shards are all there is completed.
 
-    Files are linked where that can be, else copied, and every checksum is compared. If shards of a run are missing,
-    they are named, and the exit code is 1. Repeat the command to resume.
+    Learning runs, with their scores, are added too. Files are linked where that can be, else copied, and
+    every checksum is compared. If shards of a run are missing, they are named, and the exit code is 1. Repeat the
+    command to resume.
 
     Example: jacdb merge node1 node2 --data data
     """

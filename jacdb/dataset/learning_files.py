@@ -25,6 +25,11 @@ def scores_of(run: Run) -> str:
     return f"{run.folder(SCORES)}/part-00000.parquet"
 
 
+def checkpoint_of(run: Run) -> str:
+    """Return the path of its training's checkpoint, which ends with its parameters; a run only scored has none."""
+    return f"{run.folder('checkpoints')}.npz"
+
+
 def finished(paths: Iterable[str]) -> list[Run]:
     """Return the learning runs that have a row, sorted, given paths below a dataset's folder."""
     parts = (part for part in map(PartPath.parse, paths) if part is not None)

@@ -12,8 +12,6 @@ import numpy as np
 from jacdb import atomic_file
 from jacdb.errors import FailureError, first_line
 
-FOLDER = "checkpoints"  # below the dataset's folder, beside its tables
-
 
 @dataclass
 class Progress:

@@ -10,8 +10,10 @@ from typing import Any
 
 import jax
 
+from jacdb.dataset.layout import Run
+from jacdb.dataset.learning_files import checkpoint_of
 from jacdb.learning import evaluation, graph_evaluation, results, training
-from jacdb.learning.checkpoint import FOLDER, Progress
+from jacdb.learning.checkpoint import Progress
 from jacdb.learning.loss_names import Loss
 from jacdb.learning.models import registry
 from jacdb.learning.models.given import GivenDynamics
@@ -104,7 +106,7 @@ def learn(
     if results.is_written(root, problem.env, run):
         return Learned(run, True, [])
     training.configure()
-    path = root / FOLDER / f"environment={problem.env}" / f"run={run}.npz"
+    path = root / checkpoint_of(Run(problem.env, run))
     trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")
     begun = time.perf_counter()
     scores = _scores(model, problem, trained.params, seed, lambda: report(Event(f"scoring {run}")))

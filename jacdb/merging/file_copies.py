@@ -1,4 +1,4 @@
-"""A run's files put into another dataset: linked where that can be, else copied, and never without their checksums."""
+"""Files put into another dataset: linked where that can be, else copied, and never without their checksums."""
 
 import contextlib
 import os
@@ -51,11 +51,26 @@ def put(source: Path, out: Path, run: Run, path: str, sha256: str) -> None:
     Raises:
         FailureError: it could not be linked, and its copy is not equal to it.
     """
-    source, target = source.resolve(), out / path
+    link_or_copy(source, out / path, out / run.journal / path.replace("/", "-"), sha256)
+
+
+def link_or_copy(source: Path, target: Path, draft_name: Path, sha256: str) -> None:
+    """Put a file, whose checksum has been compared, into another place; nothing is done if it is there.
+
+    Args:
+        source: the file.
+        target: its place.
+        draft_name: the name of its draft, outside the tables' folders.
+        sha256: its checksum.
+
+    Raises:
+        FailureError: it could not be linked, and its copy is not equal to it.
+    """
+    source = source.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file() and (target.samefile(source) or sha256_of(target) == sha256):
         return
-    with draft_of(out / run.journal / path.replace("/", "-")) as draft:
+    with draft_of(draft_name) as draft:
         try:
             os.link(source, draft)
         except OSError:  # another disk, another's file, a file system without links

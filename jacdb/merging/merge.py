@@ -1,4 +1,4 @@
-"""Join datasets: finished runs are added as they are, and a run whose shards are all there is completed.
+"""Join datasets: finished and learning runs are added as they are; a run whose shards are all there is completed.
 
 Files are linked where both folders are on one disk, else copied; every checksum is compared first. A run comes to be at
 once: its row in ``runs`` is written last. What an interrupted merge has done stays, and the same merge goes on from it.
@@ -18,7 +18,7 @@ from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
 from jacdb.errors import FailureError, UsageError, first_line
-from jacdb.merging import file_copies, refusals, shard_union
+from jacdb.merging import file_copies, learning_runs, refusals, shard_union
 from jacdb.progress import Event
 
 type Report = Callable[[Event], None]
@@ -33,21 +33,30 @@ class Merged:
         completed: runs that were completed from their shards.
         there: runs of the datasets that were there before.
         missing: which shards are missing of the others.
+        learning_added: learning runs that were added.
+        learning_there: learning runs of the datasets that were there before.
     """
 
     added: list[Run] = field(default_factory=list)
     completed: list[Run] = field(default_factory=list)
     there: list[Run] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    learning_added: list[Run] = field(default_factory=list)
+    learning_there: list[Run] = field(default_factory=list)
 
     def describe(self, out: Path | str) -> str:
         """Return one line for people."""
         there = f", {_runs(self.there)} there already" if self.there else ""
-        return f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
+        added = f", {_runs(self.learning_added, 'learning run')} added" if self.learning_added else ""
+        learning_there = f", {_runs(self.learning_there, 'learning run')} there already" if self.learning_there else ""
+        return (
+            f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
+            f"{added}{learning_there}"
+        )
 
 
 def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lambda event: None) -> Merged:
-    """Join the finished runs and the shards of datasets in one; the others stay as they are.
+    """Join the finished runs, the learning runs and the shards of datasets in one; the others stay as they are.
 
     A run whose shards are all there is completed: its rows are those that it would have had in one piece. Shards of a
     run that still lacks some are put into ``out``, for a later merge. Where ``out`` is one of the datasets, its
@@ -60,8 +69,8 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
 
     Raises:
         UsageError: a folder has neither runs nor shards; it is of another schema version, or its matrices are of
-            another type than those in ``out``; a run or a shard is there twice, with different files; or another
-            process is at work on a run.
+            another type than those in ``out``; a run, a shard or a learning run is there twice, with different files;
+            or another process is at work on a run.
         FailureError: a file is damaged, or can't be written. Runs that were merged by then are kept.
     """
     out, sources = Path(out), [Path(root) for root in roots]
@@ -75,6 +84,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
         for one in shards.begun(root):
             pieces[one.run].append(one)
     refusals.check_runs(finished, pieces)
+    learned = learning_runs.found((out, *others))
     merged = Merged()
     with _told(out):
         for run, (root, *more) in sorted(finished.items()):
@@ -92,6 +102,12 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
             else:
                 _complete(run, begun, out, report)
                 merged.completed.append(run)
+        for run, (root, *more) in sorted(learned.items()):
+            if root != out:
+                learning_runs.add(root, run, out)
+                merged.learning_added.append(run)
+            elif more:
+                merged.learning_there.append(run)
     merged.missing = refusals.explained(merged.missing, pieces)
     return merged
 
@@ -232,5 +248,5 @@ def _is_finished(root: Path, run: Run) -> bool:
     return (root / run.row).is_file() and (root / run.manifest).is_file()
 
 
-def _runs(runs: Sequence[Run]) -> str:
-    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+def _runs(runs: Sequence[Run], name: str = "run") -> str:
+    return f"1 {name}" if len(runs) == 1 else f"{len(runs)} {name}s"

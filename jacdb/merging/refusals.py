@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jacdb import out_path
-from jacdb.dataset import manifest, shards
+from jacdb.dataset import learning_files, manifest, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, Run, layout_of
 from jacdb.dataset.schema_version import refuse_former
@@ -30,7 +30,9 @@ def check_folders(sources: Sequence[Path], out: Path) -> None:
             raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
     out_path.check_folder(out, "--data")
     for root in sources:
-        if not root.is_dir() or not (layout_of(root) or (root / SHARDS).is_dir()):
+        if not root.is_dir() or not (
+            layout_of(root) or (root / SHARDS).is_dir() or learning_files.in_folder(root)  # kept without their rows
+        ):
             raise UsageError(f"{root} has neither runs nor shards of one: give folders that `jacdb ingest` has written")
     for root in (*sources, *([out] if out.is_dir() else [])):
         for folder in (root, *sorted({one.root for one in shards.begun(root)})):

@@ -1,0 +1,58 @@
+"""Learning runs of datasets taken over into another: what `jacdb learn` and `jacdb score` have written."""
+
+import collections
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jacdb.checksum import sha256_of
+from jacdb.dataset import learning_files
+from jacdb.dataset.layout import Run
+from jacdb.errors import FailureError, UsageError
+from jacdb.merging import file_copies
+
+
+def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
+    """Return the learning runs that have a row, and the folders that have each.
+
+    Raises:
+        UsageError: one is there twice, with different scores.
+        FailureError: a file of one is damaged.
+    """
+    runs: dict[Run, list[Path]] = collections.defaultdict(list)
+    for root in roots:
+        for run in learning_files.in_folder(root):
+            runs[run].append(root)
+    _check(runs, roots[0])
+    return runs
+
+
+def add(root: Path, run: Run, out: Path) -> None:
+    """Put a learning run into a dataset's folder, its row last; no row is there yet.
+
+    Its parameters come with it, unless a checkpoint of its training is there.
+    """
+    paths = [learning_files.scores_of(run), learning_files.row_of(run)]
+    checkpoint = learning_files.checkpoint_of(run)
+    if (root / checkpoint).is_file() and not (out / checkpoint).exists():
+        paths.insert(0, checkpoint)
+    for path in paths:
+        draft_name = out / f".{path.partition('/')[0]}"  # above the tables' folders, which hold parts and nothing else
+        file_copies.link_or_copy(root / path, out / path, draft_name, sha256_of(root / path))
+
+
+def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
+    """Refuse learning runs that are damaged or of two kinds of scores; those in ``out`` alone are left as they are."""
+    for run, roots in runs.items():
+        if [*roots] == [out]:
+            continue
+        for root in roots:
+            if wrong := learning_files.problem(root, run):
+                raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
+        # rows alone may differ: they say when and where a model was trained
+        scores = [sha256_of(root / learning_files.scores_of(run)) for root in roots]
+        for root, score in zip(roots, scores, strict=True):
+            if score != scores[0]:
+                raise UsageError(
+                    f"learning run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different scores:"
+                    f" leave one of them out, or remove {root / run.folder(learning_files.RUNS)}"
+                )
