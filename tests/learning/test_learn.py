@@ -219,6 +219,7 @@ def test_users_29_learning_again_with_other_settings_is_another_run(linear, root
         (["--model", "it.txt:It"], "FILE.py:Class"),
         (["--set", "widht=3"], "did you mean width"),
         (["--set", "width"], "give NAME=VALUE"),
+        (["--set", "width=2.5"], "--set width=2.5: give a whole number, 1 or more"),
         (["--loss", "msee"], "no loss 'msee'"),
         (["--weight", "1"], "has no part on the Jacobian"),
         (["--seeds", "a"], "--seeds a"),
@@ -233,6 +234,43 @@ def test_users_29_what_is_typed_wrong_gets_one_line(words, told, root):
     ran = call_jacdb("learn", *env, *words, "--data", root)
     assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1) and told in ran.stderr
     assert not (root / "learning_runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "told"),
+    [
+        ("mlp", {"width": "x"}, "--set width=x: give a whole number, 1 or more"),
+        ("mlp", {"width": 2.5}, "--set width=2.5: give a whole"),
+        ("mlp", {"width": 1e3}, "--set width=1000.0: give a whole"),
+        ("mlp", {"width": True}, "--set width=True: give a whole"),
+        ("mlp", {"width": 0}, "--set width=0: give a whole"),
+        ("mlp", {"depth": -1}, "--set depth=-1: give a whole number, 0 or more"),
+        ("fcdl", {"codes": 0}, "--set codes=0: give a whole"),
+        ("spartan", {"weight": "nan"}, "--set weight=nan: give a number, 0 or more"),
+        ("spartan", {"weight": float("nan")}, "--set weight=nan: give a number"),
+        ("cdl", {"threshold": -0.5}, "--set threshold=-0.5: give a number"),
+        ("fcdl", {"commitment": 10**400}, "give a number"),
+        ("graph_network", {"parents": "x"}, "parents=x: give {"),
+    ],
+)
+def test_users_29_a_setting_of_the_wrong_kind_gets_one_line(model, settings, told):
+    with pytest.raises(UsageError) as refused:
+        registry.make(model, settings)
+    assert told in str(refused.value)
+
+
+def test_users_29_a_setting_of_the_right_kind_is_taken(tmp_path):
+    for model, settings in (
+        ("mlp", {"depth": 0}),
+        ("spartan", {"weight": 1}),
+        ("graph_network", {"rounds": 0, "parents": {"hand": "arm"}}),
+    ):
+        assert vars(registry.make(model, settings)).items() >= settings.items()
+    file = tmp_path / "own.py"  # what a number of its own means, the model knows
+    file.write_text(OWN_MODEL)
+    assert registry.make(f"{file}:Affine", {"scale": -2}).scale == -2
+    with pytest.raises(UsageError, match="--set scale=x: give a number"):
+        registry.make(f"{file}:Affine", {"scale": "x"})
 
 
 def test_users_29_a_file_that_holds_no_model_gets_one_line(tmp_path):

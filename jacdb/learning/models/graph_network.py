@@ -42,6 +42,16 @@ class GraphNetwork(WorldModel):
     width: int = 32
     parents: Mapping[str, str] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a tree that is none.
+
+        Raises:
+            ValueError: the parents are no mapping of names.
+        """
+        tree = {} if self.parents is None else self.parents
+        if not isinstance(tree, Mapping) or not all(isinstance(name, str) for pair in tree.items() for name in pair):
+            raise ValueError(f'parents={tree}: give {{"hand": "arm"}}, the parent of each body, or null')
+
     def init(self, key: jax.Array, sizes: Sizes) -> Parameters:
         """Return the parameters before training; what says where things are is among them, and stays as it is."""
         w = self.width

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ BUILT_IN = {
     "spartan": "jacdb.learning.models.spartan:Spartan",
 }
 _METHODS = ("init", "predict")
+_FROM_0 = ("depth", "rounds")  # whole numbers of the built-in models that may be 0; all others are at least 1
 
 
 def names() -> list[str]:
@@ -73,7 +75,7 @@ def make(name: str, settings: Mapping[str, Any]) -> "WorldModel":
     """Return a model with its settings.
 
     Raises:
-        UsageError: there is no such model, it lacks a method, or it has no such setting.
+        UsageError: there is no such model, it lacks a method, it has no such setting, or a value is of the wrong kind.
     """
     check_name(name)
     kind = _class(name)
@@ -81,6 +83,7 @@ def make(name: str, settings: Mapping[str, Any]) -> "WorldModel":
     for setting in settings:
         if setting not in known:
             raise UsageError(f"--set {setting}: {name} has no such setting; {suggestion(setting, known)}")
+        _check_value(setting, settings[setting], known[setting].annotation, bounded=name in BUILT_IN)
     try:
         model: WorldModel = kind(**settings)
     except (TypeError, ValueError) as error:
@@ -108,6 +111,36 @@ def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> di
         about |= {"model": f"{Path(path).name}:{name.rpartition(':')[2]}"}
         about["source_sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return about
+
+
+def _check_value(setting: str, value: Any, kind: Any, *, bounded: bool) -> None:
+    """Refuse a value that is not of the setting's kind, if that is a number.
+
+    Args:
+        setting: its name.
+        value: its value.
+        kind: its annotation.
+        bounded: whether it is a built-in model's, and so counts or weighs something; others may be of any sign.
+
+    Raises:
+        UsageError: it is not.
+    """
+    wanted = ""
+    if kind in (int, "int"):
+        least = 0 if setting in _FROM_0 else 1
+        if type(value) is not int or (bounded and value < least):
+            wanted = f"a whole number, {least} or more" if bounded else "a whole number"
+    elif kind in (float, "float") and (not _is_finite(value) or (bounded and value < 0)):
+        wanted = "a number, 0 or more" if bounded else "a number"
+    if wanted:
+        raise UsageError(f"--set {setting}={value}: give {wanted}")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _class(name: str) -> Any:
