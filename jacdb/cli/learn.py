@@ -39,7 +39,7 @@ Policy = Annotated[
     str | None,
     typer.Option("--policy", help="Learn from rows of this policy, and score those of others apart; default: all."),
 ]
-Steps = Annotated[int, typer.Option(help="Minibatches to train on at most.")]
+Steps = Annotated[int, typer.Option(help="Minibatches to train on at most, rounded up to whole --validate-every.")]
 ValidateEvery = Annotated[int, typer.Option(help="Minibatches between validations.")]
 Patience = Annotated[int, typer.Option(help="Validations without improvement after which it stops.")]
 JacobianRows = Annotated[

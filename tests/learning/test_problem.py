@@ -130,6 +130,10 @@ def test_users_29_seeds_are_numbers_and_ranges():
     for wrong in ("", "one", "2-1", "0,,1", "-1", "0-5000"):
         with pytest.raises(UsageError, match="--seeds"):
             seed_list.parse(wrong)
+    for large in ("99999999999", f"0-{10**9}", "1" * 5000):
+        with pytest.raises(UsageError, match="9 digits at most"):
+            seed_list.parse(large)
+    assert seed_list.parse("999999999") == [999_999_999]
 
 
 def test_users_29_settings_are_typed_as_name_and_value():
