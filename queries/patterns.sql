@@ -3,7 +3,8 @@
 -- columns: env run_id pattern_id d_state d_action zero_state zero_action n_zero_state n_zero_action counts
 --
 -- A bit is 1 where the entry is zero, row by row; zero_action is null where there are no actions. Counts are those of steps,
--- right at every moment of a run, and follow a condition on steps (`pattern_counts`). Rows by finite differences are left out (`exact_steps`).
+-- right at every moment of a run, and follow a condition on steps (`pattern_counts`). Rows by finite differences are left
+-- out (`exact_steps`).
 select
     env,
     run_id,

@@ -18,6 +18,7 @@ from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
 from jacdb.ingest.replay.replay import WIDTHS, JacobianCheck, StepReplay
 from jacdb.ingest.sources.kept_model import kept_model
 from jacdb.ingest.sources.model import SUITE
+from jacdb.ingest.sources.recordings.replay import state_difference
 from jacdb.verification.samples import EpisodePrefix
 
 
@@ -72,10 +73,8 @@ class SourceReplayer:
 
     def _deviation(self, found: np.ndarray, stored: np.ndarray) -> float:
         """Return how far a state is from the stored one: a quaternion and its negative are the same rotation."""
-        nq, positions = self.model.nq, np.empty(self.model.nv)
-        mujoco.mj_differentiatePos(self.model, positions, 1.0, stored[:nq], found[:nq])
-        difference = np.concatenate([positions, found[nq:] - stored[nq:]])
-        return float(np.linalg.norm(difference) / max(1.0, float(np.linalg.norm(stored))))
+        distance = np.linalg.norm(state_difference(self.model, found, stored))
+        return float(distance / max(1.0, float(np.linalg.norm(stored))))
 
     def _check_jacobian(
         self, prefix: EpisodePrefix, step: int, warmstart: np.ndarray, off: float, confirmed: bool

@@ -101,9 +101,15 @@ def difference(
     model: mujoco.MjModel, data: mujoco.MjData, trajectory: Trajectory, step: int
 ) -> Float[np.ndarray, " d_state"]:
     """Return the engine's state minus the recorded one after a step, in tangent coordinates."""
+    recorded = np.concatenate([trajectory.qpos[step + 1], trajectory.qvel[step + 1], trajectory.act[step + 1]])
+    return state_difference(model, np.concatenate([data.qpos, data.qvel, data.act]), recorded)
+
+
+def state_difference(model: mujoco.MjModel, found: np.ndarray, stored: np.ndarray) -> Float[np.ndarray, " d_state"]:
+    """Return a state (qpos, qvel, act) minus another in tangent coordinates, where q and -q are one rotation."""
     positions = np.empty(model.nv)
-    mujoco.mj_differentiatePos(model, positions, 1.0, trajectory.qpos[step + 1], data.qpos)
-    return np.concatenate([positions, data.qvel - trajectory.qvel[step + 1], data.act - trajectory.act[step + 1]])
+    mujoco.mj_differentiatePos(model, positions, 1.0, stored[: model.nq], found[: model.nq])
+    return np.concatenate([positions, found[model.nq :] - stored[model.nq :]])
 
 
 def step_error(model: mujoco.MjModel, data: mujoco.MjData, trajectory: Trajectory, step: int) -> float:
