@@ -1,7 +1,9 @@
--- grain: one policy with one noise in an environment, over its runs.
+-- grain: one version of a policy with one noise in an environment, over its runs.
 -- question: what did the episodes return, and in what share of them was the task done?
--- columns: env policy noise episodes steps mean std success
+-- columns: env policy version noise episodes steps mean std success
 --
+-- version: of a policy that was trained or written, or of a recording: how the hash of its network or file begins; null of
+-- other policies. Two networks may have one name.
 -- noise: white, pink or beta = b, by the exponent of its spectrum, and its scale where that is not 1; none where the
 -- policy acts without, - where its configuration does not say. episodes: those with a return (total_reward), once each:
 -- of several runs of a trajectory one counts, an exact one before one by finite differences, then the one of most rows.
@@ -13,6 +15,7 @@ with noises as (
     -- by text: DuckDB in a browser would load its functions of JSON from the network
     select env, run_id, method = 'fd' as by_fd,
         try_cast(regexp_extract(policy_config, '"beta": ?([-+.0-9e]+)', 1) as double) as beta,
+        nullif(regexp_extract(policy_config, '"(network|sha256)": ?"([0-9a-f]{8})', 2), '') as version,
         coalesce(try_cast(regexp_extract(policy_config, '"scale": ?([-+.0-9e]+)', 1) as double), 1) as scale,
         policy = 'zero' or regexp_matches(policy_config, '"deterministic": ?true') as silent
     from runs
@@ -26,7 +29,7 @@ ends as (
 ),
 
 labelled as (
-    select env, policy, n_steps, total_reward, success,
+    select env, policy, version, n_steps, total_reward, success,
         case
             when silent or scale = 0 then 'none'
             when beta is null then '-'
@@ -44,6 +47,7 @@ labelled as (
 select
     env,
     policy,
+    version,
     noise,
     count(total_reward) as episodes,
     avg(n_steps) filter (where total_reward is not null) as steps,
@@ -51,5 +55,5 @@ select
     stddev_samp(total_reward) as std,
     avg(success::int) as success
 from labelled
-group by env, policy, noise
-order by env, policy nulls last, noise
+group by env, policy, version, noise
+order by env, policy nulls last, version nulls first, noise

@@ -334,6 +334,22 @@ def test_returns_are_of_episodes_that_have_one_and_of_one_run_for_each_trajector
     assert (other["episodes"], other["steps"], other["mean"]) == (0, None, None)
 
 
+def test_returns_tell_networks_of_one_name_apart(tmp_path):
+    configs = {
+        "run-a": '{"name": "expert", "network": "43521b314529bf7f", "return": {"mean": 3.0}}',
+        "run-b": '{"name": "expert", "network": "43521b314529bf7f", "num_timesteps": 5}',
+        "run-c": '{"name": "expert", "network": "0123456789abcdef"}',
+        "run-d": '{"policy": {"name": "expert", "sha256": "ffeeddccbbaa"}, "source": {"sha256 of a.xml": "00000000"}}',
+        "run-e": '{"policy": {"name": "noise"}, "source": {"sha256 of a.xml": "00000000"}}',
+    }
+    for seed, (run, config) in enumerate(configs.items()):
+        one = episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)), columns={"reward": np.ones(2)})
+        dataset(tmp_path, "E", [one], run, policy_config=config, seed=seed)
+    with jacdb.open(tmp_path) as opened:
+        found = {row["version"]: row["episodes"] for row in opened.returns().to_dicts()}
+    assert found == {None: 1, "01234567": 1, "43521b31": 2, "ffeeddcc": 1}
+
+
 @pytest.mark.parametrize("name", queries.VIEWS)
 def test_documented_columns_are_the_emitted_ones(name, mixed):
     opened, _ = mixed

@@ -76,7 +76,8 @@ def _returns(facts: Facts) -> Iterator[Row]:
     for env, of in facts["environments"].items():
         for row in of["returns"]:
             numbers = (_number(row["steps"], 0), _number(row["mean"], 1), _number(row["std"], 1))
-            yield env, row["policy"], row["noise"], f"{row['episodes']}", *numbers, _percent(row["success"])
+            policy = " ".join(filter(None, (row["policy"], row.get("version"))))  # facts of before have none
+            yield env, policy, row["noise"], f"{row['episodes']}", *numbers, _percent(row["success"])
 
 
 def _runs(facts: Facts) -> Iterator[Row]:
