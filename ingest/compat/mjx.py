@@ -83,7 +83,7 @@ def contact_points(group: Any) -> int:
 
 # --- algebra ------------------------------------------------------------------------------------------------------
 
-quat_mul_axis, make_frame = math.quat_mul_axis, math.make_frame
+quat_mul_axis, make_frame, quat_to_axis_angle = math.quat_mul_axis, math.make_frame, math.quat_to_axis_angle
 
 # --- data of the JAX implementation ---------------------------------------------------------------------------------
 
@@ -108,12 +108,28 @@ def patched(
     impedance: Callable[..., Any],
     factor_mass: Callable[..., mjx.Data],
     solve_mass: Callable[..., Any],
+    rotation_vector: Callable[..., Any],
 ) -> Iterator[None]:
     """Let MJX's stages call these instead of its own, within the context. For use while tracing, by one thread."""
     before = collision_driver.collision, constraint._kbi, smooth.factor_m, smooth.solve_m
     collision_driver.collision, constraint._kbi = collision, impedance
     smooth.factor_m, smooth.solve_m = factor_mass, solve_mass
     try:
-        yield
+        with rotations_by(rotation_vector):
+            yield
     finally:
         collision_driver.collision, constraint._kbi, smooth.factor_m, smooth.solve_m = before
+
+
+@contextlib.contextmanager
+def rotations_by(rotation_vector: Callable[..., Any]) -> Iterator[None]:
+    """Let MJX turn quaternions into rotations by this, within the context. For use while tracing, by one thread.
+
+    MJX multiplies axis and angle wherever it asks for them, so that a vector and 1 are as good.
+    """
+    before = math.quat_to_axis_angle
+    math.quat_to_axis_angle = lambda quat: (rotation_vector(quat), 1.0)
+    try:
+        yield
+    finally:
+        math.quat_to_axis_angle = before

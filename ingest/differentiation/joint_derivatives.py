@@ -174,6 +174,7 @@ def joint_forces(
     n_rows = n_rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
 
+    @mjx_private.rotations_by(tangent_space.rotation_vector)
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
         ctrl, act = ctrl[: mj_model.nu], ctrl[mj_model.nu :]
         d = forwarded.replace(qpos=forwarded.qpos + lift @ dq, qvel=qvel, ctrl=ctrl, act=act)

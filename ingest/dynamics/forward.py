@@ -1,9 +1,10 @@
 """MuJoCo's forward dynamics on MJX, made faster for large batches of small robots. Its values are MJX's, to rounding.
 
-Three things are replaced. The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The mass matrix
+Four things are replaced. The constraint solver is jacdb's own (:mod:`jacdb.ingest.dynamics.newton`). The mass matrix
 is factorised for the whole batch at once, where MJX calls a library for each sample. Parameters of constraints that are
-the same in every state are given to the compiler as constants, where MJX reads them out of arrays as it runs. All other
-stages are MJX's (docs/performance.md has the times). Reference: MuJoCo documentation, "Computation", "Forward dynamics"
+the same in every state are given to the compiler as constants, where MJX reads them out of arrays as it runs. And
+the rotation of a quaternion has the derivative that MJX's lacks at zero. All other stages are MJX's
+(docs/performance.md has the times). Reference: MuJoCo documentation, "Computation", "Forward dynamics"
 and "Constraint model", "Parameters".
 """
 
@@ -19,6 +20,7 @@ from jacdb.ingest import runtime
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl, replace_impl
 from jacdb.ingest.dynamics import newton
+from jacdb.ingest.environments import tangent_space
 from jacdb.ingest.linalg import batched
 
 type Collision = Callable[[mjx.Model, mjx.Data], mjx.Data]  # finds contacts, as MJX's own does
@@ -90,7 +92,13 @@ def _replacements(collision: Collision) -> contextlib.AbstractContextManager[Non
     def found(model: mjx.Model, data: mjx.Data) -> mjx.Data:
         return _with_constants(model, collision(model, data))
 
-    return mjx_private.patched(collision=found, impedance=impedance, factor_mass=_factor_mass, solve_mass=_solve_mass)
+    return mjx_private.patched(
+        collision=found,
+        impedance=impedance,
+        factor_mass=_factor_mass,
+        solve_mass=_solve_mass,
+        rotation_vector=tangent_space.rotation_vector,
+    )
 
 
 # --- the mass matrix ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
 
-from jacdb.ingest.compat.mjx import quat_mul_axis
+from jacdb.ingest.compat.mjx import quat_mul_axis, quat_to_axis_angle
 
 # MuJoCo's joint types, as its arrays hold them
 FREE, BALL, SLIDE, HINGE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{k}")) for k in ("FREE", "BALL", "SLIDE", "HINGE"))
@@ -88,6 +88,36 @@ def transport(
         block = (slice(vadr, vadr + 3), slice(vadr, vadr + 3))
         by_q, by_v = by_q.at[block].set(rotation.T), by_v.at[block].set(h * right)
     return by_q, by_v
+
+
+@jax.custom_jvp
+def rotation_vector(quat: Float[Array, " 4"]) -> Float[Array, " 3"]:
+    """Return a quaternion's axis times its angle, rad, in -pi to pi, as MJX computes them; it may be of any length.
+
+    The derivative is exact at a rotation of zero, too, where differentiating MJX's own gives 0: springs and servos of
+    balls, and of sites against sites, would have no stiffness at their reference.
+    """
+    axis, angle = quat_to_axis_angle(quat)
+    return axis * angle
+
+
+@rotation_vector.defjvp
+def _rotation_vector_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Differentiate f v, with v the vector part of the quaternion, s its length, w the rest, f = angle / s."""
+    [quat], [dquat] = primals, tangents
+    w, v, dw, dv = quat[0], quat[1:], dquat[0], dquat[1:]
+    sq = jnp.dot(v, v)
+    small = sq < 1e-6 * w * w
+    s, safe_w = jnp.sqrt(jnp.where(small, 1.0, sq)), jnp.where(small, w, 1.0)
+    angle = 2 * jnp.arctan2(s, w)
+    angle = jnp.where(angle > jnp.pi, angle - 2 * jnp.pi, angle)
+    of_unit = 2 * w / (sq + w * w)  # d angle / d s
+    # f and df/ds / s, by their series in s / w where the quotients lose digits
+    x = sq / (safe_w * safe_w)
+    f = jnp.where(small, 2 / safe_w * (1 - x / 3 + x * x / 5), angle / s)
+    slope = jnp.where(small, (-4 / 3 + 8 / 5 * x - 12 / 7 * x * x) / safe_w**3, (of_unit - angle / s) / (s * s))
+    df = slope * jnp.dot(v, dv) - 2 / (sq + w * w) * dw
+    return rotation_vector(*primals), f * dv + df * v
 
 
 def _rotation_and_right_jacobian(theta: Float[Array, " 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:

@@ -1,5 +1,6 @@
 """Tangent space, against MuJoCo's C functions."""
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -71,3 +72,21 @@ def test_transport_is_the_derivative_of_the_next_position(model, qpos, speed):
         along_v = difference(model, after(still, eps * axis), after(still, -eps * axis)) / (2 * eps)
         np.testing.assert_allclose(by_q[:, i], along_q, atol=1e-8)
         np.testing.assert_allclose(by_v[:, i], along_v, atol=1e-8)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 1.9e-3, 2.1e-3, 1.0, 3.0, 3.3, 6.2])
+@pytest.mark.parametrize("length", [1.0, -1.3])
+def test_rotation_vectors_and_their_derivatives_are_those_of_mujoco(angle, length):
+    def of(quat):
+        vector = np.zeros(3)
+        mujoco.mju_quat2Vel(vector, quat / np.linalg.norm(quat), 1.0)
+        return vector
+
+    half, axis, eps = angle / 2, np.array([0.6, -0.48, 0.64]), 1e-6
+    quat = length * np.concatenate([[np.cos(half)], np.sin(half) * axis])
+    np.testing.assert_allclose(
+        tangent_space.rotation_vector(jnp.asarray(quat)), of(quat), atol=1e-8
+    )  # MJX's own, 0 under 1e-8
+    sides = [(of(quat + step) - of(quat - step)) / (2 * eps) for step in eps * np.eye(4)]
+    exact = jax.jacfwd(tangent_space.rotation_vector)(jnp.asarray(quat))
+    np.testing.assert_allclose(exact, np.stack(sides, axis=1), atol=1e-8)

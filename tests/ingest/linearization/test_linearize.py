@@ -69,6 +69,28 @@ def test_a_hopper_over_four_rk4_steps_is_the_c_engines_to_1e_7():
         assert error(model, {name: values[row] for name, values in at.items()}, 4, exact) < 1e-7, row
 
 
+# A ball and a free body with springs, and servos of a ball's rotation and of one site's pose against another's.
+AT_REFERENCE = """
+<mujoco><option timestep="0.01" gravity="0 0 0"/><worldbody><site name="fixed"/>
+<body><joint name="b" type="ball" stiffness="2" damping=".01"/>
+ <geom type="capsule" size=".03" fromto="0 0 0 .2 .05 0"/><site name="moved"/></body>
+<body pos="1 0 0"><joint name="f" type="free" stiffness="3"/><geom type="box" size=".1 .2 .3"/></body></worldbody>
+<actuator><position joint="b" gear="1 .5 .2" kp="3"/>
+ <position site="moved" refsite="fixed" gear="0 0 0 .3 1 .5" kp="4"/></actuator></mujoco>"""
+
+
+def test_springs_and_servos_of_rotations_have_their_stiffness_at_the_reference():
+    """There the rotation is zero, and MJX's own derivative of it."""
+    model = mujoco.MjModel.from_xml_string(AT_REFERENCE)
+    opposite = model.qpos0 * np.array([-1, -1, -1, -1, 1, 1, 1, -1, -1, -1, -1])
+    qpos, zeros = np.stack([model.qpos0, opposite]), np.zeros((2, model.nv))
+    steps = jacdb.linearize(model, qpos, zeros, np.zeros((2, model.nu)), substeps=2)
+    for row in range(2):
+        at = {"qpos": qpos[row], "qvel": zeros[0], "qacc_warmstart": zeros[0], "ctrl": np.zeros(2), "act": np.zeros(0)}
+        exact = np.concatenate([steps.j_state[row], steps.j_action[row]], axis=1)
+        assert error(model, at, 2, exact) < NOISE, row
+
+
 # What has no contact in closed form: boxes, a mesh, a cylinder and an ellipsoid against each other.
 SOLIDS = """
 <mujoco><option timestep="0.004" tolerance="0" iterations="2000" cone="elliptic"/>
