@@ -244,6 +244,25 @@ def test_a_feature_that_is_not_covered_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "data").exists()
 
 
+def test_another_mapping_is_another_run(tmp_path):
+    model = cart(tmp_path).model
+    rows = {"qpos": np.zeros((5, 2)), "qvel": np.zeros((5, 2)), "act": np.zeros((5, 1)), "ctrl": np.ones((5, 2))}
+    np.savez(tmp_path / "cart.npz", **rows)
+    runs = []
+
+    def begin(run: Run):
+        runs.append(run.run_id)
+        raise InterruptedError
+
+    for text in ("", "ctrl = {column = 'ctrl', scale = 2}", "[ctrl]\nscale = 2.0\ncolumn = 'ctrl'", "ctrl = 'qpos'"):
+        (tmp_path / "map.toml").write_text(text)
+        recording = recordings.open(tmp_path / "cart.npz", model=model, mapping=tmp_path / "map.toml")
+        with pytest.raises(InterruptedError):
+            annotate(Annotation(recording), tmp_path / "data", begin=begin)
+    plain, doubled, again, other = runs
+    assert doubled == again and len({plain, doubled, other}) == 3
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_the_same_command_goes_on(rolled_out, tmp_path, monkeypatch):
     """Files may not grow beyond a size that the second part does not fit into; then they may."""

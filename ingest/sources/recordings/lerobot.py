@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jacdb.errors import UsageError, first_line
-from jacdb.ingest.sources.recordings import table
+from jacdb.ingest.sources.recordings import parquet_files, table
 from jacdb.ingest.sources.recordings.mapping import Mapped, Part
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
 
@@ -41,7 +41,7 @@ def read(folder: Path, origin: Origin, mapping: Mapped | None) -> Recording:
     files = tuple(sorted((folder / "data").rglob("*.parquet")))
     if not files:
         raise UsageError(f"{folder}: no Parquet in data/: download the dataset whole")
-    columns, _ = table.read_parquet(files, table.wanted(mapping))
+    columns = parquet_files.read(files, table.wanted(mapping)).columns
     n_frames = len(next(iter(columns.values()))) if columns else 0
     if n_frames != info["total_frames"]:
         raise UsageError(f"{folder}: {n_frames} of {info['total_frames']} frames are there: download the dataset whole")

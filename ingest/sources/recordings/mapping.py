@@ -18,12 +18,13 @@ TOML, say for a LeRobot dataset of an arm that was recorded in degrees::
 
     [ctrl]
     column = "action"
-    scale = 0.01                            # number = scale * (column + offset)
+    scale = 0.01                            # number = scale * (column + offset), in float64
     offset = -50
 
 What it does not name is taken from a column of its own name, if there is one.
 """
 
+import itertools
 import math
 import tomllib
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ FIELDS = ("qpos", "qvel", "act", "ctrl", "episode", "reward", "done", "warmstart
 SETTINGS = ("fps", "n_substeps")
 UNITS = {"rad": 1.0, "deg": math.pi / 180, "m": 1.0, "mm": 1e-3, "cm": 1e-2}
 KEYS = ("column", "entries", "unit", "scale", "offset")
+LARGEST = 1e300  # a number in TOML may be infinite, or a whole number that no float holds
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,30 @@ class Mapped:
     n_substeps: int | None = None
     entry_names: Mapping[str, list[str]] = field(default_factory=dict)
 
+    def said(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what it says beyond :func:`identity`, in one form for one meaning: it is part of a run's name.
+
+        Units are in the scale and entries are numbers where their names are known. Rows a second and physics steps are
+        not in it: a run's name has the number of physics steps itself.
+        """
+        own = identity().fields
+        parts = {name: parts for name, parts in self.fields.items() if parts != own.get(name)}
+        return {name: [self._part_said(part) for part in each] for name, each in parts.items()}
+
+    def _part_said(self, part: Part) -> dict[str, Any]:
+        names = self.entry_names.get(part.column, [])
+        entries = part.entries and [names.index(each) if each in names else each for each in part.entries]
+        every = {"column": part.column, "entries": entries, "scale": part.scale, "offset": part.offset}
+        defaults = Part(part.column)
+        return {key: value for key, value in every.items() if key == "column" or value != getattr(defaults, key)}
+
+    def precision(self, columns: Mapping[str, np.ndarray]) -> np.dtype:
+        """Return the shortest type of floating-point number among the columns of positions, velocities, activations."""
+        parts = itertools.chain.from_iterable(self.fields.get(name, ()) for name in ("qpos", "qvel", "act"))
+        types = [columns[part.column].dtype for part in parts if part.column in columns]
+        floats = (each for each in types if each.kind == "f")
+        return min(floats, key=lambda each: each.itemsize, default=np.dtype(np.float64))
+
     def apply(self, columns: Mapping[str, np.ndarray], where: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Return the arrays by Trajectory's names.
 
@@ -101,14 +127,17 @@ class Mapped:
         """Return the parts one after the other; a column as it is keeps its shape and type."""
         if len(parts) == 1 and parts[0][0].unchanged:
             return parts[0][1]
-        arrays = []
+        arrays: list[np.ndarray] = []
         for part, column in parts:
             if column.dtype.kind not in "fiub":
                 raise UsageError(f"{where}: column {part.column} is of type {column.dtype}: give one of numbers")
-            rows = column.reshape(len(column), -1) if column.ndim < 3 else column
+            rows = column[:, None] if column.ndim == 1 else column
             taken = rows if part.entries is None else rows[..., self._entries(where, part, rows.shape[-1])]
             if part.scale != 1 or part.offset != 0:
-                taken = (part.scale * (taken + part.offset)).astype(np.result_type(column.dtype, np.float32))
+                taken = part.scale * (taken.astype(np.float64) + part.offset)
+            if arrays and taken.shape[:-1] != arrays[0].shape[:-1]:
+                sizes = f"{len(column)} rows of {part.column} to {len(arrays[0])} of {parts[0][0].column}"
+                raise UsageError(f"{where}: {sizes}: parts that follow each other have the same rows")
             arrays.append(taken)
         return np.concatenate(arrays, axis=-1)
 
@@ -158,33 +187,37 @@ def read(path: Path) -> Mapped:
 
 def _positive(path: Path, said: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
     value: Any = said.get(key)
-    if value is not None and not (type(value) in kinds and value > 0):
+    if value is not None and not (type(value) in kinds and 0 < value < LARGEST):
         raise UsageError(f"--mapping {path}: {key} = {value!r}: give a number above 0")
     return value
 
 
 def _parts(path: Path, name: str, value: Any) -> tuple[Part, ...]:
     """Return what a field is made of: a column's name, a table, or an array of tables."""
+    if value == []:
+        raise UsageError(f'--mapping {path}: {name} = [] names no column: give column = "…", or leave {name} out')
     tables = value if isinstance(value, list) else [value]
     return tuple(_part(path, name, {"column": one} if isinstance(one, str) else one) for one in tables)
 
 
 def _part(path: Path, name: str, table: Any) -> Part:
-    if not isinstance(table, dict) or not isinstance(table.get("column"), str):
+    column = table.get("column") if isinstance(table, dict) else None
+    if not (isinstance(column, str) and column):
         raise UsageError(f'--mapping {path}: [{name}] names no column: give column = "…"')
     for key in table:
         if key not in KEYS:
             raise UsageError(f"--mapping {path}: unknown key {key!r} in [{name}]: {suggestion(key, KEYS)}")
     unit = table.get("unit", "rad")
-    if unit not in UNITS:
+    if not (isinstance(unit, str) and unit in UNITS):
         raise UsageError(f"--mapping {path}: unknown unit {unit!r} in [{name}]: {suggestion(str(unit), UNITS)}")
     for key in ("scale", "offset"):
-        if not isinstance(table.get(key, 1.0), int | float) or not math.isfinite(table.get(key, 1.0)):
+        value = table.get(key, 1.0)
+        if not (type(value) in (int, float) and abs(value) < LARGEST):
             raise UsageError(f"--mapping {path}: {key} = {table[key]!r} in [{name}]: give a number")
     entries = table.get("entries")
     if entries is not None and not (
-        isinstance(entries, list) and entries and all(isinstance(each, int | str) for each in entries)
+        isinstance(entries, list) and entries and all(type(each) in (int, str) for each in entries)
     ):
         raise UsageError(f"--mapping {path}: entries = {entries!r} in [{name}]: give a list of numbers or names")
     scale = UNITS[unit] * table.get("scale", 1.0)
-    return Part(table["column"], tuple(entries) if entries else None, float(scale), float(table.get("offset", 0.0)))
+    return Part(column, tuple(entries) if entries else None, float(scale), float(table.get("offset", 0.0)))

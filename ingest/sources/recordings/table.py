@@ -5,7 +5,8 @@ last row of an episode so gives its last state alone.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,18 @@ def npz(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
 def parquet(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
     """Return the trajectories of a Parquet file, or of the files of a folder in the order of their names.
 
-    Columns are as in :func:`npz` with rows, as lists or, where there is one number, as numbers.
+    Columns are as in :func:`npz` with rows, as lists or, where there is one number, as numbers; a folder that is named
+    ``column=value`` gives such a column to the files in it.
 
     Raises:
-        UsageError: it is no Parquet, or lacks a column.
+        UsageError: it is no Parquet, or lacks a column; an episode is in two files, and nothing says that it goes on.
     """
+    from jacdb.ingest.sources.recordings import parquet_files
+
     files = tuple(sorted(path.rglob("*.parquet"))) if path.is_dir() else (path,)
-    columns, said = read_parquet(files, wanted(mapping))
-    facts = {key: said[key] for key in FACTS if key in said}
-    return recording(path, files, columns, origin, mapping, facts)
+    rows = parquet_files.read(files, wanted(mapping), path if path.is_dir() else None)
+    facts = {key: rows.facts[key] for key in FACTS if key in rows.facts}
+    return recording(path, files, rows.columns, origin, mapping, facts, check=rows.check_episodes)
 
 
 def wanted(mapping: Mapped | None) -> set[str]:
@@ -65,71 +69,34 @@ def wanted(mapping: Mapped | None) -> set[str]:
     return {part.column for parts in (mapping or identity()).fields.values() for part in parts}
 
 
-def read_parquet(files: tuple[Path, ...], names: set[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the columns of files one after the other, and what the first says of itself.
-
-    Raises:
-        UsageError: a file is no Parquet; rows of a column differ in length; files differ in their columns.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = []
-    for file in files:
-        try:
-            schema = pq.read_schema(file)
-            tables.append(pq.read_table(file, columns=[each for each in schema.names if each in names]))
-        except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{file} is no readable Parquet: {first_line(error)}") from error
-    try:
-        table = pa.concat_tables(tables)
-    except pa.ArrowException as error:
-        raise UsageError(f"{files[0].parent}: files differ in their columns: {first_line(error)}") from error
-    said = {key.decode(): value.decode("utf-8", "replace") for key, value in (table.schema.metadata or {}).items()}
-    return {column: _column(files[0], column, table[column].combine_chunks()) for column in table.column_names}, said
-
-
-def _column(file: Path, name: str, values: Any) -> np.ndarray:
-    """Return an Arrow column as an array, (rows,) or (rows, numbers); what is missing as NaN."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = values.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        there = values.is_valid().to_numpy(zero_copy_only=False)
-        lengths = pc.unique(pc.list_value_length(values).drop_null()).to_pylist()
-        if len(lengths) > 1:
-            some = ", ".join(map(str, sorted(lengths)[:3]))
-            raise UsageError(f"{file}: rows of {name} have different lengths ({some}): give each the same")
-        flat = _column(file, name, values.drop_null().flatten())
-        rows = flat.reshape(there.sum(), lengths[0] if lengths else 0, *flat.shape[1:])
-        if there.all():
-            return rows
-        every = np.full((len(there), *rows.shape[1:]), np.nan, np.result_type(rows.dtype, np.float32))
-        every[there] = rows
-        return every
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-        return np.asarray(values.to_pylist(), dtype=object)
-    if values.null_count and not pa.types.is_floating(kind):
-        values = pc.cast(values, pa.float64())
-    return np.asarray(values.to_numpy(zero_copy_only=False))
-
-
 def recording(
     path: Path, files: tuple[Path, ...], columns: Columns, origin: Origin, mapping: Mapped | None,
     facts: Mapping[str, str], suite: str = "file",
+    check: Callable[[set[int], np.ndarray | None], None] = lambda begins, numbers: None,
 ) -> Recording:  # fmt: skip
     """Return columns in memory as a recording.
 
+    Args:
+        check: called with the rows at which episodes begin and, if there is such a column, the number of each row's
+            episode; what it raises is raised.
+
     Raises:
-        UsageError: a column that the mapping names, or one that is needed, is missing.
+        UsageError: a column that the mapping names, or one that is needed, is missing; there are no rows.
     """
-    arrays = (mapping or identity()).apply(columns, path.name, needed=_needed(origin.model))
+    mapping = mapping or identity()
+    arrays = mapping.apply(columns, path.name, needed=_needed(origin.model))
+    if not len(arrays["qpos"]):
+        raise UsageError(f"{path.name} has no rows: give states, one a row")
+    if arrays["qpos"].ndim < 3:
+        check(*_begins(path.name, arrays))
     every = {"source": path.name, **{"licence" if key == "license" else key: said for key, said in facts.items()}}
+    if said := mapping.said():
+        every["mapping"] = json.dumps(said, sort_keys=True)
     unit_length = not origin.is_gymnasium
     return origin.recording(
-        suite, _coarsest(arrays), every, files, lambda: _episodes(origin.model, path.name, arrays, unit_length)
-    )
+        suite, mapping.precision(columns), every, files,
+        lambda: _episodes(origin.model, path.name, arrays, unit_length),
+    )  # fmt: skip
 
 
 def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
@@ -137,12 +104,18 @@ def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
     return ("qpos", "qvel", *(["ctrl"] if model.nu else []), *(["act"] if model.na else []))
 
 
-def _coarsest(arrays: Columns) -> np.dtype:
-    """Return the shortest type of number among positions and velocities."""
-    types = [arrays[name].dtype for name in ("qpos", "qvel", "act") if name in arrays]
-    return min(
-        (each for each in types if each.kind == "f"), key=lambda each: each.itemsize, default=np.dtype(np.float64)
-    )
+def _begins(where: str, arrays: Columns) -> tuple[set[int], np.ndarray | None]:
+    """Return the rows at which episodes begin, and the number of each row's episode, None if there is no such column.
+
+    Raises:
+        UsageError: rows have several numbers.
+    """
+    if "episode" not in arrays:
+        return {0, *_ends(arrays)[:-1]}, None
+    numbers = arrays["episode"].reshape(-1)
+    if len(numbers) != len(arrays["episode"]):
+        raise UsageError(f"{where}: episode has {len(numbers) // len(arrays['episode'])} numbers a row: give one")
+    return {0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()}, numbers
 
 
 def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: bool) -> Iterator[Trajectory]:

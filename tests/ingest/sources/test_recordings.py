@@ -1,5 +1,8 @@
 """Recordings of one's own model in npz and Parquet: what they say, and one line for whatever they lack."""
 
+import itertools
+import json
+import math
 import subprocess
 import sys
 
@@ -12,7 +15,7 @@ import recorded_arm
 
 from jacdb.errors import UsageError
 from jacdb.ingest.sources import recordings
-from jacdb.ingest.sources.recordings import diagnosis, replay
+from jacdb.ingest.sources.recordings import diagnosis, mapping, replay
 from jacdb.nested_lists import from_array
 
 MODEL = recorded_arm.load()
@@ -159,6 +162,104 @@ def test_parquet_is_read_in_its_precision_and_order(tmp_path, dtype):
     assert worst(source) == 0 if dtype is np.float64 else worst(source) < replay.tolerance(source.dtype)
 
 
+def parquet(path, columns, **more):
+    """Write columns as one file; what is given beside them is added."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = {name: from_array(np.asarray(values)) for name, values in (columns | more).items() if values is not None}
+    pq.write_table(pa.table(table), path)
+
+
+def halves(columns, at):
+    """Cut columns in two at a row."""
+    return ({name: values[part] for name, values in columns.items()} for part in (slice(at), slice(at, None)))
+
+
+@pytest.fixture
+def two_episodes():
+    """Two episodes of 41 rows, without their number and without done."""
+    rows = recorded_arm.rows(MODEL, n_episodes=2)
+    return {name: rows[name] for name in ("qpos", "qvel", "act")} | {"ctrl": np.nan_to_num(rows["ctrl"])}
+
+
+def test_columns_of_files_are_matched_by_their_names(tmp_path, two_episodes):
+    one, other = halves(two_episodes, 41)
+    parquet(tmp_path / "set" / "a.parquet", one, episode=np.zeros(41, int))
+    parquet(tmp_path / "set" / "b.parquet", {"episode": np.ones(41, int)} | dict(reversed(other.items())))
+    runs = list(opened(tmp_path / "set").trajectories())
+    assert [run.n_steps for run in runs] == [40, 40]
+    np.testing.assert_array_equal(runs[1].qpos, other["qpos"])
+    for wrong, said in [
+        ({"episode": None}, r"^.*b\.parquet has no column episode, which .*a\.parquet has: give all files the same"),
+        ({"reward": np.zeros(41)}, r"^.*a\.parquet has no column reward, which .*b\.parquet has: give all files the"),
+        ({"episode": np.ones(41)}, r"^.*b\.parquet: episode is double, and int64 in .*a\.parquet: give all files"),
+    ]:
+        parquet(tmp_path / "set" / "b.parquet", other, **({"episode": np.ones(41, int)} | wrong))
+        with pytest.raises(UsageError, match=said):
+            opened(tmp_path / "set")
+
+
+def test_folders_named_for_a_column_are_that_column(tmp_path, two_episodes):
+    files = [tmp_path / "set" / f"episode={number}" / "rows.parquet" for number in (3, 4)]
+    for file, rows in zip(files, halves(two_episodes, 41), strict=True):
+        parquet(file, rows)
+    assert [run.n_steps for run in opened(tmp_path / "set").trajectories()] == [40, 40]
+    (tmp_path / "map.toml").write_text("episode = 'walk'")
+    (tmp_path / "set").rename(tmp_path / "walks")
+    for number in (3, 4):
+        (tmp_path / "walks" / f"episode={number}").rename(tmp_path / "walks" / f"walk=no%20{number}")
+    runs = opened(tmp_path / "walks", mapping=tmp_path / "map.toml").trajectories()
+    assert [run.n_steps for run in runs] == [40, 40]
+    parquet(tmp_path / "walks" / "walk=no%204" / "rows.parquet", rows, walk=np.zeros(41))
+    with pytest.raises(UsageError, match=r"rows.parquet: walk is another than its folder says, walk=no 4: leave one"):
+        opened(tmp_path / "walks", mapping=tmp_path / "map.toml")
+
+
+NUMBERS = {"none": None, "one": np.zeros(82, int), "back": np.r_[np.zeros(20), np.ones(21), np.zeros(41)]}
+TOLD = r"^.*a\.parquet and .*b\.parquet: nothing says that rows.* in the second follow those in the first: give each"
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+def test_no_episode_joins_files_of_which_nothing_says_that_they_follow(tmp_path, two_episodes, numbers):
+    restarted = np.tile(np.arange(41), 2)
+    for counters in ({}, {"step": restarted}, {"time": restarted / 50}, {"step": restarted, "time": np.arange(82)}):
+        columns = two_episodes | counters | ({} if numbers == "none" else {"episode": NUMBERS[numbers]})
+        for name, rows in zip("ab", halves(columns, 41), strict=True):
+            parquet(tmp_path / "set" / f"{name}.parquet", rows)
+        with pytest.raises(UsageError, match=TOLD):
+            opened(tmp_path / "set")
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("counter", [{"step": np.arange(100, 141)}, {"time": 0.02 * np.arange(41) + 5}])
+@pytest.mark.parametrize("at", [1, 20, 40])
+def test_an_episode_goes_on_in_the_next_file_where_step_or_time_says_so(tmp_path, numbered, counter, at):
+    rows = recorded_arm.rows(MODEL, n_episodes=1)
+    if not numbered:
+        del rows["episode"], rows["done"]
+    for name, part in zip("ab", halves(rows | counter, at), strict=True):
+        parquet(tmp_path / "set" / f"{name}.parquet", part)
+    [one] = opened(tmp_path / "set").trajectories()
+    np.testing.assert_array_equal(one.qpos, rows["qpos"])
+
+
+def test_files_that_end_where_a_row_is_done_are_cut_there(tmp_path, two_episodes):
+    done = np.arange(82) % 41 == 40
+    for name, part in zip("ab", halves(two_episodes | {"done": done}, 41), strict=True):
+        parquet(tmp_path / "set" / f"{name}.parquet", part)
+    assert [one.n_steps for one in opened(tmp_path / "set").trajectories()] == [40, 40]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_recording_without_rows_is_refused(tmp_path, mapped):
+    rows = {name: values[:0] for name, values in recorded_arm.rows(MODEL, n_episodes=1).items()}
+    np.savez(tmp_path / "empty.npz", **rows)
+    parquet(tmp_path / "empty.parquet", rows)
+    (tmp_path / "map.toml").write_text("reward = {column = 'reward', scale = 2}")
+    for name in ("empty.npz", "empty.parquet"):
+        with pytest.raises(UsageError, match=f"^{name} has no rows: "):
+            opened(tmp_path / name, **{"mapping": tmp_path / "map.toml"} if mapped else {})
+
+
 def test_a_mapping_names_columns_entries_and_units(tmp_path):
     recorded = recorded_arm.rolled(MODEL)
     degrees = np.degrees(recorded["qpos"][:, 7:])
@@ -182,6 +283,49 @@ def test_a_mapping_names_columns_entries_and_units(tmp_path):
     source = recordings.open(tmp_path / "x.npz", model=MODEL, mapping=tmp_path / "map.toml")
     assert source.n_substeps == 5
     assert worst(source) < 1e-12
+
+
+MEANINGS = {
+    "r1": "reward = 'r1'",
+    "table": "[reward]\ncolumn = 'r1'\nunit = 'rad'\nscale = 1\noffset = 0",
+    "r2": "[reward]\ncolumn = 'r2'",
+    "degrees": "[reward]\ncolumn = 'r1'\nunit = 'deg'",
+    "scaled": f"[reward]\ncolumn = 'r1'\nscale = {math.pi / 180!r}",
+    "entry": "[reward]\ncolumn = 'r1'\nentries = [0]",
+    "none": "qpos = 'qpos'",
+}
+
+
+def test_what_a_mapping_means_is_part_of_the_provenance(tmp_path):
+    """Of it runs and trajectories have their names: another meaning is another run."""
+    recorded = recorded_arm.rolled(MODEL, n_steps=3)
+    np.savez(tmp_path / "one.npz", **recorded, r1=recorded["reward"], r2=-recorded["reward"])
+    said = {"no file": opened(tmp_path / "one.npz").provenance()}
+    for name, text in MEANINGS.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+        said[name] = opened(tmp_path / "one.npz", mapping=tmp_path / f"{name}.toml").provenance()
+    assert said["none"] == said["no file"] and "mapping" not in said["no file"]
+    assert said["table"] == said["r1"] and said["scaled"] == said["degrees"]
+    assert json.loads(said["r1"]["mapping"]) == {"reward": [{"column": "r1"}]}
+    assert len({str(each) for each in said.values()}) == 5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float16, np.float32])
+def test_mapped_numbers_are_scaled_in_float64(tmp_path, dtype):
+    ctrl = np.arange(80).reshape(40, 2).astype(dtype)
+    np.savez(tmp_path / "one.npz", **recorded_arm.rolled(MODEL) | {"ctrl": ctrl})
+    (tmp_path / "map.toml").write_text("ctrl = {column = 'ctrl', offset = -128, scale = 0.01}")
+    [one] = opened(tmp_path / "one.npz", mapping=tmp_path / "map.toml").trajectories()
+    np.testing.assert_array_equal(one.ctrl, 0.01 * (ctrl.astype(float) - 128))
+
+
+def test_a_state_is_as_precise_as_the_coarsest_of_its_columns(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    box, joints = recorded.pop("qpos")[:, :7], recorded_arm.rolled(MODEL)["qpos"][:, 7:]
+    (tmp_path / "map.toml").write_text("qpos = ['box', {column = 'joints', scale = 1.0}]")
+    for dtype in (np.float32, np.float64):
+        np.savez(tmp_path / "one.npz", **recorded, box=box, joints=joints.astype(dtype))
+        assert opened(tmp_path / "one.npz", mapping=tmp_path / "map.toml").dtype == dtype
 
 
 def test_mocap_bodies_stand_where_they_were_recorded(tmp_path):
@@ -297,6 +441,9 @@ def test_a_recording_of_unknown_model_is_refused(tmp_path):
         ("[qpos]\ncolumn = 'qpos'\nentry = 1", "did you mean entries?"),
         ("[ctrl]\ncolumn = 'ctrl'\nscale = 'two'", "scale = 'two'"),
         ("n_substeps = 0.5", "n_substeps = 0.5"),
+        ("fps = inf", "fps = inf"),
+        ("qpos = ['qpos', 'reward']", "3 rows of reward to 4 of qpos"),
+        ("episode = 'ctrl'\nctrl = 'ctrl'", "episode has 2 numbers a row"),
     ],
 )
 def test_a_wrong_mapping_is_told_in_one_line(tmp_path, text, said):
@@ -306,6 +453,30 @@ def test_a_wrong_mapping_is_told_in_one_line(tmp_path, text, said):
         opened(tmp_path / "one.npz", mapping=tmp_path / "map.toml")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+WRONG_TYPES = {  # TOML's types that a key does not take
+    "column": ["[]", "['a']", "{}", "true", "1", "1.5", "''", "1979-05-27"],
+    "unit": ["[]", "['deg']", "{}", "true", "1", "1.5", "''", "1979-05-27"],
+    "scale": ["[]", "[1]", "{}", "true", "'1'", "nan", "inf", "1979-05-27", "1" + 400 * "0"],
+    "entries": ["[]", "[[0]]", "[{}]", "[true]", "[1.5]", "{}", "true", "1", "'a'", "1979-05-27"],
+    "field": ["[]", "[[]]", "{}", "[{}]", "true", "1", "1.5", "''", "['']", "1979-05-27"],
+    "n_substeps": ["[]", "[1]", "{}", "true", "'1'", "''", "1.5", "0", "1979-05-27"],
+    "fps": ["[]", "[1]", "{}", "true", "'1'", "''", "nan", "0", "1979-05-27"],
+}
+FIELD = {"field": "{name} = {value}", "column": "{name} = {{column = {value}}}"}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, every in WRONG_TYPES.items() for value in every])
+def test_a_value_of_a_wrong_type_in_a_mapping_is_told_in_one_line(tmp_path, key, value):
+    path = tmp_path / "map.toml"
+    keys = ("scale", "offset") if key == "scale" else (key,)
+    for name, own in itertools.product(mapping.FIELDS, keys):
+        form = FIELD.get(own, "{name} = {{column = 'x', " + own + " = {value}}}")
+        path.write_text(f"{key} = {value}" if key in mapping.SETTINGS else form.format(name=name, value=value))
+        with pytest.raises(UsageError) as raised:
+            mapping.read(path)
+        assert str(raised.value).startswith(f"--mapping {path}: ") and "\n" not in str(raised.value)
 
 
 def test_why_steps_fail_is_said(tmp_path):
