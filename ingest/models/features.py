@@ -60,8 +60,10 @@ def check(model: mujoco.MjModel, name: str = "the model", engine: Engine = "c") 
         engine: who takes the steps. Where MJX does, those features are refused that it drops.
 
     Raises:
-        UsageError: names all features that are not covered, and what to change.
+        UsageError: nothing in the model moves; or names all features that are not covered, and what to change.
     """
+    if not model.nv:
+        raise UsageError(f"nothing moves in {name}: give a model with joints")
     refused = [feature for feature in FEATURES if not feature.covered and (engine == "c" or feature.on_mjx == "drops")]
     found = [(feature, count) for feature in refused if (count := feature.count(model))]
     if found:

@@ -244,6 +244,14 @@ def test_a_feature_that_is_not_covered_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "data").exists()
 
 
+def test_a_model_in_which_nothing_moves_is_refused_before_anything_is_written(tmp_path):
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><body><geom size=".1"/></body></worldbody></mujoco>')
+    np.savez(tmp_path / "still.npz", qpos=np.zeros((3, 0)), qvel=np.zeros((3, 0)))
+    with pytest.raises(jacdb.UsageError, match=r"^nothing moves in MuJoCo-Model: give a model with joints$"):
+        annotate(Annotation(recordings.open(tmp_path / "still.npz", model=model)), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
 def test_another_mapping_is_another_run(tmp_path):
     model = cart(tmp_path).model
     rows = {"qpos": np.zeros((5, 2)), "qvel": np.zeros((5, 2)), "act": np.zeros((5, 1)), "ctrl": np.ones((5, 2))}
