@@ -108,14 +108,14 @@ class TrajectoryRows:
         """Return the rows of one episode, its zeros decided before matrices are rounded."""
         n, trajectory = len(exact[0]), one.trajectory
         stored = tuple(matrix.astype(self._dtype) for matrix in exact)
-        finite = np.isfinite(stored[0]).all((1, 2)) & np.isfinite(stored[1]).all((1, 2))
+        finite = np.isfinite(stored[0]).all((1, 2)) & np.isfinite(stored[1]).all((1, 2)) & ~np.isinf(trajectory.reward)
         zeros = ZeroBits(*(np.packbits(np.abs(j).reshape(n, -1) < ZERO_THRESHOLD, axis=1) for j in exact))
         identified = zero_patterns.identify(zeros, exact[0].shape[1], exact[1].shape[2])
         truncated = np.zeros(n, bool)
         truncated[-1] = not trajectory.done[-1]
         rows = arrow.batch(
             {
-                "reward": pa.array(trajectory.reward, pa.float64(), mask=~np.isfinite(trajectory.reward)),
+                "reward": pa.array(trajectory.reward, pa.float64(), mask=np.isnan(trajectory.reward)),
                 "done": trajectory.done,
                 "truncated": truncated,
                 "pattern_id": pa.array(identified.ids, mask=~finite),

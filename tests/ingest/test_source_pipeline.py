@@ -272,6 +272,26 @@ def test_another_mapping_is_another_run(tmp_path):
 
 
 @pytest.mark.slow
+def test_steps_of_infinite_reward_count_in_no_statistic_and_unknown_rewards_are_null(rolled_out, tmp_path):
+    root, asked, _ = rolled_out
+    with jacdb.open(root) as dataset:
+        path = recording_of(dataset, tmp_path / "cart.npz")
+    with np.load(path) as archive:
+        columns = dict(archive)
+    reward = np.ones(len(columns["episode"]))
+    reward[[3, STEPS + 4]], reward[STEPS + 5] = np.inf, np.nan
+    np.savez(path, **columns, reward=reward)
+    recording = recordings.open(path, model=asked.source.model, n_substeps=2)
+    assert annotate(Annotation(recording), tmp_path / "annotated").n_excluded == 2
+    with jacdb.open(tmp_path / "annotated") as dataset:
+        told = dataset.sql("select reward, finite from steps where step in (3, 4, 5) order by episode, step").pl()
+        assert told["reward"].to_list() == [np.inf, 1.0, 1.0, 1.0, np.inf, None]
+        assert told["finite"].to_list() == [False, True, True, True, False, True]
+        assert dataset.episodes()["total_reward"].to_list() == [np.inf, None]
+    assert not verification.verify(tmp_path / "annotated", sample=2, replayer=replay_run).findings
+
+
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_the_same_command_goes_on(rolled_out, tmp_path, monkeypatch):
     """Files may not grow beyond a size that the second part does not fit into; then they may."""
     _, asked, whole = rolled_out
