@@ -23,7 +23,9 @@ LENGTH, D = 12, 3
 ARRAYS = ("state", "action", "next_state", "reward", "done", "truncated", "j_state", "j_action", "pattern_id")
 
 
-def make(root: Path, run_id: str, episodes: int, d_action: int = 2, ctrl_dt: float = 0.02) -> None:
+def make(
+    root: Path, run_id: str, episodes: int, d_action: int = 2, ctrl_dt: float = 0.02, suite: str = "playground"
+) -> None:
     """Row groups that end within episodes; the environment ends the first; the second has a step that is not finite."""
     made = []
     for number in range(episodes):
@@ -42,7 +44,7 @@ def make(root: Path, run_id: str, episodes: int, d_action: int = 2, ctrl_dt: flo
         made.append(episode(number, j_state, j_action, state=states[:-1], columns=columns))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_writer, "ROW_GROUP_ROWS", 10)
-        dataset(root, "E", made, run_id, ctrl_dt=ctrl_dt, seed=ord(run_id[-1]))
+        dataset(root, "E", made, run_id, ctrl_dt=ctrl_dt, seed=ord(run_id[-1]), suite=suite)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,15 @@ def test_minari_reads_the_same_numbers(opened, stored, tmp_path, monkeypatch):
         assert about["options"] == whence
     assert loaded.storage.metadata["jacdb_axes"]["action"] == ["action0", "action1"]
     assert loaded.observation_space.shape == (D + 1,) and loaded.action_space.shape == (2,)
+    assert loaded.storage.metadata["description"].startswith("E of MuJoCo Playground; ")
+
+
+def test_minari_says_what_an_environment_is_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    make(tmp_path / "data", "run-a", 1, suite="model")
+    with jacdb.open(tmp_path / "data") as own:
+        exports.export(own, "minari", "E", tmp_path / "E-v0")
+    assert minari.load_dataset("E-v0").storage.metadata["description"].startswith("E (model); infos hold")
 
 
 def test_users_33_minari_writes_to_a_relative_path(opened, tmp_path, monkeypatch):

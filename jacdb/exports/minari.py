@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from jacdb import schemas
+from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
 from jacdb.exports.trajectories import COLUMNS, Source, Trajectory
 
@@ -54,7 +56,7 @@ def write(source: Source, path: Path, out: Path) -> str:
             "dataset_id": name,
             "minari_version": minari.__version__,
             "algorithm_name": ", ".join(source.policies),
-            "description": f"{source.env} of MuJoCo Playground; infos hold the Jacobians of each step, see jacdb_axes.",
+            "description": f"{_origin(source)}; infos hold the Jacobians of each step, see jacdb_axes.",
             "jacdb_axes": axes,
         }
     )
@@ -81,8 +83,19 @@ def _buffer(trajectory: Trajectory) -> Any:
     )
 
 
+def _origin(source: Source) -> str:
+    """Return an environment with where its runs are from, ``cart (model: cart.xml)`` say."""
+    query = f"select distinct run_id, suite, source from runs where env = {literal(source.env)}"
+    runs = source.dataset.fetch(source.dataset.sql(query)).iter_rows()
+    known = {(suite, name) for run_id, suite, name in runs if run_id in source.runs}  # unfinished ones say nothing
+    if known == {(schemas.PLAYGROUND, None)}:
+        return f"{source.env} of MuJoCo Playground"
+    told = sorted(suite if name is None else f"{suite}: {name}" for suite, name in known)
+    return f"{source.env} ({'; '.join(told)})" if told else source.env
+
+
 def _box(spaces: Any, values: np.ndarray) -> Any:
-    """Return a space without bounds: Playground states none."""
+    """Return a space without bounds: no row states one."""
     return spaces.Box(-np.inf, np.inf, values.shape[1:], values.dtype)
 
 
