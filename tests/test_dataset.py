@@ -149,6 +149,18 @@ def test_conditions_add_up_and_may_ask_other_views(small):
         asked.view("episodes")
 
 
+@pytest.mark.parametrize("view", [*queries.VIEWS, "sample_counts", "lyapunov_windows(5)", "E", "steps -- all"])
+def test_a_condition_that_reads_steps_is_refused_before_any_question(view, small):
+    """And one that reads another table is held to: DuckDB can't filter what the filter is made of."""
+    condition = f"step < (select count(*) from {view}\n)"
+    if view in ("episodes", "axes", "runs", *queries.RESULTS):
+        assert jacdb.open(small).where(condition).samples() is not None
+        return
+    refused = r"^condition .* reads steps, or a view of them, and so itself: find the number by `jacdb sql` first, and"
+    with pytest.raises(UsageError, match=refused):
+        jacdb.open(small).where(condition)
+
+
 @pytest.mark.parametrize("name", ["environment=Other", "run [1] *", "it's", "ünï"])
 def test_the_folders_name_does_not_matter(tmp_path, name):
     root = tmp_path / name / "data"

@@ -175,7 +175,7 @@ class Catalog:
         said = "; ".join(f"from {way}: {_number(n)}" for way, n in ways.items() if n)
         return f"{said} ({reasons})" if reasons else said
 
-    def _with_their_own(self, counted: set[str]) -> set[str]:
+    def with_their_own(self, counted: set[str]) -> set[str]:
         """Return partials, and the tables and partials that they are counted from."""
         found: set[str] = set()
         while new := counted - found:
@@ -194,7 +194,7 @@ class Catalog:
         """
         survey = self.survey() or Survey([], {})
         if survey.remaining or not survey.used:
-            names = self._with_their_own(names)
+            names = self.with_their_own(names)
         if survey != self._survey:
             self._survey, self._counted = survey, set()
             if survey.used:

@@ -1,9 +1,16 @@
 """Refuse conditions on steps that are none: they must be SQL that is true or false of a row of `steps`."""
 
+import re
+from collections.abc import Sequence
+
 import duckdb
 
+from jacdb import queries
 from jacdb.dataset import named_axes
-from jacdb.errors import UsageError
+from jacdb.dataset.catalog import Catalog
+from jacdb.errors import UsageError, first_line
+
+MISSING = re.compile(r"Table with name (.+) does not exist")
 
 
 def check_text(condition: str) -> None:
@@ -20,7 +27,31 @@ def check_text(condition: str) -> None:
         raise UsageError(f"condition {condition!r}: {subscript} is always null: {named_axes.COUNTED}")
 
 
-def check_kind(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+def filter_steps(connection: duckdb.DuckDBPyConnection, condition: str, environments: Sequence[str]) -> None:
+    """Hold the view `steps` to a condition.
+
+    Args:
+        connection: it has all views, unfiltered.
+        condition: SQL that is true or false of a row of `steps`.
+        environments: those of the dataset.
+
+    Raises:
+        UsageError: the condition is not valid, or reads steps as the view of an environment.
+    """
+    try:
+        duckdb.SQLExpression(condition)  # refuses anything but one expression
+        _check_kind(connection, condition)
+        connection.execute(f"create or replace view steps as {queries.sql('steps')} where ({condition}\n)")
+    except duckdb.CatalogException as error:
+        missing = MISSING.search(str(error))
+        if missing and missing[1].lower() in map(str.lower, environments):  # its view is made after `steps`
+            raise _reads_steps(condition) from error
+        raise UsageError(f"condition {condition!r}: {first_line(error)}") from error
+    except duckdb.Error as error:
+        raise UsageError(f"condition {condition!r}: {first_line(error)}") from error
+
+
+def _check_kind(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
     """Refuse a condition that is a number or a text: SQL would take it for true where it is not 0.
 
     Raises:
@@ -30,3 +61,25 @@ def check_kind(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
     kind = connection.sql(f"select ({condition}\n) from steps limit 0").types[0]
     if str(kind) != "BOOLEAN":
         raise UsageError(f"condition {condition!r} is {kind}, not true or false: compare, as in step < 20")
+
+
+def check_reads(catalog: Catalog, condition: str) -> None:
+    """Refuse a condition that reads steps itself, or a view of them: it would be held to itself.
+
+    Args:
+        catalog: the dataset's; ``steps`` is filtered by the condition already.
+        condition: it.
+
+    Raises:
+        UsageError: it does.
+    """
+    reads = catalog.names("from steps")  # none where DuckDB finds that `steps` builds on itself
+    if not reads or "steps" in catalog.with_their_own(reads & {*queries.PARTIALS}):
+        raise _reads_steps(condition)
+
+
+def _reads_steps(condition: str) -> UsageError:
+    return UsageError(
+        f"condition {condition!r} reads steps, or a view of them, and so itself:"
+        " find the number by `jacdb sql` first, and write it into the condition"
+    )

@@ -16,7 +16,7 @@ import pyarrow as pa
 from jacdb import queries
 from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.catalog import Catalog, register
-from jacdb.dataset.condition import check_kind, check_text
+from jacdb.dataset.condition import MISSING, check_reads, check_text, filter_steps
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
@@ -31,7 +31,6 @@ from jacdb.errors import FailureError, UsageError, first_line, suggestion
 # A condition on steps does not filter these views.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "returns", "threshold_sweep", *queries.RESULTS)
 _TABLES = frozenset(name.lower() for name in queries.REGISTERED)  # SQL takes their names for them
-_MISSING = re.compile(r"Table with name (.+) does not exist")
 _AXIS_OF_A_LIST = re.compile(r"Cannot extract field .* because it is not a struct")
 
 
@@ -134,7 +133,7 @@ class Views:
                 # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
                 return portable(self._connection.sql(f"from (\n{select}\n)"))
             except duckdb.CatalogException as error:
-                missing = _MISSING.search(str(error))
+                missing = MISSING.search(str(error))
                 if missing is None:
                     raise
                 if not self._name_axes(missing[1]):
@@ -358,6 +357,8 @@ class Views:
         self._register(self._opened)
         self._first_planner = sandbox.for_plans(self._opened.cursor())
         self._own.lay_tables(self._first_planner)  # a cursor has none of its connection's
+        if self._where is not None:
+            check_reads(self._catalog, self._where)
         self._opened.execute("set lock_configuration = true")
         return self._opened
 
@@ -384,16 +385,10 @@ class Views:
         register(connection)
         self._own.lay_tables(connection)
         if self._where is not None:
-            try:
-                duckdb.SQLExpression(self._where)  # refuses anything but one expression
-                check_kind(connection, self._where)
-                create(f"create or replace view steps as {queries.sql('steps')} where ({self._where}\n)")
-                # A query that names threshold_sweep must fail: its numbers would silently count all steps.
-                refusal = literal(self._refusal("threshold_sweep"))
-                whole = queries.sql("threshold_sweep")
-                create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
-            except duckdb.Error as error:
-                raise UsageError(f"condition {self._where!r}: {first_line(error)}") from error
+            filter_steps(connection, self._where, self.environments)
+            # A query that names threshold_sweep must fail: its numbers would silently count all steps.
+            refusal, whole = literal(self._refusal("threshold_sweep")), queries.sql("threshold_sweep")
+            create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
         self._own.lay_views(connection)
         for env, text in self._named.items():
             create(f"create view {identifier(env)} as {text}")
