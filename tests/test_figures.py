@@ -101,7 +101,37 @@ def test_the_timeline_marks_the_steps_in_which_something_holds(stepping):
     marked = np.array([any(box.x0 < step < box.x1 for box in foot) for step in range(10)])
     assert np.array_equal(marked, FOOT == 1) and len(foot) == 3
     timeline = fetch(stepping.view("sparsity_timeline", "Walk")).filter(episode=1)
-    np.testing.assert_array_equal(above.lines[0].get_ydata(), timeline["sparsity_state"])
+    np.testing.assert_array_equal(above.lines[0].get_ydata()[1:-1], timeline["sparsity_state"])
+
+
+def test_the_timeline_breaks_where_steps_are_left_out_and_marks_a_step_alone(stepping):
+    above, _ = figures.timeline(stepping.where("step in (2, 5, 6, 9)"), "Walk").axes
+    shares = stepping.sparsity_timeline("Walk").filter(episode=0)["sparsity_state"]
+    line, dots = above.lines[:2]
+    drawn = {step: share for step, share in zip(*line.get_data(), strict=True) if np.isfinite(share)}
+    assert drawn == {step: shares[step] for step in (2, 5, 6, 9)}
+    assert line.get_drawstyle() == "steps-mid" and line.get_xdata().tolist() == list(range(1, 11))
+    assert [*zip(*dots.get_data(), strict=True)] == [(step, shares[step]) for step in (2, 9)]
+    assert dots.get_marker() == "o" and dots.get_markersize() > 0
+
+
+def test_the_timeline_of_one_step_shows_its_values(tmp_path):
+    dataset(tmp_path, "One", [episode(0, np.eye(2)[None], np.ones((1, 2, 1)))])
+    with jacdb.open(tmp_path) as opened:
+        figure = figures.timeline(opened, "One")
+    figure.draw_without_rendering()
+    values = [line.get_data() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [(x.tolist(), y.tolist()) for x, y in values] == [([0], [0.5]), ([0], [0.0])]
+    assert [tick for tick in figure.axes[1].get_xticks() if -0.5 < tick < 0.5] == [0]
+
+
+def test_the_timeline_is_of_the_first_episode_with_a_step_that_counts(tmp_path):
+    j = np.ones((3, 2, 2))
+    dataset(tmp_path, "E", [episode(number, j if number else j * np.nan, j[..., :1]) for number in range(2)])
+    with jacdb.open(tmp_path) as opened:
+        assert figures.timeline(opened, "E").axes[0].get_title("left").startswith("E, episode 1 of")
+        with pytest.raises(UsageError, match=r"nothing to draw of episode 0 of .*: no step of it counts"):
+            figures.timeline(opened, "E", episode=0)
 
 
 def test_durations_and_histogram_show_all_there_is(stepping):
@@ -133,6 +163,8 @@ def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_cou
         ({"name": "pie"}, "no figure 'pie': there are constraint"),
         ({"env": "Wlak"}, "did you mean Walk"),
         ({"env": "Broken"}, "no step of it counts"),
+        ({"name": "heatmap", "env": "Broken"}, "nothing to draw of Broken: no step of it counts"),
+        ({"name": "timeline", "env": "Broken"}, "nothing to draw of Broken: no step of it counts"),
         ({"name": "timeline", "episode": 7}, "no episode 7"),
         ({"name": "timeline", "run_id": "x"}, "no run 'x'"),
         ({"episode": 1}, "only timeline"),
@@ -275,7 +307,7 @@ def test_users_21_the_timeline_s_axis_fits_the_data(stepping):
     assert above.get_xlim() == below.get_xlim() == (-0.5, 9.5)
     drawn = np.concatenate([line.get_ydata() for line in above.lines])
     low, high = above.get_ylim()
-    assert 0 < drawn.min() - low < 0.1 and 0 < high - drawn.max() < 0.1
+    assert 0 < np.nanmin(drawn) - low < 0.1 and 0 < high - np.nanmax(drawn) < 0.1
 
 
 def test_steps_that_are_all_alike_are_no_embedding(tmp_path):
@@ -291,3 +323,34 @@ def test_without_actuators_the_jacobian_by_actions_has_no_panel(name, panels, tm
         figure = figures.draw(opened, name, "Passive")
     assert len([axis for axis in figure.axes if axis.get_label() != "<colorbar>"]) == panels
     assert figures.png(figure)
+
+
+def test_without_actuators_no_figure_names_the_jacobian_by_actions(tmp_path):
+    j = RNG.normal(size=(10, 2, 2))
+    j[3:6, 0, 1] = 0
+    dataset(tmp_path, "Passive", [episode(0, j, np.zeros((10, 2, 0)))])
+    with jacdb.open(tmp_path) as opened:
+        timeline, durations = (figures.draw(opened, name, "Passive") for name in ("timeline", "durations"))
+    assert [text.get_text() for text in timeline.axes[0].get_legend().get_texts()] == ["$J_s$"]
+    assert [panel.get_title("left") for panel in durations.axes] == ["$J_s$"]
+
+
+def test_a_small_matrix_names_each_axis_and_a_long_name_keeps_its_end(tmp_path):
+    long = "a joint with a name that goes on and on until nobody can read it any more"
+    dataset(
+        tmp_path, "E", [episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)))], names={"tangent": [long, f"{long}.vel"]}
+    )
+    with jacdb.open(tmp_path) as opened:
+        panel = figures.heatmap(opened, "E").axes[0]
+    position, velocity = (label.get_text() for label in panel.get_yticklabels())
+    assert position.startswith("a joint with") and position.endswith("any more") and len(position) == 32
+    assert velocity.endswith("any more.vel") and velocity != position
+
+
+def test_one_episode_is_told_in_the_singular(tmp_path):
+    dataset(tmp_path, "One", [episode(0, np.eye(2)[None], np.ones((1, 2, 1)))])
+    with jacdb.open(tmp_path) as opened:
+        legend = figures.lyapunov(opened, "One").axes[0].get_legend()
+        assert [text.get_text() for text in legend.get_texts()][-1] == "median of 1 episode"
+        with pytest.raises(UsageError, match="in its 1 step no entry"):
+            figures.durations(opened, "One")

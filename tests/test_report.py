@@ -50,7 +50,10 @@ def test_the_pages_stand_alone_and_kept_facts_give_the_same_page(written):
     names = figures.FIGURES.keys() - figures.OF_RESULTS  # nothing was learned
     assert 2 * len(names) - 3 <= drawn <= 2 * len(names)
     assert all((out / link).is_file() for link in re.findall(r"!\[.*\]\((.*)\)", text))
-    assert "No embedding: " in text and "No heatmap" not in text
+    assert "No embedding: " in text
+    for name in ("heatmap", "timeline"):
+        [refused] = re.findall(rf"^No {name}: (.*)\.$", text, re.MULTILINE)
+        assert refused.endswith("nothing to draw of <b>Broken: no step of it counts")
     assert (
         "| ReacherHard | 4 | 2 | 3 | 18.75 | 0 | 6 | 0 | 3, 0 | equal |" in text
         and "| <b>Broken | - | - | - | - | - | 0 | 3 | - |" in text

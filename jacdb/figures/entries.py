@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jacdb.dataset.dataset import Dataset
-from jacdb.figures.style import COLUMN, LEGIBLE, PAGE, POINTS, answer, label_inches, new, styled, with_entries
+from jacdb.figures.style import (
+    COLUMN,
+    LEGIBLE,
+    PAGE,
+    POINTS,
+    answer,
+    label_inches,
+    new,
+    nothing,
+    shortened,
+    styled,
+    with_entries,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,10 +45,13 @@ def shares() -> "tuple[Colormap, Normalize]":
 def heatmap(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 3 of the paper: in which share of the steps each entry of J_s and J_a is zero."""
     entries = answer(dataset, "entry_zero_fraction", env)
+    if not entries["zero_fraction"].count():  # the entries are there, of axes, where no step counts
+        raise nothing(dataset, "entry_zero_fraction", env)
     blocks, shown = {}, with_entries(entries)
     for jacobian in shown:
         part = entries.filter(jacobian=jacobian).sort("row", "col")
-        rows, cols = (part.unique(axis, maintain_order=True)[f"{axis}_name"].to_list() for axis in ("row", "col"))
+        rows, cols = ([shortened(name) for name in part.unique(axis, maintain_order=True)[f"{axis}_name"]]
+                      for axis in ("row", "col"))  # fmt: skip
         blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
     d_state, widths = len(blocks["state"][0]), [values.shape[1] for values, _, _ in blocks.values()]
     beside = label_inches(blocks["state"][1]) + BAR + 0.35

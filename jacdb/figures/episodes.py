@@ -7,8 +7,22 @@ import numpy as np
 import polars as pl
 
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.sql_text import literal
 from jacdb.errors import UsageError
-from jacdb.figures.style import BLUE, GREY, JACOBIANS, LINES, ORANGE, PAGE, answer, new, plain_log_ticks, styled
+from jacdb.figures.style import (
+    BLUE,
+    COLUMN,
+    GREY,
+    JACOBIANS,
+    LINES,
+    ORANGE,
+    PAGE,
+    answer,
+    new,
+    nothing,
+    plain_log_ticks,
+    styled,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,21 +39,29 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
     Of many constraints those are drawn that held in most steps.
 
     Args:
-        run_id: the run; None for the first.
-        episode: the episode; None for the run's first.
+        run_id: the run; None for the first with a step that counts.
+        episode: the episode; None for the run's first with a step that counts.
 
     Raises:
-        UsageError: there is no such episode.
+        UsageError: there is no such episode, or no step of it counts.
     """
+    from matplotlib.ticker import MaxNLocator
+
     steps = answer(dataset, "sparsity_timeline", env)
-    run_id = steps["run_id"][0] if run_id is None else run_id
+    counting = steps.drop_nulls("sparsity_state")
+    if counting.is_empty():
+        raise nothing(dataset, "sparsity_timeline", env)
+    run_id = counting["run_id"][0] if run_id is None else run_id
     of_run = steps.filter(run_id=run_id)
     if of_run.is_empty():
         raise UsageError(f"no run {run_id!r} of {env}: there are {', '.join(steps['run_id'].unique().sort())}")
-    episode = of_run["episode"][0] if episode is None else episode
+    if episode is None:
+        episode = [*counting.filter(run_id=run_id)["episode"], of_run["episode"][0]][0]
     shown = of_run.filter(episode=episode).sort("step")
     if shown.is_empty():
         raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
+    if not shown["sparsity_state"].count():
+        raise UsageError(f"nothing to draw of episode {episode} of {run_id}: no step of it counts")
     found = list(_held(shown))
     held = _longest(found)
     few = f" ({len(held)} of {len(found)} constraints, those of most steps)" if len(held) < len(found) else ""
@@ -48,9 +70,11 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         figure = new(PAGE, 1.6 + LANE * lanes)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, LANE * lanes))
         for jacobian, (label, colour) in JACOBIANS.items():
-            above.step(shown["step"], shown[f"sparsity_{jacobian}"], where="mid", color=colour, label=label)
+            if shown[f"sparsity_{jacobian}"].count():  # a model without actuators has no J_a
+                _draw_steps(above, shown["step"], shown[f"sparsity_{jacobian}"], color=colour, label=label)
         above.set(ylabel="share of zeros", xlim=(shown["step"][0] - 0.5, shown["step"][-1] + 0.5))
         above.margins(y=0.08)
+        above.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
         above.set_title(f"{env}, episode {episode} of {run_id}", loc="left")
         above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
         for row, (_, _, spans) in enumerate(held):
@@ -60,6 +84,20 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         below.set_yticks(range(len(held)), [name for _, name, _ in held])
         below.tick_params(axis="y", length=0)
     return figure
+
+
+def _draw_steps(panel: "Axes", at: pl.Series, values: pl.Series, color: str, label: str) -> None:
+    """Draw values as levels, each as wide as its step: broken where steps are missing or have none.
+
+    A step between two breaks has a dot, too: in a long episode its level is narrower than the line is thick.
+    """
+    first, last = int(at[0]), int(at[-1])
+    levels = np.full(last - first + 3, np.nan)  # a step without a value at both ends gives the others their full width
+    levels[at.to_numpy() - first + 1] = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    places, missing = np.arange(first - 1, last + 2), np.isnan(levels)
+    panel.step(places, levels, where="mid", color=color, label=label)
+    alone = np.flatnonzero(~missing[1:-1] & missing[:-2] & missing[2:]) + 1
+    panel.plot(places[alone], levels[alone], "o", ms=2.4, mew=0, color=color)
 
 
 def _longest(held: list[Held]) -> list[Held]:
@@ -93,11 +131,14 @@ def _name_kinds(panel: "Axes", kinds: list[str]) -> None:
 def durations(dataset: Dataset, env: str) -> "Figure":
     """Draw Figure 7 of the paper: for how many consecutive steps entries stay zero, and non-zero; and the means."""
     spans = answer(dataset, "zero_durations", env)
+    actions = dataset.fetch(dataset.sql(f"select 1 from axes where env = {literal(env)} and space = 'action' limit 1"))
+    shown = ("state",) if actions.is_empty() else ("state", "action")
     with styled():
-        figure = new(PAGE, 2.1)
+        figure = new(COLUMN if actions.is_empty() else PAGE, 2.1)
         figure.suptitle(env, fontsize="medium")  # beside a panel's legend a long name has no room
-        panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        for panel, (jacobian, (label, _)) in zip(panels, JACOBIANS.items(), strict=True):
+        panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, jacobian in zip(panels, shown, strict=True):
+            label, _ = JACOBIANS[jacobian]
             for zero, name, colour, marker in ((True, "zero", BLUE, "o"), (False, "non-zero", ORANGE, "s")):
                 part = spans.filter(jacobian=jacobian, zero=zero)
                 if not part.is_empty():

@@ -9,7 +9,7 @@ from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.figures.entries import BAR, CELL, frame, share_bar, shares
 from jacdb.figures.learning_results import results
-from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, styled
+from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -76,7 +76,7 @@ def _best(found: pl.DataFrame, env: str) -> pl.DataFrame:
 def _names(dataset: Dataset, env: str, scores: pl.DataFrame) -> tuple[list[str], list[str]]:
     """Return the names of rows and columns; their numbers where the dataset has no names of the environment's axes."""
     axes = dataset.fetch(dataset.view("axes")).filter(env=env).sort("index")
-    rows, actions = (axes.filter(space=space)["name"].to_list() for space in ("tangent", "action"))
+    rows, actions = ([shortened(name) for name in axes.filter(space=space)["name"]] for space in ("tangent", "action"))
     if rows:
         return rows, [*rows, *actions]
     n_rows, n_cols = (int(scores[axis].max()) + 1 for axis in ("row", "col"))  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
 LINES = 55  # of names, one below the other: more do not fit on a page
 POINTS = 7.0  # the size of all type in print
+LONGEST = 32  # characters of a name beside a matrix; no axis of a suite's environment has a longer one
 LEGIBLE = 5.0  # points: the smallest name on an axis, where a matrix is too large for POINTS
 STYLE: Any = {  # matplotlib types its keys
     "font.size": POINTS,
@@ -49,8 +50,13 @@ def answer(dataset: Dataset, view: str, env: str, *, window: int | None = None) 
     """
     frame = dataset.fetch(dataset.view(view, env, window=window))
     if frame.is_empty():
-        raise UsageError(f"{view} has nothing to draw of {env}: {empty_answers.reason(dataset, view, env)}")
+        raise nothing(dataset, view, env)
     return frame
+
+
+def nothing(dataset: Dataset, view: str, env: str) -> UsageError:
+    """Return the refusal of a figure whose view has no value of an environment."""
+    return UsageError(f"{view} has nothing to draw of {env}: {empty_answers.reason(dataset, view, env)}")
 
 
 def with_entries(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
@@ -63,6 +69,14 @@ def new(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
+
+
+def shortened(name: str) -> str:
+    """Return a name that fits beside a matrix: cut in the middle, for its end tells a velocity from a position."""
+    if len(name) <= LONGEST:
+        return name
+    kept = LONGEST - 1
+    return f"{name[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{name[-(kept // 2) :]}"
 
 
 def label_inches(names: list[str]) -> float:
