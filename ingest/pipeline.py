@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from jacdb import interruption, merging
+from jacdb.counted import counted
 from jacdb.dataset import shards
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shards import ShardState
@@ -44,7 +45,7 @@ class Result:
     def describe(self, env: str, root: Path | str) -> str:
         """Return one line for people."""
         name, after = shards.told(self.run_id, self.shard)
-        rows = f"{self.n_rows:,} steps of {env} in {root}, {name}"
+        rows = f"{counted(self.n_rows, 'step')} of {env} in {root}, {name}"
         if self.was_there:
             return f"{rows}: there already, nothing to do{after}"
         notes = f"{self.n_recomputed:,} recomputed where the solver stopped early, {self.n_excluded:,} not finite"

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacdb import interruption, merging, schemas
+from jacdb.counted import counted
 from jacdb.dataset import shards
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
@@ -106,7 +107,7 @@ class Annotated:
     def describe(self, env: str, root: Path | str) -> str:
         """Return what people want to know: one line, and others where steps were excluded for a reason."""
         name, after = shards.told(self.run_id, self.shard)
-        rows = f"{self.n_rows:,} steps of {env} in {root}, {name}"
+        rows = f"{counted(self.n_rows, 'step')} of {env} in {root}, {name}"
         if self.was_there:
             return f"{rows}: there already, nothing to do{after}"
         kinds = {"not repeated by the engine": self.n_off, "of a doubtful state": self.n_doubtful}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from jacdb import merging
+from jacdb.counted import counted
 from jacdb.dataset import manifest, shards
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
@@ -145,7 +146,7 @@ def receive(sent: Sent, data: Path, report: Report) -> Outcome:
     name, after = shards.told(run.run_id, None if shard == WHOLE else state)
     if row is None:
         return Outcome(f"{run.env} in {data}, {name}: there already, nothing to do{after}", failed=False)
-    rows = f"{row['n_rows']:,} steps of {run.env} in {data}, {name}"
+    rows = f"{counted(row['n_rows'], 'step')} of {run.env} in {data}, {name}"
     return Outcome(f"{rows}: {row['seconds']:.0f} s, {row['n_excluded']:,} excluded{after}", failed=False)
 
 

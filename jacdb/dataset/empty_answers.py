@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jacdb import queries
+from jacdb.counted import counted
 
 if TYPE_CHECKING:
     from jacdb.dataset.views import Views
@@ -30,10 +31,10 @@ def reason(dataset: "Views", view: str, env: str | Sequence[str] | None = None) 
     """
     if view in queries.RESULTS:
         return "no model was trained or scored; `jacdb learn` and `jacdb score` do"
-    samples = dataset.fetch(dataset.view("samples", env))["samples"].sum()
+    samples = int(dataset.fetch(dataset.view("samples", env))["samples"].sum())
     if samples:
-        meeting = "" if dataset.condition is None else f" that meet {dataset.condition}"
-        return f"in its {samples:,} steps{meeting} {_NEVER.get(view, 'there is none')}"
+        meeting = "" if dataset.condition is None else f" that meet{'s' if samples == 1 else ''} {dataset.condition}"
+        return f"in its {counted(samples, 'step')}{meeting} {_NEVER.get(view, 'there is none')}"
     if dataset.condition is not None:
         return f"no step of it that counts meets the condition {dataset.condition}"
     return "no step of it counts"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jacdb import out_path
 from jacdb.atomic_file import draft_of
+from jacdb.counted import counted
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.exports import lerobot, minari, npz
@@ -50,4 +51,4 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     with draft_of(out.with_name(f".{out.name}")) as draft:
         note = FORMATS[form](source, draft, out)
         draft.rename(out)
-    return f"{source.n_rows} steps of {env} in {source.n_episodes} episodes: {out}{note}"
+    return f"{counted(source.n_rows, 'step')} of {env} in {counted(source.n_episodes, 'episode')}: {out}{note}"

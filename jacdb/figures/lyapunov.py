@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from jacdb import queries
+from jacdb.counted import counted
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.sql_text import literal
 from jacdb.figures.style import BLUE, COLUMN, GREY, ORANGE, PAGE, answer, new, styled
@@ -59,7 +60,8 @@ def _spectrum(panel: "Axes", env: str, whole: pl.DataFrame) -> None:
     shown = np.maximum(exponents, floor)
     panel.axhline(0, color="0.6", lw=0.5, zorder=0)
     panel.vlines(place, shown.min(axis=0), shown.max(axis=0), color=GREY, lw=1.6, label="least to largest")
-    panel.plot(place, np.median(shown, axis=0), "o", color=BLUE, ms=2.4, label=f"median of {len(exponents)} episodes")
+    median = f"median of {counted(len(exponents), 'episode')}"
+    panel.plot(place, np.median(shown, axis=0), "o", color=BLUE, ms=2.4, label=median)
     if np.abs(shown).max() > SHORT:
         panel.set_yscale("symlog", linthresh=LINEAR)
         _tick(panel, float(shown.min()), float(shown.max()), None if np.isfinite(exponents).all() else floor)
