@@ -99,6 +99,26 @@ def test_the_page_on_recordings_runs(tmp_path):
     assert said.fields["ctrl"][0].scale * (75 + said.fields["ctrl"][0].offset) == pytest.approx(0.25)
 
 
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_recordings_run_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JACDB_DATA", raising=False)
+    page = (ROOT / "docs" / "recordings.md").read_text()
+    subprocess.run([sys.executable, "-c", blocks(page, "python")[0]], check=True, capture_output=True)
+    for line in "".join(blocks(page, "sh")).splitlines():
+        ran = call_jacdb(*shlex.split(line)[1:])
+        assert ran.returncode == 0 and "pendulum" in ran.stdout, f"{line}: {ran.stderr}"
+
+
+@pytest.mark.slow
+def test_the_page_on_jacobians_runs(with_sample, monkeypatch):
+    """It prints the shapes that its comment says."""
+    monkeypatch.chdir(with_sample)
+    page = (ROOT / "docs" / "jacobians.md").read_text()
+    ran = subprocess.run([sys.executable, "-c", "".join(blocks(page, "python"))], capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout.startswith("(100, 2, 2) (100, 2, 1)\n"), ran.stderr
+
+
 def test_the_page_on_lyapunov_spectra_runs_and_says_what_is_found(with_sample, monkeypatch):
     monkeypatch.chdir(with_sample)
     page = (ROOT / "docs" / "lyapunov.md").read_text()
