@@ -189,7 +189,7 @@ AXES = _table(
     ("index", pa.int32(), "position in the vector or matrix, from 0"),
     ("name", pa.string(), "a name, unique in its space"),
     ("joint", pa.string(), "the joint, or the actuator of a ctrl or action; null where there is none"),
-    ("body", pa.string(), "the body that the joint moves; null where there is none"),
+    ("body", pa.string(), "the body that the joint moves, body3 if it has no name; null where there is none"),
     ("quantity", pa.string(), "position, orientation, velocity, angular velocity, activation, ctrl, memory or action"),
     ("unit", pa.string(), "SI unit; '1' where there is none"),
     nullable=("joint", "body"),

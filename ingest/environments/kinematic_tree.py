@@ -2,19 +2,17 @@
 
 import mujoco
 
+from jacdb.ingest.models.body_names import body_names
+
 
 def parents(model: mujoco.MjModel) -> dict[str, str]:
     """Return the parent of each body that a joint moves: its nearest ancestor that a joint moves, if there is one."""
-
-    def name(body: int) -> str:
-        return str(model.body(body).name)
-
-    moving = model.body_jntnum > 0
+    names, moving = body_names(model), model.body_jntnum > 0
     found: dict[str, str] = {}
     for body in range(1, model.nbody):
         above = int(model.body_parentid[body])
         while above and not moving[above]:
             above = int(model.body_parentid[above])
         if moving[body] and above:
-            found[name(body)] = name(above)
+            found[names[body]] = names[above]
     return found

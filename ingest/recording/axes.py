@@ -7,6 +7,7 @@ import mujoco
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.environments.tangent_space import BALL, FREE, HINGE, SLIDE
+from jacdb.ingest.models.body_names import body_names
 from jacdb.schemas.axis_names import unique_names
 
 
@@ -71,15 +72,16 @@ def _axis(name: str, joint: str | None, body: str | None, quantity: str, unit: s
 
 
 def joint_names(model: mujoco.MjModel) -> list[str]:
-    """Return a name for every joint: its own, or its body's, or its number."""
+    """Return a name for every joint: its own, or its body's own, or its number."""
     return [joint.name for joint in _joints(model)]
 
 
 def _joints(model: mujoco.MjModel) -> list[_Joint]:
-    joints = []
+    bodies, joints = body_names(model), []
     for i in range(model.njnt):
-        body = model.body(int(model.jnt_bodyid[i])).name
-        joints.append(_Joint(model.joint(i).name or body or f"joint{i}", body, int(model.jnt_type[i])))
+        body = int(model.jnt_bodyid[i])
+        name = model.joint(i).name or model.body(body).name or f"joint{i}"
+        joints.append(_Joint(name, bodies[body], int(model.jnt_type[i])))
     return joints
 
 

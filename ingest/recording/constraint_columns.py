@@ -14,6 +14,7 @@ from mujoco.mjx import DisableBit
 
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.environments.tangent_space import BALL, HINGE, SLIDE
+from jacdb.ingest.models.body_names import body_names
 from jacdb.nested_lists import from_lengths
 from jacdb.schemas import CONTACT
 
@@ -51,10 +52,8 @@ def switch_names(model: mujoco.MjModel) -> list[str]:
 
 def geom_names(model: mujoco.MjModel) -> list[str]:
     """Return a name for every geom. One without a name is called after its body (``left_finger/geom3``)."""
-    return [
-        model.geom(i).name or f"{model.body(int(model.geom_bodyid[i])).name or 'world'}/geom{i}"
-        for i in range(model.ngeom)
-    ]
+    bodies = body_names(model)
+    return [model.geom(i).name or f"{bodies[model.geom_bodyid[i]]}/geom{i}" for i in range(model.ngeom)]
 
 
 class ConstraintColumns:

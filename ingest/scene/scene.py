@@ -11,6 +11,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from jacdb.ingest.models.body_names import body_names
 from jacdb.ingest.recording.axes import joint_names
 from jacdb.ingest.recording.constraint_columns import geom_names
 from jacdb.ingest.scene.surfaces import Surfaces
@@ -56,7 +57,7 @@ def scene(model: mujoco.MjModel) -> Scene:
     ]
     content = {
         "nq": model.nq,
-        "bodies": [_body(model, i) for i in range(model.nbody)],
+        "bodies": [_body(model, i, name) for i, name in enumerate(body_names(model))],
         "joints": [_joint(model, i, name) for i, name in enumerate(joint_names(model))],
         "geoms": geoms,
         "unseen": unseen,
@@ -78,9 +79,9 @@ def _numbers(values: np.ndarray) -> list[float]:
     return [_number(value) for value in np.asarray(values).ravel().tolist()]
 
 
-def _body(model: mujoco.MjModel, i: int) -> dict[str, Any]:
+def _body(model: mujoco.MjModel, i: int, name: str) -> dict[str, Any]:
     return {
-        "name": model.body(i).name,
+        "name": name,
         "parent": int(model.body_parentid[i]) if i else -1,
         "pos": _numbers(model.body_pos[i]),
         "quat": _numbers(model.body_quat[i]),

@@ -77,7 +77,8 @@ def test_users_32_every_geom_stands_where_mujoco_has_it(name, request):
 def test_users_32_names_are_those_of_axes_and_contacts():
     content, _ = file_of(mujoco.MjModel.from_xml_string(MACHINE))
     assert [joint["name"] for joint in content["joints"]] == ["flier", "turret", "rail", "knee"]
-    assert [geom["name"] for geom in content["geoms"]] == ["hills", "trunk", "arm/geom2", "foot", "world/geom5"]
+    assert [geom["name"] for geom in content["geoms"]] == ["hills", "trunk", "arm/geom2", "foot", "body3/geom5"]
+    assert [body["name"] for body in content["bodies"]] == ["world", "flier", "arm", "body3"]
     assert content["unseen"] == [{"name": "skin", "body": 2, "pos": [0, 0.5, 0]}]
     assert content["geoms"][2]["rgba"] == pytest.approx([0.8, 0.1, 0.1, 1], abs=1e-6)
     assert content["actuators"] == [{"name": "push", "joint": "rail"}, {"name": "actuator1", "joint": None}]
@@ -96,7 +97,7 @@ def test_users_32_meshes_are_stored_once_and_height_fields_look_up():
     model = mujoco.MjModel.from_xml_string(MACHINE)
     content, meshes = file_of(model)
     kinds = {geom["name"]: (geom["type"], geom["mesh"]) for geom in content["geoms"]}
-    assert kinds["foot"] == kinds["world/geom5"] == ("mesh", 1) and kinds["trunk"] == ("box", None)
+    assert kinds["foot"] == kinds["body3/geom5"] == ("mesh", 1) and kinds["trunk"] == ("box", None)
     vertices, faces = triangles(content, meshes, 1)
     np.testing.assert_array_equal(vertices, model.mesh_vert)
     np.testing.assert_array_equal(faces, model.mesh_face)

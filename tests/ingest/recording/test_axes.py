@@ -3,7 +3,10 @@
 import mujoco
 import pytest
 
+from jacdb.ingest.environments.kinematic_tree import parents
+from jacdb.ingest.models.body_names import body_names
 from jacdb.ingest.recording import axes
+from jacdb.ingest.recording.constraint_columns import geom_names
 from jacdb.schemas.axis_names import unique_names
 
 
@@ -61,3 +64,24 @@ def test_names_that_collide_get_a_number_and_others_stay():
 def test_a_number_that_some_axis_has_is_passed_over():
     assert unique_names(["a", "a", "a#2", "A", "a#2", "É", "é"]) == ["a", "a#3", "a#2", "A#4", "a#2#2", "É", "é"]
     assert unique_names(unique_names(["a", "a", "A"])) == ["a", "a#2", "A#3"]
+
+
+NAMELESS = """
+<mujoco><worldbody> <geom type="plane" size="5 5 .1"/>
+  <body pos="0 0 1"> <joint name="a"/> <geom size=".1"/> <body> <joint/> <geom size=".1" pos=".2 0 0"/> </body> </body>
+  <body pos="0 3 1" name="body1"> <joint name="b"/> <geom size=".1"/> </body>
+  <body pos="0 6 1"> <geom size=".1"/> </body>
+</worldbody>
+<actuator> <motor name="push" joint="a"/> <adhesion name="stick" body="body1" ctrlrange="0 1"/> </actuator></mujoco>
+"""
+
+
+def test_a_body_without_a_name_has_its_number():
+    model = mujoco.MjModel.from_xml_string(NAMELESS)
+    assert body_names(model) == ["world", "body1#2", "body2", "body1", "body4"]
+    rows = axes.model_axis_rows(model)
+    assert [row["body"] for row in rows if row["space"] == "tangent"] == ["body1#2", "body2", "body1"] * 2
+    assert [row["body"] for row in rows if row["space"] == "action"] == ["body1#2", None]
+    assert named(rows, "tangent") == ["a", "joint1", "b", "a.vel", "joint1.vel", "b.vel"]
+    assert geom_names(model) == ["world/geom0", "body1#2/geom1", "body2/geom2", "body1/geom3", "body4/geom4"]
+    assert parents(model) == {"body2": "body1#2"}

@@ -46,7 +46,7 @@ export class RobotScene {
   private readonly offset = new Vector3();
   private readonly markMaterial = new MeshBasicMaterial({ depthTest: false, transparent: true, opacity: 0.9 });
   private readonly markShape = new SphereGeometry(1, 16, 12);
-  private readonly touched = new Set<string>();
+  private readonly touched = new Set<Placed>();
   private readonly lit = new Map<number, Color>();
   private readonly contactColour = new Color();
   private readonly floorColour = new Color();
@@ -167,7 +167,7 @@ export class RobotScene {
     this.touched.clear();
     for (let at = 0; at < touching.length; at++) {
       const [first, second] = pairs[touching[at].pair];
-      this.touched.add(first).add(second);
+      for (const name of [first, second]) this.byName.get(name)?.forEach((placed) => this.touched.add(placed));
       this.points[at] ??= new Vector3();
       this.meet(first, second, this.points[at]);
       const size = 0.008 + 0.004 * Math.log10(1 + Math.max(touching[at].force, 0));
@@ -253,7 +253,15 @@ export class RobotScene {
     this.bodies[geom.body].add(mesh);
     const placed = { geom, mesh, base };
     this.placed.push(placed);
-    this.byName.set(geom.name, [...(this.byName.get(geom.name) ?? []), placed]);
+    this.know(placed);
+  }
+
+  /** Find a geom by its name. Runs of before 1.0 took each body without a name for the world, in geoms' names too. */
+  private know(placed: Placed): void {
+    const { name } = placed.geom;
+    for (const one of new Set([name, name.replace(/^body\d+(#\d+)?(?=\/geom\d+$)/, 'world')])) {
+      this.byName.set(one, [...(this.byName.get(one) ?? []), placed]);
+    }
   }
 
   /** Know where a geom is that is not drawn: contacts may be its. */
@@ -265,7 +273,7 @@ export class RobotScene {
     mesh.position.fromArray(pos);
     mesh.visible = false;
     this.bodies[body].add(mesh);
-    this.byName.set(name, [...(this.byName.get(name) ?? []), { geom, mesh, base: new Color() }]);
+    this.know({ geom, mesh, base: new Color() });
   }
 
   private addTendon(sites: { body: number; pos: number[] }[], rgba: number[]): void {
@@ -333,7 +341,8 @@ export class RobotScene {
   }
 
   private tint(): void {
-    for (const { geom, mesh, base } of this.placed) {
+    for (const placed of this.placed) {
+      const { geom, mesh, base } = placed;
       const { color, emissive } = mesh.material;
       emissive.set(0x000000);
       if (geom.type === 'plane') {
@@ -345,7 +354,7 @@ export class RobotScene {
       if (lit) {
         color.lerp(lit, LIT);
         emissive.copy(lit).multiplyScalar(0.15);
-      } else if (geom.name && this.touched.has(geom.name)) color.lerp(this.contactColour, TOUCHED);
+      } else if (this.touched.has(placed)) color.lerp(this.contactColour, TOUCHED);
     }
   }
 
