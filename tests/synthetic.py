@@ -99,10 +99,12 @@ def dataset(
     policy_config: str = "{}",
     suite: str = "playground",
     names: dict[str, list[str]] | None = None,
+    bodies: dict[str, list[str | None]] | None = None,
 ) -> RunWriter:
     """Write a finished run of these episodes, or a shard of one; returns its writer.
 
-    Runs of one seed have the same trajectories. names: of a space of `axes`, the names; by default state0, state1, …
+    Runs of one seed have the same trajectories. names: of a space of `axes`, the names; by default state0, state1, ….
+    bodies: of a space, the bodies; by default none.
     """
     ids = partial(trajectory, env=env, seed=seed)
     writer = RunWriter(root, env, "noise", run_id, ids, jacobian or pa.float64(), part_bytes, shard=shard)
@@ -116,7 +118,7 @@ def dataset(
                 "index": i,
                 "name": (names or {}).get(space, [f"{space}{k}" for k in range(size)])[i],
                 "joint": None,
-                "body": None,
+                "body": (bodies or {}).get(space, [None] * size)[i],
                 "quantity": "q",
                 "unit": "1",
             }

@@ -31,11 +31,14 @@ class Bodies:
 
     @classmethod
     def of(cls, dataset: Views, env: str) -> Self:
-        """Return the bodies of an environment, as the table `axes` names them."""
+        """Return the bodies of an environment, as the table `axes` names them.
+
+        Runs of before 1.0 have '' for bodies without a name: which of them are the same is not known, so that is none.
+        """
 
         def bodies(space: str) -> tuple[str | None, ...]:
             asked = f"""
-                select distinct on (index) body from axes
+                select distinct on (index) nullif(body, '') as body from axes
                 where env = {literal(env)} and space = {literal(space)} order by index
             """
             return tuple(dataset.fetch(dataset.sql(asked))["body"].to_list())

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from contact_rows import ENV, contact_dataset
+from synthetic import dataset as written
+from synthetic import episode
 
 import jacdb
 from jacdb.learning import baselines, graph_evaluation
@@ -100,3 +102,11 @@ def test_users_29_bodies_are_those_of_the_axes():
     with jacdb.open("datasets/sample") as dataset:
         bodies = Bodies.of(dataset, "FingerTurnEasy")
     assert bodies.of_tangent == ("proximal", "distal", "spinner") * 2 and bodies.of_action == ("proximal", "distal")
+
+
+def test_users_29_bodies_without_a_name_are_not_one_body(tmp_path):
+    """Runs of before 1.0 have '' for each of them."""
+    bodies = {"tangent": ["", "", "cart"], "action": ["", ""]}
+    written(tmp_path, "E", [episode(0, np.ones((2, 3, 3)), np.ones((2, 3, 2)))], bodies=bodies)
+    with jacdb.open(tmp_path) as dataset:
+        assert Bodies.of(dataset, "E") == Bodies((None, None, "cart"), (None, None))
