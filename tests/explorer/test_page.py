@@ -297,6 +297,14 @@ def test_users_32_hostile_names_stay_text(hostile, tmp_path):
         node("hostile.test.mjs", server.address, expected, tmp_path)
 
 
+def test_users_32_bodies_without_a_name_are_not_one_body(tmp_path):
+    joints = ["x", "pole"]  # of a cart whose bodies have no names, kept by a version that had '' for each
+    edges = [["pole", "x"], ["x", "pole"], *(["push.action", joint] for joint in joints)]
+    expected = {"env": "cart3", "bodies": joints, "edges": edges}
+    with served(ROOT / "tests" / "frozen" / "v3", built(), no_robot) as server:
+        node("nameless.test.mjs", server.address, expected, tmp_path)
+
+
 class RangedFiles(SimpleHTTPRequestHandler):
     """A plain server of files that answers requests for ranges, as hosts of static pages do."""
 

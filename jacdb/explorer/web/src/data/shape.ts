@@ -83,8 +83,9 @@ function filled(axes: Axis[], n: number, letter: string): Axis[] {
     axes[i] ?? { name: `${letter}${i}`, joint: null, body: null, quantity: '', unit: '1' });
 }
 
+/** Return the body of an axis or, of one that has none, its joint, its quantity. */
 function bodyOf(axis: Axis): string {
-  return axis.body ?? axis.joint ?? axis.quantity;
+  return axis.body || axis.joint || axis.quantity || 'no body';
 }
 
 function kindOf(axis: Axis, isAction: boolean): AxisGroup['kind'] {

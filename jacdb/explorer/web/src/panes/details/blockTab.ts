@@ -39,7 +39,7 @@ export class BlockTab implements Tab {
     this.shown = shown;
     this.laid = '';
     const { shape } = shown;
-    const bodies = (of: number[]) => [...new Set(of)].map((at) => ({ value: String(at), label: shape.bodies[at] || 'no body' }));
+    const bodies = (of: number[]) => [...new Set(of)].map((at) => ({ value: String(at), label: shape.bodies[at] }));
     fill(this.rows, bodies(shape.rowBody), '');
     fill(this.cols, bodies(shape.colBody), '');
   }

@@ -29,7 +29,7 @@ const FAINT = 0.07; // opacity of edges that are not of the node under the point
 export function nodesOf(shape: Shape): GraphNode[] {
   const states = new Set(shape.rowBody);
   return shape.bodies.flatMap((name, body) => [
-    ...(states.has(body) ? [{ name: name || 'world', isAction: false, body, col: -1 }] : []),
+    ...(states.has(body) ? [{ name, isAction: false, body, col: -1 }] : []),
     ...shape.colAxes.flatMap((axis, col) => (col >= shape.dState && shape.colBody[col] === body
       ? [{ name: axis.name, isAction: true, body, col }] : [])),
   ]);
