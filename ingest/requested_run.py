@@ -64,8 +64,8 @@ class RequestedRun:
 
     @property
     def kind(self) -> "RequestedRun":
-        """A run that can be right if this can: one of all that differ in seed and shard."""
-        return replace(self, seed=min(self.seed, 0), shard=None)
+        """A run that can be right if this can: one of all that differ in shard, and in seeds below 2^63."""
+        return replace(self, seed=self.seed if self.seed >> 63 else 0, shard=None)  # other seeds are refused
 
     def shards(self, count: int) -> "list[RequestedRun]":
         """Return its shards, so many; of one, the run itself.

@@ -19,6 +19,7 @@ from jacdb.ingest.requested_run import RequestedRun
 MAX_RUNS = 1_000_000
 # The options, with the first of the types that their values may have: int | None is int
 OPTIONS = {one.name: (get_args(one.type) or (one.type,))[0] for one in fields(RequestedRun) if one.name != "shard"}
+NUMBERED = {"keyframe"}  # texts that may be a number
 WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _SPAN = re.compile(r"([0-9]+)-([0-9]+)")
 
@@ -47,11 +48,15 @@ def read(path: Path, commands: Commands | None = None) -> list[Task]:
 def _entries(path: Path) -> list[Any]:
     import yaml  # few plan
 
+    from jacdb.ingest.plans.plan_yaml import PlanLoader
+
     try:
-        said = yaml.safe_load(path.read_text("utf-8"))
+        said = yaml.load(path.read_text("utf-8"), Loader=PlanLoader)  # which makes no objects
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--plan {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
-    except yaml.YAMLError as error:
+    except UsageError as error:
+        raise UsageError(f"--plan {path}, {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a tag such as !!int may stand before any text
         raise UsageError(f"--plan {path} is no YAML: {' '.join(str(error).split())}") from error
     entries = said.get("runs") if isinstance(said, dict) and {*said} == {"runs"} else said
     if not isinstance(entries, list):
@@ -67,7 +72,7 @@ def _tasks(where: str, entry: Any, commands: Commands) -> Iterator[Task]:
     if command not in ("ingest", *commands):
         raise UsageError(f"{where}: no command {command!r} in plans: give {', '.join(('ingest', *commands))}")
     line = commands.get(command)
-    known = {*OPTIONS, "shards"} if line is None else {*line.positional, *line.options} - {"data", "quiet", "shard"}
+    known = {*OPTIONS, "shards"} if line is None else {*line.options} - {"data", "quiet", "shard"}
     if line is not None and "shard" in line.options:
         known.add("shards")
     values = _values(where, {option: given for option, given in entry.items() if option != "command"}, known, line)
@@ -87,31 +92,37 @@ def _tasks(where: str, entry: Any, commands: Commands) -> Iterator[Task]:
 
 
 def _values(where: str, entry: dict[Any, Any], known: set[str], line: CommandLine | None) -> dict[str, list[Any]]:
-    """Return the values of each option of an entry, checked where they are a run's."""
+    """Return the values of each option of an entry, of a run as they are, of a command as they are typed."""
+    negatives = {one.negative: name for name, one in line.options.items() if one.negative} if line else {}
     values: dict[str, list[Any]] = {}
     for option, given in entry.items():
         name = str(option).replace("-", "_")
+        if positive := negatives.get(f"--{name.replace('_', '-')}"):
+            raise UsageError(f"{where}: no option {option!r}: give {positive}: false")
         if name not in known:
             raise UsageError(f"{where}: no option {option!r}: {suggestion(name, known)}")
-        several = _several(name, given)
-        values[name] = [_checked(where, name, one) for one in several] if line is None or name == "shards" else several
-        if not values[name]:
+        values[name] = []
+        for one in _several(name, given):
+            try:
+                values[name].append(_checked(name, one) if line is None else _typed(line, name, one))
+            except UsageError as error:
+                raise UsageError(f"{where}: {name} is {_said(one)}: {error}") from None
+        if not values[name] or [] in _several(name, given):
             raise UsageError(f"{where}: {option} has no value: leave it out")
     return values
 
 
-def _calls(command: str, line: CommandLine, chosen: dict[str, Any], shards: int) -> Iterator[PlannedCommand]:
+def _calls(
+    command: str, line: CommandLine, chosen: dict[str, tuple[str, ...]], shards: int
+) -> Iterator[PlannedCommand]:
     """Yield the calls of a command with options, one for each shard.
 
     Raises:
         UsageError: the command does not take them.
     """
-    typed = [str(chosen[name]) for name in line.positional if name in chosen]
-    for name, value in chosen.items():
-        if name in line.positional or value is False:
-            continue
-        typed += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    line.check(typed)
+    arguments = [name for name, one in line.options.items() if name in chosen and not one.typed]
+    typed = [word for name in dict.fromkeys((*arguments, *chosen)) for word in chosen[name]]
+    line.parse(typed)
     for index in range(shards):
         shard = ("--shard", f"{index}/{shards}") if shards > 1 else ()
         yield PlannedCommand(command, (*typed, *shard), "data" in line.options)
@@ -125,15 +136,28 @@ def _several(name: str, given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def _checked(where: str, name: str, value: Any) -> Any:
-    """Return a value, if it is of the option's type.
+def _typed(line: CommandLine, name: str, value: Any) -> Any:
+    """Return what is typed for a value of a command's option; of shards, which is a plan's own, the number."""
+    return _checked(name, value) if name == "shards" else line.options[name].words(value)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a value, if it is of the type of a run's option.
 
     Raises:
         UsageError: it is not.
     """
     wanted = OPTIONS.get(name, int)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise UsageError(f"{where}: {name} is {value!r}: give {WORDS[wanted]}")
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if wanted is float and is_whole:
+        return float(str(value))  # infinite, and so refused, where it is beyond all floats
+    if name in NUMBERED and is_whole:
+        return str(value)
+    if not isinstance(value, wanted) or (wanted is int and not is_whole):
+        raise UsageError(f"give {WORDS[wanted]}{', or leave it out' if value is None else ''}")
     return value
+
+
+def _said(value: Any) -> str:
+    """Return a value as it stands in YAML, where Python would write it otherwise."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -12,27 +12,60 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jacdb.errors import FailureError
+from jacdb.errors import FailureError, UsageError
 from jacdb.ingest.requested_run import RequestedRun
 from jacdb.progress import Event
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
+class Option(NamedTuple):
+    """An option of a command, or an argument.
+
+    Attributes:
+        typed: the option with its dashes; "" for an argument, which is given without its name.
+        is_flag: it takes no value.
+        negative: of a flag, what is typed for the contrary; "" where there is none.
+        is_repeatable: it may be given several times.
+    """
+
+    typed: str = ""
+    is_flag: bool = False
+    negative: str = ""
+    is_repeatable: bool = False
+
+    def words(self, value: Any) -> tuple[str, ...]:
+        """Return what is typed for a value of a plan; for a list, the option as many times.
+
+        Raises:
+            UsageError: the option takes no such value.
+        """
+        if self.is_flag:
+            if not isinstance(value, bool):
+                raise UsageError("give true or false")
+            return tuple(filter(None, (self.typed if value else self.negative,)))
+        several = value if isinstance(value, list) and self.is_repeatable else [value]
+        for one in several:
+            if isinstance(one, list):
+                raise UsageError("a call takes one value of it: give one, or a list of values for a call each")
+            if one is None or isinstance(one, bool | dict):
+                raise UsageError("give a value, or leave it out")
+        dashed = (self.typed,) if self.typed else ()
+        return tuple(word for one in several for word in (*dashed, str(one)))
+
+
 class CommandLine(NamedTuple):
     """The arguments and options that one of jacdb's commands takes.
 
     Attributes:
-        positional: the names of its arguments, which are given without their names.
-        options: the names of its options, without their dashes.
-        check: called with arguments and options as they are typed; raises UsageError where they can't be right.
+        options: its options and arguments, by their names without dashes.
+        parse: called with arguments and options as they are typed; raises UsageError where they can't be right.
     """
 
-    positional: tuple[str, ...]
-    options: frozenset[str]
-    check: Callable[[Sequence[str]], None]
+    options: Mapping[str, Option]
+    parse: Callable[[Sequence[str]], None]
 
 
 type Commands = Mapping[str, CommandLine]

@@ -11,7 +11,7 @@ from jacdb.cli.printing import explain
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
-    from jacdb.ingest.plans.planned_command import Commands
+    from jacdb.ingest.plans.planned_command import Commands, Option
 
 _FUNCTIONS: tuple[Callable[..., None], ...] = (annotate.annotate, learn.learn, make.train, keep.verify)
 
@@ -25,21 +25,23 @@ def known() -> "Commands":
         app.command()(function)
     group: Any = typer.main.get_command(app)
     return {
-        name: CommandLine(
-            tuple(param.name for param in command.params if param.param_type_name == "argument"),
-            frozenset(_name(param) for param in command.params if param.param_type_name == "option"),
-            functools.partial(_check, command),
-        )
+        name: CommandLine(dict(map(_option, command.params)), functools.partial(_parse, command))
         for name, command in group.commands.items()
     }
 
 
-def _name(param: Any) -> str:
-    longest: str = max(param.opts, key=len)
-    return longest.removeprefix("--").replace("-", "_")
+def _option(param: Any) -> "tuple[str, Option]":
+    """Return an option, or an argument, by its name."""
+    from jacdb.ingest.plans.planned_command import Option
+
+    if param.param_type_name == "argument":
+        return param.name, Option()
+    typed: str = max(param.opts, key=len)
+    name = typed.removeprefix("--").replace("-", "_")
+    return name, Option(typed, bool(param.is_flag), "".join(param.secondary_opts[:1]), bool(param.multiple))
 
 
-def _check(command: Any, typed: Sequence[str]) -> None:
+def _parse(command: Any, typed: Sequence[str]) -> None:
     """Refuse what the command line would.
 
     Raises:

@@ -55,7 +55,13 @@ def test_a_run_of_a_plan_has_the_options_of_its_policy(tmp_path):
         ("- env: CheetahRun\n- evn: CheetahRun", "did you mean env?"),
         ("- {env: CheetahRun, shard: 0/2}", "no option 'shard'"),
         ("- {env: CheetahRun, seed: one}", "seed is 'one': give a whole number"),
-        ("- {env: CheetahRun, seed: true}", "seed is True: give a whole number"),
+        ("- {env: CheetahRun, seed: true}", "seed is true: give a whole number"),
+        ("- {env: CheetahRun, steps: null}", "steps is null: give a whole number, or leave it out"),
+        ("- {env: CheetahRun, steps: 1:30}", "steps is '1:30': give a whole number"),
+        ("- {env: CheetahRun, deterministic: yes}", "deterministic is 'yes': give true or false"),
+        ("- {env: CheetahRun, seed: !!int one}", "is no YAML"),
+        ("- env: CheetahRun\n  seed: 1\n  seed: 2", "plan.yaml, line 3: seed stands twice in an entry, in line 2 too"),
+        ("- env: CheetahRun\n  num_envs: 1\n  num-envs: 2", "line 3: num-envs stands twice"),
         ("- {env: CheetahRun, episodes: 1.5}", "episodes is 1.5: give a whole number"),
         ("- {env: CheetahRun, beta: high}", "beta is 'high': give a number"),
         ("- {env: 7}", "env is 7: give a text"),
@@ -73,6 +79,14 @@ def test_a_run_of_a_plan_has_the_options_of_its_policy(tmp_path):
             "'--sample': Input should be a valid integer, unable to parse string as an integer (given: 'many')",
         ),
         ("- {command: verify, data: elsewhere}", "no option 'data'"),
+        ("- {command: train, env: CheetahRun, no_small: true}", "no option 'no_small': give small: false"),
+        ("- {command: train, env: CheetahRun, small: 1}", "small is 1: give true or false"),
+        ("- {command: learn, env: CheetahRun, seeds: false}", "seeds is false: give a value, or leave it out"),
+        ("- {command: learn, env: CheetahRun, steps: null}", "steps is null: give a value, or leave it out"),
+        ("- {command: learn, env: CheetahRun, seeds: [[0, 1]]}", "seeds is [0, 1]: a call takes one value of it"),
+        ("- {command: learn, env: CheetahRun, set: [[]]}", "set has no value"),
+        ("- {command: annotate, source: true, model: robot.xml}", "source is true: give a value"),
+        ("- {command: annotate, source: a.npz, tolerance: true}", "tolerance is true: give a value"),
     ],
 )
 def test_what_is_wrong_in_a_plan_is_named(text, said, tmp_path):
@@ -85,7 +99,8 @@ def test_an_entry_may_name_another_command(tmp_path):
     text = """
     - {command: annotate, source: [a.npz, b.npz], model: robot.xml, shards: 2}
     - {command: learn, env: CheetahRun, loss: [mse, mse+sae], seeds: 0-2}
-    - {command: train, env: CheetahRun, small: true, seed: 0-1}
+    - {command: train, env: CheetahRun, small: [true, false], seed: 0-1}
+    - {command: learn, env: CheetahRun, set: [width=16, [width=32, depth=010]]}
     """
     commands = plan(tmp_path, text)
     assert [command.words for command in commands] == [
@@ -97,8 +112,22 @@ def test_an_entry_may_name_another_command(tmp_path):
         "learn --env CheetahRun --loss mse+sae --seeds 0-2",
         "train --env CheetahRun --small --seed 0",
         "train --env CheetahRun --small --seed 1",
+        "train --env CheetahRun --no-small --seed 0",
+        "train --env CheetahRun --no-small --seed 1",
+        "learn --env CheetahRun --set width=16",
+        "learn --env CheetahRun --set width=32 --set depth=010",
     ]
-    assert [command.on_data for command in commands] == [True] * 6 + [False] * 2
+    assert [command.on_data for command in commands] == [True] * 6 + [False] * 4 + [True] * 2
+
+
+def test_numbers_of_a_plan_are_read_as_people_mean_them(tmp_path):
+    [run] = plan(tmp_path, "- {model: robot.xml, episodes: 010, steps: 1_000, beta: 1e-1, keyframe: 0}")
+    assert run == RequestedRun(model="robot.xml", episodes=10, steps=1000, beta=0.1, keyframe="0")
+
+
+def test_what_an_entry_has_itself_replaces_what_is_merged_into_it(tmp_path):
+    runs = plan(tmp_path, "- &first {env: CheetahRun, num-envs: 3}\n- {<<: *first, num_envs: 4}")
+    assert [run.num_envs for run in runs] == [3, 4]
 
 
 @pytest.mark.slow
@@ -118,6 +147,9 @@ def test_all_of_a_plan_is_checked_before_any_is_carried_out(tmp_path):
         planned_runs.check(runs, tmp_path / "data")
     with pytest.raises(UsageError, match="dtype is float32 and float64"):
         planned_runs.check(plan(tmp_path, "- {env: CartpoleBalance, dtype: [float32, float64]}"), tmp_path / "data")
+    for seeds in (f"[{2**63}, 0]", "[-1, 0]"):  # the last is in its range
+        with pytest.raises(UsageError, match=r"seed=.* give a whole number from 0"):
+            planned_runs.check(plan(tmp_path, f"- {{env: CartpoleBalance, seed: {seeds}}}"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
