@@ -4,9 +4,7 @@ Each of these goes on where it was stopped, as a run does, so that a task that i
 finished. A process of its own, because learning wants other settings of JAX than making rows.
 """
 
-import contextlib
-import ctypes
-import signal
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,22 @@ from jacdb.errors import FailureError, UsageError
 from jacdb.ingest.requested_run import RequestedRun
 from jacdb.progress import Event
 
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+# Asks Linux to stop the process when its parent is lost: begun anew elsewhere, it would meet its own lock. 1 is
+# PR_SET_PDEATHSIG. The process asks for itself, for between fork and exec Python may deadlock beside other threads.
+_BEGIN = """
+import os, signal, sys
+parent = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    try:
+        import ctypes
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    except (ImportError, OSError, AttributeError):
+        pass
+    if os.getppid() != parent:  # it was lost before this one asked
+        sys.exit(128 + signal.SIGTERM)
+import runpy
+runpy.run_module("jacdb", run_name="__main__", alter_sys=True)
+"""
 
 
 class Option(NamedTuple):
@@ -108,8 +121,8 @@ class PlannedCommand:
         """
         report(Event(self.words))
         folder = ("--data", str(data)) if self.on_data else ()
-        command = [sys.executable, "-m", "jacdb", self.name, *self.typed, *folder, "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_end_with_parent)
+        words = [str(os.getpid()), self.name, *self.typed, *folder, "--quiet"]
+        done = subprocess.run([sys.executable, "-c", _BEGIN, *words], capture_output=True, text=True, check=False)
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"]
             raise FailureError(said[-1].removeprefix("jacdb: "))
@@ -117,10 +130,3 @@ class PlannedCommand:
 
 
 type Task = RequestedRun | PlannedCommand  # of a plan
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to stop this process when its parent is lost: begun anew elsewhere, it would meet its own lock."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)

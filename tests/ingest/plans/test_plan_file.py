@@ -1,10 +1,13 @@
 """A plan of many runs, as a YAML file; what is wrong in it is told in one line, with the entry."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import call_jacdb
+from conftest import ROOT, call_jacdb
 
 from jacdb import UsageError
 from jacdb.cli import plan_commands
@@ -22,6 +25,24 @@ runs:
     shards: 2
     beta: 1
   - {model: robot.xml, substeps: 5, num-envs: 3}
+"""
+
+# Calls a command of a plan, which a package in its folder stands for, and tells whether Python forked as JAX, whose
+# threads may then deadlock, warns of.
+CALLING = """
+import os, sys
+from pathlib import Path
+from jacdb.ingest.plans.planned_command import PlannedCommand
+os.register_at_fork(before=lambda: os.write(1, b"forked"))
+os.chdir(sys.argv[1])
+PlannedCommand("learn", ("--env", "E"), False).carry_out(Path("data"), lambda event: None)
+"""
+CALLED = """
+import os, sys, time
+pipe = os.open("pipe", os.O_WRONLY)
+os.write(pipe, " ".join(sys.argv[1:]).encode())
+time.sleep(60)
+os.write(pipe, b"goes on")
 """
 
 
@@ -128,6 +149,21 @@ def test_numbers_of_a_plan_are_read_as_people_mean_them(tmp_path):
 def test_what_an_entry_has_itself_replaces_what_is_merged_into_it(tmp_path):
     runs = plan(tmp_path, "- &first {env: CheetahRun, num-envs: 3}\n- {<<: *first, num_envs: 4}")
     assert [run.num_envs for run in runs] == [3, 4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process that its parent is lost")
+def test_a_call_is_begun_without_forking_threads_and_ends_with_who_began_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "jacdb").mkdir()
+    (tmp_path / "jacdb" / "__main__.py").write_text(CALLED)
+    (tmp_path / "jacdb" / "__init__.py").touch()
+    with subprocess.Popen([sys.executable, "-c", CALLING, tmp_path], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        pipe = os.open(tmp_path / "pipe", os.O_RDONLY)
+        assert os.read(pipe, 100) == b"learn --env E --quiet"
+        process.kill()
+        assert os.read(pipe, 100) == b"", "it ended without another word"
+        assert process.communicate()[0] == b""
+    os.close(pipe)
 
 
 @pytest.mark.slow
