@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest.requested_run import RequestedRun
 from jacdb.progress import Event
+
+ANY = "*"  # an environment that is not known before a file is read
 
 # Asks Linux to stop the process when its parent is lost: begun anew elsewhere, it would meet its own lock. 1 is
 # PR_SET_PDEATHSIG. The process asks for itself, for between fork and exec Python may deadlock beside other threads.
@@ -69,16 +71,35 @@ class Option(NamedTuple):
         return tuple(word for one in several for word in (*dashed, str(one)))
 
 
+class Uses(NamedTuple):
+    """The rows that a task of a plan needs of others, and the rows and the file that it makes.
+
+    Attributes:
+        reads: the environments whose rows it reads; () for whatever there is, None if it reads none.
+        makes: the environment that it makes rows of, ANY if only its files say which; None if it makes none.
+        dtype: the type of matrices in these rows.
+        out: the file that it writes beside the dataset.
+    """
+
+    reads: tuple[str, ...] | None = None
+    makes: str | None = None
+    dtype: str | None = None
+    out: Path | None = None
+
+
 class CommandLine(NamedTuple):
     """The arguments and options that one of jacdb's commands takes.
 
     Attributes:
         options: its options and arguments, by their names without dashes.
-        parse: called with arguments and options as they are typed; raises UsageError where they can't be right.
+        parse: called with arguments and options as they are typed; raises UsageError where the command line would.
+        check: called with them and the dataset's folder; raises UsageError for what the command would refuse before it
+            reads any rows.
     """
 
     options: Mapping[str, Option]
     parse: Callable[[Sequence[str]], None]
+    check: Callable[[Sequence[str], Path], Uses]
 
 
 type Commands = Mapping[str, CommandLine]
@@ -98,8 +119,6 @@ class PlannedCommand:
     typed: tuple[str, ...]
     on_data: bool
 
-    dtype = None  # what the rows are stored in: the dataset's
-
     @property
     def words(self) -> str:
         """The command as it is typed, for people."""
@@ -107,11 +126,8 @@ class PlannedCommand:
 
     @property
     def kind(self) -> "PlannedCommand":
-        """A command that can be right if this can: itself."""
-        return self
-
-    def check(self, data: Path) -> None:
-        """Check nothing: the plan was checked as it was read."""
+        """A command that can be right if this can: one of all that differ in shard."""
+        return replace(self, typed=self.typed[:-2]) if "--shard" in self.typed[-2:-1] else self
 
     def carry_out(self, data: Path, report: Callable[[Event], None]) -> str:
         """Call the command, and return what it printed.

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jacdb.errors import JacdbError, UsageError
-from jacdb.ingest.plans.planned_command import Task
-from jacdb.ingest.requested_run import Report
+from jacdb.dataset.layout import LAYOUTS
+from jacdb.errors import JacdbError, UsageError, suggestion
+from jacdb.ingest.plans.planned_command import ANY, Commands, Task, Uses
+from jacdb.ingest.requested_run import Report, RequestedRun
 from jacdb.progress import Event
 
 
@@ -23,17 +24,60 @@ class Outcome(NamedTuple):
     failed: bool
 
 
-def check(runs: Sequence[Task], data: Path) -> None:
-    """Refuse runs that can't be right, before any is carried out.
+def check(runs: Sequence[Task], data: Path, commands: Commands) -> None:
+    """Refuse runs and calls of commands that can't be right, before any is carried out.
+
+    Args:
+        runs: runs and calls, or shards of them, in order.
+        data: the dataset's folder.
+        commands: what other commands take, by name.
 
     Raises:
-        UsageError: one can't be, or they do not go into one dataset.
+        UsageError: one can't be, they do not go into one dataset, one reads rows that neither are there nor are made
+            before, or two write one file.
     """
-    kinds = sorted({run.dtype for run in runs if run.dtype})
-    if len(kinds) > 1:
-        raise UsageError(f"dtype is {' and '.join(kinds)}: a dataset has one type; make a plan for each --data")
-    for run in {run.kind: run for run in runs}.values():
+    made = {folder.name.partition("=")[2] for layout in LAYOUTS for folder in data.glob(f"*/{layout.key}=*")}
+    dtypes: set[str] = set()
+    writers: dict[Path, Task] = {}
+    for run in dict.fromkeys(run.kind for run in runs):
+        uses = _uses(run, data, commands)
+        dtypes |= {uses.dtype} if uses.dtype else set()
+        if len(dtypes) > 1:
+            kinds = " and ".join(sorted(dtypes))
+            raise UsageError(f"dtype is {kinds}: a dataset has one type; make a plan for each --data")
+        _refuse_missing(run, uses, made, data)
+        made |= {uses.makes} if uses.makes else set()
+        if uses.out and (other := writers.setdefault(uses.out.resolve(), run)) != run:
+            raise UsageError(f"{run.words}: `{other.words}` writes {uses.out}, too: give each an `out` of its own")
+
+
+def _uses(run: Task, data: Path, commands: Commands) -> Uses:
+    """Check a run or a call by itself; return what it needs and makes.
+
+    Raises:
+        UsageError: it can't be right.
+    """
+    if isinstance(run, RequestedRun):
         run.check(data)
+        return Uses(makes=ANY if run.of_source else run.env, dtype=run.dtype)
+    try:
+        return commands[run.name].check(run.typed, data)
+    except UsageError as error:
+        raise UsageError(f"{run.words}: {error}") from None
+
+
+def _refuse_missing(run: Task, uses: Uses, made: set[str], data: Path) -> None:
+    """Refuse a task that reads rows that are not there when it is its turn.
+
+    Raises:
+        UsageError: it does.
+    """
+    nobody = f"in {data}, and no entry before makes"
+    if uses.reads is not None and not made:
+        raise UsageError(f"{run.words}: there are no rows {nobody} some")
+    for env in uses.reads or ():
+        if not {env, ANY} & made:
+            raise UsageError(f"{run.words}: there is no run of {env!r} {nobody} one: {suggestion(env, made)}")
 
 
 def carry_out(runs: Sequence[Task], data: Path, report: Report) -> Iterator[Outcome]:

@@ -10,6 +10,7 @@ from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.policies.policy_file import MAX_BYTES, SUFFIX, PolicyFile
 
 HUB = "hf://"
+MAX_TRAINING_SEED = 2**53  # each leg's is a thousand times as large, and JAX's have 64 bits
 BETA, SCALE = 0.5, 1.0  # of coloured noise, where none is given
 
 
@@ -90,7 +91,7 @@ def check_noise(beta: float, scale: float = SCALE) -> None:
         raise UsageError(f"noise scale={scale}: give a finite number, 0 or more")
 
 
-def check_training(*, num_timesteps: int | None, legs: int) -> None:
+def check_training(*, num_timesteps: int | None, seed: int, legs: int) -> None:
     """Refuse numbers that are no training's (:class:`jacdb.ingest.policies.training.Training`).
 
     Raises:
@@ -99,6 +100,8 @@ def check_training(*, num_timesteps: int | None, legs: int) -> None:
     for name, value in (("num_timesteps", num_timesteps), ("legs", legs)):
         if value is not None and value < 1:
             raise UsageError(f"{name}={value}: give a whole number from 1")
+    if abs(seed) >= MAX_TRAINING_SEED:
+        raise UsageError(f"seed={seed}: give a whole number below 2^53")
 
 
 def local_path(name: str, spec: EnvSpec) -> Path | None:

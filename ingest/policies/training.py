@@ -89,7 +89,7 @@ class Training:
     small: bool = False
 
     def __post_init__(self) -> None:
-        check_training(num_timesteps=self.num_timesteps, legs=self.legs)
+        check_training(num_timesteps=self.num_timesteps, seed=self.seed, legs=self.legs)
 
     @property
     def command(self) -> str:

@@ -1,5 +1,6 @@
 """The command that differentiates recorded trajectories."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from jacdb import interruption, simulator
 from jacdb.cli.ingest_options import Model, ShardOf, Substeps
 from jacdb.cli.options import LocalData, Quiet
 from jacdb.dataset.shard import Shard
+from jacdb.errors import UsageError
 
 
 def annotate(
@@ -41,12 +43,8 @@ def annotate(
 
     Example: jacdb annotate walks.npz --model robot.xml --substeps 5
     """
-    from jacdb.ingest import request_checks
-
-    request_checks.check_dtype(dtype)
+    check(source, model, mapping, tolerance, dtype, shard, data)
     part = Shard.parse(shard) if shard is not None else None
-    request_checks.usable_root(data, dtype)
-    simulator.require()
     from jacdb.ingest.sources import recordings
 
     if env is None and model is not None:
@@ -68,3 +66,38 @@ def annotate(
     with Reporter(quiet=quiet).shown() as report:
         result = source_pipeline.annotate(asked, data, report=report)
     typer.echo(result.describe(asked.source.name, data))
+
+
+def check(
+    source: str,
+    model: str | None,
+    mapping: Path | None,
+    tolerance: float | None,
+    dtype: str,
+    shard: str | None,
+    data: Path,
+) -> None:
+    """Refuse what can't be annotated, before anything slow and without reading the recording.
+
+    Raises:
+        UsageError: a file is not there or is of no known format, a number is out of its range, or the dataset can't
+            take the rows.
+    """
+    from jacdb.ingest import request_checks
+
+    request_checks.check_dtype(dtype)
+    if shard is not None:
+        Shard.parse(shard)
+    if tolerance is not None and not 0 < tolerance < math.inf:
+        raise UsageError(f"tolerance={tolerance}: give a positive number")
+    request_checks.usable_root(data, dtype)
+    simulator.require()
+    from jacdb.ingest.models import loading
+    from jacdb.ingest.sources.recordings import formats
+    from jacdb.ingest.sources.recordings import mapping as mappings
+
+    formats.recognise(source)
+    if model is not None:
+        loading.check(model)
+    if mapping is not None:
+        mappings.read(mapping)

@@ -2,15 +2,18 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import typer
 
 from jacdb import interruption
 from jacdb.cli.options import LocalData, OwnEnvironment, Quiet
 from jacdb.errors import UsageError
-from jacdb.learning.loss_names import LOSSES, loss_of
+from jacdb.learning.loss_names import LOSSES, Loss, loss_of
 from jacdb.learning.models.registry import BUILT_IN
+
+if TYPE_CHECKING:
+    from jacdb.learning.training_settings import TrainingSettings
 
 NEEDED = ("jax", "optax")
 _WEIGHTS = ", ".join(f"{loss.weight:g} of {loss.name}" for loss in LOSSES.values() if loss.jacobian != "none")
@@ -72,21 +75,13 @@ def learn(
 
     Example: jacdb learn --env CartpoleBalance --loss mse --loss mse+sae --seeds 0-4
     """
-    from jacdb.learning import coordinates, seed_list
     from jacdb.learning.models import registry
     from jacdb.learning.training_settings import TrainingSettings
 
     # what is typed wrong is told before the slow imports
-    wanted = list(LOSSES) if loss == ["all"] else loss or ["mse"]
-    # beside other losses, one that has no weight is trained as it is
-    losses = [loss_of(name, None if name == "mse" and len(wanted) > 1 else weight) for name in wanted]
-    chosen = seed_list.parse(seeds)
     settings = TrainingSettings(steps, batch_size, learning_rate, validate_every, patience, jacobian_rows)
-    settings.check()
-    coordinates.check_target(target)
-    model_settings = registry.settings_of(setting or [])
-    registry.check_name(model)
-    _require_packages()
+    asked = Trainings.of(model, loss, weight, seeds, setting, target, settings)
+    model_settings = asked.model_settings
     registry.make(model, model_settings)
     interruption.advise("the last validation of the training is kept; repeat the command to resume")
     from jacdb.dataset.dataset import Dataset
@@ -98,13 +93,57 @@ def learn(
         problem = LearningProblem.of(dataset, env, target=target, policy=policy)
     model_settings = _with_kinematic_tree(model, model_settings, env)
     with Reporter(quiet=quiet).shown() as report:
-        for seed in chosen:
-            for one in losses:
+        for seed in asked.seeds:
+            for one in asked.losses:
                 made = learned(
                     problem, data, model, one, seed=seed, settings=settings, model_settings=model_settings,
                     report=report,
                 )  # fmt: skip
                 typer.echo(made.describe())
+
+
+class Trainings(NamedTuple):
+    """The trainings that a command asks for, as they are typed.
+
+    Attributes:
+        losses: the losses, each for trainings of its own.
+        seeds: the seeds, each for trainings of its own.
+        model_settings: the settings of the model that are given.
+    """
+
+    losses: list[Loss]
+    seeds: list[int]
+    model_settings: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        loss: list[str] | None,
+        weight: float | None,
+        seeds: str,
+        setting: list[str] | None,
+        target: str,
+        settings: "TrainingSettings",
+    ) -> Self:
+        """Read what is typed, without anything slow; whether the model has such settings, it says itself later.
+
+        Raises:
+            UsageError: a name is unknown, a number out of its range, or a model's file is not there.
+        """
+        from jacdb.learning import coordinates, seed_list
+        from jacdb.learning.models import registry
+
+        wanted = list(LOSSES) if loss == ["all"] else loss or ["mse"]
+        # beside other losses, one that has no weight is trained as it is
+        losses = [loss_of(name, None if name == "mse" and len(wanted) > 1 else weight) for name in wanted]
+        chosen = seed_list.parse(seeds)
+        settings.check()
+        coordinates.check_target(target)
+        model_settings = registry.settings_of(setting or [])
+        registry.check_name(model)
+        _require_packages()
+        return cls(losses, chosen, model_settings)
 
 
 def _with_kinematic_tree(model: str, settings: dict[str, Any], env: str) -> dict[str, Any]:

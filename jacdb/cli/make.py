@@ -143,14 +143,14 @@ def _ingest_many(
     if shards is not None and not 1 <= shards <= MAX_SHARDS:
         raise UsageError(f"shards={shards}: give a whole number from 1 to {MAX_SHARDS:,}")
     cluster, store = _cluster(*on_ray)
+    commands = plan_commands.known() if plan is not None else {}
     runs: list[planned_command.Task] = (
-        plan_file.read(plan, plan_commands.known())
-        if plan is not None
-        else [*asked.shards(1 if shards is None else shards)]
+        plan_file.read(plan, commands) if plan is not None else [*asked.shards(1 if shards is None else shards)]
     )
-    planned_runs.check(runs, data)
     if store:
         transfers.check(runs)
+    planned_runs.check(runs, data, commands)
+    if store:
         store.check()
     kept = "finished shards" if store else "finished shards and episodes"
     interruption.advise(f"{kept} are kept; repeat the command to resume")
@@ -218,17 +218,7 @@ def train(
 
     Example: jacdb train --env CartpoleBalance --num-timesteps 2000000
     """
-    from jacdb.ingest.environments import registry
-
-    registry.find(env)
-    simulator.require()
-    from jacdb.ingest.policies import choice
-    from jacdb.ingest.policies.policy_file import SUFFIX
-
-    choice.check_training(num_timesteps=num_timesteps, legs=legs)
-
-    path = out or Path(f"{env}{SUFFIX}")
-    out_path.check_file(path, [SUFFIX])
+    path = check_training(env, num_timesteps, seed, legs, out)
     interruption.advise("finished parts are kept; repeat the command to resume")
     from jacdb.ingest import runtime
 
@@ -244,3 +234,22 @@ def train(
     network = training.train(wanted, path, show)
     reached = network.about["return"]
     typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
+
+
+def check_training(env: str, num_timesteps: int | None, seed: int, legs: int, out: Path | None) -> Path:
+    """Return the policy file that a training writes.
+
+    Raises:
+        UsageError: there is no such environment, a number is out of its range, or the file can't be written.
+    """
+    from jacdb.ingest.environments import registry
+
+    registry.find(env)
+    simulator.require()
+    from jacdb.ingest.policies import choice
+    from jacdb.ingest.policies.policy_file import SUFFIX
+
+    choice.check_training(num_timesteps=num_timesteps, seed=seed, legs=legs)
+    path = out or Path(f"{env}{SUFFIX}")
+    out_path.check_file(path, [SUFFIX])
+    return path

@@ -136,7 +136,7 @@ def check_counts(place: str, run: Run, shard: Shard, counts: Set[int]) -> None:
         [other, *_] = sorted(others)
         raise UsageError(
             f"--shard {shard.index}/{shard.count}: {place} has shards of {other} of run {run.run_id} of {run.env}: give"
-            f" --shard I/{other}, or another --data"
+            f" --shard I/{other} (all of them: --shards {other}, in a plan `shards: {other}`), or another --data"
         )
 
 

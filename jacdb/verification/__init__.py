@@ -83,8 +83,7 @@ def verify(
     """
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root} is on the Hub: `jacdb pull` it, which checks its files, and give the folder")
-    if sample < 0:
-        raise UsageError(f"sample={sample}: give the number of steps of each run to replay; 0 for none")
+    check_sample(sample)
     opened = Folder(root)
     folder = opened.path
     finished = manifest.finished(folder)
@@ -105,6 +104,16 @@ def verify(
             keep(RunChecks(folder, run, run in finished, replayer, report).perform(sample))
     keep([_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs])
     return Verification(checks)
+
+
+def check_sample(sample: int) -> None:
+    """Refuse a number of steps to replay that can't be.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if sample < 0:
+        raise UsageError(f"sample={sample}: give the number of steps of each run to replay; 0 for none")
 
 
 def _check_learned(root: Path, run: Run) -> Check:

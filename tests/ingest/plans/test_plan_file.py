@@ -51,6 +51,10 @@ def plan(folder, text: str):
     return plan_file.read(folder / "plan.yaml", plan_commands.known())
 
 
+def check(folder, text: str) -> None:
+    planned_runs.check(plan(folder, text), folder / "data", plan_commands.known())
+
+
 def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
     runs = plan(tmp_path, PLAN)
     assert len(runs) == len({*runs}) == 2 * 2 * 3 * 2 + 1
@@ -63,7 +67,7 @@ def test_an_entry_stands_for_all_combinations_each_in_its_shards(tmp_path):
 def test_a_run_of_a_plan_has_the_options_of_its_policy(tmp_path):
     both = "- {env: CartpoleBalance, policy: expert, deterministic: [false, true], beta: 0}"
     with pytest.raises(UsageError, match=r"beta=0\.0 is of noise"):
-        planned_runs.check(plan(tmp_path, both), tmp_path / "data")
+        check(tmp_path, both)
 
 
 @pytest.mark.parametrize(
@@ -169,24 +173,70 @@ def test_a_call_is_begun_without_forking_threads_and_ends_with_who_began_it(tmp_
 @pytest.mark.slow
 def test_commands_of_a_plan_are_carried_out_and_failures_named(tmp_path):
     copy = shutil.copytree(SAMPLE, tmp_path / "data")
-    envs = sorted(path.name.partition("=")[2] for path in (copy / "runs").iterdir())
-    (tmp_path / "plan.yaml").write_text(f"- {{command: verify, env: [{envs[0]}, NoSuchEnv], sample: 0}}")
+    good, bad = sorted(path.name.partition("=")[2] for path in (copy / "runs").iterdir())[:2]
+    next(copy.glob(f"journal/environment={bad}/run=*/SHA256SUMS")).write_text("damaged")
+    (tmp_path / "plan.yaml").write_text(f"- {{command: verify, env: [{good}, {bad}], sample: 0}}")
     told = call_jacdb("ingest", "--plan", tmp_path / "plan.yaml", "--data", copy, "--quiet")
     assert told.returncode == 1 and told.stderr.count("\n") == 1
-    assert "verify --env NoSuchEnv --sample 0: " in told.stderr
-    assert envs[0] in told.stdout and " keys " in told.stdout
+    assert f"verify --env {bad} --sample 0: " in told.stderr and "finding" in told.stderr
+    assert good in told.stdout and " keys " in told.stdout
 
 
 def test_all_of_a_plan_is_checked_before_any_is_carried_out(tmp_path):
-    runs = plan(tmp_path, "- env: CartpoleBalance\n- env: CartpoleBalence")
     with pytest.raises(UsageError, match="CartpoleBalance"):
-        planned_runs.check(runs, tmp_path / "data")
+        check(tmp_path, "- env: CartpoleBalance\n- env: CartpoleBalence")
     with pytest.raises(UsageError, match="dtype is float32 and float64"):
-        planned_runs.check(plan(tmp_path, "- {env: CartpoleBalance, dtype: [float32, float64]}"), tmp_path / "data")
+        check(tmp_path, "- {env: CartpoleBalance, dtype: [float32, float64]}")
     for seeds in (f"[{2**63}, 0]", "[-1, 0]"):  # the last is in its range
         with pytest.raises(UsageError, match=r"seed=.* give a whole number from 0"):
-            planned_runs.check(plan(tmp_path, f"- {{env: CartpoleBalance, seed: {seeds}}}"), tmp_path / "data")
+            check(tmp_path, f"- {{env: CartpoleBalance, seed: {seeds}}}")
     assert not (tmp_path / "data").exists()
+
+
+CARTPOLE = "- env: CartpoleBalance\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- {command: verify, env: NoSuch}", "verify --env NoSuch: there are no rows in"),
+        (CARTPOLE + "- {command: verify, env: NoSuch}", "verify --env NoSuch: there is no run of 'NoSuch'"),
+        ("- {command: verify}\n" + CARTPOLE, "verify: there are no rows"),
+        (CARTPOLE + "- {command: verify, sample: -1}", "verify --sample -1: sample=-1: give"),
+        (CARTPOLE + "- {command: verify, out: no/such.csv}", "there is no folder no"),
+        (
+            CARTPOLE + "- {command: verify, sample: [0, 1], out: v.csv}",
+            "`verify --sample 0 --out v.csv` writes v.csv, too",
+        ),
+        (CARTPOLE + "- {command: learn, env: CartpoleBalance, steps: -5}", "steps=-5: give 1 or more"),
+        (CARTPOLE + "- {command: learn, env: CartpoleBalance, seeds: 0-}", "--seeds 0-: give numbers"),
+        (CARTPOLE + "- {command: learn, env: CartpoleBalance, loss: [mse, mmse]}", "'mmse'"),
+        (CARTPOLE + "- {command: learn, env: CartpoleBalance, model: 'mine.py:Mine'}", "there is no file mine.py"),
+        ("- {command: train, env: NoSuch}", "unknown environment 'NoSuch'"),
+        (
+            "- {command: train, env: CheetahRun, seed: [0, 1]}",
+            "`train --env CheetahRun --seed 0` writes CheetahRun.saf",
+        ),
+        ("- {command: annotate, source: no.npz, model: r.xml}", "annotate no.npz --model r.xml: no.npz: there is no"),
+        ("- {command: annotate, source: SAMPLE/runs, model: r.xml}", "there is no model file r.xml"),
+        ("- {command: annotate, source: SAMPLE/runs, tolerance: 0}", "tolerance=0.0: give a positive number"),
+        ("- {command: annotate, source: SAMPLE/runs, dtype: float64}\n" + CARTPOLE, "dtype is float32 and float64"),
+    ],
+)
+def test_calls_of_commands_are_checked_before_any_run(text, said, tmp_path):
+    with pytest.raises(UsageError) as told:
+        check(tmp_path, text.replace("SAMPLE", str(SAMPLE)))
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_call_may_read_what_is_there_or_made_before_it(tmp_path):
+    there = next((SAMPLE / "runs").iterdir()).name.partition("=")[2]
+    text = f"- env: CartpoleBalance\n- {{command: [verify, learn], env: [CartpoleBalance, {there}]}}"
+    for command in ("verify", "learn"):
+        each = text.replace("[verify, learn]", command)
+        planned_runs.check(plan(tmp_path, each), SAMPLE, plan_commands.known())
+    recorded = f"- {{command: annotate, source: {SAMPLE}/runs, shards: 2}}\n- {{command: verify, env: Recorded}}"
+    check(tmp_path, recorded)
 
 
 @pytest.mark.slow
