@@ -252,11 +252,18 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
         node("page.test.mjs", server.address, expected, tmp_path)
 
 
+def test_users_32_the_address_and_what_is_loaded(data, tmp_path):
+    with jacdb.Dataset(data) as dataset:
+        expected = {"runs": [{"env": env, "run": run_of(dataset, env)} for env in ENVS]}
+    with served(data, built(), no_robot) as server:
+        node("address.test.mjs", server.address, expected, tmp_path)
+
+
 NAMES = (
     '<img src=x onerror="window.hacked=1">',
     "\"'><script>window.hacked=2</script>",
     "'); drop table steps; --",
-    "n" * 300,
+    "n" * 300 + ".vel",
 )
 ACTIVE = "ctrl_clip:<b onmouseover='window.hacked=3'>"
 

@@ -10,9 +10,11 @@ import { stepsThatMeet } from './data/condition';
 import { palette, type Palette } from './drawing/palette';
 import { setText } from './page/dom';
 import type { App, OpenRun, Pane, Shown } from './panes/pane';
+import { ofIndex, ofShape } from './completion';
 import { Store, type State } from './state';
 
 const RUNS_KEPT = 4;
+const LOADED = ['env', 'run', 'episode', 'where'] as const;
 
 export class Explorer implements App {
   readonly store = new Store();
@@ -23,11 +25,14 @@ export class Explorer implements App {
   private readonly panes: Pane[] = [];
   private readonly runs = new Map<string, Promise<OpenRun>>();
   private loading = 0;
+  private isLoading = false;
+  /** as it was when something was last shown in whole */
+  private former: State | null = null;
 
   constructor(readonly index: Index, private readonly status: HTMLElement, private readonly live: HTMLElement) {
     this.reader = new EpisodeReader(index);
     this.database = new Database(index);
-    this.store.subscribe((state, changed) => this.changed(state, changed));
+    this.store.subscribe((changed) => this.changed(changed));
   }
 
   add(...panes: Pane[]): void {
@@ -79,33 +84,54 @@ export class Explorer implements App {
     return { run, environment, file, shape, patterns: new Patterns(file.patterns, shape) };
   }
 
-  private changed(state: State, changed: Set<keyof State>): void {
-    if (['env', 'run', 'episode', 'where'].some((key) => changed.has(key as keyof State))) {
+  private changed(changed: Set<keyof State>): void {
+    if (LOADED.some((key) => changed.has(key))) {
       void this.load();
       return;
     }
-    if (!this.shown) return;
-    const step = Math.min(state.step, this.shown.episode.steps - 1);
-    if (step !== state.step) this.store.set({ step });
-    else for (const pane of this.panes) pane.update?.(state, changed);
+    const { shown, store } = this;
+    if (!shown) return;
+    store.complete(ofIndex(store.state, this.index));
+    const step = Math.min(store.state.step, shown.episode.steps - 1);
+    if (!this.isLoading) {
+      store.complete({ ...ofShape(store.state, shown.shape), step });
+      this.former = store.state;
+    }
+    // while another episode loads, the state may name a step that the shown one has not
+    for (const pane of this.panes) pane.update?.({ ...store.state, step }, changed);
   }
 
+  /** Load what the state names. Only that is put into the state: what is chosen meanwhile stays. */
   private async load(): Promise<void> {
     const turn = ++this.loading;
+    const { store } = this;
+    this.isLoading = true;
     try {
-      const named = this.complete(this.store.state);
-      this.say(`Loading episode ${named.episode} of ${named.env} …`);
-      const opened = await this.openRun(named.env, named.run);
-      if (!opened.file.episodes.length) throw new Error(`run ${named.run} of ${named.env} has no episode: it is empty`);
-      if (!opened.file.episodes.some(({ episode }) => episode === named.episode)) named.episode = opened.file.episodes[0].episode;
+      store.complete(ofIndex(store.state, this.index));
+      const { env, run: runId, episode: asked } = store.state;
+      this.say(`Loading episode ${asked} of ${env} …`);
+      const opened = await this.openRun(env, runId);
       const { run, file, patterns, shape } = opened;
-      const episode = await this.reader.read(run, file, patterns, shape, named.episode);
+      if (!file.episodes.length) throw new Error(`run ${runId} of ${env} has no episode: it is empty`);
+      const number = file.episodes.some(({ episode }) => episode === asked) ? asked : file.episodes[0].episode;
+      const episode = await this.reader.read(run, file, patterns, shape, number);
       if (turn !== this.loading) return;
-      this.store.state = { ...named, step: Math.min(named.step, episode.steps - 1) };
+      if (number !== asked && store.state.episode === asked) store.complete({ episode: number });
       await this.count(opened, episode, turn);
     } catch (error) {
-      if (turn === this.loading) this.say((error as Error).message);
+      if (turn === this.loading) this.restore((error as Error).message);
     }
+  }
+
+  /** Name what is shown again, where what was asked for can't be loaded, and say why. */
+  private restore(why: string): void {
+    this.isLoading = false;
+    if (this.former) {
+      const { env, run, episode, where, step, entry, block } = this.former;
+      this.store.complete({ env, run, episode, where, step, entry, block });
+      this.show();
+    }
+    this.say(why);
   }
 
   /** Show an episode; under a condition, once its steps are known. */
@@ -126,24 +152,17 @@ export class Explorer implements App {
     const zeroShare = occurrences.zeroShare(shape.rows * shape.cols);
     const here = Occurrences.ofEpisode(episode, "the episode's steps");
     this.shown = { ...opened, episode, occurrences, here, zeroShare, mask };
+    const step = Math.min(this.store.state.step, episode.steps - 1);
+    this.store.complete({ ...ofShape(this.store.state, shape), step });
+    this.isLoading = false;
     this.say(trouble);
     this.show();
   }
 
   private show(): void {
+    this.former = this.store.state;
     for (const pane of this.panes) pane.show?.(this.shown!);
     document.title = `${this.store.state.env} – jacdb`;
     this.store.touch();
-  }
-
-  /** Return a state that names a run that is there. */
-  private complete(state: State): State {
-    const { environments, runs } = this.index;
-    if (!runs.length) throw new Error('This dataset has no finished run yet.');
-    const env = environments.some(({ name }) => name === state.env) ? state.env : '';
-    const known = runs.find((run) => run.env === state.env && run.run_id === state.run)
-      ?? runs.find((run) => run.env === (env || runs[0].env))!;
-    const isAsked = known.env === state.env && (!state.run || known.run_id === state.run);
-    return { ...state, env: known.env, run: known.run_id, ...(isAsked ? {} : { entry: null, block: null }) };
   }
 }

@@ -35,7 +35,7 @@ export const START: State = {
   threshold: 1e-12, least: 0, view: '', pane: 'entry',
 };
 
-/** Return the state that an address says; what it does not say, or says wrongly, is as at the start. */
+/** Return the state that an address says; what it does not say, or spells wrongly, is as at the start. */
 export function parse(hash: string): State {
   const said = new URLSearchParams(hash.replace(/^#/, ''));
   const text = (name: string) => said.get(name) ?? '';
@@ -85,19 +85,21 @@ function parseEpisode(text: string): EpisodeName | null {
 }
 
 type Key = keyof State;
-type Listener = (state: State, changed: Set<Key>) => void;
+type Listener = (changed: Set<Key>) => void;
 
 /** Holds the state; tells listeners of changes once a frame, and writes the address. */
 export class Store {
   state: State = parse(location.hash);
   private readonly listeners: Listener[] = [];
   private changed = new Set<Key>();
-  private written = '';
+  private isFromAddress = false;
   private timer = 0;
 
   constructor() {
     addEventListener('hashchange', () => {
-      if (location.hash !== this.written) this.set(parse(location.hash));
+      this.isFromAddress = true;
+      this.set(parse(location.hash));
+      nextFrame(this.tell); // where nothing changed, too: what the address said wrongly is written anew
     });
   }
 
@@ -114,30 +116,38 @@ export class Store {
     nextFrame(this.tell);
   }
 
+  /** Put right what the state names, and tell no one: who does so shows it. */
+  complete(patch: Partial<State>): void {
+    this.state = { ...this.state, ...patch };
+  }
+
   /** Write the address anew, where what it names was completed. */
   touch(): void {
-    this.write(true);
+    this.write('replaceState');
   }
 
   private readonly tell = () => {
     const changed = this.changed;
+    const { isFromAddress } = this;
     this.changed = new Set();
-    for (const listener of this.listeners) listener(this.state, changed);
-    this.write(['env', 'run', 'episode', 'compare', 'view', 'pane'].some((key) => changed.has(key as Key)));
+    this.isFromAddress = false;
+    for (const listener of this.listeners) listener(changed);
+    // an address that is completed is no place of its own: Back would meet it, and it would be completed again
+    if (isFromAddress) this.touch();
+    else if (['env', 'run', 'episode', 'compare', 'view', 'pane'].some((key) => changed.has(key as Key))) this.write('pushState');
+    else this.writeSoon();
   };
 
-  /** Write the address: browsers refuse more than a hundred writes in some seconds, so scrubbing writes at its end. */
-  private write(isPlace: boolean): void {
+  /** Browsers refuse more than a hundred writes in some seconds, so scrubbing writes at its end. */
+  private writeSoon(): void {
     clearTimeout(this.timer);
-    const write = () => {
-      const hash = format(this.state);
-      if (hash === location.hash) return;
-      const isFirst = !location.hash;
-      history[isPlace && !isFirst ? 'pushState' : 'replaceState'](null, '', hash);
-      this.written = location.hash;
-    };
-    if (isPlace) write();
-    else this.timer = window.setTimeout(write, 150);
+    this.timer = window.setTimeout(() => this.touch(), 150);
+  }
+
+  private write(how: 'pushState' | 'replaceState'): void {
+    clearTimeout(this.timer);
+    const hash = format(this.state);
+    if (hash !== location.hash) history[location.hash ? how : 'replaceState'](null, '', hash);
   }
 }
 

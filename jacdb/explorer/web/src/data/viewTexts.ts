@@ -3,6 +3,12 @@ import type { Index } from './contract';
 
 export const STEPS = 'stored_steps';
 
+/** Return the views that are offered, those last that only the command line answers. */
+export function viewNames({ order, questions, unavailable }: Index['views']): string[] {
+  const names = order.filter((name) => questions[name]?.question);
+  return [...names, ...Object.keys(unavailable).filter((name) => questions[name])];
+}
+
 /** Return all that a view reads, directly or not; what is in `stop` is read as a table. */
 export function needs(index: Index, name: string, stop: Set<string>, found = new Set<string>()): Set<string> {
   const text = (index.views.texts[name] ?? '').replace(/--[^\n]*/g, '');

@@ -3,6 +3,7 @@ import { button, element, Figure, fill, setText, table } from '../../page/dom';
 import { count } from '../../page/format';
 import { keep, toolsOf } from '../../page/paneFrame';
 import type { Answer } from '../../data/database';
+import { viewNames } from '../../data/viewTexts';
 import type { State } from '../../state';
 import { codeOf, literal } from '../code';
 import type { App, Shown } from '../pane';
@@ -24,10 +25,7 @@ export class ViewsTab implements Tab {
   private answer: Answer | null = null;
 
   constructor(private readonly app: App) {
-    const { order, questions, unavailable } = app.index.views;
-    const names = order.filter((name) => questions[name]?.question);
-    const all = [...names, ...Object.keys(unavailable).filter((name) => questions[name])];
-    fill(this.chosen, all.map((name) => ({ value: name, label: name })), START);
+    fill(this.chosen, viewNames(app.index.views).map((name) => ({ value: name, label: name })), START);
     this.chosen.addEventListener('change', () => app.store.set({ view: this.chosen.value }));
     this.root.append(
       element('div', { class: 'line' }, this.chosen, button('CSV', () => this.keep(), { class: 'tool', title: 'Keep as CSV' }),
@@ -50,8 +48,7 @@ export class ViewsTab implements Tab {
   }
 
   private get view(): string {
-    const { view } = this.app.store.state;
-    return [...this.chosen.options].some(({ value }) => value === view) ? view : START;
+    return this.app.store.state.view || START;
   }
 
   private async ask(key: string, view: string, { run, file }: Shown, where: string): Promise<void> {
