@@ -42,7 +42,7 @@ class DataFiles:
         self._makers: dict[str, Callable[[Path], object]] = {TABLES: partial(write_tables, subject)}
         for run in subject.runs:
             self._makers[file_name(run, ".json")] = partial(self._write_run, run)
-            self._makers[file_name(run, ".duckdb")] = partial(write_steps, subject, run)
+            self._makers[file_name(run, ".duckdb")] = partial(self._write_steps, run)
         for key in dict.fromkeys(self.scenes.keys.values()):
             for ending in (".json", ".bin"):
                 self._makers[f"{_SCENES}{key}{ending}"] = partial(self._write_scene, key)
@@ -54,6 +54,7 @@ class DataFiles:
 
         Raises:
             UsageError: a robot can't be shown; the message is a sentence for people.
+            GoneError: what it is made of is there no longer.
             FailureError: the dataset can't be read.
         """
         make = self._makers.get(address)
@@ -74,7 +75,12 @@ class DataFiles:
         scenes = self.scenes
         path.write_bytes(json_file.encode(index(self._subject, self._parts, scenes.addresses(), scenes.missing)))
 
+    def _write_steps(self, run: Run, path: Path) -> None:
+        self._subject.check_present([run])  # what is read without its parts would be a run of no step
+        write_steps(self._subject, run, path)
+
     def _write_run(self, run: Run, path: Path) -> None:
+        self._subject.check_present([run])
         path.write_bytes(json_file.encode(run_file(self._subject, run)))
 
     def _write_scene(self, key: str, _: Path) -> None:

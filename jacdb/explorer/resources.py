@@ -53,8 +53,8 @@ class Resources:
             files: those that are made for it.
             subject: what is explored.
         """
-        self._page, self._files, self._dataset = page_files(page), files, subject.dataset
-        self._parts = {f"{PARTS}{part}": part for parts in subject.runs.values() for part in parts}
+        self._page, self._files, self._subject = page_files(page), files, subject
+        self._parts = {f"{PARTS}{part}": (run, part) for run, parts in subject.runs.items() for part in parts}
 
     @contextmanager
     def open(self, address: str) -> Iterator[Resource | None]:
@@ -62,6 +62,7 @@ class Resources:
 
         Raises:
             UsageError: there is none, and the message says why.
+            GoneError: it is there no longer.
             FailureError: the dataset can't be read.
             OSError: the file can't be read.
         """
@@ -70,8 +71,10 @@ class Resources:
         if path := self._page.get(address):
             with path.open("rb") as stream:
                 yield Resource(stream, os.fstat(stream.fileno()).st_size, media_type, fixed=True)
-        elif part := self._parts.get(address):
-            with _opened(self._dataset, part) as (stream, size):
+        elif address in self._parts:
+            run, part = self._parts[address]
+            self._subject.check_present([run])
+            with _opened(self._subject.dataset, part) as (stream, size):
                 yield Resource(stream, size, _ANY, fixed=False)
         elif made := self._files.path(address):
             with made.open("rb") as stream:

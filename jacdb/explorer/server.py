@@ -18,7 +18,7 @@ from jacdb.explorer.data_files import DataFiles
 from jacdb.explorer.page import POLICY
 from jacdb.explorer.resources import Resource, Resources
 from jacdb.explorer.scenes import SceneMaker
-from jacdb.explorer.subject import Subject
+from jacdb.explorer.subject import GoneError, Subject
 
 LOOPBACK = "127.0.0.1"
 _CHUNK = 2**20  # bytes sent at once
@@ -148,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(resource)
         except UsageError as error:
             self._say(404, str(error))
+        except GoneError as error:
+            self._say(410, str(error))
         except (JacdbError, OSError) as error:
             self._fail(error)
 

@@ -1,6 +1,6 @@
 """The runs that are explored: those of a dataset that have steps, of all environments or of some."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,9 +10,13 @@ from jacdb.dataset import former_versions
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import Run
 from jacdb.dataset.sql_text import empty_select, literal
-from jacdb.errors import UsageError, suggestion
+from jacdb.errors import FailureError, UsageError, suggestion
 
 _SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
+
+
+class GoneError(FailureError):
+    """A file of the dataset that was there at the start is there no longer."""
 
 
 class Subject:
@@ -45,6 +49,16 @@ class Subject:
         self.runs = {run: parts for run, parts in found.items() if parts}
         rows = self.rows(f"select * from stored_runs where {self.condition}")
         self.facts = {Run(row["env"], row["run_id"], location.layout): row for row in rows}
+
+    def check_present(self, runs: Iterable[Run]) -> None:
+        """Refuse runs of which a part is gone since the start.
+
+        Raises:
+            GoneError: it is; the message names it, and the remedy.
+        """
+        for part in (part for run in runs for part in self.runs[run]):
+            if self.dataset.location.stamp(part) is None:
+                raise GoneError(f"{part} is gone since `jacdb explore` was started: start it again")
 
     @property
     def condition(self) -> str:

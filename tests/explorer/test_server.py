@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,23 @@ def test_users_32_a_link_out_of_the_dataset_is_not_followed(tmp_path, page):
     address = linked(tmp_path / "inside" / "data", within)
     with served(tmp_path / "inside" / "data", page) as server:
         assert Browser(server)(address).status == 404
+
+
+def test_users_32_what_is_gone_since_the_start_is_told_with_the_remedy(tmp_path, page):
+    for table in ("steps", "axes", "episodes", "patterns", "runs", "partials"):
+        for env in ("CartpoleBalance", "CheetahRun"):
+            shutil.copytree(SAMPLE / table / f"environment={env}", tmp_path / "data" / table / f"environment={env}")
+    with served(tmp_path / "data", page) as server:
+        browser = Browser(server)
+        made, kept = [run["file"] for run in json.loads(browser(f"/{INDEX}").body)["runs"]][::-1]
+        assert browser(f"/{made}").status == 200
+        for folder in (tmp_path / "data").glob("*/environment=CheetahRun"):
+            shutil.rmtree(folder)
+        gone = f"{PART_ADDRESS.removeprefix('/data/')} is gone since `jacdb explore` was started: start it again\n"
+        for address in (PART_ADDRESS, f"/{made.replace('.json', '.duckdb')}"):
+            answer = browser(address)
+            assert (answer.status, answer.body[:999]) == (410, gone.encode()), address
+        assert browser(f"/{kept}").status == browser(f"/{TABLES}").status == 200
 
 
 def test_users_32_links_in_the_page_are_left_out(tmp_path):

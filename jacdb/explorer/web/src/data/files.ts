@@ -43,10 +43,13 @@ async function answer(url: string): Promise<Response> {
     throw new Error(`${shown(url)} can't be fetched: is the server of this page still running?`);
   }
   if (response.ok) return response;
-  // the server of jacdb says why in a line of text; others answer with a page
+  throw new Error(await reason(response) || `${shown(url)} can't be fetched: the server answers ${response.status}`);
+}
+
+/** Return why there is no file, as the server of jacdb says it in a line of text; others answer with a page. */
+export async function reason(response: Response): Promise<string> {
   const isText = response.headers.get('content-type')?.startsWith('text/plain');
-  const why = isText ? (await response.text()).trim() : '';
-  throw new Error(why || `${shown(url)} can't be fetched: the server answers ${response.status}`);
+  return isText ? (await response.text()).trim() : '';
 }
 
 /** Return an address as people read it. */

@@ -1,4 +1,5 @@
 /** A file on a server, read by byte ranges. */
+import { reason } from './files';
 
 export interface RangedFile {
   byteLength: number;
@@ -14,7 +15,7 @@ export function rangedFile(url: string, byteLength: number): RangedFile {
       if (whole) return (await whole).slice(start, end);
       const response = await fetch(url, { headers: { Range: `bytes=${start}-${end - 1}` } });
       if (response.status === 206) return response.arrayBuffer();
-      if (!response.ok) throw new Error(`${url} can't be read: the server answers ${response.status}`);
+      if (!response.ok) throw new Error(await reason(response) || `${url} can't be read: the server answers ${response.status}`);
       whole = response.arrayBuffer();
       return (await whole).slice(start, end);
     },
