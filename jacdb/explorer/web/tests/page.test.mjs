@@ -184,6 +184,35 @@ test('a click chooses an entry, keys move, a condition is counted, a wrong one i
   await page.close();
 });
 
+test('the Filter takes what --where takes, and refuses in one line', async () => {
+  const { env } = expected.filter;
+  const page = await open(browser, hash({ env, pane: 'filter' }), seen);
+  const ask = async (where, told) => {
+    await page.evaluate((where) => window.jacdbExplorer.app.store.set({ where }), where);
+    await page.waitForFunction((told) => document.querySelector('.status').textContent === told, told);
+  };
+  for (const [where, kind] of [['1', 'INTEGER'], ["'text'", 'VARCHAR']]) {
+    await ask(where, `The condition is not used: condition '${where}' is ${kind}, not true or false: compare, as in step < 20`);
+  }
+  await ask('foo bar', 'The condition is not used: Parser Error: syntax error at or near "bar"');
+  await ask('a$b$ ; $b$', 'The condition is not used: a condition is one expression, such as: not in_contact');
+  await page.evaluate(() => window.jacdbExplorer.app.store.set({ where: 'method <> $$);$$' }));
+  await page.waitForFunction(() => /, [1-9][0-9,]* steps of the run/.test(document.querySelector('#panel-filter [aria-live]').textContent));
+  await page.context().close();
+});
+
+test('where no step counts, nothing is said of what is zero', async () => {
+  const { env } = expected.filter;
+  const page = await open(browser, hash({ env, where: 'false' }), seen);
+  const none = "No step counts: of the run's steps that meet the condition none is finite (free of NaN and infinity).";
+  const said = page.locator('#panel-entry .quiet', { hasText: none });
+  assert.equal(await said.filter({ visible: true }).count(), 1);
+  await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 0 } }));
+  await page.waitForFunction(() => location.hash.includes('entry='));
+  assert.equal(await said.filter({ visible: true }).count(), 2);
+  await page.context().close();
+});
+
 test('an entry is chosen by its names, and the page goes to the first step in which it is not zero', async () => {
   const { env, run, episode, touch, row, col } = expected.chosen;
   const page = await open(browser, hash({ env, run, episode }), seen);

@@ -36,6 +36,8 @@ export class Database {
       else if (this.laid) await this.layViews(connection, null, '');
       tell('');
       return answer(connection, select);
+    }).catch((error: Error) => {
+      throw new Error(inOneLine(error.message));
     });
     this.queue = job.catch(() => {});
     return job;
@@ -98,7 +100,7 @@ export class Database {
     this.laid = '';
     for (const { name, text } of definitions(this.index, key !== null, where)) {
       if (text === null) await connection.query(`drop view if exists temp.${identifier(name)}`);
-      else if (name === 'steps' && where) await checked(connection, name, text);
+      else if (name === 'steps' && where) await checked(connection, name, text, where);
       else await connection.query(`create or replace temp view ${identifier(name)} as ${text}`).catch(() => {
         // it needs a column that the page does not load; asked for, it says so itself
         return connection.query(`drop view if exists temp.${identifier(name)}`);
@@ -109,10 +111,13 @@ export class Database {
 }
 
 /** Make the view of steps under a condition: prepared, for only a single statement can be. */
-async function checked(connection: AsyncDuckDBConnection, name: string, text: string): Promise<void> {
+async function checked(connection: AsyncDuckDBConnection, name: string, text: string, where: string): Promise<void> {
   const statement = await connection.prepare(`${text} limit 0`);
   await statement.query();
   await statement.close();
+  // SQL would take a number or a text for true where it is not 0
+  const [{ column_type: kind }] = (await connection.query(`describe select (${where}\n) from ${STEPS}`)).toArray();
+  if (kind !== 'BOOLEAN') throw new Error(`condition '${where}' is ${kind}, not true or false: compare, as in step < 20`);
   await connection.query(`create or replace temp view ${identifier(name)} as ${text}`);
 }
 
@@ -131,6 +136,11 @@ async function answer(connection: AsyncDuckDBConnection, select: string): Promis
   const vectors = columns.map((_, at) => table.getChildAt(at)!);
   const rows = Array.from({ length: table.numRows }, (_, row) => vectors.map((vector) => plain(vector.get(row))));
   return { columns, rows };
+}
+
+/** Return what DuckDB says without the place in the SQL, which is not the person's own. */
+function inOneLine(message: string): string {
+  return message.split(/\s*\n\s*LINE \d+:/)[0].trim().replace(/\s*\n\s*/g, ' ');
 }
 
 /** Return lists of Arrow as lists. */

@@ -11,6 +11,11 @@ export class Occurrences {
   /** `scope` says in words over which steps. */
   constructor(readonly scope: string, private readonly source: Patterns) {}
 
+  /** What is to be said where no step counts. */
+  get none(): string {
+    return `No step counts: of ${this.scope} none is finite (free of NaN and infinity).`;
+  }
+
   add(pattern: number, n: number): void {
     if (pattern < 0 || !n) return;
     this.steps += n;

@@ -123,7 +123,7 @@ export class EntryTab implements Tab {
       element('h4', {}, 'When it is not zero'),
       rows.length ? table(['while this holds', 'steps', 'not zero', 'otherwise'], rows.map(({ name, steps, withIt, without }) =>
         [constraintWords(name), steps, new Figure(percent(withIt)), new Figure(percent(without))]), caption)
-        : element('p', { class: 'quiet' }, `${alike} ${known.scope} (${known.steps.toLocaleString('en')}).`),
+        : element('p', { class: 'quiet' }, known.steps ? `${alike} ${known.scope} (${known.steps.toLocaleString('en')}).` : known.none),
       more);
   }
 
@@ -152,7 +152,7 @@ export class EntryTab implements Tab {
       element('p', { class: 'quiet' }, switching.length
         ? `${count(switching.length, 'entry')} of ${zeroShare.length.toLocaleString('en')} are zero in some of ${occurrences.scope} and not in others. `
           + 'In which share of them:'
-        : `None: in ${occurrences.scope} each entry is always zero or never.`),
+        : occurrences.steps ? `None: in ${occurrences.scope} each entry is always zero or never.` : occurrences.none),
       ...(first.length ? [table(['entry', 'equally often', 'zero in'], first.map(([entry, ...others]) =>
         [choose(entry), others.length ? `and ${count(others.length, 'other')}` : '', new Figure(percent(zeroShare[entry]))]))] : []));
   }
@@ -171,7 +171,7 @@ export class EntryTab implements Tab {
         ? element('p', { class: 'quiet' }, others.length
           ? `Zero in exactly the same of ${occurrences.scope}: ${others.length.toLocaleString('en')} of the others.`
           : `No other is zero in exactly the same of ${occurrences.scope}.`)
-        : element('p', { class: 'quiet' }, `It is ${never} in ${occurrences.scope}: it does not switch.`),
+        : element('p', { class: 'quiet' }, occurrences.steps ? `It is ${never} in ${occurrences.scope}: it does not switch.` : occurrences.none),
       element('ul', { class: 'companions' }, ...others.slice(0, MOST_ROWS).map((other) => element('li', {}, choose(other)))));
   }
 
