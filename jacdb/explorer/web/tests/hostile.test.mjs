@@ -1,5 +1,6 @@
 // Names from a stranger's dataset stay text, wherever they are shown, and are data to SQL.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
 import { expected, launch, open, scrub } from './browser.mjs';
 
@@ -10,6 +11,7 @@ test('hostile names stay text', async () => {
   const page = await open(browser, '', seen);
   await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 1 }, pane: 'entry' }));
   await page.waitForFunction((name) => document.querySelector('.entry h3').textContent.includes(name), expected.names[0]);
+  await labelsHavePlace(page);
   for (const title of ['Table', 'Filter', 'Views']) await page.getByRole('tab', { name: title }).click();
   for (const view of ['axes', 'entry_zero_fraction', 'sparsity_by_constraint']) {
     // what it says of the view before would pass for the answer, and the tab be left before it asks
@@ -28,3 +30,21 @@ test('hostile names stay text', async () => {
   assert.deepEqual(seen.complaints, []);
   assert.deepEqual([...new Set(seen.urls.filter((url) => url.startsWith('http')).map((url) => new URL(url).hostname))], ['127.0.0.1']);
 });
+
+/** However long names are, labels of the matrix do not lie over its titles, and keep the end that tells them apart. */
+async function labelsHavePlace(page) {
+  const [kept] = await Promise.all([page.waitForEvent('download'), page.locator('.pane-jacobian').getByRole('button', { name: 'SVG' }).click()]);
+  const labels = await page.evaluate((svg) => {
+    const holder = document.createElement('div');
+    holder.append(document.importNode(new DOMParser().parseFromString(svg, 'image/svg+xml').documentElement, true));
+    document.body.append(holder);
+    const found = [...holder.querySelectorAll('text')].map((text) => ({ text: text.textContent, box: text.getBoundingClientRect().toJSON() }));
+    holder.remove();
+    return found;
+  }, await readFile(await kept.path(), 'utf8'));
+  const box = (title) => labels.find(({ text }) => text === title).box;
+  const names = labels.filter(({ text }) => !text.startsWith('∂'));
+  assert.ok(names.every(({ box: { top } }) => top >= box('∂ state').bottom), JSON.stringify(labels));
+  assert.ok(names.every(({ box: { left } }) => left >= box('∂ next state').right), JSON.stringify(labels));
+  assert.equal(names.filter(({ text }) => /^n+…n+\.vel$/.test(text)).length, 2);
+}

@@ -27,7 +27,9 @@ export function newtons(force: number): string {
   return `${Number(force.toPrecision(3)).toLocaleString('en')} N`;
 }
 
-/** Return a name cut to a length. */
+/** Return a name cut in its middle to a length: its end tells a position from a velocity. */
 export function short(name: string, most: number): string {
-  return name.length <= most ? name : `${name.slice(0, most - 1)}…`;
+  if (name.length <= most) return name;
+  const head = Math.floor((most - 1) / 2);
+  return `${name.slice(0, head)}…${name.slice(name.length - (most - 1 - head))}`;
 }

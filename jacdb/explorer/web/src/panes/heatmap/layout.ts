@@ -1,7 +1,7 @@
 /** Where the cells of a heatmap are, and its labels. */
 import type { Palette } from '../../drawing/palette';
 import type { Pen } from '../../drawing/pen';
-import { short } from '../../page/format';
+import { fitted, widthOf } from '../../drawing/measure';
 import type { AxisGroup, Shape } from '../../data/shape';
 
 export interface Layout {
@@ -23,8 +23,10 @@ export interface Layout {
 
 const NAMED_CELL = 9; // pixels: below, names of axes would overlap
 const LARGEST_CELL = 64;
-const LETTER = 5.6; // mean width of a letter at 10 pixels
+const LARGEST_LETTER = 11; // pixels: the size of a label
+const BODY_LETTER = 10;
 const LONGEST = 18; // letters of a label
+const WIDEST = 110; // pixels of a label
 const TITLE = 15;
 
 /** Return the layout of some rows and columns within a space. */
@@ -32,9 +34,10 @@ export function layoutOf(shape: Shape, rows: number[], cols: number[], width: nu
   const split = cols.filter((col) => col < shape.dState).length;
   const gap = split && split < cols.length ? 8 : 0;
   for (const named of [true, false]) {
-    const letters = (names: string[]) => Math.min(Math.max(...names.map((name) => name.length), 3), LONGEST) * LETTER + 8;
-    const left = TITLE + letters(named ? rows.map((row) => shape.rowAxes[row].name) : bodiesOf(shape, rows, shape.rowBody));
-    const top = TITLE + letters(named ? cols.map((col) => columnName(shape, col)) : bodiesOf(shape, cols, shape.colBody));
+    const size = named ? LARGEST_LETTER : BODY_LETTER;
+    const space = (names: string[]) => Math.max(...names.map((name) => widthOf(label(name, size), size)), 3 * size / 2) + 8;
+    const left = TITLE + space(named ? rows.map((row) => shape.rowAxes[row].name) : bodiesOf(shape, rows, shape.rowBody));
+    const top = TITLE + space(named ? cols.map((col) => columnName(shape, col)) : bodiesOf(shape, cols, shape.colBody));
     const cell = Math.min((width - left - gap - 2) / cols.length, (height - top - 2) / rows.length, LARGEST_CELL);
     if (cell >= NAMED_CELL || !named) {
       const whole = Math.max(cell >= 3 ? Math.floor(cell * 2) / 2 : cell, 0.5);
@@ -43,6 +46,11 @@ export function layoutOf(shape: Shape, rows: number[], cols: number[], width: nu
     }
   }
   throw new Error('no layout');
+}
+
+/** Return what is written of a name: as much as has a place beside the matrix. */
+function label(name: string, size: number): string {
+  return fitted(name, size, LONGEST, WIDEST);
 }
 
 /** Return a column's name; under the title of actions no name says so again. */
@@ -86,30 +94,30 @@ export function drawLabels(pen: Pen, layout: Layout, shape: Shape, colours: Pale
   pen.text(layout.start + TITLE - 4, (top + bottom) / 2, '∂ next state', { ...title, rotate: -90 });
   lines(pen, layout, shape, colours, right, bottom);
   if (layout.named) {
-    const size = Math.min(cell, 11);
+    const size = Math.min(cell, LARGEST_LETTER);
     rows.forEach((row, at) => pen.text(left - 4, yOf(layout, at) + cell / 2 + size * 0.36,
-      short(shape.rowAxes[row].name, LONGEST), { size, anchor: 'end', fill: colours.ink }));
+      label(shape.rowAxes[row].name, LARGEST_LETTER), { size, anchor: 'end', fill: colours.ink }));
     cols.forEach((col, at) => pen.text(xOf(layout, at) + cell / 2 + size * 0.36, top - 4,
-      short(columnName(shape, col), LONGEST), { size, fill: colours.ink, rotate: -90 }));
+      label(columnName(shape, col), LARGEST_LETTER), { size, fill: colours.ink, rotate: -90 }));
   } else bodyNames(pen, layout, shape, colours);
 }
 
 function bodyNames(pen: Pen, layout: Layout, shape: Shape, colours: Palette): void {
   const { cell, left, top } = layout;
-  const style = { size: 10, fill: colours.ink };
+  const style = { size: BODY_LETTER, fill: colours.ink };
   let last = -Infinity;
   for (const { start, end, body } of shown(shape.rowGroups, layout.rows)) {
     const middle = (yOf(layout, start) + yOf(layout, end - 1) + cell) / 2;
     if (middle - last < 10) continue;
     last = middle;
-    pen.text(left - 4, middle + 3.6, short(shape.bodies[body], LONGEST), { ...style, anchor: 'end' });
+    pen.text(left - 4, middle + 3.6, label(shape.bodies[body], BODY_LETTER), { ...style, anchor: 'end' });
   }
   last = -Infinity;
   for (const { start, end, body } of shown(shape.colGroups, layout.cols)) {
     const middle = (xOf(layout, start) + xOf(layout, end - 1) + cell) / 2;
     if (middle - last < 10) continue;
     last = middle;
-    pen.text(middle + 3.6, top - 4, short(shape.bodies[body], LONGEST), { ...style, rotate: -90 });
+    pen.text(middle + 3.6, top - 4, label(shape.bodies[body], BODY_LETTER), { ...style, rotate: -90 });
   }
 }
 
