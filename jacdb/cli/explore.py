@@ -102,7 +102,10 @@ def write_site(
 
     with Dataset(data) as dataset:
         subject = Subject(dataset, env)
-        made = site.write(subject, page.page_folder(), out, _installed_maker(), parts_at=parts_at, report=report)
+        maker = _installed_maker()
+        made = site.write(subject, page.page_folder(), out, maker, parts_at=parts_at, report=report)
+    if maker is None:
+        note("the site has no robots, which need a simulator: pip install 'jacdb[ingest]', then write it again", quiet)
     for why in made.missing.values():
         note(why, quiet)
     return made

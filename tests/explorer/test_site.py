@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 from explored import SAMPLE, load, no_robot, page_in, served
 
+from jacdb.cli.explore import explore
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import FailureError, UsageError
 from jacdb.explorer import page as pages
@@ -140,6 +141,16 @@ def test_users_32_a_robot_that_cant_be_shown_stops_nothing(page, tmp_path):
     runs = {run["env"]: run for run in load(tmp_path / "site" / INDEX)["runs"]}
     assert runs["CheetahRun"]["scene"] is None and "no network" in runs["CheetahRun"]["scene_missing"]
     assert (tmp_path / "site" / runs["WalkerRun"]["scene"]).is_file()
+
+
+def test_users_32_a_site_without_a_simulator_says_so(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("jacdb.simulator.missing", lambda: "mujoco")
+    monkeypatch.setattr("jacdb.explorer.page.page_folder", lambda: page)
+    explore(env=["CheetahRun"], out=tmp_path / "site", parts_at=None, port=0, data=str(SAMPLE))
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "robots" in line] == [
+        "the site has no robots, which need a simulator: pip install 'jacdb[ingest]', then write it again"
+    ]
 
 
 def test_users_32_a_link_out_of_the_dataset_is_not_published(page, tmp_path):

@@ -1,6 +1,7 @@
 /** What is chosen above the panes, and what moves through time below them. */
 import type { Explorer } from '../app';
 import { button, element, fill, setText } from './dom';
+import { count } from './format';
 import type { Pane, Shown } from '../panes/pane';
 import type { State } from '../state';
 
@@ -33,7 +34,7 @@ export class Chooser implements Pane {
     })), run.run_id);
     fill(this.episode, file.episodes.map((row) => ({
       value: String(row.episode),
-      label: `${row.episode}: ${row.n_steps} steps${row.n_contact_steps ? `, ${row.n_contact_steps} in contact` : ''}`,
+      label: `${row.episode}: ${count(row.n_steps, 'step')}${row.n_contact_steps ? `, ${row.n_contact_steps} in contact` : ''}`,
     })), String(episode.number));
   }
 }

@@ -2,7 +2,7 @@
 import { onResize, sharpPen } from '../../drawing/canvas';
 import { SvgPen, type Pen } from '../../drawing/pen';
 import { element, setText } from '../../page/dom';
-import { short } from '../../page/format';
+import { count, short } from '../../page/format';
 import { nextFrame } from '../../page/frame';
 import { frameOf } from '../../page/paneFrame';
 import type { State } from '../../state';
@@ -55,7 +55,7 @@ export class TimelinePane implements Pane {
     const letters = Math.max(...this.lanes.map(({ name }) => constraintWords(name).length), 18);
     this.names = Math.min(letters, MOST_LETTERS) * LETTER + 12;
     this.canvas.setAttribute('aria-label', `Episode ${shown.episode.number}: ${this.lanes.map((lane) =>
-      `${lane.name === '' ? '' : `${constraintWords(lane.name)} in ${lane.steps} of ${shown.episode.steps} steps`}`).join('; ')}`);
+      `${lane.name === '' ? '' : `${constraintWords(lane.name)} in ${lane.steps} of ${count(shown.episode.steps, 'step')}`}`).join('; ')}`);
     this.draw();
     this.update(this.app.store.state);
   }
