@@ -99,6 +99,8 @@ def _carry_out(
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {plan.run_id}; leave out --resume to begin it")
+    named = axes.axis_rows(plan.rollout.system)
+    writer.check_axes(named)
     with writer.alone():
         if writer.is_finished():
             return _result(plan, writer, clock, was_there=True)
@@ -106,7 +108,7 @@ def _carry_out(
         missing = [number for number in plan.numbers if number not in there]
         _check_space(root, plan, len(missing) * plan.rollout.steps)
         with Journal(writer.journal, plan.settings()) as journal:
-            writer.write_axes(axes.axis_rows(plan.rollout.system))
+            writer.write_axes(named)
             if missing:
                 _roll_out(programs(plan.rollout, both(journal, report)), missing, writer)
             result = _result(plan, writer, clock)

@@ -179,6 +179,7 @@ class _AnnotationRun:
         started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
         if writer.is_finished():
             return self._result(clock, was_there=True)
+        writer.check_axes(axes.model_axis_rows(source.model))
         taken = self._taken()
         with run_failures.told(self._root), writer.alone():
             if writer.is_finished():  # by another process, meanwhile

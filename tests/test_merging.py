@@ -213,6 +213,22 @@ def test_a_run_twice_with_other_rows_is_refused(tmp_path):
     assert nothing_was_written(tmp_path / "out")
 
 
+@pytest.mark.parametrize("cut", [None, Shard(0, 2)])
+def test_runs_of_one_environment_have_the_same_axes(tmp_path, cut):
+    a, b, out = (tmp_path / name for name in ("a", "b", "out"))
+    dataset(a, "E", [made(0)])
+    dataset(b, "E", [made(1)], "run-b", names={"action": ["push", "pull"]}, shard=cut)
+    for sources, into in ([[a, b], out], [[b], a], [[a], b]):
+        there = rows(a)
+        with pytest.raises(UsageError, match=r"E: action axis 0 is .*; an environment's runs have .* `jacdb rm run-"):
+            merge(sources, into)
+        assert nothing_was_written(out)
+        same(rows(a), there)
+    shutil.rmtree(b)
+    dataset(b, "E", [made(1)], "run-b", shard=cut)
+    merge([a, b], out)
+
+
 def test_learning_runs_are_added_once_with_their_parameters(tmp_path):
     a, b, out = (tmp_path / name for name in ("a", "b", "out"))
     dataset(a, "E", [made(0)])

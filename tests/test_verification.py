@@ -358,3 +358,17 @@ def test_findings_are_told_run_by_run(copy):
         verification.verify(copy, sample=0, tell=stop_at_the_other)
     [line] = told
     assert line.startswith(f"{STEPS}, row 3: n_contacts is 9 ")
+
+
+def test_an_environment_with_two_sets_of_axes_is_found(copy):
+    run, other = copy / RUN.folder("axes"), copy / Run("E", "run-b").folder("axes")
+    shutil.copytree(run, other)
+    assert [check.checked for check in verification.verify(copy, sample=0).checks if check.name == "axes"] == [2]
+    table = pq.read_table(other / "part-00000.parquet", partitioning=None)
+    names = ["x", *table["name"].to_pylist()[1:]]
+    place = table.schema.get_field_index("name")
+    changed = table.set_column(place, table.schema.field(place), pa.array(names))
+    pq.write_table(changed, other / "part-00000.parquet")
+    verified = verification.verify(copy, sample=0)
+    [wrong] = [finding.wrong for check in verified.checks if check.name == "axes" for finding in check.findings]
+    assert wrong.startswith("tangent axis 0 is x (1), and tangent0 (1) in run run-a: views count both")

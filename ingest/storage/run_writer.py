@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.atomic_file import SUFFIX, draft_of, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import finishing, run_status, shards
+from jacdb.dataset import environment_axes, finishing, removal, run_status, shards
 from jacdb.dataset.encoding import words_column
-from jacdb.dataset.layout import Run
+from jacdb.dataset.layout import MODELS, Run
 from jacdb.dataset.shard import Shard
 from jacdb.errors import FailureError, UsageError
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
@@ -145,9 +145,26 @@ class RunWriter:
             "n_recomputed": pc.sum(pc.not_equal(self._column(schemas.steps(), "method"), method)).as_py() or 0,
         }
 
+    def check_axes(self, axes: list[dict[str, Any]]) -> None:
+        """Refuse axes that are not those of the environment's other runs in the dataset; a finished run stays.
+
+        Raises:
+            UsageError: they are not.
+        """
+        if not self.is_finished():
+            environment_axes.check(self.root, self._run, environment_axes.of_rows(axes))
+
     def write_axes(self, axes: list[dict[str, Any]]) -> None:
-        rows = [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
+        """Write the run's axes, and look at the others' again: of two that begin together, each sees the other's."""
+        is_new, rows = not self.has_begun(), [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
         self._write(schemas.AXES, rows)
+        try:
+            self.check_axes(axes)
+        except UsageError:
+            for folder in map(self._folder, ("axes", MODELS)):
+                if is_new and folder.exists():
+                    removal.remove_folder(folder, self._place)
+            raise
 
     def write_model(self, binary: bytes) -> None:
         """Write the run's MuJoCo model, compiled, whole or not at all; it is one of the files with a checksum."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import filelock
 import pyarrow as pa
 
-from jacdb.dataset import finishing, manifest, removal, run_status, shards
+from jacdb.dataset import environment_axes, finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
@@ -84,6 +84,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
         for one in shards.begun(root):
             pieces[one.run].append(one)
     refusals.check_runs(finished, pieces)
+    refusals.check_axes(out, finished, pieces)
     learned = learning_runs.found((out, *others))
     merged = Merged()
     with _told(out):
@@ -175,6 +176,7 @@ def _complete(run: Run, begun: Sequence[BegunShard], out: Path, report: Report, 
             pieces = shards.distinct(begun)
             row = shard_union.row(pieces)
             refusals.check_type(out, row["dtype"], pieces[0].begun.root)
+            environment_axes.check(out, run, environment_axes.read(environment_axes.axes_path(begun[0].root, run)))
             for piece in pieces:
                 file_copies.check(piece.begun.root, piece.sums, report)
             shard_union.check_episodes(pieces)

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jacdb import out_path
-from jacdb.dataset import learning_files, manifest, shards
+from jacdb.dataset import environment_axes, learning_files, manifest, shards
+from jacdb.dataset.environment_axes import BegunRun
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, Run, layout_of
 from jacdb.dataset.schema_version import refuse_former
@@ -68,6 +69,25 @@ def check_runs(finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequ
         raise UsageError(
             f"matrices are {said}, and a dataset has one type: merge those of each into a --data of its own"
         )
+
+
+def check_axes(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:
+    """Refuse runs and shards of an environment whose axes are not those of its other runs.
+
+    Args:
+        out: the dataset's folder.
+        finished: the folders that have each finished run.
+        pieces: the shards of each run.
+
+    Raises:
+        UsageError: their axes differ.
+        FailureError: a file of axes can't be read.
+    """
+    added = [BegunRun(roots[0], roots[0], run) for run, roots in sorted(finished.items()) if roots[0] != out]
+    every = sorted(one for run, begun in pieces.items() if run not in finished for one in begun if one.is_finished)
+    added += [BegunRun(one.root.parents[1], one.root, one.run) for one in every if one.root.parents[1] != out]
+    there = [one for env in sorted({one.run.env for one in added}) for one in environment_axes.begun(out, env)]
+    environment_axes.check_together([*there, *added], out)
 
 
 def check_type(out: Path, dtype: str, root: Path) -> None:

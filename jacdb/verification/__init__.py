@@ -1,5 +1,6 @@
 """Check a dataset: its files, its rows and, with a simulator, its steps and Jacobians."""
 
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import LOG, MODELS, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
 from jacdb.progress import Event
+from jacdb.verification import axes
 from jacdb.verification.findings import Check, Finding
 from jacdb.verification.replayer import RunReplayer
 from jacdb.verification.runs import RunChecks
@@ -99,9 +101,14 @@ def verify(
         checks.extend(performed)
 
     keep([names])
-    for run in sorted(runs):
-        if not envs or run.env in envs:
+    for env, of_env in itertools.groupby(sorted(runs), lambda run: run.env):
+        if envs and env not in envs:
+            continue
+        several = [*of_env]
+        for run in several:
             keep(RunChecks(folder, run, run in finished, replayer, report).perform(sample))
+        if len(several) > 1:
+            keep([axes.check(folder, env, several)])
     keep([_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs])
     return Verification(checks)
 

@@ -17,6 +17,7 @@ from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
 from jacdb.verification import partials, patterns, rows
+from jacdb.verification.axes import MAX_AXES
 from jacdb.verification.episodes import EpisodeChecks, malformed
 from jacdb.verification.findings import Check, message
 from jacdb.verification.replayer import RunReplayer
@@ -28,7 +29,6 @@ FACTS = (
     "zero_threshold", "d_state", "d_action", "ctrl_dt", "sim_dt", "model", "versions", "schema_version", "suite",
     "replay_tolerance",
 )  # fmt: skip
-MAX_AXES = 100_000
 
 
 @dataclass

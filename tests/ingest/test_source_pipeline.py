@@ -180,6 +180,20 @@ def test_the_same_run_again_is_there_already(rolled_out):
     assert again.was_there and again.run_id == result.run_id
 
 
+@pytest.mark.slow
+def test_another_model_of_its_file_name_is_refused_if_axes_differ(rolled_out, tmp_path, monkeypatch):
+    root, _, result = rolled_out
+    (tmp_path / "cart.xml").write_text(CART.format(timestep=0.01).replace('name="push"', 'name="pull"'))
+    source = ModelSource(loading.load(str(tmp_path / "cart.xml")), 2, Rollouts(HostNoise(), 1, 5))
+    before, told = sorted(root.rglob("*")), rf"cart: action axis 0 is pull.action \(1\), .* {result.run_id} in"
+    with monkeypatch.context() as patch, pytest.raises(jacdb.UsageError, match=told):
+        patch.setattr(ModelSource, "trajectories", lambda *_: pytest.fail("it was rolled out"))
+        annotate(Annotation(source, "noise", dtype="float64"), root)
+    assert sorted(root.rglob("*")) == before
+    heavier = ModelSource(cart(tmp_path, 0.02), 2, Rollouts(HostNoise(), 1, 5))
+    assert annotate(Annotation(heavier, "noise", dtype="float64"), shutil.copytree(root, tmp_path / "data")).n_rows == 5
+
+
 def recording_of(dataset: jacdb.Dataset, path: Path) -> Path:
     """The stored trajectories as a file that anyone could have."""
     rows = dataset.sql("select episode, state, action from steps order by episode, step").pl()

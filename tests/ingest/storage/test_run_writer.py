@@ -184,6 +184,31 @@ def test_a_run_has_one_writer_at_a_time(tmp_path):
         pass
 
 
+def axes_of(*names: str) -> list[dict]:
+    axis = {"space": "tangent", "joint": None, "quantity": "q", "unit": "1"}
+    return [{**axis, "index": index, "name": name, "body": name} for index, name in enumerate(names)]
+
+
+def test_an_environment_has_one_set_of_axes(tmp_path):
+    first, second = (RunWriter(tmp_path, "E", "noise", run_id, trajectory) for run_id in "ab")
+    first.write_axes(axes_of("x", "x"))  # a former version's: the present one says x#2
+    for names in (["x"], ["x", "y"], ["x", "x#2", "y"]):
+        with pytest.raises(UsageError, match=r"E: tangent axis . is .* in run a in .* `jacdb rm a --data "):
+            second.check_axes(axes_of(*names))
+    second.write_axes([{**axis, "body": "other"} for axis in axes_of("x", "x#2")])
+    RunWriter(tmp_path, "F", "noise", "c", trajectory).write_axes(axes_of("z"))
+
+
+def test_of_two_runs_that_begin_together_one_at_most_stays_where_their_axes_differ(tmp_path, monkeypatch):
+    first, second = (RunWriter(tmp_path, "E", "noise", run_id, trajectory) for run_id in "ab")
+    first.check_axes(axes_of("x"))
+    second.check_axes(axes_of("y"))  # none of them has written yet
+    first.write_axes(axes_of("x"))
+    with pytest.raises(UsageError, match="tangent axis 0 is y"):
+        second.write_axes(axes_of("y"))
+    assert first.has_begun() and not second.has_begun()
+
+
 def test_a_file_that_is_no_part_is_no_part(tmp_path):
     run = dataset(tmp_path, "E", [episode(0, *matrices(3))])
     [path] = tmp_path.glob("steps/*/*/*.parquet")

@@ -1,0 +1,145 @@
+"""The axes of an environment, which all of its runs in a dataset share.
+
+Views count an environment's runs together, and row 7 of a Jacobian is one axis in all of them. Models with one file
+name make one environment, so runs whose axes differ are refused where they would come together. Bodies are not
+compared: of nameless ones, versions of jacdb say different things.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb.dataset import shards
+from jacdb.dataset.layout import Run
+from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.schemas.axis_names import unique_names
+
+SPACES = ("tangent", "state", "action")
+
+type Axes = dict[str, list[tuple[str, str]]]  # the names and units of a space's axes, in order
+
+
+class BegunRun(NamedTuple):
+    """A run, or a shard of one, that has axes.
+
+    Attributes:
+        dataset: the dataset's folder.
+        root: the folder of its files: the dataset's, or a shard's.
+        run: the run.
+    """
+
+    dataset: Path
+    root: Path
+    run: Run
+
+    @property
+    def path(self) -> Path:
+        """The file of its axes."""
+        return axes_path(self.root, self.run)
+
+    @property
+    def words(self) -> str:
+        """Which it is, for people."""
+        return f"run {self.run.run_id} in {self.dataset}"
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it."""
+        return f"`jacdb rm {self.run.run_id} --data {shlex.quote(str(self.dataset))}`"
+
+
+def axes_path(root: Path, run: Run) -> Path:
+    """Return the file of a run's axes."""
+    return root / run.folder("axes") / "part-00000.parquet"
+
+
+def of_rows(rows: Iterable[Mapping[str, Any]]) -> Axes:
+    """Return the axes that rows of `axes` are of: their columns space, index, name and unit."""
+    found: Axes = {}
+    for space in SPACES:
+        own = sorted((row for row in rows if row["space"] == space), key=lambda row: row["index"])
+        names = unique_names([row["name"] for row in own])  # former versions wrote a name twice
+        found[space] = [(name, row["unit"]) for name, row in zip(names, own, strict=True)]
+    return found
+
+
+def read(path: Path) -> Axes:
+    """Return the axes in a run's file of them.
+
+    Raises:
+        FailureError: it can't be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return of_rows(file.read(["space", "index", "name", "unit"]).to_pylist())
+    except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise FailureError(f"{path} can't be read: {first_line(error)}") from error
+
+
+def difference(own: Axes, other: Axes) -> tuple[str, str] | None:
+    """Return the first axis that differs, in words, and what the others have in its place; None if none does."""
+    for space in SPACES:
+        for index in range(max(len(own[space]), len(other[space]))):
+            here, there = (_words(axes[space][index : index + 1]) for axes in (own, other))
+            if here != there:
+                return f"{space} axis {index} is {here}", there
+    return None
+
+
+def begun(dataset: Path, env: str) -> list[BegunRun]:
+    """Return the runs and shards of an environment that a dataset's folder has, finished or not; runs first, sorted."""
+    every = Run(env, "*")
+    runs = sorted(path.parent.name.removeprefix("run=") for path in dataset.glob(f"{axes_path(Path(), every)}"))
+    found = [BegunRun(dataset, dataset, Run(env, run_id)) for run_id in runs]
+    return found + [BegunRun(dataset, one.root, one.run) for one in shards.begun(dataset, every)]
+
+
+def check(dataset: Path, run: Run, axes: Axes) -> None:
+    """Refuse a run whose axes are not those of the other runs that a dataset has of its environment.
+
+    One other run is looked at: what it differs from, the others were held to.
+
+    Raises:
+        UsageError: they are not.
+        FailureError: the axes of the other run can't be read.
+    """
+    others = [one for one in begun(dataset, run.env) if one.run.run_id != run.run_id]
+    if not others or not (found := difference(axes, read(others[0].path))):
+        return
+    more = len({one.run for one in others}) - 1
+    and_more = f" and {more} other{'s' * (more > 1)}" if more else ""
+    raise UsageError(
+        f"{run.env}: {found[0]}, and {found[1]} in {others[0].words}; an environment's runs have the same axes: give"
+        f" another --data, the model's file another name, or {others[0].removal}{and_more}"
+    )
+
+
+def check_together(runs: Sequence[BegunRun], out: Path) -> None:
+    """Refuse runs of several datasets that would make an environment with more than one set of axes.
+
+    Args:
+        runs: the runs, those of ``out`` first.
+        out: the dataset that they are to be in; what is in it already is not refused.
+
+    Raises:
+        UsageError: they would.
+        FailureError: the axes of one can't be read.
+    """
+    first: dict[str, tuple[BegunRun, Axes]] = {}
+    for one in runs:
+        axes = read(one.path)
+        known, others = first.setdefault(one.run.env, (one, axes))
+        found = difference(axes, others)
+        if found and one.dataset != out:
+            raise UsageError(
+                f"{one.run.env}: {found[0]} in {one.words}, and {found[1]} in {known.words}; an environment's runs have"
+                f" the same axes: merge each into a --data of its own, or {one.removal}"
+            )
+
+
+def _words(axis: Sequence[tuple[str, str]]) -> str:
+    return f"{axis[0][0]} ({axis[0][1]})" if axis else "none"
