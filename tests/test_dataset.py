@@ -35,6 +35,30 @@ def opened(small):
         yield one
 
 
+def test_steps_count_once_their_episodes_are_there(small):
+    """A writer that is killed between the two, or a removal, leaves a part of steps alone: it is not there yet."""
+    dataset(small, "E", [episode(0, np.ones((5, 2, 2)), np.ones((5, 2, 1)))], "run-b", seed=1)
+    (row,) = small.glob("runs/*/run=run-b/part-*")
+    (part,) = small.glob("episodes/*/run=run-b/part-*")
+    row.unlink()
+    kept = part.rename(small / "kept")
+
+    def counted(opened: jacdb.Dataset) -> list[int]:
+        [counts] = opened.sql("select samples, (select count(*) from steps) from global_sparsity").fetchall()
+        rows = sum(len(batch["state"]) for batch in opened.batches("E", ("state",)))
+        return [*counts, rows, len(opened.sql("from steps where in_contact is not null").fetchall())]
+
+    with jacdb.open(small) as opened:
+        assert counted(opened) == [3] * 4
+        kept.rename(part)
+        assert opened.sql("select count(*) from steps").fetchall() == [(8,)]
+    with jacdb.open(small) as opened:
+        assert counted(opened) == [8] * 4
+        part.unlink()
+    with jacdb.open(small) as opened:
+        assert counted(opened) == counted(opened.where("finite")) == [3] * 4
+
+
 def test_a_dataset_names_its_environments(opened):
     assert opened.environments == ["E"]
     assert "E" in repr(opened)

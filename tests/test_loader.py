@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -359,7 +360,8 @@ def test_rows_that_make_no_array_are_a_failure_that_names_the_file(tmp_path, shu
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_runs_of_other_shapes_are_a_failure_with_the_remedy(tmp_path, shuffle):
     make(tmp_path, "run-a", 2, 5)
-    make(tmp_path, "run-b", 2, 5, d=4)
+    make(tmp_path / "other", "run-b", 2, 5, d=4)
+    shutil.copytree(tmp_path / "other", tmp_path, dirs_exist_ok=True)  # ingest refuses it since version 1.0
     with jacdb.open(tmp_path) as opened:
         with pytest.raises(FailureError, match=r"of shape \(\d, \d\).*where\(\"run_id = 'run-"):
             list(opened.batches("E", ("j_state",), shuffle=shuffle))

@@ -118,6 +118,7 @@ class Catalog:
         self._connection, self._location, self._version, self._plan = connection, location, version, plan
         self._memory = memory
         self._read: set[str] = set()  # the tables that are laid over files
+        self._passing: set[str] = set()  # those of them that are laid anew for each query: a part does not count yet
         self._counted: set[str] = set()  # the partials that are laid as the last survey said
         self._surveyor = None if filtered else Surveyor(location)
         self._survey: Survey | None = None
@@ -133,12 +134,18 @@ class Catalog:
             if counted := names & {*queries.PARTIALS}:
                 names |= self._lay_partials(counted)
             names |= {read for name in names for read in former_versions.READS.get(name, ())}
-            for table in sorted((names & _SCHEMAS.keys()) - self._read):
+            for table in sorted((names & _SCHEMAS.keys()) - (self._read - self._passing)):
                 if self._location.has(table):
-                    self._replace(f"stored_{table}", self._select(table))
-                    self._read.add(table)
+                    self._lay(table)
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
             raise FailureError(f"{self._location.name} can't be read: {first_line(error)}") from error
+
+    def _lay(self, table: str) -> None:
+        """Lay a table over its files: over all that there are whenever it is read, if each of them counts by now."""
+        some = self._location.uncommitted(table)
+        self._replace(f"stored_{table}", self._select(table, self._location.begun() if some else None))
+        self._read.add(table)
+        self._passing = self._passing | {table} if some else self._passing - {table}
 
     def names(self, select: str) -> set[str]:
         """Return the tables and the partials that a SELECT reads; what a partial is counted from is not among them."""
