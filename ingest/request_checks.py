@@ -130,8 +130,8 @@ def check_resumable(root: Path, env: str, seed: int, shard: Shard | None = None)
     """
     from jacdb.dataset.layout import Run  # here, for few resume
 
-    place = shard.root(root) if shard else root
-    if not any(place.glob(Run(env, f"*-seed{seed}-*").folder("axes"))):
+    places = [root, shard.root(root)] if shard else [root]  # the run of a shard may be whole
+    if not any(any(place.glob(Run(env, f"*-seed{seed}-*").folder("axes"))) for place in places):
         raise UsageError(
             f"nothing to resume: {root} has no run of {env} with seed {seed}; leave out --resume to begin one"
         )

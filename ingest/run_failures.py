@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pyarrow as pa
 
-from jacdb.errors import FailureError, first_line
+from jacdb.errors import FailureError, first_line, told_with_remedy
 
 KEPT = (
     "; finished parts are kept, and the same command goes on from them",
@@ -29,7 +29,7 @@ def told(root: Path, smaller: str = "") -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = told_with_remedy(error)
         path = getattr(error, "filename", None)
         elsewhere = path is not None and root.absolute() not in Path(str(path)).absolute().parents  # a source's file
         did = f"stopped at {path}" if elsewhere else f"could not write to {root}"

@@ -1,8 +1,11 @@
 """The two errors that jacdb raises; each message is one line with the wrong value and the remedy."""
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Container, Iterable
+from pathlib import Path
 
 _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
 _BUSY = "connection is busy with another call"  # DuckDB's; it advises a cursor, which a dataset has none of
@@ -52,3 +55,22 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     # what DuckDB suggests stands in a line of its own
     return " ".join([lines[0], *(line for line in lines[1:2] if line.startswith(_SUGGESTIONS))])
+
+
+def told_with_remedy(error: Exception) -> str:
+    """Return why the system or Arrow refused something: the reason, and where it is known what helps."""
+    code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
+    if code == errno.EMFILE:
+        return f"{reason}: allow more by `ulimit -n 4096`"
+    if code == errno.EROFS:
+        return f"{reason}: copy the dataset to a disk that can be written to"
+    if code not in (errno.EACCES, errno.EPERM):
+        return reason
+    named = [Path(str(path)) for name in ("filename", "filename2") if (path := getattr(error, name, None))]
+    for path in named:
+        if path.exists() and not os.access(path, os.R_OK):
+            return f"{reason}: {path}; make it readable"
+        folder = next(above for above in path.absolute().parents if above.exists())
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{reason}: make {folder} writable"
+    return f"{reason}: {named[0]}" if named else reason

@@ -272,8 +272,10 @@ def test_users_11_a_part_may_be_a_link_and_opens_nothing_beside_it(small, tmp_pa
     dataset(other, "Secret", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
     [secret] = other.glob("steps/*/*/*.parquet")
     link = small / "steps" / "environment=Secret" / "run=r" / "part-00000.parquet"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(secret)
+    summaries = small / "episodes" / link.relative_to(small / "steps")
+    for here, there in ((link, secret), (summaries, next(other.glob("episodes/*/*/*.parquet")))):
+        here.parent.mkdir(parents=True)
+        here.symlink_to(there)
     with jacdb.open(small) as opened:
         assert {*opened.fetch(opened.sql("select env from steps"))["env"]} == {"E", "Secret"}
         for beside in (secret.with_name("*.parquet"), next(other.glob("axes/*/*/*.parquet"))):

@@ -1,6 +1,8 @@
 """Datasets joined: shards of a run make the run, row by row; what does not fit is refused, and nothing is lost."""
 
+import errno
 import os
+import re
 import resource
 import shutil
 from pathlib import Path
@@ -16,10 +18,11 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import FailureError, UsageError, queries
 from jacdb.dataset import learning_files, manifest, shards
+from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
 from jacdb.learning import results
 from jacdb.learning.scores import Score
-from jacdb.merging import merge, shard_union
+from jacdb.merging import file_copies, merge, shard_union
 from jacdb.verification import verify
 
 pytestmark = pytest.mark.slow
@@ -208,7 +211,7 @@ def test_a_shard_twice_with_other_files_is_refused(cut, tmp_path):
 def test_a_run_twice_with_other_rows_is_refused(tmp_path):
     dataset(tmp_path / "a", "E", [made(0)])
     dataset(tmp_path / "b", "E", [made(1)])
-    with pytest.raises(UsageError, match=r"run run-a of E is in .*a and in .*b, with different files"):
+    with pytest.raises(UsageError, match=r"is in .*a and in .*b, .* leave .*b out, or `jacdb rm run-a .*a` or .*b`$"):
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
     assert nothing_was_written(tmp_path / "out")
 
@@ -227,6 +230,27 @@ def test_runs_of_one_environment_have_the_same_axes(tmp_path, cut):
     shutil.rmtree(b)
     dataset(b, "E", [made(1)], "run-b", shard=cut)
     merge([a, b], out)
+
+
+def test_what_is_passed_over_and_what_stops_a_merge_is_told(tmp_path, monkeypatch):
+    a, out = tmp_path / "a", tmp_path / "out"
+    run = dataset(a, "E", [made(0)])
+    (a / Run("E", "run-a").row).rename(tmp_path / "row")
+    assert not run.is_finished()
+    assert (
+        merge([a], out)
+        .describe("out")
+        .endswith(f"passed over: run-a of E in {a} (repeat the command that began each, then merge again)")
+    )
+    (tmp_path / "row").rename(a / Run("E", "run-a").row)
+    for code, said in ((errno.EMFILE, "`ulimit -n 4096`"), (errno.EACCES, f"{a}/steps")):
+
+        def refuse(*_: object, code: int = code) -> None:
+            raise OSError(code, os.strerror(code), f"{a}/steps")
+
+        monkeypatch.setattr(file_copies, "check", refuse)
+        with pytest.raises(FailureError, match=re.escape(said)):
+            merge([a], out)
 
 
 def test_learning_runs_are_added_once_with_their_parameters(tmp_path):

@@ -1,7 +1,9 @@
 """`jacdb rm`: one run is gone, the others are as they were, and who is at work is left alone."""
 
+import errno
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 
 import jacdb
-from jacdb import UsageError, schemas
+from jacdb import FailureError, UsageError, schemas
 from jacdb.dataset import partials, removal, run_status, schema_version
 from jacdb.dataset.removal import Removal
 
@@ -65,7 +67,7 @@ def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch
     rmtree = shutil.rmtree
     for table in removal.ORDER[:-1]:
 
-        def stop_after(folder, table=table):
+        def stop_after(folder, table=table, **_: object):
             rmtree(folder)
             if folder.relative_to(sample).parts[0] == table:
                 raise KeyboardInterrupt
@@ -83,3 +85,19 @@ def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch
 
 def test_users_19_every_table_is_removed():
     assert {*removal.ORDER} == {table.name for table in schemas.TABLES + schemas.DERIVED}
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.EACCES, "part-00000.parquet, and repeat"), (errno.EROFS, "copy the dataset to a disk")]
+)
+def test_what_can_not_be_removed_is_told_with_its_folder(sample, monkeypatch, code, said):
+    found = Removal.find(sample, cheetah(sample))
+
+    def refuse(name: str, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), name)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(FailureError, match=re.escape(said)) as raised:
+        found.carry_out()
+    assert f"can't be removed from {sample}" in str(raised.value)
+    assert code == errno.EROFS or f"{sample / found.run.row}" in str(raised.value)

@@ -10,7 +10,7 @@ import filelock
 from jacdb.dataset import manifest, run_status, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import MODELS, PartPath, Run
-from jacdb.errors import FailureError, UsageError, suggestion
+from jacdb.errors import FailureError, UsageError, suggestion, told_with_remedy
 
 # The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
 ORDER = ("runs", "partials", "episodes", "steps", "patterns", "axes")
@@ -83,12 +83,15 @@ class Removal:
         except filelock.Timeout:
             raise UsageError(f"an ingest is at work on {self.describe()}: stop it first, or let it finish") from None
         except OSError as error:
-            raise FailureError(f"{error.filename} can't be removed: {error.strerror or error}") from error
+            raise FailureError(
+                f"run {self.run.run_id} can't be removed from {self.root}: {told_with_remedy(error)}, and repeat the"
+                " command"
+            ) from error
 
 
 def remove_folder(folder: Path, root: Path) -> None:
     """Remove a folder of a run, and the folders above it that are empty then, up to the dataset's, ``root``."""
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, onexc=_with_its_folder)
     for above in folder.parents:
         if above == root:
             break
@@ -101,3 +104,10 @@ def _folders(root: Path, run: Run) -> list[Path]:
     own = [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]
     places = [*(one.root for one in shards.begun(root, run)), root]
     return [place / each for place in places for each in own]
+
+
+def _with_its_folder(_: object, path: str, error: BaseException) -> None:
+    """Raise an error of a removal again; it names the file alone."""
+    if isinstance(error, OSError):
+        error.filename = path
+    raise error

@@ -14,10 +14,10 @@ import filelock
 import pyarrow as pa
 
 from jacdb.dataset import environment_axes, finishing, manifest, removal, run_status, shards
-from jacdb.dataset.layout import Run
+from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
-from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.errors import FailureError, UsageError, told_with_remedy
 from jacdb.merging import file_copies, learning_runs, refusals, shard_union
 from jacdb.progress import Event
 
@@ -35,6 +35,7 @@ class Merged:
         missing: which shards are missing of the others.
         learning_added: learning runs that were added.
         learning_there: learning runs of the datasets that were there before.
+        unfinished: runs of the datasets that were passed over, each with its folder.
     """
 
     added: list[Run] = field(default_factory=list)
@@ -43,6 +44,7 @@ class Merged:
     missing: list[Missing] = field(default_factory=list)
     learning_added: list[Run] = field(default_factory=list)
     learning_there: list[Run] = field(default_factory=list)
+    unfinished: list[tuple[Path, Run]] = field(default_factory=list)
 
     def describe(self, out: Path | str) -> str:
         """Return one line for people."""
@@ -51,8 +53,16 @@ class Merged:
         learning_there = f", {_runs(self.learning_there, 'learning run')} there already" if self.learning_there else ""
         return (
             f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
-            f"{added}{learning_there}"
+            f"{added}{learning_there}{self._passed_over}"
         )
+
+    @property
+    def _passed_over(self) -> str:
+        if not self.unfinished:
+            return ""
+        named = ", ".join(f"{run.run_id} of {run.env} in {root}" for root, run in self.unfinished[:3])
+        more = f" and {len(self.unfinished) - 3} more" if len(self.unfinished) > 3 else ""
+        return f"; not finished, and passed over: {named}{more} (repeat the command that began each, then merge again)"
 
 
 def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lambda event: None) -> Merged:
@@ -83,10 +93,10 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
             finished[run].append(root)
         for one in shards.begun(root):
             pieces[one.run].append(one)
-    refusals.check_runs(finished, pieces)
+    refusals.check_runs(out, finished, pieces)
     refusals.check_axes(out, finished, pieces)
     learned = learning_runs.found((out, *others))
-    merged = Merged()
+    merged = Merged(unfinished=[(root, run) for root in others for run in _unfinished(root)])
     with _told(out):
         for run, (root, *more) in sorted(finished.items()):
             if root != out:
@@ -240,10 +250,16 @@ def _told(out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
         raise FailureError(
-            f"could not merge into {out}: {reason}; what was merged is kept, and the same command goes on from it"
+            f"could not merge into {out}: {told_with_remedy(error)}; what was merged is kept, and the same command goes"
+            " on from it"
         ) from error
+
+
+def _unfinished(root: Path) -> list[Run]:
+    """Return the runs that a dataset's folder has rows of, and that are not finished."""
+    begun = {part.run for part in map(PartPath.parse, manifest.parts(root)) if part}
+    return sorted(begun - {*manifest.finished(root)})
 
 
 def _is_finished(root: Path, run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,11 @@ def check_folders(sources: Sequence[Path], out: Path) -> None:
             refuse_former(folder, root, "a merge is of version {}", " first", option="")
 
 
-def check_runs(finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:
+def check_runs(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:
     """Refuse runs and shards that don't go into one dataset.
 
     Args:
+        out: the dataset's folder.
         finished: the folders that have each finished run.
         pieces: the shards of each run.
 
@@ -56,9 +58,11 @@ def check_runs(finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequ
         rows = {root: _of_steps(manifest.read(root, run)) for root in roots}
         for root in roots[1:]:
             if rows[root] != rows[roots[0]]:
+                first = f"--data {roots[0]}" if roots[0] == out else str(roots[0])
+                either = (f"`jacdb rm {run.run_id} --data {shlex.quote(str(one))}`" for one in (roots[0], root))
                 raise UsageError(
-                    f"run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different files: leave one of"
-                    f" them out, or `jacdb rm {run.run_id}` one"
+                    f"run {run.run_id} of {run.env} is in {first} and in {root}, with different files: leave {root}"
+                    f" out, or {' or '.join(either)}"
                 )
         kinds.setdefault(_dtype(roots[0], run), roots[0])
     for run, begun in pieces.items():

@@ -12,8 +12,9 @@ from test_merging import rows, same
 
 import jacdb
 from jacdb import UsageError, merging
+from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
-from jacdb.ingest import provenance, source_pipeline
+from jacdb.ingest import provenance, request_checks, source_pipeline
 from jacdb.ingest.models import loading
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.run_plan import Request
@@ -163,3 +164,12 @@ def annotate_a_recording(folder: Path) -> None:
     same(rows(folder / "annotated_cut"), rows(folder / "annotated"))
     with jacdb.open(folder / "annotated_cut") as dataset:
         assert dataset.runs()["episodes"].to_list() == [3]
+
+
+def test_resuming_a_shard_of_a_whole_run_is_nothing_to_refuse(tmp_path):
+    synthetic_run = tmp_path / Run("CartpoleBalance", "noise-seed5-0123456789").folder("axes") / "part-00000.parquet"
+    synthetic_run.parent.mkdir(parents=True)
+    synthetic_run.touch()
+    request_checks.check_resumable(tmp_path, "CartpoleBalance", 5, Shard(0, 2))
+    with pytest.raises(UsageError, match="nothing to resume"):
+        request_checks.check_resumable(tmp_path, "CartpoleBalance", 4, Shard(0, 2))
