@@ -71,7 +71,8 @@ def test_a_hopper_over_four_rk4_steps_is_the_c_engines_to_1e_7():
 
 # A ball and a free body with springs, and servos of a ball's rotation and of one site's pose against another's.
 AT_REFERENCE = """
-<mujoco><option timestep="0.01" gravity="0 0 0"/><worldbody><site name="fixed"/>
+<mujoco><option timestep="0.01" gravity="0 0 0"/><default><geom contype="0" conaffinity="0"/></default>
+<worldbody><site name="fixed"/>
 <body><joint name="b" type="ball" stiffness="2" damping=".01"/>
  <geom type="capsule" size=".03" fromto="0 0 0 .2 .05 0"/><site name="moved"/></body>
 <body pos="1 0 0"><joint name="f" type="free" stiffness="3"/><geom type="box" size=".1 .2 .3"/></body></worldbody>
