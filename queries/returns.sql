@@ -23,7 +23,7 @@ with noises as (
 
 ends as (
     select env, run_id, episode, max_by(reward, step) >= 11 as success
-    from steps
+    from stored_steps  -- of whole episodes: a condition on steps filters none of the other columns either
     where env = 'PandaPickCube'
     group by env, run_id, episode
 ),

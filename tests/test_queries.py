@@ -303,6 +303,8 @@ def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp
             dataset(tmp_path, env, episodes, run, policy_config=config, seed=seed)
     with jacdb.open(tmp_path) as opened:
         found = {(row["env"], row["noise"]): row for row in opened.returns().to_dicts()}
+        counted = "select env, noise, episodes, success from returns"
+        assert opened.where("step < 2").sql(counted).pl().equals(opened.sql(counted).pl()), "it filters steps alone"
     shares = {"white": 0.5, "none": 0.5, "beta = 0.5": 0.0, "beta = 0.5, scale 1e-07": 0.0, "-": 0.0}
     assert found.keys() == {(env, noise) for env in ("PandaPickCube", "CheetahRun") for noise in shares}
     counts = {"white": 2, "none": 4, "beta = 0.5": 4, "beta = 0.5, scale 1e-07": 2, "-": 2}
