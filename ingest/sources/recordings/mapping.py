@@ -28,7 +28,7 @@ import itertools
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,22 +75,35 @@ class Mapped:
     n_substeps: int | None = None
     entry_names: Mapping[str, list[str]] = field(default_factory=dict)
 
-    def said(self) -> dict[str, list[dict[str, Any]]]:
+    def said(self, columns: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
         """Return what it says beyond :func:`identity`, in one form for one meaning: it is part of a run's name.
 
-        Units are in the scale and entries are numbers where their names are known. Rows a second and physics steps are
-        not in it: a run's name has the number of physics steps itself.
+        Units are in the scale and entries are numbers. Rows a second and physics steps are not in it: a run's name has
+        the number of physics steps itself.
+
+        Args:
+            columns: those that there are, to which it has been applied.
         """
         own = identity().fields
-        parts = {name: parts for name, parts in self.fields.items() if parts != own.get(name)}
-        return {name: [self._part_said(part) for part in each] for name, each in parts.items()}
+        parts = {name: self._joined(parts, columns) for name, parts in self.fields.items() if parts != own.get(name)}
+        return {name: [_part_said(part) for part in each] for name, each in parts.items() if each != own.get(name)}
 
-    def _part_said(self, part: Part) -> dict[str, Any]:
-        names = self.entry_names.get(part.column, [])
-        entries = part.entries and [names.index(each) if each in names else each for each in part.entries]
-        every = {"column": part.column, "entries": entries, "scale": part.scale, "offset": part.offset}
-        defaults = Part(part.column)
-        return {key: value for key, value in every.items() if key == "column" or value != getattr(defaults, key)}
+    def _joined(self, parts: tuple[Part, ...], columns: Mapping[str, np.ndarray]) -> tuple[Part, ...]:
+        """Return parts of one column that follow each other as one; all entries in their order as None."""
+        joined: list[Part] = []
+        for part in parts:
+            column = columns.get(part.column)
+            if column is None:  # of a field that is not there
+                return parts
+            width = column.shape[-1] if column.ndim > 1 else 1
+            every = tuple(range(width))
+            entries: tuple[int | str, ...] = every
+            if part.entries is not None:
+                entries = tuple(self._entries(part.column, part, width))
+            if joined and replace(joined[-1], entries=part.entries) == part:
+                entries = (joined.pop().entries or every) + entries
+            joined.append(replace(part, entries=None if entries == every else entries))
+        return tuple(joined)
 
     def precision(self, columns: Mapping[str, np.ndarray]) -> np.dtype:
         """Return the shortest type of floating-point number among the columns of positions, velocities, activations."""
@@ -154,6 +167,13 @@ class Mapped:
                 raise UsageError(f"{where}: column {part.column} has no entry {number}: it has 0 to {width - 1}")
             numbers.append(number)
         return numbers
+
+
+def _part_said(part: Part) -> dict[str, Any]:
+    """Return what differs from a column as it is."""
+    every = {"column": part.column, "entries": part.entries, "scale": part.scale, "offset": part.offset}
+    defaults = Part(part.column)
+    return {key: value for key, value in every.items() if key == "column" or value != getattr(defaults, key)}
 
 
 def identity() -> Mapped:

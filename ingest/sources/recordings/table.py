@@ -90,7 +90,7 @@ def recording(
     if arrays["qpos"].ndim < 3:
         check(*_begins(path.name, arrays))
     every = {"source": path.name, **{"licence" if key == "license" else key: said for key, said in facts.items()}}
-    if said := mapping.said():
+    if said := mapping.said(columns):
         every["mapping"] = json.dumps(said, sort_keys=True)
     unit_length = not origin.is_gymnasium
     return origin.recording(

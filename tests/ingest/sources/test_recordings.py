@@ -305,9 +305,43 @@ def test_what_a_mapping_means_is_part_of_the_provenance(tmp_path):
         (tmp_path / f"{name}.toml").write_text(text)
         said[name] = opened(tmp_path / "one.npz", mapping=tmp_path / f"{name}.toml").provenance()
     assert said["none"] == said["no file"] and "mapping" not in said["no file"]
-    assert said["table"] == said["r1"] and said["scaled"] == said["degrees"]
+    assert said["table"] == said["entry"] == said["r1"] and said["scaled"] == said["degrees"]
     assert json.loads(said["r1"]["mapping"]) == {"reward": [{"column": "r1"}]}
-    assert len({str(each) for each in said.values()}) == 5
+    assert len({str(each) for each in said.values()}) == 4
+
+
+EQUAL = {
+    "all entries": ("ctrl = 'u'", "ctrl = {column = 'u', entries = [0, 1]}"),
+    "all entries of one number": ("reward = 'r'", "reward = {column = 'r', entries = [0]}"),
+    "its own column": ("", "ctrl = {column = 'ctrl', entries = [0, 1], unit = 'rad', scale = 1, offset = -0.0}"),
+    "entries one by one": ("ctrl = 'u'", "ctrl = [{column = 'u', entries = [0]}, {column = 'u', entries = [1]}]"),
+    "some one by one": (
+        "ctrl = {column = 'w', entries = [2, 0]}",
+        "ctrl = [{column = 'w', entries = [2]}, {column = 'w', entries = [0]}]",
+    ),
+    "a list of one": ("ctrl = 'u'", "ctrl = ['u']"),
+    "a unit's scale": (
+        "ctrl = {column = 'u', unit = 'deg', entries = [0, 1]}",
+        f"ctrl = {{column = 'u', scale = {math.pi / 180}}}",
+    ),
+    "a unit undone": ("ctrl = 'u'", "ctrl = {column = 'u', unit = 'mm', scale = 1000}"),
+    "a whole number": ("ctrl = {column = 'u', offset = 2.0}", "ctrl = {column = 'u', offset = 2, scale = 1.0}"),
+}
+
+
+@pytest.mark.parametrize("case", EQUAL)
+def test_a_mapping_is_in_one_form_for_one_meaning(tmp_path, case):
+    recorded = recorded_arm.rolled(MODEL, n_steps=3)
+    wide = np.c_[recorded["ctrl"], recorded["ctrl"]]
+    np.savez(tmp_path / "one.npz", **recorded, r=recorded["reward"], u=recorded["ctrl"] / 2, w=wide)
+    said, runs = [], []
+    for text in (*EQUAL[case], "ctrl = {column = 'u', entries = [1, 0]}"):
+        (tmp_path / "map.toml").write_text(text)
+        source = opened(tmp_path / "one.npz", mapping=tmp_path / "map.toml")
+        said.append(source.provenance())
+        runs += source.trajectories()
+    assert said[0] == said[1] != said[2]
+    np.testing.assert_array_equal(runs[0].ctrl, runs[1].ctrl)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float16, np.float32])
