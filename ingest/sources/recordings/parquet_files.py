@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb.errors import UsageError, first_line
-
-COUNTERS = ("step", "time")  # columns that say whether a row follows another
+from jacdb.ingest.sources.recordings.counters import Boundaries
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class FileRows:
         """
         first = {row: file for file, row in self.starts}
         seen: dict[Any, Path] = {}  # the file in which each episode was last
+        boundaries: Boundaries | None = None
         file = self.starts[0][0]
         for row in sorted(begins | first.keys()):
             before, file = file, first.get(row, file)
@@ -48,8 +48,12 @@ class FileRows:
             if numbers is not None:
                 joins = seen.get(numbers[row], joins)
                 seen[numbers[row]] = file
-            if joins is None or joins == file or (row not in begins and self._follows(row, begins)):
+            if joins is None or joins == file:
                 continue
+            if row not in begins:
+                boundaries = boundaries or Boundaries([each for each, _ in self.starts], first.keys(), begins)
+                if boundaries.goes_on(row):
+                    continue
             which = "" if numbers is None else f" of episode {numbers[row]}"
             own = "a number of its own" if numbers is not None else "a number in a column episode"
             raise UsageError(
@@ -57,32 +61,19 @@ class FileRows:
                 f" episode {own}, or rows that do follow a column step or time that goes on"
             )
 
-    def _follows(self, row: int, begins: set[int]) -> bool:
-        """Return whether a file's first row follows the row before, as far from it as others are from each other."""
-        starts = {start for _, start in self.starts}
-        told = []
-        for name in COUNTERS:
-            values = self.columns.get(name, np.zeros(0, object)).reshape(-1)
-            if values.dtype.kind not in "iuf":
-                continue
-            near = [at for at in (row - 1, row + 1) if at < len(values) and at not in begins | starts]
-            gap, *others = (float(values[at]) - float(values[at - 1]) for at in (row, *near))
-            told.append(any(abs(gap - other) < other / 2 for other in others))
-        return bool(told) and all(told)
-
 
 def read(files: tuple[Path, ...], names: set[str], folder: Path | None = None) -> FileRows:
     """Return the columns of files one after the other, matched by their names.
 
     Args:
         files: those to read, in this order.
-        names: of columns, those that are read; the counters are, too.
+        names: of columns, those that are read.
         folder: folders below it that are named ``column=value`` give all their files such a column.
 
     Raises:
         UsageError: a file is no Parquet; rows of a column differ in length; files differ in their columns.
     """
-    tables = [_table(file, names | set(COUNTERS)) for file in files]
+    tables = [_table(file, names) for file in files]
     if folder is not None:
         tables = _with_keys(folder, files, tables, names)
     _same_columns(files, tables)

@@ -221,7 +221,7 @@ TOLD = r"^.*a\.parquet and .*b\.parquet: nothing says that rows.* in the second 
 @pytest.mark.parametrize("numbers", NUMBERS)
 def test_no_episode_joins_files_of_which_nothing_says_that_they_follow(tmp_path, two_episodes, numbers):
     restarted = np.tile(np.arange(41), 2)
-    for counters in ({}, {"step": restarted}, {"time": restarted / 50}, {"step": restarted, "time": np.arange(82)}):
+    for counters in ({}, {"step": restarted}, {"time": restarted / 50}, {"step": np.arange(82), "time": restarted}):
         columns = two_episodes | counters | ({} if numbers == "none" else {"episode": NUMBERS[numbers]})
         for name, rows in zip("ab", halves(columns, 41), strict=True):
             parquet(tmp_path / "set" / f"{name}.parquet", rows)
@@ -240,6 +240,89 @@ def test_an_episode_goes_on_in_the_next_file_where_step_or_time_says_so(tmp_path
         parquet(tmp_path / "set" / f"{name}.parquet", part)
     [one] = opened(tmp_path / "set").trajectories()
     np.testing.assert_array_equal(one.qpos, rows["qpos"])
+
+
+def split(folder, columns, cuts):
+    """Write columns, arrays of Arrow among them, as a folder of files that begin at row 0 and at these rows."""
+    folder.mkdir()
+    table = {name: each if isinstance(each, pa.Array) else from_array(each) for name, each in columns.items()}
+    for start, stop in itertools.pairwise([0, *cuts, len(columns["qpos"])]):
+        pq.write_table(pa.table(table).slice(start, stop - start), folder / f"{start:02}.parquet")
+
+
+ROWS = np.arange(41)
+ONWARD = {
+    "files of a row after a long one": ({"step": ROWS}, (39, 40)),
+    "files of a row alone": ({"step": 10 * ROWS}, range(1, 41)),
+    "files of a row, in time": ({"time": 0.02 * ROWS}, range(1, 41)),
+    "step of the file": ({"step": ROWS % 20, "time": 0.02 * ROWS}, (20,)),
+    "step in one file alone": ({"step": pa.array([*range(20), *[None] * 21]), "time": 0.02 * ROWS}, (20,)),
+    "number of the file": ({"step": ROWS // 20, "time": 0.02 * ROWS}, (20,)),
+    "time unknown": ({"step": ROWS, "time": pa.nulls(41)}, (20,)),
+    "time at rest": ({"step": ROWS, "time": 0.0 * ROWS}, (20,)),
+    "timestamps": ({"time": pa.array(1_790_000_000_000 + 20 * ROWS, pa.timestamp("ms", "UTC"))}, (20,)),
+    "durations": ({"time": pa.array(20_000 * ROWS, pa.duration("us"))}, (20,)),
+    "times of day": ({"time": pa.array([20 * row for row in range(41)], pa.time32("ms"))}, (20,)),
+    "decimals": ({"time": pa.array(ROWS).cast(pa.decimal128(24, 2))}, (20,)),
+}
+MISSING = {
+    "a row, of files of a row": ({"step": ROWS + (ROWS > 20)}, range(1, 41)),
+    "a row, by time": ({"step": ROWS, "time": 0.02 * (ROWS + (ROWS > 19))}, (20,)),
+    "a row, by step": ({"step": ROWS + (ROWS > 19), "time": 0.02 * ROWS}, (20,)),
+    "a reset": ({"step": ROWS, "time": 0.02 * (ROWS % 20)}, (20,)),
+    "a meaning": ({"step": pa.array(list("abcdefghijklmnopqrstuvwxyzabcdefghijklmno")), "time": pa.nulls(41)}, (20,)),
+}
+
+
+@pytest.mark.parametrize("case", ONWARD | MISSING)
+def test_one_counter_that_goes_on_is_enough_where_the_other_says_nothing_else(tmp_path, case):
+    rows = recorded_arm.rows(MODEL, n_episodes=1)
+    counters, cuts = (ONWARD | MISSING)[case]
+    split(tmp_path / "set", {name: rows[name] for name in ("qpos", "qvel", "act", "ctrl")} | counters, cuts)
+    if case in MISSING:
+        with pytest.raises(UsageError, match=r"nothing says that rows in the second follow those in the first: give"):
+            opened(tmp_path / "set")
+    else:
+        [one] = opened(tmp_path / "set").trajectories()
+        np.testing.assert_array_equal(one.qpos, rows["qpos"])
+
+
+@pytest.mark.parametrize("second", [2, 3])
+def test_an_episode_of_two_rows_may_be_in_two_files(tmp_path, second):
+    """No distance is known there but its own; where others are, in another episode, they say what is near."""
+    rows = {name: each[:2] for name, each in recorded_arm.rows(MODEL, n_episodes=1).items() if name != "done"}
+    split(tmp_path / "set", rows | {"step": np.array([1, second])}, (1,))
+    if second == 2:
+        assert [one.n_steps for one in opened(tmp_path / "set").trajectories()] == [1]
+    else:
+        with pytest.raises(UsageError, match="nothing says that rows of episode"):
+            opened(tmp_path / "set")
+    rows = recorded_arm.rows(MODEL, n_episodes=2)
+    episode = np.r_[np.zeros(80), 1, 1]
+    rows = {name: np.nan_to_num(rows[name]) for name in ("qpos", "qvel", "act", "ctrl")} | {"episode": episode}
+    split(tmp_path / "more", rows | {"step": 2 * np.r_[np.arange(80), 0, second - 1]}, (81,))
+    if second == 2:
+        assert [one.n_steps for one in opened(tmp_path / "more").trajectories()] == [79, 1]
+    else:
+        with pytest.raises(UsageError, match="nothing says that rows of episode"):
+            opened(tmp_path / "more")
+
+
+def test_counters_may_be_anything_where_no_episode_goes_on_in_another_file(tmp_path, two_episodes):
+    """Where one does, they may be of two types, too."""
+    one, other = halves(two_episodes | {"episode": np.repeat([0, 1], 41)}, 41)
+    ragged = pa.array([[0.0] * (row % 3) for row in range(41)])
+    times = ({"time": ROWS / 50}, {"time": np.float32(ROWS / 50)}, {"time": ragged}, {"time": pa.array(["?"] * 41)}, {})
+    for number, (a, b) in enumerate(itertools.permutations(times, 2)):
+        split(tmp_path / f"set{number}", one | a, ())
+        (tmp_path / f"set{number}" / "00.parquet").rename(tmp_path / f"set{number}" / "a.parquet")
+        split(tmp_path / f"second{number}", other | b, ())
+        (tmp_path / f"second{number}" / "00.parquet").rename(tmp_path / f"set{number}" / "b.parquet")
+        assert [run.n_steps for run in opened(tmp_path / f"set{number}").trajectories()] == [40, 40]
+    one, other = halves(recorded_arm.rows(MODEL, n_episodes=1) | {"time": ROWS / 50}, 20)
+    parquet(tmp_path / "on" / "a.parquet", one)
+    parquet(tmp_path / "on" / "b.parquet", other, time=np.float32(other["time"]))
+    assert [run.n_steps for run in opened(tmp_path / "on").trajectories()] == [40]
 
 
 def test_files_that_end_where_a_row_is_done_are_cut_there(tmp_path, two_episodes):
