@@ -154,6 +154,8 @@ def _column(where: Path, name: str, values: Any) -> np.ndarray:
         every = np.full((len(there), *rows.shape[1:]), np.nan, np.result_type(rows.dtype, np.float32))
         every[there] = rows
         return every
+    if pa.types.is_null(kind):  # as writers have it where no row has a value
+        return np.full(len(values), np.nan)
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         return np.asarray(values.to_pylist(), dtype=object)
     if values.null_count and not pa.types.is_floating(kind):

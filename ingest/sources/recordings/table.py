@@ -85,6 +85,8 @@ def recording(
     """
     mapping = mapping or identity()
     arrays = mapping.apply(columns, path.name, needed=_needed(origin.model))
+    if _all_missing(arrays.get("episode")):
+        del arrays["episode"]
     if not len(arrays["qpos"]):
         raise UsageError(f"{path.name} has no rows: give states, one a row")
     if arrays["qpos"].ndim < 3:
@@ -102,6 +104,11 @@ def recording(
 def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
     """Return the columns without which there is no trajectory."""
     return ("qpos", "qvel", *(["ctrl"] if model.nu else []), *(["act"] if model.na else []))
+
+
+def _all_missing(values: np.ndarray | None) -> bool:
+    """Return whether a column has numbers, and all of them are missing."""
+    return values is not None and values.dtype.kind == "f" and values.size > 0 and bool(np.isnan(values).all())
 
 
 def _begins(where: str, arrays: Columns) -> tuple[set[int], np.ndarray | None]:

@@ -325,6 +325,17 @@ def test_counters_may_be_anything_where_no_episode_goes_on_in_another_file(tmp_p
     assert [run.n_steps for run in opened(tmp_path / "on").trajectories()] == [40]
 
 
+@pytest.mark.parametrize("null", ["reward", "episode", "done"])
+def test_what_is_null_in_every_row_is_missing(tmp_path, two_episodes, null):
+    """Writers give such a column no type; without numbers, rows that are done cut as ever."""
+    columns = two_episodes | {"done": np.arange(82) % 41 == 40, "reward": np.ones(82)}
+    columns |= {"episode": np.repeat([0, 1], 41)} if null == "done" else {}
+    split(tmp_path / "set", columns | {null: pa.nulls(82)}, ())
+    runs = list(opened(tmp_path / "set" / "00.parquet").trajectories())
+    assert [run.n_steps for run in runs] == [40, 40]
+    assert [np.isnan(run.reward).all() for run in runs] == [null == "reward"] * 2
+
+
 def test_files_that_end_where_a_row_is_done_are_cut_there(tmp_path, two_episodes):
     done = np.arange(82) % 41 == 40
     for name, part in zip("ab", halves(two_episodes | {"done": done}, 41), strict=True):
