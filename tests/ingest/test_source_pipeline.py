@@ -302,6 +302,7 @@ def test_steps_of_infinite_reward_count_in_no_statistic_and_unknown_rewards_are_
         assert told["reward"].to_list() == [np.inf, 1.0, 1.0, 1.0, np.inf, None]
         assert told["finite"].to_list() == [False, True, True, True, False, True]
         assert dataset.episodes()["total_reward"].to_list() == [np.inf, None]
+        assert dataset.returns().select("episodes", "mean").rows() == [(1, np.inf)]
     assert not verification.verify(tmp_path / "annotated", sample=2, replayer=replay_run).findings
 
 
