@@ -56,8 +56,10 @@ def _entries(path: Path) -> list[Any]:
         raise UsageError(f"--plan {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
     except UsageError as error:
         raise UsageError(f"--plan {path}, {error}") from None
-    except (yaml.YAMLError, ValueError) as error:  # a tag such as !!int may stand before any text
+    except yaml.YAMLError as error:
         raise UsageError(f"--plan {path} is no YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:  # whose traceback would be as deep
+        raise UsageError(f"--plan {path} is nested too deeply: give a list of entries") from None
     entries = said.get("runs") if isinstance(said, dict) and {*said} == {"runs"} else said
     if not isinstance(entries, list):
         raise UsageError(f"--plan {path}: give a list of entries, `- env: CheetahRun` say")
@@ -67,10 +69,10 @@ def _entries(path: Path) -> list[Any]:
 def _tasks(where: str, entry: Any, commands: Commands) -> Iterator[Task]:
     """Yield the runs, or the calls of a command, that an entry stands for."""
     if not isinstance(entry, dict):
-        raise UsageError(f"{where} is {entry!r}: give options with values, `env: CheetahRun` say")
+        raise UsageError(f"{where} is {_said(entry)}: give options with values, `env: CheetahRun` say")
     command = entry.get("command", "ingest")
     if command not in ("ingest", *commands):
-        raise UsageError(f"{where}: no command {command!r} in plans: give {', '.join(('ingest', *commands))}")
+        raise UsageError(f"{where}: no command {_said(command)} in plans: give {', '.join(('ingest', *commands))}")
     line = commands.get(command)
     known = {*OPTIONS, "shards"} if line is None else {*line.options} - {"data", "quiet", "shard"}
     if line is not None and "shard" in line.options:
@@ -96,11 +98,11 @@ def _values(where: str, entry: dict[Any, Any], known: set[str], line: CommandLin
     negatives = {one.negative: name for name, one in line.options.items() if one.negative} if line else {}
     values: dict[str, list[Any]] = {}
     for option, given in entry.items():
-        name = str(option).replace("-", "_")
+        name = (option if isinstance(option, str) else _said(option)).replace("-", "_")
         if positive := negatives.get(f"--{name.replace('_', '-')}"):
-            raise UsageError(f"{where}: no option {option!r}: give {positive}: false")
+            raise UsageError(f"{where}: no option {_said(option)}: give {positive}: false")
         if name not in known:
-            raise UsageError(f"{where}: no option {option!r}: {suggestion(name, known)}")
+            raise UsageError(f"{where}: no option {_said(option)}: {suggestion(name, known)}")
         values[name] = []
         for one in _several(name, given):
             try:
@@ -108,7 +110,7 @@ def _values(where: str, entry: dict[Any, Any], known: set[str], line: CommandLin
             except UsageError as error:
                 raise UsageError(f"{where}: {name} is {_said(one)}: {error}") from None
         if not values[name] or [] in _several(name, given):
-            raise UsageError(f"{where}: {option} has no value: leave it out")
+            raise UsageError(f"{where}: {name} has no value: leave it out")
     return values
 
 
@@ -160,4 +162,9 @@ def _checked(name: str, value: Any) -> Any:
 
 def _said(value: Any) -> str:
     """Return a value as it stands in YAML, where Python would write it otherwise."""
+    if isinstance(value, list | dict):
+        import yaml  # few plans are wrong
+
+        said: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+        return said.strip()
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -4,6 +4,7 @@ In that, 010 is eight, 1:30 ninety, 1e-3 and 2026-01-01 are a text and a date, a
 """
 
 import re
+import reprlib
 from typing import Any, ClassVar
 
 import yaml
@@ -29,6 +30,21 @@ class PlanLoader(yaml.SafeLoader):
     """Loads decimal numbers, true, false, null and text; a key that stands twice in a mapping is refused."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}  # in the place of YAML 1.1's
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Return what a node stands for.
+
+        Raises:
+            UsageError: its text is none of its type, for which PyYAML raises whatever its conversion does.
+        """
+        try:
+            return super().construct_object(node, deep)
+        except (LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise UsageError(
+                f"line {node.start_mark.line + 1}: {reprlib.repr(node.value)} can't be read as {kind}: give another"
+                " value, or a text in quotes"
+            ) from error
 
     def compose_mapping_node(self, anchor: str | None) -> Any:
         """Return a mapping, whose keys are its own: merged ones (``<<``) come later, and may be replaced.

@@ -1,5 +1,6 @@
 """A plan of many runs, as a YAML file; what is wrong in it is told in one line, with the entry."""
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -84,7 +85,17 @@ def test_a_run_of_a_plan_has_the_options_of_its_policy(tmp_path):
         ("- {env: CheetahRun, steps: null}", "steps is null: give a whole number, or leave it out"),
         ("- {env: CheetahRun, steps: 1:30}", "steps is '1:30': give a whole number"),
         ("- {env: CheetahRun, deterministic: yes}", "deterministic is 'yes': give true or false"),
-        ("- {env: CheetahRun, seed: !!int one}", "is no YAML"),
+        ("- {env: CheetahRun, seed: !!int one}", "plan.yaml, line 1: 'one' can't be read as int: give another value"),
+        ("- env: CheetahRun\n  deterministic: !!bool maybe", "line 2: 'maybe' can't be read as bool"),
+        ("- {env: CheetahRun, beta: !!float ''}", "line 1: '' can't be read as float"),
+        ("- {env: CheetahRun, beta: !!timestamp foo}", "line 1: 'foo' can't be read as timestamp"),
+        (f"- {{env: CheetahRun, beta: !!float {'1:' * 200}1}}", "can't be read as float"),
+        (f"- {{env: CheetahRun, seed: {'9' * 5000}}}", "99' can't be read as int"),
+        ("- ", "entry 1 is null: give options"),
+        ("- [null, a]", "entry 1 is [null, a]: give options"),
+        ("- {command: null}", "no command null in plans"),
+        ("- {env: CheetahRun, ~: 3}", "no option null: there are beta, "),
+        ("- {env: CheetahRun, seed: {a: null}}", "seed is {a: null}: give a whole number"),
         ("- env: CheetahRun\n  seed: 1\n  seed: 2", "plan.yaml, line 3: seed stands twice in an entry, in line 2 too"),
         ("- env: CheetahRun\n  num_envs: 1\n  num-envs: 2", "line 3: num-envs stands twice"),
         ("- {env: CheetahRun, episodes: 1.5}", "episodes is 1.5: give a whole number"),
@@ -118,6 +129,17 @@ def test_what_is_wrong_in_a_plan_is_named(text, said, tmp_path):
     with pytest.raises(UsageError) as told:
         plan(tmp_path, text)
     assert said in str(told.value) and "plan.yaml" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_plan_that_is_nested_too_deeply_is_named(tmp_path):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 150)
+    try:
+        with pytest.raises(UsageError, match=r"plan\.yaml is nested too deeply: give a list of entries") as told:
+            plan(tmp_path, "[" * 200)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert "\n" not in str(told.value)
 
 
 def test_an_entry_may_name_another_command(tmp_path):
