@@ -185,8 +185,11 @@ class RequestedRun:
         simulator.require()
         from jacdb.ingest.models import loading
         from jacdb.ingest.sources import host_policies
+        from jacdb.ingest.sources.trajectory import check_substeps
 
         host_policies.check(self.policy, beta=self.beta, scale=self.scale)
+        if self.substeps is not None:
+            check_substeps(self.substeps)
         if self.model is not None:
             loading.check(self.model)
 

@@ -12,6 +12,7 @@ from jacdb.errors import UsageError
 from jacdb.ingest.linearization.evaluations import Start
 from jacdb.ingest.linearization.linearizer import Engine, linearizer_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
+from jacdb.ingest.sources.trajectory import check_substeps
 from jacdb.schemas import ZERO_THRESHOLD
 
 _UNIT = 1e-6  # by how much a quaternion's length may be off: more is no rounding
@@ -87,8 +88,8 @@ def linearize(
         engine: who takes the steps: ``c``, MuJoCo's C engine on all cores, or ``mjx``.
 
     Raises:
-        UsageError: sizes that do not fit the model, NaN, quaternions that are not of unit length, substeps < 1, or a
-            feature of the model that is not covered, by its name.
+        UsageError: sizes that do not fit the model, NaN, quaternions that are not of unit length, substeps out of
+            range, or a feature of the model that is not covered, by its name.
     """
     _check_words(model, substeps, engine)
     start = _start(model, qpos, qvel, ctrl, act, qacc_warmstart, mocap_pos, mocap_quat)
@@ -121,8 +122,7 @@ def _check_words(model: object, substeps: object, engine: object) -> None:
     """
     if not isinstance(model, mujoco.MjModel):
         raise UsageError(f"model is a {type(model).__name__}: give a mujoco.MjModel")
-    if isinstance(substeps, bool) or not isinstance(substeps, int | np.integer) or substeps < 1:
-        raise UsageError(f"substeps={substeps!r}: give a whole number from 1")
+    check_substeps(substeps)
     if engine not in ("c", "mjx"):
         raise UsageError(f"engine={engine!r}: give 'c' or 'mjx'")
 

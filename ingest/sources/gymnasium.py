@@ -34,6 +34,25 @@ def load(name: str, **options: Any) -> tuple[mujoco.MjModel, int, dict[str, str]
     return env.model, env.frame_skip, versions()
 
 
+def check(name: str) -> None:
+    """Refuse an environment that Gymnasium does not have, without making it.
+
+    Raises:
+        UsageError: Gymnasium is not installed, or has no such environment.
+    """
+    suites.require(SUITE)
+    import gymnasium
+
+    if ":" in name:  # a module that registers it, which `make` imports
+        return
+    try:
+        gymnasium.spec(name)
+    except gymnasium.error.UnregisteredEnv as error:
+        raise UsageError(f"gymnasium can't make {name!r}: {first_line(error)}") from error
+    except gymnasium.error.Error:
+        return  # a name without its version is one of `make`'s, which says what it does not take
+
+
 def make(name: str, **options: Any) -> "MujocoEnv":
     """Return Gymnasium's environment without its wrappers: they limit time and check, and leave the physics alone.
 

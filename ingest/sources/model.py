@@ -15,7 +15,7 @@ from jacdb.ingest.environments import registry
 from jacdb.ingest.models.loading import LoadedModel
 from jacdb.ingest.sources.episode_recorder import EpisodeRecorder
 from jacdb.ingest.sources.rollouts import Rollouts
-from jacdb.ingest.sources.trajectory import Trajectory
+from jacdb.ingest.sources.trajectory import Trajectory, check_substeps
 
 SUITE = "model"
 SCALAR_JOINTS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -93,8 +93,7 @@ class ModelSource:
         Raises:
             UsageError: nothing in the model moves, it has no such keyframe, it has no step, or its name is taken.
         """
-        if self.n_substeps < 1:
-            raise UsageError(f"substeps={self.n_substeps}: give a whole number from 1")
+        check_substeps(self.n_substeps)
         if not self.model.nv:
             raise UsageError(f"nothing moves in {self.loaded.source}: give a model with joints")
         if self.name in registry.all_specs():

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
+
+from jacdb.errors import UsageError
+
+MAX_SUBSTEPS = 100_000  # far below the 2^31 that MuJoCo counts to, and no robot is controlled more rarely
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,18 @@ class Source(Protocol):
             UsageError: the source holds something that is no trajectory of the model; the message names it.
         """
         ...
+
+
+def check_substeps(n_substeps: Any, said: str = "substeps=") -> None:
+    """Refuse what can't be the number of physics steps in a control step.
+
+    Args:
+        n_substeps: the number.
+        said: how it was given, up to the number.
+
+    Raises:
+        UsageError: it is no whole number, or out of its range.
+    """
+    is_whole = isinstance(n_substeps, int | np.integer) and not isinstance(n_substeps, bool)
+    if not is_whole or not 1 <= n_substeps <= MAX_SUBSTEPS:
+        raise UsageError(f"{said}{n_substeps!r}: give a whole number from 1 to {MAX_SUBSTEPS:,}")

@@ -43,16 +43,15 @@ def annotate(
 
     Example: jacdb annotate walks.npz --model robot.xml --substeps 5
     """
-    check(source, model, mapping, tolerance, dtype, shard, data)
+    check(source, env, model, substeps, mapping, tolerance, dtype, shard, data)
     part = Shard.parse(shard) if shard is not None else None
     from jacdb.ingest.sources import recordings
 
-    if env is None and model is not None:
+    loaded = None
+    if model is not None:
         from jacdb.ingest.models import loading
 
         loaded = loading.load(model).model
-    else:
-        loaded = None
     recording = recordings.open(source, env, loaded, mapping, substeps)
     from jacdb.ingest.source_pipeline import Annotation
     from jacdb.ingest.sources.recordings.replay import tolerance as default_tolerance
@@ -70,7 +69,9 @@ def annotate(
 
 def check(
     source: str,
+    env: str | None,
     model: str | None,
+    substeps: int | None,
     mapping: Path | None,
     tolerance: float | None,
     dtype: str,
@@ -80,8 +81,8 @@ def check(
     """Refuse what can't be annotated, before anything slow and without reading the recording.
 
     Raises:
-        UsageError: a file is not there or is of no known format, a number is out of its range, or the dataset can't
-            take the rows.
+        UsageError: a file is not there or is of no known format, what it is of is said twice, not at all or by no
+            name of Gymnasium's, a number is out of its range, or the dataset can't take the rows.
     """
     from jacdb.ingest import request_checks
 
@@ -93,11 +94,8 @@ def check(
     request_checks.usable_root(data, dtype)
     simulator.require()
     from jacdb.ingest.models import loading
-    from jacdb.ingest.sources.recordings import formats
-    from jacdb.ingest.sources.recordings import mapping as mappings
+    from jacdb.ingest.sources import recordings
 
-    formats.recognise(source)
+    recordings.check(source, env, mapping, substeps, has_model=model is not None)
     if model is not None:
         loading.check(model)
-    if mapping is not None:
-        mappings.read(mapping)

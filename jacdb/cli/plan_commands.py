@@ -80,12 +80,19 @@ def _check(command: Any, typed: Sequence[str], data: Path) -> "Uses":
 
 
 def _of_annotate(
-    source: str, model: str | None, mapping: Path | None, tolerance: float | None, dtype: str, data: Path
+    source: str,
+    env: str | None,
+    model: str | None,
+    substeps: int | None,
+    mapping: Path | None,
+    tolerance: float | None,
+    dtype: str,
+    data: Path,
 ) -> "Uses":
     from jacdb.ingest.plans.planned_command import ANY, Uses
 
-    annotate.check(source, model, mapping, tolerance, dtype, None, data)
-    return Uses(makes=ANY, dtype=dtype)
+    annotate.check(source, env, model, substeps, mapping, tolerance, dtype, None, data)
+    return Uses(makes=env.removeprefix("gymnasium:") if env else ANY, dtype=dtype)
 
 
 def _of_learn(

@@ -35,23 +35,51 @@ def open(
     """
     from jacdb.ingest.sources.recordings import formats
 
+    check(source, env, mapping, n_substeps, has_model=model is not None)
     kind, path = formats.recognise(str(source))
-    if env is not None and model is not None:
-        raise UsageError(f"--env {env} and --model: a recording is of one of both; leave one out")
-    if env is not None and not env.startswith("gymnasium:"):
-        raise UsageError(f"--env {env}: recordings are of gymnasium:NAME, or of a model of your own with --model")
-    if n_substeps is not None and n_substeps < 1:
-        raise UsageError(f"--substeps {n_substeps}: a step has 1 physics step or more")
-    if mapping is not None and kind in ("minari", "d4rl"):
-        raise UsageError(f"--mapping {mapping}: {source} is a {formats.TITLES[kind]}, whose columns are known")
     if kind == "minari":
         from jacdb.ingest.sources.recordings import minari
 
         return minari.read(path, env, model, n_substeps)
-    if env is None and model is None:
+    return _of_columns(kind, path, env, model, mapping, n_substeps)
+
+
+def check(
+    source: str | Path, env: str | None, mapping: Path | None, n_substeps: int | None, *, has_model: bool
+) -> None:
+    """Refuse what :func:`open` would before it reads the source or compiles a model.
+
+    Args:
+        source, env, mapping, n_substeps: as for :func:`open`.
+        has_model: it is of a model.
+
+    Raises:
+        UsageError: there is no such source, it is of no known format, what it is of is said twice, not at all or by a
+            name that Gymnasium lacks, or a number or the mapping can't be.
+    """
+    from jacdb.ingest.sources.recordings import formats
+
+    kind, _ = formats.recognise(str(source))
+    if env is not None and has_model:
+        raise UsageError(f"--env {env} and --model: a recording is of one of both; leave one out")
+    if env is not None and not env.startswith("gymnasium:"):
+        raise UsageError(f"--env {env}: recordings are of gymnasium:NAME, or of a model of your own with --model")
+    if env is None and not has_model and kind != "minari":
         example = "--env gymnasium:HalfCheetah-v5, or --model robot.xml"
         raise UsageError(f"{source} does not say which model it is of: name it, {example}")
-    return _of_columns(kind, path, env, model, mapping, n_substeps)
+    # the simulator's modules
+    from jacdb.ingest.sources import gymnasium
+    from jacdb.ingest.sources.recordings import mapping as mappings
+    from jacdb.ingest.sources.trajectory import check_substeps
+
+    if n_substeps is not None:
+        check_substeps(n_substeps)
+    if mapping is not None:
+        if kind in ("minari", "d4rl"):
+            raise UsageError(f"--mapping {mapping}: {source} is a {formats.TITLES[kind]}, whose columns are known")
+        mappings.read(mapping)
+    if env is not None:
+        gymnasium.check(env.removeprefix("gymnasium:"))
 
 
 def _of_columns(

@@ -14,6 +14,7 @@ from jacdb.errors import UsageError, first_line
 from jacdb.ingest.sources.recordings import parquet_files, table
 from jacdb.ingest.sources.recordings.mapping import Mapped, Part
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
+from jacdb.ingest.sources.trajectory import MAX_SUBSTEPS
 
 WHOLE = 0.02  # how far from a whole number, relative, the physics steps of a frame may be: fps is a whole number
 
@@ -86,7 +87,7 @@ def _reward_and_done(mapping: Mapped, features: dict[str, Any]) -> dict[str, tup
 def _substeps(folder: Path, fps: float, timestep: float) -> int:
     """Return the physics steps of a frame."""
     n_substeps = 1 / (fps * timestep)
-    if round(n_substeps) < 1 or abs(n_substeps - round(n_substeps)) > WHOLE * n_substeps:
+    if not 1 <= round(n_substeps) <= MAX_SUBSTEPS or abs(n_substeps - round(n_substeps)) > WHOLE * n_substeps:
         raise UsageError(
             f"{folder}: at {fps:g} frames a second and a timestep of {timestep:g} s a frame is {n_substeps:.4g} "
             "physics steps: n_substeps or fps in the mapping file say what it is"

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from jacdb.errors import UsageError, first_line, suggestion
+from jacdb.ingest.sources.trajectory import check_substeps
 
 FIELDS = ("qpos", "qvel", "act", "ctrl", "episode", "reward", "done", "warmstart", "mocap_pos", "mocap_quat")
 SETTINGS = ("fps", "n_substeps")
@@ -196,12 +197,14 @@ def read(path: Path) -> Mapped:
     for key in said:
         if key not in FIELDS + SETTINGS:
             raise UsageError(f"--mapping {path}: unknown key {key!r}: {suggestion(key, FIELDS + SETTINGS)}")
+    if "n_substeps" in said:
+        check_substeps(said["n_substeps"], f"--mapping {path}: n_substeps = ")
     fields = {name: _parts(path, name, said[name]) for name in FIELDS if name in said}
     return Mapped(
         {**identity().fields, **fields},
         named=frozenset(fields),
         fps=float(fps) if (fps := _positive(path, said, "fps", (int, float))) is not None else None,
-        n_substeps=_positive(path, said, "n_substeps", (int,)),
+        n_substeps=said.get("n_substeps"),
     )
 
 

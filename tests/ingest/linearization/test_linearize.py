@@ -229,6 +229,7 @@ WRONG = {
     "ctrl has shape (1, 1): this model needs (2, 1)": {"ctrl": np.zeros((1, 1))},
     "qvel is no array of numbers": {"qvel": [["x", "y"]]},
     "substeps=0: give a whole number from 1": {"substeps": 0},
+    "substeps=1000000000000: give a whole number from 1 to 100,000": {"substeps": 10**12},
     "substeps=True: give a whole number from 1": {"substeps": True},
     "engine='warp': give 'c' or 'mjx'": {"engine": "warp"},
     "model is a str: give a mujoco.MjModel": {"model": "robot.xml"},

@@ -242,12 +242,23 @@ CARTPOLE = "- env: CartpoleBalance\n"
         ("- {command: annotate, source: no.npz, model: r.xml}", "annotate no.npz --model r.xml: no.npz: there is no"),
         ("- {command: annotate, source: SAMPLE/runs, model: r.xml}", "there is no model file r.xml"),
         ("- {command: annotate, source: SAMPLE/runs, tolerance: 0}", "tolerance=0.0: give a positive number"),
-        ("- {command: annotate, source: SAMPLE/runs, dtype: float64}\n" + CARTPOLE, "dtype is float32 and float64"),
+        (
+            "- {command: annotate, source: SAMPLE/runs, model: ROBOT, dtype: float64}\n" + CARTPOLE,
+            "dtype is float32 and float64",
+        ),
+        ("- {command: annotate, source: SAMPLE/runs, model: ROBOT, substeps: 0}", "substeps=0: give a whole number"),
+        ("- {command: annotate, source: SAMPLE/runs, model: ROBOT, substeps: 1_000_000_000_000}", "from 1 to 100,000"),
+        ("- {command: annotate, source: SAMPLE/runs, env: Pend}", "--env Pend: recordings are of gymnasium:NAME"),
+        ("- {command: annotate, source: SAMPLE/runs, env: 'gymnasium:Ant-v5', model: ROBOT}", "leave one out"),
+        ("- {command: annotate, source: SAMPLE/runs}", "does not say which model it is of"),
+        ("- {model: ROBOT, substeps: 0}", "substeps=0: give a whole number"),
     ],
 )
 def test_calls_of_commands_are_checked_before_any_run(text, said, tmp_path):
+    for name in ("a robot.xml", "a robot.xml.py"):
+        (tmp_path / name).touch()
     with pytest.raises(UsageError) as told:
-        check(tmp_path, text.replace("SAMPLE", str(SAMPLE)))
+        check(tmp_path, text.replace("SAMPLE", str(SAMPLE)).replace("ROBOT", f"{tmp_path}/a robot.xml"))
     assert said in str(told.value) and "\n" not in str(told.value)
 
 
@@ -257,8 +268,22 @@ def test_a_call_may_read_what_is_there_or_made_before_it(tmp_path):
     for command in ("verify", "learn"):
         each = text.replace("[verify, learn]", command)
         planned_runs.check(plan(tmp_path, each), SAMPLE, plan_commands.known())
-    recorded = f"- {{command: annotate, source: {SAMPLE}/runs, shards: 2}}\n- {{command: verify, env: Recorded}}"
-    check(tmp_path, recorded)
+    (tmp_path / "a robot.xml").touch()
+    robot = f"model: {tmp_path}/a robot.xml"
+    recorded = f"- {{command: annotate, source: {SAMPLE}/runs, {robot}, shards: 2}}\n"
+    check(tmp_path, recorded + "- {command: verify, env: Recorded}")
+
+
+def test_an_environment_that_gymnasium_lacks_is_named_before_any_run(tmp_path):
+    pytest.importorskip("gymnasium")
+    recorded = f"- {{command: annotate, source: {SAMPLE}/runs, env: 'gymnasium:%s'}}\n"
+    for name in ("Nosuch-v9", "Ant-v99"):
+        with pytest.raises(UsageError, match=f"gymnasium can't make '{name}': ") as told:
+            check(tmp_path, recorded % name)
+        assert "\n" not in str(told.value)
+    check(tmp_path, recorded % "Ant-v5" + "- {command: verify, env: Ant-v5}")
+    with pytest.raises(UsageError, match="no run of 'Nosuch'"):
+        check(tmp_path, recorded % "Ant-v5" + "- {command: verify, env: Nosuch}")
 
 
 @pytest.mark.slow

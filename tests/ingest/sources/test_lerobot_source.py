@@ -103,6 +103,7 @@ def test_the_mapping_or_the_caller_may_say_the_physics_steps(folder):
         ({"total_frames": 200}, "123 of 200 frames"),
         ({"fps": None}, "no fps"),
         ({"fps": 60}, "4.167 physics steps"),
+        ({"fps": 1e-9}, "e+11 physics steps"),
         ({"features": {}}, "has no entry 'shoulder.pos'"),
     ],
 )

@@ -148,8 +148,9 @@ def test_an_initial_state_that_there_is_not_is_told(robot, settings, said):
 
 
 def test_what_can_not_be_rolled_out_is_told(robot, tmp_path):
-    with pytest.raises(UsageError, match="substeps=0"):
-        ModelSource(robot, 0, Rollouts(HostZero(), 1, 1))
+    for substeps in (0, 10**12):
+        with pytest.raises(UsageError, match=f"substeps={substeps}: give a whole number from 1 to 100,000"):
+            ModelSource(robot, substeps, Rollouts(HostZero(), 1, 1))
     (tmp_path / "CheetahRun.xml").write_text(ROBOT)
     with pytest.raises(UsageError, match="an environment of Playground"):
         source_of(load(f"{tmp_path}/CheetahRun.xml"))

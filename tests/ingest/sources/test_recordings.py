@@ -550,7 +550,8 @@ def test_a_recording_of_unknown_model_is_refused(tmp_path):
         ({}, "does not say which model"),
         ({"env": "dm_control:walker-run"}, "gymnasium:NAME"),
         ({"env": "gymnasium:Ant-v5", "model": MODEL}, "leave one out"),
-        ({"model": MODEL, "n_substeps": 0}, "--substeps 0"),
+        ({"model": MODEL, "n_substeps": 0}, "substeps=0"),
+        ({"model": MODEL, "n_substeps": 10**12}, "substeps=1000000000000: give a whole number from 1 to 100,000"),
     ]:
         with pytest.raises(UsageError, match=said):
             recordings.open(tmp_path / "one.npz", **options)
@@ -589,7 +590,7 @@ WRONG_TYPES = {  # TOML's types that a key does not take
     "scale": ["[]", "[1]", "{}", "true", "'1'", "nan", "inf", "1979-05-27", "1" + 400 * "0"],
     "entries": ["[]", "[[0]]", "[{}]", "[true]", "[1.5]", "{}", "true", "1", "'a'", "1979-05-27"],
     "field": ["[]", "[[]]", "{}", "[{}]", "true", "1", "1.5", "''", "['']", "1979-05-27"],
-    "n_substeps": ["[]", "[1]", "{}", "true", "'1'", "''", "1.5", "0", "1979-05-27"],
+    "n_substeps": ["[]", "[1]", "{}", "true", "'1'", "''", "1.5", "0", "1_000_000_000_000", "1979-05-27"],
     "fps": ["[]", "[1]", "{}", "true", "'1'", "''", "nan", "0", "1979-05-27"],
 }
 FIELD = {"field": "{name} = {value}", "column": "{name} = {{column = {value}}}"}
