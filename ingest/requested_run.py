@@ -57,6 +57,19 @@ class RequestedRun:
         return self.env or Path(self.model or "").stem
 
     @property
+    def makes(self) -> str:
+        """The environment of its rows in the dataset.
+
+        Raises:
+            UsageError: there is no such Python file.
+        """
+        if self.model is None:
+            return cast(str, self.env).rpartition(":")[2]
+        from jacdb.ingest.models import loading
+
+        return loading.name_of(self.model)
+
+    @property
     def words(self) -> str:
         """The run in a few words, for people."""
         shard = f", {self.shard.words}" if self.shard else ""

@@ -85,17 +85,25 @@ def load(text: str) -> LoadedModel:
     if NAMED.fullmatch(text):
         function = PythonFunction(text)
         model, files = _returned(function), {function.path.name: function.sha256}
-        name = function.name
     else:
         path = Path(text)
-        name, model = path.stem, _compiled(path)
+        model = _compiled(path)
         if path.suffix.lower() in XML:
             model = _wherever_it_lies(model, path)
             files = _files(path, model)
         else:
             files = {path.name: sha256_of(path)}
-    called = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return LoadedModel(model, called, text, hash_of(model), files)
+    return LoadedModel(model, name_of(text), text, hash_of(model), files)
+
+
+def name_of(text: str) -> str:
+    """Return what the dataset calls a model, without loading it.
+
+    Raises:
+        UsageError: there is no such Python file.
+    """
+    name = ".".join((named(text)[0].stem, named(text)[1])) if NAMED.fullmatch(text) else Path(text).stem
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def silence_warnings() -> None:

@@ -59,7 +59,7 @@ def _uses(run: Task, data: Path, commands: Commands) -> Uses:
     """
     if isinstance(run, RequestedRun):
         run.check(data)
-        return Uses(makes=ANY if run.of_source else run.env, dtype=run.dtype)
+        return Uses(makes=run.makes, dtype=run.dtype)
     try:
         return commands[run.name].check(run.typed, data)
     except UsageError as error:

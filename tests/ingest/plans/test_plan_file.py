@@ -252,6 +252,8 @@ CARTPOLE = "- env: CartpoleBalance\n"
         ("- {command: annotate, source: SAMPLE/runs, env: 'gymnasium:Ant-v5', model: ROBOT}", "leave one out"),
         ("- {command: annotate, source: SAMPLE/runs}", "does not say which model it is of"),
         ("- {model: ROBOT, substeps: 0}", "substeps=0: give a whole number"),
+        ("- {model: ROBOT}\n- {command: verify, env: robot-2}", "no run of 'robot-2' in"),
+        ("- {model: 'ROBOT.py:make'}\n- {command: verify, env: a_robot}", "there are a_robot.xml.make; did"),
     ],
 )
 def test_calls_of_commands_are_checked_before_any_run(text, said, tmp_path):
@@ -272,6 +274,7 @@ def test_a_call_may_read_what_is_there_or_made_before_it(tmp_path):
     robot = f"model: {tmp_path}/a robot.xml"
     recorded = f"- {{command: annotate, source: {SAMPLE}/runs, {robot}, shards: 2}}\n"
     check(tmp_path, recorded + "- {command: verify, env: Recorded}")
+    check(tmp_path, f"- {{{robot}}}\n- {{command: verify, env: a_robot}}")
 
 
 def test_an_environment_that_gymnasium_lacks_is_named_before_any_run(tmp_path):
