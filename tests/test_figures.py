@@ -134,6 +134,20 @@ def test_the_timeline_is_of_the_first_episode_with_a_step_that_counts(tmp_path):
             figures.timeline(opened, "E", episode=0)
 
 
+def test_an_episode_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    j = np.ones((3, 2, 2))
+    dataset(tmp_path, "E", [episode(number, j, j[..., :1]) for number in range(20)])
+    with jacdb.open(tmp_path) as opened:
+        for condition, there in [
+            ("true", "one of 0 to 19"),
+            ("episode = 2", "2"),
+            ("episode in (0, 2, 3, 4)", "one of 0, 2 to 4"),
+            ("episode % 2 = 0", "one of 0, 2, 4, 6, 8, 10, 12, 14, others up to 18"),
+        ]:
+            with pytest.raises(UsageError, match=f"no episode 21 in run .*: give {there}$"):
+                figures.timeline(opened.where(condition), "E", episode=21)
+
+
 def test_durations_and_histogram_show_all_there_is(stepping):
     runs = fetch(stepping.view("zero_durations", "Walk"))
     panels = figures.durations(stepping, "Walk").axes

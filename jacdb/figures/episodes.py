@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LANE = 0.13  # inches: a line of type
+SPANS = 8  # of numbers that a message lists
 
 type Held = tuple[str, str, list[tuple[float, float]]]  # kind, name, spans
 
@@ -59,7 +60,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         episode = [*counting.filter(run_id=run_id)["episode"], of_run["episode"][0]][0]
     shown = of_run.filter(episode=episode).sort("step")
     if shown.is_empty():
-        raise UsageError(f"no episode {episode} in run {run_id}: there are {of_run['episode'].n_unique()}, from 0")
+        raise UsageError(f"no episode {episode} in run {run_id}: give {_choice(of_run['episode'])}")
     if not shown["sparsity_state"].count():
         raise UsageError(f"nothing to draw of episode {episode} of {run_id}: no step of it counts")
     found = list(_held(shown))
@@ -84,6 +85,17 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         below.set_yticks(range(len(held)), [name for _, name, _ in held])
         below.tick_params(axis="y", length=0)
     return figure
+
+
+def _choice(episodes: pl.Series) -> str:
+    """Return the numbers that one may give: "2", "one of 0 to 7", "one of 0 to 2, 5"."""
+    numbers = episodes.unique().sort().to_numpy()
+    breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
+    spans = [(int(span[0]), int(span[-1])) for span in np.split(numbers, breaks)]
+    said = [f"{first}" if first == last else f"{first} to {last}" for first, last in spans]
+    if len(said) > SPANS:
+        said = [*said[:SPANS], f"others up to {numbers[-1]}"]
+    return f"{'one of ' if len(numbers) > 1 else ''}{', '.join(said)}"
 
 
 def _draw_steps(panel: "Axes", at: pl.Series, values: pl.Series, color: str, label: str) -> None:
