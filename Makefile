@@ -1,5 +1,5 @@
 # make demo and make test are all that a newcomer needs; each sets up first.
-.PHONY: help setup demo test test-fast lint docs explorer matrix spark bench reference learning sample experts lock clean
+.PHONY: help setup demo test test-thorough test-fast lint docs explorer matrix spark bench reference learning sample experts lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +10,7 @@ DATA ?= data
 help:
 	@echo "make demo    set up, ingest PandaPickCube, print what it found"
 	@echo "make test    set up, run the tests"
+	@echo "make test-thorough   the tests that it leaves out: more robots, methods and features, which compile for long"
 	@echo "make test-fast   those that take no more than seconds: three minutes"
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
@@ -45,7 +46,10 @@ demo: $(READY)
 	@$(BIN)/jacdb sql --data $(DATA) -- "$$(cat docs/demo.sql)"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not thorough"
+
+test-thorough: $(READY)
+	$(BIN)/python -m pytest -m thorough
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

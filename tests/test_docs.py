@@ -11,6 +11,7 @@ import sys
 import polars
 import pytest
 from conftest import ROOT, call_jacdb
+from thoroughness import thorough
 
 import jacdb
 from jacdb.ingest.sources.recordings import mapping
@@ -48,7 +49,7 @@ def test_verify_found_nothing_wrong_with_the_reference():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("name", [thorough("README.md"), "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
     here = with_sample / (

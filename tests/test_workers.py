@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from synthetic import dataset, episode
+from thoroughness import thorough
 
 import jacdb
 from jacdb import UsageError
@@ -79,7 +80,7 @@ def test_users_08_workers_share_a_pass_and_ask_questions(opened, how):
     assert answers(how, ask, opened) == [([EPISODES * LENGTH], [(3 * EPISODES,)], rows)]
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("drop_last", [thorough(False), True])
 @pytest.mark.parametrize("workers", [1, 2, 3, 20])
 @pytest.mark.parametrize("condition", [None, "step % 3 = 0"])
 def test_users_08_shares_are_whole_batches_of_one_pass(opened, workers, drop_last, condition):

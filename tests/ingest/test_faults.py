@@ -68,6 +68,7 @@ def same(found: dict[str, pl.DataFrame], expected: dict[str, pl.DataFrame]) -> N
         assert found[name].equals(expected[name]), name
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_is_completed_to_the_same_rows(whole, tmp_path, pytestconfig):
     """Killed without warning, again and again, at random moments of all that it does."""
     chance = random.Random(0)

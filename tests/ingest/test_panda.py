@@ -13,7 +13,7 @@ from jacdb.ingest.differentiation import finite_differences
 from jacdb.ingest.differentiation.finite_differences import relative
 from jacdb.ingest.differentiation.types import PhysicsInput
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 ARM = [*range(9), *range(15, 24), *range(30, 38)]  # the robot's positions, velocities and ctrl
 CUBE = [*range(9, 15), *range(24, 30)]

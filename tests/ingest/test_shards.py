@@ -129,6 +129,7 @@ def test_shards_of_another_engine_do_not_make_a_run(nodes, tmp_path, monkeypatch
     assert f"shard 3 of 4 is missing; shards were made by different versions {versions}" in told.stderr
 
 
+@pytest.mark.thorough
 def test_a_model_of_ones_own_in_shards(tmp_path, monkeypatch):
     """Blocks of rows are cut elsewhere, and no row depends on it; one episode has no step that counts."""
     monkeypatch.setattr(source_pipeline, "ROWS_AT_ONCE", 100)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cart_rows import ENV, PUSH, SWITCHING, V1, V2, X1, X2, cart_dataset
 from conftest import ROOT, call_jacdb
+from thoroughness import thorough
 
 import jacdb
 from jacdb.ingest.environments.kinematic_tree import parents
@@ -46,7 +47,8 @@ def trained(model, problem, steps=1000):
 
 
 @pytest.mark.parametrize(("name", "steps", "least"), [
-    ("spartan", 1000, 0.9), ("fcdl", 2000, 0.75), ("locally_linear", 1000, 0.95), ("graph_network", 500, 0.85),
+    pytest.param("spartan", 1000, 0.9, marks=pytest.mark.thorough), ("fcdl", 2000, 0.75),
+    ("locally_linear", 1000, 0.95), pytest.param("graph_network", 500, 0.85, marks=pytest.mark.thorough),
 ])  # fmt: skip
 def test_users_29_a_model_sees_carts_touch(name, steps, least, carts):
     """By the graph of a state alone: AUROC of the entries that switch. A global graph has 0.5."""
@@ -102,7 +104,7 @@ def test_users_29_losses_of_models_differentiate_and_depend_on_the_key(name, car
         == constants  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["spartan", "fcdl"])
+@pytest.mark.parametrize("name", [thorough("spartan"), "fcdl"])
 def test_users_29_a_larger_penalty_closes_more(name, carts):
     rows = carts.parts["validation"]
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from thoroughness import thorough
 
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import control_step, finite_differences
@@ -84,13 +85,14 @@ def rolled(system):
     return roll
 
 
-@pytest.mark.parametrize("name", ["CheetahRun", "BallInCup"])
+@pytest.mark.parametrize("name", ["CheetahRun", thorough("BallInCup")])
 def test_implicit_is_autodiff_where_the_solver_converged(name, rolled):
     steps = rolled(name)
     assert steps.converged.sum() > SAMPLES / 2
     assert relative(steps.implicit, steps.autodiff)[steps.converged].max() < 1e-9
 
 
+@pytest.mark.thorough
 def test_implicit_is_autodiff_in_finger_spin_but_for_the_friction_that_autodiff_gets_wrong(rolled):
     """A hinge that dry friction holds: MJX's solver starts at the solution, and jacfwd through a line search that has
     nowhere to go is wrong (docs/jacobians.md). The C engine tells who is right."""
@@ -108,7 +110,7 @@ def test_implicit_is_autodiff_in_finger_spin_but_for_the_friction_that_autodiff_
     assert np.median(np.abs(steps.autodiff[own] - steps.fd[own])) > 1
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", ["CheetahRun", thorough("FingerSpin"), thorough("BallInCup")])
 def test_implicit_is_the_c_engines_finite_difference(name, rolled):
     steps = rolled(name)
     same = steps.converged & (steps.moved < 1e-9)  # where the C engine moves as MJX does
@@ -118,7 +120,7 @@ def test_implicit_is_the_c_engines_finite_difference(name, rolled):
     assert np.quantile(error, 0.9) < FD_NOISE
 
 
-@pytest.mark.parametrize("name", ["CheetahRun", "BallInCup"])
+@pytest.mark.parametrize("name", ["CheetahRun", thorough("BallInCup")])
 def test_autodiff_is_the_c_engines_finite_difference(name, rolled):
     steps = rolled(name)
     same = steps.converged & (steps.moved < 1e-9)
@@ -126,6 +128,7 @@ def test_autodiff_is_the_c_engines_finite_difference(name, rolled):
     assert np.quantile(error, 0.9) < FD_NOISE
 
 
+@pytest.mark.thorough
 def test_the_samples_show_what_they_are_to_be_tested_on(rolled):
     cheetah = np.asarray(rolled("CheetahRun").observed.touching).any(axis=(1, 2))
     assert 0 < cheetah.sum() < SAMPLES
@@ -134,7 +137,7 @@ def test_the_samples_show_what_they_are_to_be_tested_on(rolled):
     assert 0 < taut.sum() < SAMPLES
 
 
-@pytest.mark.parametrize("name", ["CheetahRun", "BallInCup"])
+@pytest.mark.parametrize("name", ["CheetahRun", thorough("BallInCup")])
 def test_both_ways_find_the_same_zeros(name, rolled):
     steps = rolled(name)
     zeros = [np.abs(j[steps.converged]) < ZERO_THRESHOLD for j in (steps.implicit, steps.autodiff)]
@@ -150,6 +153,7 @@ def test_where_the_cheetah_stands_matters_to_nothing_else_exactly(rolled, system
     assert (column[:, x] == 1).all() and not np.delete(column, x, axis=1).any()
 
 
+@pytest.mark.thorough
 def test_a_step_whose_solver_stopped_early_says_so_and_unrolled_covers_it(rolled, system):
     ball = rolled("BallInCup")  # one iteration is all that it allows
     assert not ball.converged.all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mujoco import mjx
 from mujoco.mjx._src import passive, smooth, support
+from thoroughness import thorough
 
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import rnea_derivatives
@@ -60,7 +61,7 @@ ON_MOCAP = """
 </mujoco>
 """
 SAMPLES = 3
-both_machines = pytest.mark.parametrize("machine", [MACHINE, PLANAR], indirect=True, ids=["any", "planar"])
+both_machines = pytest.mark.parametrize("machine", [thorough(MACHINE), PLANAR], indirect=True, ids=["any", "planar"])
 
 
 @pytest.fixture(scope="module")

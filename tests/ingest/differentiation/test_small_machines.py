@@ -33,6 +33,7 @@ def compared(system: System, inputs: PhysicsInput, method: OnDevice) -> tuple[Ph
     return found, finite_differences.relative(found.matrix, truth.matrix)
 
 
+@pytest.mark.thorough
 def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
     """Implicit damping is in it too: it goes on from the forces, which are not M a where the solver stopped."""
     system = machine(EVERY_CONSTRAINT.format(iterations=2, searches=5, integrator="implicitfast"))
@@ -43,6 +44,7 @@ def test_unrolled_is_the_derivative_of_the_solver_as_it_stopped():
     assert np.quantile(error[valid & stopped], 0.7) < 1e-6
 
 
+@pytest.mark.thorough
 def test_with_constraints_switched_off_bodies_pass_through_each_other():
     """As Acrobot's arm does through its floor; MJX finds the contact all the same."""
     system = machine(SUNK)
@@ -68,6 +70,7 @@ def test_contacts_between_bodies_that_both_move():
     assert error.max() < 1e-7
 
 
+@pytest.mark.thorough
 def test_users_28_contacts_of_one_pair_of_bodies_are_summed_before_joints_come_in():
     """Also where MJX picks the nearest contacts as it runs, and no slot has a pair of its own."""
     system = machine(PICKED)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from machine import machine
 from mujoco import mjx
+from thoroughness import thorough
 
 from jacdb.ingest.compat import mjx as compat
 from jacdb.ingest.dynamics import forward
@@ -45,8 +46,8 @@ def test_parameters_of_contacts_are_constants_where_all_pairs_share_them(system)
         assert (np.asarray(getattr(compat.impl(data).contact, name)) == values).all()
 
 
-@pytest.mark.parametrize("algorithm", ["Newton", "CG"])  # the latter is MJX's, which reads MJX's factor
-@pytest.mark.parametrize("jacobian", ["dense", "sparse"])  # the mass matrix, too
+@pytest.mark.parametrize("algorithm", ["Newton", thorough("CG")])  # the latter is MJX's, which reads MJX's factor
+@pytest.mark.parametrize("jacobian", ["dense", thorough("sparse")])  # the mass matrix, too
 def test_a_step_ends_where_mjx_ends_it(algorithm, jacobian):
     damped = f"""
     <mujoco>

@@ -10,6 +10,7 @@ from feature_models import MODELS, THROUGH
 from mujoco import mjx
 from mujoco_playground import registry as playground_registry
 from stage_differences import difference, states
+from thoroughness import one_in_five
 
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.loading import load_env
@@ -68,14 +69,14 @@ def test_mjx_refuses_what_it_is_said_to_refuse(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx == "same"])
+@pytest.mark.parametrize("name", one_in_five(name for name in MODELS if BY_NAME[name].on_mjx == "same"))
 def test_stages_are_the_same(name):
     for case in MODELS[name]:
         assert stages_differ(case.xml, case.contact, case.integrates) < SAME
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx in ("drops", "differs")])
+@pytest.mark.parametrize("name", one_in_five(name for name in MODELS if BY_NAME[name].on_mjx in ("drops", "differs")))
 def test_stages_or_steps_are_not_the_same(name):
     for case in MODELS[name]:
         if case.without:

@@ -18,7 +18,7 @@ from jacdb import UsageError
 from jacdb.dataset.shards import MARK
 from jacdb.ingest.plans.ray_cluster import Cluster
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 pytest.importorskip("ray")
 
 RUN = ["ingest", "--env", "CartpoleBalance", "--episodes", "12", "--steps", "60"]

@@ -227,6 +227,7 @@ assert reached[-1] == 320 and len(reached) < 3
 """
 
 
+@pytest.mark.thorough
 def test_a_training_that_stopped_ends_at_the_same_place(tmp_path):
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}

@@ -21,6 +21,7 @@ def cheetah(tmp_path_factory):
         yield dataset
 
 
+@pytest.mark.thorough
 def test_users_02_rows_of_the_cheetah_are_this_engines(cheetah, pytestconfig):
     reference_rows.check(cheetah, "CheetahRun", pytestconfig.getoption("reference"))
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from mujoco_playground import wrapper
+from thoroughness import thorough
 
 import jacdb
 from jacdb import schemas
@@ -129,6 +130,7 @@ def test_an_interrupted_run_keeps_finished_episodes_and_goes_on_to_the_same_rows
     assert rows(tmp_path / "stopped").equals(rows(tmp_path / "whole"))
 
 
+@pytest.mark.thorough
 def test_finite_differences_agree(tmp_path):
     """--method fd: the C engine's own, from the same states. The noise is small, for at a clip C takes one side."""
     request = dataclasses.replace(REQUEST, policy=NoisePolicy(scale=0.2), episodes=1, steps=10, dtype="float64")
@@ -140,7 +142,7 @@ def test_finite_differences_agree(tmp_path):
     np.testing.assert_allclose(fd["j_action"].to_list(), implicit["j_action"].to_list(), atol=1e-7)
 
 
-@pytest.mark.parametrize("method", ["implicit", "fd"])
+@pytest.mark.parametrize("method", ["implicit", thorough("fd")])
 def test_a_device_without_an_episode_left_does_no_harm(system, method):
     """Half of the slots have none: on two cores or more these are whole devices'."""
     episodes = rolled_out(system("CartpoleBalance"), range(8), method=method, num_envs=16, steps=10)
@@ -199,7 +201,7 @@ def check_sizes(episode):
         assert said[f"below_{matrix}"] == [np.count_nonzero(size < threshold) for threshold in schemas.SWEEP]
 
 
-@pytest.mark.parametrize("instead", ["unrolled", "autodiff"])
+@pytest.mark.parametrize("instead", [thorough("unrolled"), "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     """All of them, and half of them: the others stay as they were."""
     monkeypatch.setattr(recomputation, "FALLBACK_METHODS", {"implicit": (instead,)})
@@ -229,6 +231,7 @@ class BesideUnrolled(ProgramStore):
         return super().compile(ingredients if named else None, lowered, options)
 
 
+@pytest.mark.thorough
 def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
     differentiation = control_step.physics_jacobian
 
