@@ -82,6 +82,7 @@ AT_REFERENCE = """
  <position site="moved" refsite="fixed" gear="0 0 0 .3 1 .5" kp="4"/></actuator></mujoco>"""
 
 
+@pytest.mark.thorough
 def test_springs_and_servos_of_rotations_have_their_stiffness_at_the_reference():
     """There the rotation is zero, and MJX's own derivative of it."""
     model = mujoco.MjModel.from_xml_string(AT_REFERENCE)
