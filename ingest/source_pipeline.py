@@ -267,7 +267,7 @@ class _AnnotationRun:
         first, ended = self._unstable[0], f"{len(self._unstable)} of {self._n_episodes}"
         return (
             f"MuJoCo found the simulation unstable and reset it: {ended} episodes ended there, the first of these after"
-            f" {first:,} step{'s' * (first > 1)}; a smaller timestep in the model, or smaller controls (ctrlrange,"
+            f" {counted(first, 'step')}; a smaller timestep in the model, or smaller controls (ctrlrange,"
             " --scale), may keep it stable"
         )
 

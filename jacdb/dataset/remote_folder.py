@@ -59,6 +59,9 @@ class RemoteFolder(Folder):
     def parts(self, table: str) -> list[str]:
         return [path for path in self._files_of_tables if path.startswith(f"{table}/")]
 
+    def uncommitted(self, table: str, runs: Iterable[Run] | None = None) -> set[str]:
+        return set()  # only finished runs are published
+
     def environments(self, table: str) -> list[str]:
         return sorted({path.split("/")[1].partition("=")[2] for path in self.parts(table)})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from jacdb import atomic_file, schemas
+from jacdb.counted import counted
 from jacdb.dataset import learning_files, manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import LOG, MODELS, PROGRESS, VERSION_1, Layout, PartPath, Run
@@ -57,8 +58,7 @@ class Verification:
     def verdict(self) -> str:
         """How many findings there are, in one line."""
         failed = [check.failed for check in self.checks if check.failed]
-        findings = f"{sum(failed):,} finding{'' if sum(failed) == 1 else 's'}"
-        return f"{findings} in {len(failed)} of {len(self.checks)} checks"
+        return f"{counted(sum(failed), 'finding')} in {len(failed)} of {len(self.checks)} checks"
 
 
 def verify(
