@@ -27,15 +27,14 @@ def state_carried(before: State) -> Iterator[State]:
     copies after the last. For use by one thread.
 
     Args:
-        before: the state to begin with; empty for a new one.
+        before: the state to begin with; what is not in it is new.
     """
     after: State = {}
     compare = pmap.assert_is_replicated
 
     def spread(state: Any, devices: Sequence[Any]) -> Any:
         if before:
-            empty = {name: leaf for name, leaf in _flat(state).items() if leaf is flax.traverse_util.empty_node}
-            tree = flax.traverse_util.unflatten_dict({**before, **empty}, sep="/")
+            tree = flax.traverse_util.unflatten_dict({**_flat(state), **before}, sep="/")
             state = flax.serialization.from_state_dict(state, tree)
         each = NamedSharding(Mesh(devices, ("devices",)), PartitionSpec("devices"))
         return jax.tree.map(lambda leaf: jax.device_put(jnp.stack([leaf] * len(devices)), each), state)

@@ -104,6 +104,33 @@ def check_training(*, num_timesteps: int | None, seed: int, legs: int) -> None:
         raise UsageError(f"seed={seed}: give a whole number below 2^53")
 
 
+def check_start(name: str, spec: EnvSpec) -> None:
+    """Refuse what no training can go on from, except for what only the Hub can tell.
+
+    Raises:
+        UsageError: there is no such trained policy, it is not for the environment, or it does not say its steps.
+    """
+    if name in ("noise", "zero"):
+        raise UsageError(f"{name} is no trained policy to go on from: give expert, or a file (*{SUFFIX})")
+    check_options(name, None, None, deterministic=False)
+    if path := local_path(name, spec):
+        steps_of(load(path, spec, PolicyFile), name)
+
+
+def steps_of(policy: PolicyFile, name: str) -> int:
+    """Return the environment steps that a policy was trained for, which are what its statistics are of.
+
+    Raises:
+        UsageError: its file does not say.
+    """
+    steps = policy.about.get("num_timesteps")
+    if not isinstance(steps, int) or steps < 1:
+        raise UsageError(
+            f"{name} says num_timesteps={steps!r}, and no training goes on from there: give another policy"
+        )
+    return steps
+
+
 def local_path(name: str, spec: EnvSpec) -> Path | None:
     """Return the file of a trained policy; None if it has to come from the Hub.
 

@@ -2,13 +2,14 @@
 
 Brax keeps environments and random numbers to itself, so a training is a row of short ones: each leg begins with the
 networks, observation statistics and optimizer of the one before, new environments, and a seed of its own number. Legs
-are the same whether the process that runs them ran the ones before or not.
+are the same whether the process that runs them ran the ones before or not. The first begins with new networks, or with
+the network and the observation statistics of a policy file; value network and optimizer are new then.
 """
 
-import dataclasses
 import functools
 import importlib.metadata
 import json
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
+import numpy as np
 from brax.training.agents.ppo import networks as ppo_networks
 from brax.training.agents.ppo import train as ppo
 from mujoco_playground import wrapper
@@ -27,7 +29,8 @@ from jacdb.errors import UsageError
 from jacdb.ingest.compat import brax
 from jacdb.ingest.compat.brax import State
 from jacdb.ingest.environments import loading, registry
-from jacdb.ingest.policies.choice import check_training
+from jacdb.ingest.policies.choice import check_training, steps_of
+from jacdb.ingest.policies.expert import ExpertPolicy
 from jacdb.ingest.policies.network import Network
 from jacdb.ingest.policies.policy_file import SUFFIX, read_tensors, write_tensors
 from jacdb.ingest.policies.rating import rate
@@ -37,11 +40,12 @@ PARAMS = {
     "locomotion": locomotion_params,
     "manipulation": manipulation_params,
 }
-# What differs from Playground's settings on a GPU, and why. What PPO reached here went with the number of its
-# iterations, not of steps: with a quarter of Playground's million steps an iteration CheetahRun had 771 after 40, with
-# all 781; FingerSpin 375 after 16, and 378 after 20. Smaller batches from more environments take an eighth of the
-# physics' steps in a row, which are what a GPU waits for. Half the passes over a batch reach more: WalkerRun had 601
-# after 120 iterations of 8, 331 after 112 of 16. Resets are counted a leg: an environment runs for 600 steps between.
+# What differs from Playground's settings, and why; sizes and resets are a GPU's. What PPO reached here went with the
+# number of its iterations, not of steps: with a quarter of Playground's million steps an iteration CheetahRun had 771
+# after 40, with all 781; FingerSpin 375 after 16, and 378 after 20. Smaller batches from more environments take an
+# eighth of the physics' steps in a row, which are what a GPU waits for. Half the passes over a batch reach more:
+# WalkerRun had 601 after 120 iterations of 8, 331 after 112 of 16. Resets are counted a leg: an environment runs for
+# 600 steps between.
 OFTEN = {"batch_size": 256, "num_envs": 4096, "num_updates_per_batch": 8}
 TUNED: dict[str, dict[str, Any]] = {
     # at Playground's learning rate, 1e-3, updates went too far (a divergence of 2.4) and lost it again: 586, then 207
@@ -80,6 +84,8 @@ class Training:
         legs: in how many parts, after each of which there is a checkpoint and an evaluation.
         small: fewer environments, smaller batches and a smaller value network than Playground's, which suit a GPU: on
             a CPU its value network costs ten times the physics.
+        start: the trained policy to go on from; None for new networks.
+        start_name: as a person named it: ``expert``, or a file.
     """
 
     env: str
@@ -87,6 +93,8 @@ class Training:
     seed: int = 0
     legs: int = 4
     small: bool = False
+    start: ExpertPolicy | None = None
+    start_name: str = ""
 
     def __post_init__(self) -> None:
         check_training(num_timesteps=self.num_timesteps, seed=self.seed, legs=self.legs)
@@ -96,19 +104,28 @@ class Training:
         """The command line that trains the same."""
         steps = f" --num-timesteps {self.num_timesteps}" if self.num_timesteps else ""
         size = "--small" if self.small else "--no-small"
-        return f"jacdb train --env {self.env}{steps} --seed {self.seed} --legs {self.legs} {size}"
+        start = f" --from {shlex.quote(self.start_name)}" if self.start else ""
+        return f"jacdb train --env {self.env}{start}{steps} --seed {self.seed} --legs {self.legs} {size}"
+
+    @property
+    def determining(self) -> str:
+        """All that determines the end, as JSON."""
+        numbers = {name: getattr(self, name) for name in ("env", "num_timesteps", "seed", "legs", "small")}
+        start = {"start": self.start.act_settings()} if self.start else {}
+        return json.dumps({**numbers, **start, "settings": self.settings()}, sort_keys=True)
 
     def settings(self) -> dict[str, Any]:
         """Arguments of Brax's PPO: Playground's for the environment, and what is otherwise."""
         config = PARAMS[registry.find(self.env).suite].brax_ppo_config(self.env).to_dict()
-        networks = config.pop("network_factory", {})
+        networks, resets = config.pop("network_factory", {}), config["num_resets_per_eval"]
+        config |= TUNED.get(self.env, {})
         if self.small:
-            config |= {"num_envs": 256, "batch_size": 256}
+            config |= {"num_envs": 256, "batch_size": 256, "num_resets_per_eval": resets}
             networks |= {"value_hidden_layer_sizes": [64, 64, 64]}
-        else:
-            config |= TUNED.get(self.env, {})
         if self.num_timesteps is not None:
             config["num_timesteps"] = self.num_timesteps
+        if self.start:
+            networks["policy_hidden_layer_sizes"] = [bias.size for _, bias in self.start.network.layers[:-1]]
         return {**config, "network_factory": networks}
 
 
@@ -125,7 +142,7 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
     if out.suffix.lower() != SUFFIX:
         raise UsageError(f"{out}: give a file name that ends in {SUFFIX}")
     settings = training.settings()
-    determining = json.dumps({**dataclasses.asdict(training), "settings": settings}, sort_keys=True)
+    determining = training.determining
     if out.exists():
         done = Network.load(out)
         if done.about.get("determining") == determining:
@@ -134,7 +151,10 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
     checkpoint = out.with_name(out.name + ".checkpoint")
     out.parent.mkdir(parents=True, exist_ok=True)
     env = loading.load_env(training.env)
-    state, legs = _resume(checkpoint, determining) if checkpoint.exists() else ({}, [])
+    if checkpoint.exists():
+        state, legs = _resume(checkpoint, determining)
+    else:
+        state, legs = _first_state(env, training), []
     for number in range(len(legs), training.legs):
         started = time.perf_counter()
         state, steps, metrics = _leg(env, settings, training, number, state)
@@ -150,10 +170,40 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
     return network
 
 
+def _first_state(env: Any, training: Training) -> State:
+    """Return what the first leg begins with: the parts of Brax's state that a policy file has; the others are new.
+
+    Raises:
+        UsageError: the environment shows its value network more than the policy's statistics are of, or the file does
+            not say of how many steps these are.
+    """
+    if training.start is None:
+        return {}
+    network, shown = training.start.network, env.observation_size
+    network.check_obs(jax.eval_shape(env.reset, jax.random.key(0)).obs)
+    if isinstance(shown, dict):
+        raise UsageError(
+            f"{network.about['env']} shows {len(shown)} observations ({', '.join(shown)}), and a policy file has the"
+            f" statistics of {network.about['obs_key']!r} alone: train it without --from"
+        )
+    steps = steps_of(network, training.start_name)  # an observation of these weighs as one to come
+    state: State = {
+        "normalizer_params/mean": network.mean,
+        "normalizer_params/std": network.std,
+        "normalizer_params/summed_variance": network.std**2 * np.float32(steps),
+        "normalizer_params/count/hi": np.asarray(steps >> 32, np.uint32),
+        "normalizer_params/count/lo": np.asarray(steps & 0xFFFFFFFF, np.uint32),
+    }
+    for i, (kernel, bias) in enumerate(network.layers):
+        layer = f"params/policy/params/hidden_{i}"
+        state |= {f"{layer}/kernel": kernel, f"{layer}/bias": bias}
+    return state
+
+
 def _leg(
     env: Any, settings: dict[str, Any], training: Training, number: int, state: State
 ) -> tuple[State, int, dict[str, Any]]:
-    """Train one leg from a state, empty for the first; return the state after it, its steps, and its evaluation."""
+    """Train one leg from a state, whole after the first; return the state after it, its steps, and its evaluation."""
     options = dict(settings)
     factory = functools.partial(ppo_networks.make_ppo_networks, **options.pop("network_factory"))
     per_step = options["batch_size"] * options["unroll_length"] * options["num_minibatches"] * options["action_repeat"]
@@ -220,6 +270,7 @@ def _network(
         "versions": {"jacdb": __version__, **{name: importlib.metadata.version(name) for name in VERSIONS}},
         "device": f"{len(jax.local_devices())} x {jax.devices()[0].device_kind}",
         "determining": determining,
+        **({"start": training.start.settings()} if training.start else {}),
     }
     ordered = sorted(layers, key=lambda name: int(name.removeprefix("hidden_")))
     return Network(mean, std, tuple((layers[name]["kernel"], layers[name]["bias"]) for name in ordered), about)

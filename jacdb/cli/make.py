@@ -201,6 +201,10 @@ def train(
     num_timesteps: Annotated[
         int | None, typer.Option(help="Number of environment steps; default: Playground's.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Trained policy to go on from: expert or a file; default: new.", metavar="POLICY"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of networks, environments and exploration.")] = 0,
     legs: Annotated[int, typer.Option(help="Parts of the training; it can resume after each.")] = 4,
     small: Annotated[
@@ -214,18 +218,23 @@ def train(
 ) -> None:
     """Train an expert with Brax's PPO and Playground's settings, for `jacdb ingest --policy FILE`.
 
-    Repeat the command to resume a training that was stopped, after its last finished part.
+    Repeat the command to resume a training that was stopped, after its last finished part. With --from the policy
+    network and what it knows of observations are a trained policy's; value network and optimizer are new.
 
     Example: jacdb train --env CartpoleBalance --num-timesteps 2000000
     """
-    path = check_training(env, num_timesteps, seed, legs, out)
+    path = check_training(env, num_timesteps, start, seed, legs, out)
     interruption.advise("finished parts are kept; repeat the command to resume")
     from jacdb.ingest import runtime
 
     on_gpu = runtime.configure_training(device)
-    from jacdb.ingest.policies import training
+    from jacdb.ingest.environments import registry
+    from jacdb.ingest.policies import resolve, training
 
-    wanted = training.Training(env, num_timesteps, seed, legs, not on_gpu if small is None else small)
+    begun = resolve.find(start, registry.find(env)) if start is not None else None
+    wanted = training.Training(
+        env, num_timesteps, seed, legs, not on_gpu if small is None else small, begun, start or ""
+    )
 
     def show(leg: training.LegResult, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)
@@ -236,20 +245,25 @@ def train(
     typer.echo(f"{env}, {network.about['status']}: return {reached['mean']:.0f} ± {reached['std']:.0f}: {path}")
 
 
-def check_training(env: str, num_timesteps: int | None, seed: int, legs: int, out: Path | None) -> Path:
+def check_training(
+    env: str, num_timesteps: int | None, start: str | None, seed: int, legs: int, out: Path | None
+) -> Path:
     """Return the policy file that a training writes.
 
     Raises:
-        UsageError: there is no such environment, a number is out of its range, or the file can't be written.
+        UsageError: there is no such environment, a number is out of its range, no such policy to go on from, or the
+            file can't be written.
     """
     from jacdb.ingest.environments import registry
 
-    registry.find(env)
+    spec = registry.find(env)
     simulator.require()
     from jacdb.ingest.policies import choice
     from jacdb.ingest.policies.policy_file import SUFFIX
 
     choice.check_training(num_timesteps=num_timesteps, seed=seed, legs=legs)
+    if start is not None:
+        choice.check_start(start, spec)
     path = out or Path(f"{env}{SUFFIX}")
     out_path.check_file(path, [SUFFIX])
     return path

@@ -118,10 +118,10 @@ def _of_learn(
     return Uses(reads=(env,))
 
 
-def _of_train(env: str, num_timesteps: int | None, seed: int, legs: int, out: Path | None) -> "Uses":
+def _of_train(env: str, num_timesteps: int | None, start: str | None, seed: int, legs: int, out: Path | None) -> "Uses":
     from jacdb.ingest.plans.planned_command import Uses
 
-    return Uses(out=make.check_training(env, num_timesteps, seed, legs, out))
+    return Uses(out=make.check_training(env, num_timesteps, start, seed, legs, out))
 
 
 def _of_verify(env: list[str] | None, sample: int, form: str | None, out: Path | None) -> "Uses":

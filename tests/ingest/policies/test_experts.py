@@ -197,6 +197,52 @@ def test_its_command_trains_with_the_settings_it_was_trained_with(name):
     assert (wanted.command, json.loads(json.dumps(wanted.settings()))) == (about["command"], about["settings"])
 
 
+# A training of one leg that leaves networks as they are; 320 steps more of observations count.
+TUNING = """
+import sys
+from pathlib import Path
+from jacdb.ingest import runtime
+runtime.configure_training("cpu")
+from jacdb.ingest.environments import registry
+from jacdb.ingest.policies import resolve, training
+training.EVALUATED = 8
+whole = training.Training.settings
+def still(self):
+    less = {"num_envs": 8, "batch_size": 8, "num_minibatches": 2, "unroll_length": 5, "num_updates_per_batch": 2}
+    settings = whole(self)
+    assert settings["network_factory"]["policy_hidden_layer_sizes"] == [8, 8]
+    return {**settings, **less, "episode_length": 20, "num_resets_per_eval": 1, "learning_rate": 0.0}
+training.Training.settings = still
+start, out = sys.argv[1:]
+begun = resolve.find(start, registry.find("CartpoleBalance"))
+wanted = training.Training("CartpoleBalance", num_timesteps=320, legs=1, small=True, start=begun, start_name=start)
+training.train(wanted, Path(out), lambda leg, total: None)
+"""
+
+
+@pytest.mark.thorough
+def test_a_training_goes_on_from_a_policy(network, tmp_path):
+    """Its layers come through a training whose steps have no length; statistics are those of old and new steps."""
+    network = dataclasses.replace(network, about={**network.about, "num_timesteps": 3200})
+    start, out = tmp_path / "start.safetensors", tmp_path / "out.safetensors"
+    network.save(start)
+    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    subprocess.run([sys.executable, "-c", TUNING, start, out], env={**os.environ, **cache}, check=True)
+    found = Network.load(out)
+    for ours, theirs in zip(jax.tree.leaves(found.layers), jax.tree.leaves(network.layers), strict=True):
+        assert np.array_equal(ours, theirs)
+    moved = np.abs(found.mean - network.mean) / network.std  # a tenth as many steps as before count a tenth
+    assert (moved > 0).all() and moved.max() < 1
+    assert found.about["start"]["network"] == ExpertPolicy(network).act_settings()["network"]
+    assert f"--from {start}" in found.about["command"]
+
+
+def test_a_policy_that_does_not_say_its_steps_is_no_start(network, tmp_path):
+    network.save(tmp_path / "it.safetensors")
+    with pytest.raises(UsageError, match=r"it\.safetensors says num_timesteps=None"):
+        choice.check_start(str(tmp_path / "it.safetensors"), CARTPOLE)
+
+
 # A training of two short legs; the first process leaves behind what it had when the first leg was over.
 TRAINING = """
 import os, shutil, sys
