@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from jacdb import queries, schemas
 from jacdb.dataset.folder import Folder
+from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import UsageError, suggestion
 
@@ -44,7 +45,8 @@ def statements(data: str | Path, env: str | Sequence[str] | None = None) -> list
     for one in wanted:
         if one not in (known := folder.environments("steps")):
             raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
-    texts = [text for table in schemas.TABLES for text in _table(folder, table.name, wanted)]
+    tables = sorted(schemas.TABLES, key=lambda table: table is schemas.TABLES[0])  # what steps may ask is made first
+    texts = [text for table in tables for text in _table(folder, table.name, wanted)]
     views = {name: queries.spark_sql(name).rstrip() for name in queries.SPARK}
     return texts + [f"create or replace temporary view {name} as\n{text}" for name, text in views.items()]
 
@@ -86,20 +88,41 @@ def _table(folder: Folder, table: str, wanted: Sequence[str]) -> list[str]:
     # With columns given, Spark reads no footer to find them, and a file of a former version has null for a new one
     columns = ", ".join(f"`{field.name}` {_type(field.type)}" for field in _schema(folder, table))
     columns += ", `environment` string, `run` string"  # else Spark guesses: run=007 would be a number
-    name = f"every_{table}" if wanted else f"stored_{table}"
+    uncommitted = (part.run for part in map(PartPath.parse, folder.uncommitted(table)) if part)
+    passing = sorted({run for run in uncommitted if not wanted or run.env in wanted})
+    name = f"every_{table}" if wanted or passing else f"stored_{table}"
     if folder.has(table):
         options = f"using parquet options (path {literal(f'{folder.path}/{table}')})"
         texts = [f"create or replace temporary view {name} ({columns}) {options}"]
     else:
         empty = re.sub(r"(`\w+`) ([^`]+?)(, (?=`)|$)", r"cast(null as \2) as \1\3", columns)
         texts = [f"create or replace temporary view {name} as select {empty} where false"]
-    if wanted:
-        chosen = ", ".join(map(literal, wanted))
-        select = f"select * from {name} where environment in ({chosen})"
+    if wanted or passing:
+        chosen = f"environment in ({', '.join(map(literal, wanted))})" if wanted else "true"
+        select = _counting(name, chosen, passing) if passing else f"select * from {name} where {chosen}"
         texts.append(f"create or replace temporary view stored_{table} as {select}")
     if table not in queries.SPARK:
         texts.append(f"create or replace temporary view {table} as select * from stored_{table}")
     return texts
+
+
+def _counting(name: str, chosen: str, passing: Sequence[Run]) -> str:
+    """Return SQL that selects the steps that count: of runs with a part that does not yet, those of whole episodes.
+
+    A part's episodes come last, and go first. The other runs are not joined with theirs.
+
+    Args:
+        name: the view of all steps.
+        chosen: a condition on environments.
+        passing: the runs.
+    """
+    of_them = " or ".join(f"(environment = {literal(run.env)} and run = {literal(run.run_id)})" for run in passing)
+    keys = " and ".join(f"own.{key} = whole.{key}" for key in ("environment", "run", "episode"))
+    return (
+        f"select * from {name} where {chosen} and not ({of_them})\nunion all\n"
+        f"select own.* from (select * from {name} where {chosen} and ({of_them})) as own"
+        f" left semi join stored_episodes as whole on {keys}"
+    )
 
 
 def _schema(folder: Folder, table: str) -> pa.Schema:

@@ -37,7 +37,16 @@ def mixed(tmp_path_factory):
     passive = np.where(np.arange(12).reshape(1, 3, 4) % 5 == 0, 0.0, 1.0)[:, :, :3].repeat(6, axis=0)
     dataset(root, "Passive", [episode(0, passive, np.zeros((6, 3, 0)))])  # it has no actuators
     dataset(root, "NeverFinite", [episode(0, nothing[..., :2], nothing[..., 2:])])
+    stop(root, [episode(number, *np.split(rng.normal(size=(5, 2, 3)), [2], axis=2)) for number in range(3)])
     return root
+
+
+def stop(root, episodes) -> None:
+    """Write a run of these episodes that stopped between the steps and the episodes of its last part."""
+    dataset(root, "Stopped", episodes, part_bytes=1)
+    for table in ("runs", "partials", "journal"):
+        shutil.rmtree(root / table / "environment=Stopped")
+    (root / f"episodes/environment=Stopped/run=run-a/part-{len(episodes) - 1:05}.parquet").unlink()
 
 
 @pytest.mark.slow
@@ -69,9 +78,17 @@ def test_statements_are_of_the_tables_and_of_what_builds_on_them():
     assert f"path '{SAMPLE}/steps'" in told.stdout and "environment in ('CheetahRun')" in told.stdout
 
 
+def test_steps_are_joined_with_episodes_where_some_of_a_run_do_not_count_yet_and_nowhere_else(mixed):
+    texts = "\n".join(spark.statements(mixed))
+    assert texts.count("environment = 'Stopped' and run = 'run-a'") == 2 and texts.count("semi join stored_ep") == 1
+    assert texts.index("view stored_episodes") < texts.index("view stored_steps")
+    others = spark.statements(SAMPLE) + spark.statements(mixed, "Busy")
+    assert not any("semi join stored_ep" in text for text in others)
+
+
 def test_matrices_have_the_type_that_the_files_have(mixed):
     def types(data):
-        return next(text for text in spark.statements(data) if "view stored_steps" in text)
+        return next(text for text in spark.statements(data) if "`j_state`" in text)
 
     assert "`j_state` array<array<float>>" in types(SAMPLE)
     assert "`j_state` array<array<double>>" in types(mixed)
