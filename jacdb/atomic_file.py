@@ -25,6 +25,12 @@ def draft_of(path: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts in a folder, which writers that were killed have left. Hold it against others first."""
+    for draft in folder.glob(f"*{SUFFIX}"):
+        _remove(draft)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename durable. Not every system lets a folder be opened; there the rename has to do."""
     try:

@@ -171,6 +171,17 @@ def test_a_merge_that_is_stopped_goes_on_and_views_answer_meanwhile(whole, cut, 
     assert not list(out.rglob("*.tmp"))
 
 
+def test_drafts_of_a_merge_that_was_killed_go_with_the_next(whole, cut, tmp_path):
+    out = tmp_path / "out"
+    for place, nodes in ((Shard(0, N).root(out), cut[:1]), (out, cut)):
+        draft = place / Run("E", "run-a").journal / "steps-part-00000.parquet.1.tmp"
+        draft.parent.mkdir(parents=True)
+        draft.write_bytes(b"half a file")
+        merge(nodes, out)
+        assert not list(out.rglob("*.tmp"))
+    same(rows(out), whole)
+
+
 def test_the_rest_of_an_ingest_in_one_piece_gives_way(whole, cut, tmp_path):
     """Its parts have other numbers: rows must not be doubled."""
     dataset(tmp_path / "out", "E", [made(number) for number in (5, 0, 1)], part_bytes=1)

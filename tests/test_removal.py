@@ -8,13 +8,18 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
+from synthetic import dataset, episode, trajectory
 
 import jacdb
 from jacdb import FailureError, UsageError, schemas
-from jacdb.dataset import partials, removal, run_status, schema_version
+from jacdb.dataset import partials, removal, run_status, schema_version, shards
 from jacdb.dataset.removal import Removal
+from jacdb.dataset.shard import Shard
+from jacdb.ingest.storage.run_writer import RunWriter
+from jacdb.merging import merge
 
 
 @pytest.fixture
@@ -81,6 +86,69 @@ def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch
     Removal.find(sample, run_id).carry_out()
     assert run_id not in run_status.status(sample)["run_id"]
     schema_version.check_version(sample)
+
+
+@pytest.fixture
+def cut(tmp_path):
+    """A dataset's folder with a run in one shard, of two episodes with patterns of their own."""
+    root, rng = tmp_path / "cut", np.random.default_rng(1)
+    episodes = [episode(n, (j := rng.normal(size=(5, 2, 3)).round())[..., :2], j[..., 2:]) for n in range(2)]
+    dataset(root, "E", episodes, shard=Shard(0, 1), part_bytes=1)
+    return root
+
+
+def carry_out(cut) -> None:
+    Removal.find(cut, "run-a").carry_out()
+
+
+@pytest.mark.parametrize("remove", [carry_out, lambda cut: merge([cut], cut)])
+def test_a_removal_of_a_shard_that_was_stopped_can_be_repeated(cut, monkeypatch, remove):
+    """Wherever it stopped, the shard is not taken for whole, its axes go last, and no file is left in the end."""
+    rmtree, gone = shutil.rmtree, []
+
+    def stop_after(folder, **_: object):
+        rmtree(folder)
+        if "shards" in folder.parts:
+            gone.append(folder.parent.parent.name)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal.shutil, "rmtree", stop_after)
+        while "journal" not in gone:
+            with pytest.raises(KeyboardInterrupt):
+                remove(cut)
+            assert all(not one.is_finished for one in shards.on_disk(cut))
+    assert gone == ["episodes", "steps", "patterns", "axes", "journal"]
+    assert not [path for path in (cut / "shards").rglob("*") if path.is_file()]
+
+
+def leave(cut) -> None:
+    """Leave of a shard what former versions did: they removed its folders in any order."""
+    for table in ("axes", "patterns"):
+        shutil.rmtree(next(cut.glob(f"shards/*/{table}")))
+
+
+def test_the_rest_of_a_shard_is_removed_with_its_run_or_by_a_merge(cut):
+    shutil.copytree(cut / "shards", cut.with_name("whole") / "shards")
+    leave(cut)
+    shutil.copytree(cut, cut.with_name("alone"))
+    carry_out(cut.with_name("alone"))
+    assert not list(cut.with_name("alone").iterdir())
+    merge([cut.with_name("whole")], cut.with_name("whole"))
+    shutil.copytree(cut, cut.with_name("whole"), dirs_exist_ok=True)
+    assert len(merge([cut.with_name("whole")], cut.with_name("whole")).there) == 1
+    assert not (cut.with_name("whole") / "shards").exists()
+
+
+def test_the_rest_of_a_shard_is_made_anew_or_taken_from_a_whole_one(cut):
+    shutil.copytree(cut, cut.with_name("whole"))
+    leave(cut)
+    shutil.copytree(cut, cut.with_name("out"))
+    writer = RunWriter(cut, "E", "noise", "run-a", trajectory, shard=Shard(0, 1))
+    assert not writer.is_finished() and writer.resume() == set()
+    assert not list(cut.rglob("part-*")) and not list(cut.rglob(shards.MARK))
+    assert len(merge([cut.with_name("whole")], cut.with_name("out")).completed) == 1
+    assert not (cut.with_name("out") / "shards").exists()
 
 
 def test_users_19_every_table_is_removed():

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.atomic_file import SUFFIX, draft_of, sync_folder
+from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.checksum import sha256_of
 from jacdb.dataset import environment_axes, finishing, removal, run_status, shards
 from jacdb.dataset.encoding import words_column
@@ -115,14 +115,17 @@ class RunWriter:
     def resume(self) -> set[int]:
         """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.
 
+        A shard that a stopped removal has left without axes begins anew: its patterns may be gone.
+
         Returns:
             The episodes that are already there, whole.
         """
-        for draft in self.journal.glob(f"*{SUFFIX}"):
-            draft.unlink()
+        remove_drafts(self.journal)
         tables = ("steps", "patterns", "episodes")
         numbers = {table: {_part_number(path) for path in self._parts(table)} for table in tables}
-        committed = numbers["steps"] & numbers["episodes"]
+        committed = numbers["steps"] & numbers["episodes"] if self.has_begun() or not self.shard else set[int]()
+        if not self.has_begun():
+            (self.journal / shards.MARK).unlink(missing_ok=True)
         for table in tables:
             for path in self._folder(table).glob("part-*"):
                 if not _is_part(path) or _part_number(path) not in committed:
@@ -135,7 +138,9 @@ class RunWriter:
         return bool(self._parts("axes"))
 
     def is_finished(self) -> bool:
-        return bool(self._parts("runs")) or (self.journal / shards.MARK).is_file()
+        if self.shard and shards.BegunShard(self._place, self._run, self.shard).is_finished:
+            return True
+        return bool(self._parts("runs"))
 
     def counts(self, method: str) -> dict[str, int]:
         """Count the rows, excluded rows, and rows by another method than the run's, that are on disk."""
@@ -162,7 +167,7 @@ class RunWriter:
             self.check_axes(axes)
         except UsageError:
             for folder in map(self._folder, ("axes", MODELS)):
-                if is_new and folder.exists():
+                if is_new:
                     removal.remove_folder(folder, self._place)
             raise
 

@@ -46,7 +46,7 @@ class Removal:
         """
         if str(root).startswith("hf:"):
             raise UsageError(f"--data {root} is on the Hub: a run is removed from a folder")
-        pieces = shards.begun(Path(root))
+        pieces = shards.on_disk(Path(root))
         folder = Folder(root).path if not pieces or any(manifest.parts(Path(root))) else Path(root).resolve()
         begun = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part}
         begun |= {one.run for one in pieces}
@@ -57,7 +57,8 @@ class Removal:
         if len(named) > 1:
             raise UsageError(f"run {run_id} is in {', '.join(run.env for run in named)}: give one as --env")
         [run] = named
-        files = (path for each in _folders(folder, run) for path in each.rglob("*") if path.is_file())
+        folders = (place / each for place in _places(folder, run) for each in _folders(run))
+        files = (path for each in folders for path in each.rglob("*") if path.is_file())
         return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files))
 
     def describe(self) -> str:
@@ -74,12 +75,12 @@ class Removal:
         """
         try:
             with contextlib.ExitStack() as held:
-                for root in [self.root, *(one.root for one in shards.begun(self.root, self.run))]:
-                    (root / self.run.lock).parent.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(run_status.lock(root, self.run))
-                for folder in _folders(self.root, self.run):
-                    if folder.exists():
-                        remove_folder(folder, self.root)
+                places = _places(self.root, self.run)
+                for place in reversed(places):  # the run's own first
+                    (place / self.run.lock).parent.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(run_status.lock(place, self.run))
+                for place in places:
+                    remove_files(place, self.run, self.root)
         except filelock.Timeout:
             raise UsageError(f"an ingest is at work on {self.describe()}: stop it first, or let it finish") from None
         except OSError as error:
@@ -89,9 +90,24 @@ class Removal:
             ) from error
 
 
+def remove_files(place: Path, run: Run, root: Path) -> None:
+    """Remove the files of a run, or of a shard of it, so that the rest is still known wherever this stops.
+
+    Args:
+        place: the dataset's folder, or the shard's.
+        run: the run.
+        root: the dataset's folder.
+    """
+    if (mark := place / run.journal / shards.MARK).is_file():  # as a run's row does, it says that all is there
+        mark.unlink()
+    for folder in _folders(run):
+        remove_folder(place / folder, root)
+
+
 def remove_folder(folder: Path, root: Path) -> None:
     """Remove a folder of a run, and the folders above it that are empty then, up to the dataset's, ``root``."""
-    shutil.rmtree(folder, onexc=_with_its_folder)
+    if folder.exists():
+        shutil.rmtree(folder, onexc=_with_its_folder)
     for above in folder.parents:
         if above == root:
             break
@@ -99,11 +115,14 @@ def remove_folder(folder: Path, root: Path) -> None:
             above.rmdir()
 
 
-def _folders(root: Path, run: Run) -> list[Path]:
+def _places(root: Path, run: Run) -> list[Path]:
+    """Return the folders that files of a run may be in: those of its shards, and the dataset's."""
+    return [*(one.root for one in shards.on_disk(root, run)), root]
+
+
+def _folders(run: Run) -> list[str]:
     """Return the folders of a run in the order in which they go: its journal, which has the lock, goes last."""
-    own = [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]
-    places = [*(one.root for one in shards.begun(root, run)), root]
-    return [place / each for place in places for each in own]
+    return [*dict.fromkeys([*map(run.folder, (*ORDER[:-1], MODELS, ORDER[-1])), run.journal])]
 
 
 def _with_its_folder(_: object, path: str, error: BaseException) -> None:

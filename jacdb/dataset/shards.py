@@ -43,9 +43,14 @@ class BegunShard(NamedTuple):
         return self.root / self.run.journal / MARK
 
     @property
+    def has_begun(self) -> bool:
+        """It has its axes, which come first and go last: without them, what is there is left of a removal."""
+        return (self.root / self.run.folder("axes") / "part-00000.parquet").is_file()
+
+    @property
     def is_finished(self) -> bool:
         """It is finished: all of it is on disk."""
-        return self.mark.is_file()
+        return self.mark.is_file() and self.has_begun
 
     def read(self) -> "FinishedShard":
         """Read what a finished shard says of itself.
@@ -102,15 +107,12 @@ def write_mark(begun: BegunShard, row: Mapping[str, Any], sums: Mapping[str, str
 
 def begun(root: Path, run: Run | None = None) -> list[BegunShard]:
     """Return the shards in a dataset's folder that have begun or are finished, sorted; of one run if it is given."""
-    env, run_id = (run.env, run.run_id) if run else ("*", "*")
-    found = []
-    for folder in (root / SHARDS).glob("*-of-*"):
-        if match := _FOLDER.fullmatch(folder.name):
-            shard = Shard(int(match[1]), int(match[2]))
-            axes = folder.glob(f"{Run(env, run_id).folder('axes')}/part-00000.parquet")
-            parts = (PartPath.parse(path.relative_to(folder).as_posix()) for path in axes)
-            found += [BegunShard(folder, part.run, shard) for part in parts if part]
-    return sorted(found, key=lambda one: (one.run, one.shard.count, one.shard.index))
+    return [one for one in _with_folders(root, run, "axes") if one.has_begun]
+
+
+def on_disk(root: Path, run: Run | None = None) -> list[BegunShard]:
+    """Return the shards of which a dataset's folder has anything, sorted: also what a stopped removal has left."""
+    return _with_folders(root, run, "*")
 
 
 def check_count(root: Path, run: Run, shard: Shard) -> None:
@@ -226,6 +228,19 @@ def complete_counts(found: Sequence[BegunShard]) -> list[int]:
     """Return the numbers of shards of which all are there and finished, sorted."""
     done = {one.shard for one in found if one.is_finished}
     return sorted(count for count, there in Counter(shard.count for shard in done).items() if there == count)
+
+
+def _with_folders(root: Path, run: Run | None, table: str) -> list[BegunShard]:
+    """Return the shards that have a folder of a table, or of any: "*"; of one run if it is given."""
+    env, run_id = (run.env, run.run_id) if run else ("*", "*")
+    found = set()
+    for folder in (root / SHARDS).glob("*-of-*"):
+        if match := _FOLDER.fullmatch(folder.name):
+            shard = Shard(int(match[1]), int(match[2]))
+            axes = (Path("axes", *path.parts[-2:]) for path in folder.glob(Run(env, run_id).folder(table)))
+            parts = (PartPath.parse(f"{path.as_posix()}/part-00000.parquet") for path in axes)
+            found |= {BegunShard(folder, part.run, shard) for part in parts if part}
+    return sorted(found, key=lambda one: (one.run, one.shard.count, one.shard.index))
 
 
 def _lacks(indices: list[int], count: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import filelock
 import pyarrow as pa
 
+from jacdb.atomic_file import remove_drafts
 from jacdb.dataset import environment_axes, finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
@@ -104,6 +105,9 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
                 merged.added.append(run)
             elif more or len(others) < len(sources) or any(one.root.parents[1] != out for one in pieces.get(run, ())):
                 merged.there.append(run)
+        for one in shards.on_disk(out):
+            if one.run in finished:
+                pieces.setdefault(one.run, [])  # a removal that was stopped may have left nothing that has begun
         for run, begun in sorted(pieces.items()):
             if run in finished:
                 _complete(run, begun, out, report)
@@ -192,8 +196,8 @@ def _complete(run: Run, begun: Sequence[BegunShard], out: Path, report: Report, 
             shard_union.check_episodes(pieces)
             sums = shard_union.ShardUnion(out, run, pieces, report).put()
             finishing.finish(out, run, row, sums)
-        for one in shards.begun(out, run):
-            _remove(out, one)
+        for one in shards.on_disk(out, run):  # the run is whole; the folders of shards go with the last of them
+            removal.remove_files(one.root, run, out)
 
 
 def _gather(begun: Sequence[BegunShard], out: Path, report: Report) -> None:
@@ -205,21 +209,16 @@ def _gather(begun: Sequence[BegunShard], out: Path, report: Report) -> None:
             continue
         with _held(there.root, one.run):
             file_copies.check(one.root, piece.sums, report)
+            there.mark.unlink(missing_ok=True)  # of a shard that a removal has left in part
             file_copies.clear_others(there.root, one.run, piece.sums)
             for path in file_copies.in_order(piece.sums):
                 file_copies.put(one.root / path, there.root, one.run, path, piece.sums[path])
             shards.write_mark(there, piece.row, piece.sums)
 
 
-def _remove(out: Path, one: BegunShard) -> None:
-    """Remove a shard whose run is whole; the folders of shards go with the last of them."""
-    for folder in [*one.root.glob(one.run.folder("*"))]:
-        removal.remove_folder(folder, out)
-
-
 @contextmanager
 def _held(root: Path, run: Run, wait: bool = False) -> Iterator[None]:
-    """Hold a run against any other process that would write it.
+    """Hold a run against any other process that would write it, and clear what its last writer left half done.
 
     Raises:
         UsageError: another does, and is not waited for.
@@ -228,6 +227,7 @@ def _held(root: Path, run: Run, wait: bool = False) -> Iterator[None]:
     (root / run.journal).mkdir(parents=True, exist_ok=True)
     try:
         with run_status.lock(root, run).acquire(timeout=-1 if wait else 0, poll_interval=0.5):
+            remove_drafts(root / run.journal)
             yield
     except NotImplementedError as error:
         raise FailureError(
