@@ -38,7 +38,7 @@ from jacdb.ingest.storage.arrow import share_process_memory
 from jacdb.ingest.storage.journal import Journal
 from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.progress import Event, both
-from jacdb.schemas import ZERO_THRESHOLD
+from jacdb.schemas import ZERO_THRESHOLD, trajectory_ids
 
 ROWS_AT_ONCE = 1024  # differentiated together: short episodes fill a block with others
 
@@ -166,7 +166,8 @@ class _AnnotationRun:
         self._run_id = self._name()
         self.run = Run(source.name, self._run_id)
         jacobian = pa.float32() if asked.dtype == "float32" else pa.float64()
-        constants = source.name, asked.policy, self._run_id, self._trajectory_id
+        self._trajectory_ids: dict[int, int] = {}  # by the episode's number
+        constants = source.name, asked.policy, self._run_id, self._trajectory_ids.__getitem__
         self._writer = RunWriter(root, *constants, jacobian, shard=asked.shard)
         self._numbers = asked.shard.numbers(source.n_episodes()) if asked.shard else None  # None: all
         self._longest = self._n_episodes = self._n_off = self._n_doubtful = 0
@@ -244,6 +245,7 @@ class _AnnotationRun:
             self._longest = max(self._longest, trajectory.n_steps)
             excluded = self._excluded(trajectory, replay)
             if trajectory.n_steps and number not in there:
+                self._trajectory_ids[number] = self._trajectory_id(number, trajectory)
                 yield Replayed(number, trajectory, replay.warmstart, replay.error, excluded)
 
     def _excluded(self, trajectory: Trajectory, replay: Replay) -> np.ndarray:
@@ -291,10 +293,16 @@ class _AnnotationRun:
         }
         return run_id(self._asked.policy, self._asked.seed, determining)
 
-    def _trajectory_id(self, episode: int) -> int:
-        asked = self._asked
-        settings = self._policy_config
-        return schemas.trajectory_id(asked.source.name, asked.policy, settings, asked.seed, self._model_hash, episode)
+    def _trajectory_id(self, number: int, trajectory: Trajectory) -> int:
+        """Return the id of an episode's states: by what determined them or, where that was elsewhere, by themselves."""
+        source, settings = self._asked.source, self._policy_config
+        if trajectory_ids.is_rollout(settings):
+            constants = source.name, settings, self._asked.seed, self._model_hash, source.n_substeps
+            return trajectory_ids.of_rollout(*constants, number)
+        states = trajectory.states
+        recorded = trajectory_ids.RecordedStates(source.name, self._model_hash, source.n_substeps)
+        recorded.add(states[:-1], trajectory.ctrl, states[1:])
+        return recorded.trajectory_id()
 
     def _result(self, clock: float, was_there: bool = False) -> Annotated:
         counts = self._writer.counts("implicit")

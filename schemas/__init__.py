@@ -174,8 +174,9 @@ EPISODES = _table(
     (
         "trajectory_id",
         pa.int64(),
-        "a hash of what determines its states (environment, policy and its settings, seed, model, episode), not of how"
-        " they were differentiated or stored: the same episode by another method has the same id",
+        "a hash of what determines its states (environment, policy and its settings, seed, model, physics steps,"
+        " episode; of a recording its states and actions), not of how they were differentiated or stored: the same"
+        " episode by another method has the same id",
     ),
     nullable=("total_reward", "largest_state", "largest_action", "below_state", "below_action"),
 )
@@ -376,7 +377,7 @@ def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:
 
 
 def trajectory_id(env: str, policy: str, policy_config: str, seed: int, model: str, episode: int) -> int:
-    """Return the id of an episode's states: 63 bits of the SHA-256 of all that determines them.
+    """Return the id of the states of an episode of Playground's: 63 bits of the SHA-256 of all that determines them.
 
     How its Jacobians are computed and stored plays no part: the same episode by another method has the same id.
 

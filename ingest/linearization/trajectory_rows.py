@@ -80,7 +80,7 @@ class TrajectoryRows:
         for matrix in exact:
             matrix[excluded] = np.nan
         ends = np.cumsum([one.trajectory.n_steps for one in replayed])
-        next_state = np.concatenate([_states(one.trajectory)[1:] for one in replayed])
+        next_state = np.concatenate([one.trajectory.states[1:] for one in replayed])
         state = np.concatenate([start.qpos, start.qvel, start.act], axis=1)
         of_rows = self._constraints.columns(jacobians.observed) | {"residual": jacobians.residual, "method": method}
         for one, first, end in zip(replayed, [0, *ends[:-1]], ends, strict=True):
@@ -133,10 +133,6 @@ class TrajectoryRows:
         counts = finite & (columns["method"] != "fd")
         episode.append(piece, patterns, [_statistics(stored, exact, counts)], is_over=True)
         return episode
-
-
-def _states(trajectory: Trajectory) -> Float[np.ndarray, "states n_state"]:
-    return np.concatenate([trajectory.qpos, trajectory.qvel, trajectory.act], axis=1)
 
 
 def _statistics(

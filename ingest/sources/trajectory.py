@@ -43,6 +43,11 @@ class Trajectory:
     def n_steps(self) -> int:
         return len(self.ctrl)
 
+    @property
+    def states(self) -> Float[np.ndarray, "states n_state"]:
+        """The states as `steps` stores them: qpos, qvel and act."""
+        return np.concatenate([self.qpos, self.qvel, self.act], axis=1)
+
 
 @runtime_checkable
 class Source(Protocol):

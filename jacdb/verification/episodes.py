@@ -4,12 +4,14 @@ A part is read batch by batch; the sums of an episode's rows are carried from on
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from jacdb import schemas
+from jacdb.schemas.trajectory_ids import RecordedStates
 from jacdb.verification.findings import Check
 from jacdb.verification.rows import Dimensions, RowBatch
 
@@ -75,6 +77,7 @@ class _LastRow:
     sums: Sums | None  # None once a row had to be left out
     over: bool = False
     next_state: np.ndarray | None = None
+    states: RecordedStates | None = None
 
 
 @dataclass
@@ -87,6 +90,7 @@ class EpisodeChecks:
         summaries: checks the rows of `episodes`.
         longest: the length at which episodes are cut; None if it is not known.
         dimensions: the run's dimensions.
+        recorded: returns the hash of a recorded episode, of no row yet; None where ids are not made of states.
         seen: the episodes of all parts so far.
     """
 
@@ -95,6 +99,7 @@ class EpisodeChecks:
     summaries: Check
     longest: int | None
     dimensions: Dimensions
+    recorded: Callable[[], RecordedStates] | None = None
     seen: set[int] = field(default_factory=set, init=False)
     _summaries: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
     _last: _LastRow | None = field(default=None, init=False)
@@ -133,12 +138,15 @@ class EpisodeChecks:
             whole = bool(kept[: bounds[0]].all())
             self._last.sums = self._last.sums.joined(_sums(batch, 0, bounds[0])) if self._last.sums and whole else None
             self._last.row, self._last.step = int(rows[bounds[0] - 1]), int(step[bounds[0] - 1])
+            _add_states(self._last, batch, 0, bounds[0])
         for start, end in itertools.pairwise(bounds):
             self._finish(path)
             self._check_start(path, int(rows[start]), keys[start], before[start])
             whole = bool(kept[start:end].all()) and step[start] == 0
             sums = _sums(batch, place[start], place[start] + end - start) if whole else None
             self._last = _LastRow(int(rows[end - 1]), int(episode[start]), int(step[end - 1]), sums)
+            self._last.states = self.recorded() if self.recorded else None
+            _add_states(self._last, batch, place[start], place[start] + end - start)
         if self._last is not None:
             self._last.over = bool(kept[-1] and _over(batch)[-1])
             self._last.next_state = batch.values["next_state"][-1] if kept[-1] else None
@@ -222,11 +230,25 @@ class EpisodeChecks:
             if self.longest is not None and last.sums.truncated != cut:
                 wrong = f"truncated is {last.sums.truncated} after {last.step + 1} steps; episodes have {self.longest}"
                 self.order.fail(path, wrong, last.row)
-            for wrong in _differences(last.sums, summary):
+            for wrong in [*_differences(last.sums, summary), *_other_id(last, summary)]:
                 self.summaries.fail(self._path, f"episode {last.episode}: {wrong}", place)
             off = abs(last.sums.reward - _total_reward(summary))
             if np.isfinite(off):
                 self.summaries.saw(self._path, [place], np.array([off / max(1.0, last.sums.absolute_reward)]))
+
+
+def _add_states(last: _LastRow, batch: RowBatch, first: int, end: int) -> None:
+    """Take rows [first, end) of a batch into the hash of their episode."""
+    if last.states is not None and last.sums is not None:
+        last.states.add(*(batch.values[name][first:end] for name in ("state", "action", "next_state")))
+
+
+def _other_id(last: _LastRow, summary: dict[str, Any]) -> list[str]:
+    """Return how an episode's id differs from that of its states, where it is one of these."""
+    stated = summary.get("trajectory_id")
+    if last.states is None or stated in (None, ident := last.states.trajectory_id()):
+        return []
+    return [f"trajectory_id is {stated}, by its states and actions it is {ident}"]
 
 
 def _over(batch: RowBatch) -> np.ndarray:

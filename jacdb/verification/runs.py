@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from jacdb.dataset.layout import MANIFEST, PartPath, Run
 from jacdb.dataset.schema_version import stored_version
 from jacdb.errors import FailureError, first_line
 from jacdb.progress import Event
+from jacdb.schemas import trajectory_ids
+from jacdb.schemas.trajectory_ids import RecordedStates
 from jacdb.verification import partials, patterns, rows
 from jacdb.verification.axes import MAX_AXES
 from jacdb.verification.episodes import EpisodeChecks, malformed
@@ -242,6 +245,7 @@ class RunChecks:
                 self._check("summaries", "episodes"),
                 _cut_length(facts),
                 expected.dimensions,
+                self._recorded(facts),
             ),
         )
         parts, summaries = _by_number(steps), _by_number(episodes)
@@ -280,7 +284,7 @@ class RunChecks:
                 wrong = f"episode {row['episode']} occurs twice"
             elif facts and row["policy"] != facts["policy"]:
                 wrong = f"policy is {row['policy']!r:.80}, the run's is {facts['policy']!r:.80}"
-            elif facts and row.get("trajectory_id") not in (None, ident := self._trajectory_id(row["episode"], facts)):
+            elif facts and (ident := self._other_id(row, facts)) is not None:
                 wrong = f"trajectory_id is {row['trajectory_id']}, by the row in runs it is {ident}"
             if wrong:
                 check.fail(path, wrong, place)
@@ -288,9 +292,28 @@ class RunChecks:
                 kept[row["episode"]] = {**row, "row": place}
         return kept
 
-    def _trajectory_id(self, episode: int, facts: dict[str, Any]) -> int:
+    def _other_id(self, row: dict[str, Any], facts: dict[str, Any]) -> int | None:
+        """Return the id that a row of `episodes` should have; None where it has it, or the states say it."""
         determining = {name: facts[name] for name in ("policy", "policy_config", "seed", "model")}
-        return schemas.trajectory_id(self.run.env, episode=episode, **determining)
+        former = schemas.trajectory_id(self.run.env, episode=row["episode"], **determining)
+        if row.get("trajectory_id") in (None, former):
+            row["trajectory_id"] = None  # nothing to compare with the states
+            return None
+        if facts["suite"] in (None, schemas.PLAYGROUND):
+            return former
+        if not trajectory_ids.is_rollout(facts["policy_config"]):
+            return None
+        constants = facts["policy_config"], facts["seed"], facts["model"], _substeps(facts)
+        ident = trajectory_ids.of_rollout(self.run.env, *constants, row["episode"])
+        return None if row["trajectory_id"] == ident else ident
+
+    def _recorded(self, facts: dict[str, Any] | None) -> Callable[[], RecordedStates] | None:
+        """Return what makes hashes of a recording's episodes; None where ids are not made of states."""
+        if not facts or facts["suite"] in (None, schemas.PLAYGROUND):
+            return None
+        if trajectory_ids.is_rollout(facts["policy_config"]):
+            return None
+        return partial(RecordedStates, self.run.env, facts["model"], _substeps(facts))
 
     def _check_part(self, path: str, expected: Expected, checks: StepChecks) -> None:
         """Check the rows of a part of `steps`, batch by batch."""
@@ -342,6 +365,12 @@ class RunChecks:
                 check.fail(self.run.row, f"{name} is {facts[name]!r}, the run has {value!r}", 0)
         if self.finished and (odd := sorted(episodes ^ set(range(len(episodes))))):
             check.fail(self.run.row, f"episodes are not numbered from 0 on: {odd[:5]} are missing or too many", 0)
+
+
+def _substeps(facts: dict[str, Any]) -> int:
+    """Return the physics steps in a control step of a run; 0 where its times are none."""
+    ratio = facts["ctrl_dt"] / facts["sim_dt"] if facts["sim_dt"] else 0.0
+    return round(ratio) if np.isfinite(ratio) else 0
 
 
 def _cut_length(facts: dict[str, Any] | None) -> int | None:
