@@ -19,6 +19,7 @@ SAME_TIME = 0.03  # relative: the mean of two velocities is not the step's own
 # and stay off whatever is guessed.
 EXPLAINED = 1 / 3
 COARSER = 100
+EXACT = 0.01  # of the tolerance: what is nearer explains no better
 
 
 class _Guess(NamedTuple):
@@ -44,11 +45,16 @@ def reason(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, toler
     """
     few = first_steps(trajectory, SAMPLE)
     deviations = _deviations(model, n_substeps, few)
-    for guess in _guesses(model, n_substeps, few):
-        left = _deviations(guess.model, guess.n_substeps, guess.trajectory)
-        for limit in (tolerance, COARSER * tolerance):  # what remains may be of the version's solver
-            if (left > limit).sum() < EXPLAINED * (deviations > limit).sum():
-                return guess.says
+    guesses = list(_guesses(model, n_substeps, few))
+    left = [_deviations(guess.model, guess.n_substeps, guess.trajectory) for guess in guesses]
+    for limit in (tolerance, COARSER * tolerance):  # what remains may be of the version's solver
+        explain = [
+            (float(np.clip(off, EXACT * tolerance, limit).sum()), place)
+            for place, off in enumerate(left)
+            if (off > limit).sum() < EXPLAINED * (deviations > limit).sum()
+        ]
+        if explain:  # several may, of coarse numbers: a longer timestep is nearly as many physics steps
+            return guesses[min(explain)[1]].says
     dt, step = _elapsed(model, few), model.opt.timestep * n_substeps
     if dt is not None and abs(dt / step - 1) > SAME_TIME:
         return (
@@ -67,6 +73,10 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
     """Yield what may be otherwise, likeliest first."""
     dt, timestep = _elapsed(model, few), model.opt.timestep
     if dt is not None and abs(dt / (timestep * n_substeps) - 1) > SAME_TIME:
+        count = round(dt / timestep)
+        if count >= 1:
+            says = f"a step of the data looks like {count} physics steps, not {n_substeps}: --substeps {count}"
+            yield _Guess(says, model, count, few)
         # a few digits: people choose round numbers, and the estimate is not exact
         others = dict.fromkeys(float(f"{dt / n_substeps:.{digits}g}") for digits in (1, 2, 3))
         for other in others:
@@ -75,10 +85,6 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
                 "set it in the model's <option timestep>"
             )
             yield _Guess(says, _with_timestep(model, other), n_substeps, few)
-        count = round(dt / timestep)
-        if count >= 1:
-            says = f"a step of the data looks like {count} physics steps, not {n_substeps}: --substeps {count}"
-            yield _Guess(says, model, count, few)
     if model.geom_margin.any():
         says = (
             "the data look like MuJoCo's before 3.5, where a contact had the larger margin of its two geoms, not their "
