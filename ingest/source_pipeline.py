@@ -32,6 +32,7 @@ from jacdb.ingest.recording import axes
 from jacdb.ingest.request_checks import usable_root
 from jacdb.ingest.sources.episode_recorder import UNSTABLE
 from jacdb.ingest.sources.recordings.diagnosis import reason
+from jacdb.ingest.sources.recordings.recording import Recording
 from jacdb.ingest.sources.recordings.replay import TOLERANCES, Replay, replays
 from jacdb.ingest.sources.trajectory import Source, Trajectory
 from jacdb.ingest.storage.arrow import share_process_memory
@@ -262,6 +263,8 @@ class _AnnotationRun:
             self._unstable.append(trajectory.n_steps)
         elif not self._reason and off.mean() > 0.5:
             self._reason = reason(source.model, source.n_substeps, trajectory, tolerance)
+            if isinstance(source, Recording) and source.caveat:
+                self._reason = f"{source.caveat}; if they change neither, {self._reason}"
         excluded: np.ndarray = off | doubtful
         return excluded
 

@@ -85,11 +85,16 @@ def episodes_with_steps(
         UsageError: there are several episodes, and none has a step.
     """
     every = list(enumerate(itertools.starmap(slice, itertools.pairwise([0, *ends]))))
-    found = [(number, rows) for number, rows in every if rows.stop - rows.start > 1]
+    found = with_steps(every)
     if len(every) > 1 and not found:
         rows = "every row" if over.all() else "every row but the last"
         raise UsageError(f"{where}: {flag} is True in {rows}: no step has a state after it; {remedy}")
     return found or every
+
+
+def with_steps[Number](episodes: list[tuple[Number, slice]]) -> list[tuple[Number, slice]]:
+    """Return the episodes of more rows than one: a step needs the state after it."""
+    return [(number, rows) for number, rows in episodes if rows.stop - rows.start > 1]
 
 
 def _state_sizes(model: mujoco.MjModel) -> dict[str, int]:

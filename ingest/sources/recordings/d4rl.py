@@ -16,7 +16,7 @@ import numpy as np
 
 from jacdb.errors import UsageError, first_line, suggestion
 from jacdb.ingest.sources.recordings.checks import episodes_with_steps, trajectory
-from jacdb.ingest.sources.recordings.recording import Origin, Recording
+from jacdb.ingest.sources.recordings.recording import Origin, Recording, precision
 from jacdb.ingest.sources.trajectory import Trajectory
 
 NEEDED = ("infos/qpos", "infos/qvel", "actions", "terminals", "timeouts")
@@ -36,7 +36,7 @@ def read(path: Path, origin: Origin) -> Recording:
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             _require(path, names)
             lengths = {name: len(file[name]) for name in NEEDED}
-            dtype = file["infos/qpos"].dtype
+            dtype = precision(file[name].dtype for name in ("infos/qpos", "infos/qvel"))
             algorithm = file["metadata/algorithm"][()] if "metadata/algorithm" in names else None
     except OSError as error:
         raise UsageError(f"{path} is no readable HDF5 file: {first_line(error)}") from error

@@ -44,13 +44,28 @@ def minari_root() -> Path:
     return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
 
 
+def parquet_below(folder: Path) -> tuple[Path, ...]:
+    """Return the Parquet files of a folder and of those in it, in the order of their names.
+
+    Hidden ones are left out, as Spark does: a name begins with ``.``, or with ``_`` if it is not ``_column=value``.
+    Editors and writers keep copies and drafts there.
+    """
+    return tuple(
+        path for path in sorted(folder.rglob("*.parquet")) if not any(map(_is_hidden, path.relative_to(folder).parts))
+    )
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
 def _of_folder(path: Path) -> tuple[str, Path]:
     if (path / "meta" / "info.json").is_file():
         return "lerobot", path
     for folder in (path, path.parent):
         if (folder / "data" / "metadata.json").is_file() and path in (folder, folder / "data"):
             return "minari", folder
-    if any(path.rglob("*.parquet")):
+    if parquet_below(path):
         return "parquet", path
     raise UsageError(
         f"{path} holds no recording: neither meta/info.json (LeRobot), data/metadata.json (Minari) nor Parquet files"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jacdb.errors import UsageError, first_line
-from jacdb.ingest.sources.recordings import parquet_files, table
+from jacdb.ingest.sources.recordings import formats, parquet_files, table
 from jacdb.ingest.sources.recordings.mapping import Mapped, Part
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
 from jacdb.ingest.sources.trajectory import MAX_SUBSTEPS
@@ -39,7 +39,7 @@ def read(folder: Path, origin: Origin, mapping: Mapped | None) -> Recording:
         fields={**mapping.fields, "episode": (Part("episode_index"),), **_reward_and_done(mapping, features)},
         entry_names={name: _entry_names(feature) for name, feature in features.items()},
     )
-    files = tuple(sorted((folder / "data").rglob("*.parquet")))
+    files = formats.parquet_below(folder / "data")
     if not files:
         raise UsageError(f"{folder}: no Parquet in data/: download the dataset whole")
     columns = parquet_files.read(files, table.wanted(mapping)).columns

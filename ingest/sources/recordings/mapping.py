@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from jacdb.errors import UsageError, first_line, suggestion
+from jacdb.ingest.sources.recordings.recording import precision
 from jacdb.ingest.sources.trajectory import check_substeps
 
 FIELDS = ("qpos", "qvel", "act", "ctrl", "episode", "reward", "done", "warmstart", "mocap_pos", "mocap_quat")
@@ -109,9 +110,8 @@ class Mapped:
     def precision(self, columns: Mapping[str, np.ndarray]) -> np.dtype:
         """Return the shortest type of floating-point number among the columns of positions, velocities, activations."""
         parts = itertools.chain.from_iterable(self.fields.get(name, ()) for name in ("qpos", "qvel", "act"))
-        types = [columns[part.column].dtype for part in parts if part.column in columns]
-        floats = (each for each in types if each.kind == "f")
-        return min(floats, key=lambda each: each.itemsize, default=np.dtype(np.float64))
+        types = (columns[part.column].dtype for part in parts if part.column in columns)
+        return precision(types)
 
     def apply(self, columns: Mapping[str, np.ndarray], where: str, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Return the arrays by Trajectory's names.

@@ -6,6 +6,7 @@ Minari keeps no version of MuJoCo; ``requirements``, if the author gave some, ma
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.ingest.sources.recordings import formats, observations
 from jacdb.ingest.sources.recordings.checks import trajectory
-from jacdb.ingest.sources.recordings.recording import Origin, Recording
+from jacdb.ingest.sources.recordings.recording import Origin, Recording, precision
 from jacdb.ingest.sources.trajectory import Trajectory
 
 STATE = ("qpos", "qvel", "act")
@@ -50,8 +51,10 @@ def read(folder: Path, env: str | None, model: mujoco.MjModel | None, n_substeps
         raise UsageError(f"{folder} is no Minari dataset that can be read: {first_line(error)}") from error
     facts = _facts(folder, metadata)
     files = tuple(sorted(path for path in (folder / "data").rglob("*") if path.is_file()))
-    dtype = np.asarray(first.infos["qpos"] if _has_states(first) else _vectors(origin, folder, first)).dtype
-    return origin.recording("minari", dtype, facts, files, lambda: _episodes(dataset, folder, origin))
+    states = [first.infos[name] for name in STATE if name in first.infos] if _has_states(first) else []
+    dtype = precision(np.asarray(each).dtype for each in states or [_vectors(origin, folder, first)])
+    recording = origin.recording("minari", dtype, facts, files, lambda: _episodes(dataset, folder, origin))
+    return replace(recording, caveat=_caveat(metadata))
 
 
 def _fetch(name: str) -> None:
@@ -131,6 +134,26 @@ def _said(folder: Path, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]] 
             f"{folder} is of {name!r}, an environment of another package: give its model, --model robot.xml"
         )
     return name, {key: value for key, value in options.items() if key != "render_mode"}
+
+
+def _caveat(metadata: dict[str, Any]) -> str:
+    """Return the wrappers through which actions and observations went, in words; "" if there are none.
+
+    The environment is made without them: their names are those of code to import, as a data file says.
+    """
+    try:
+        wrappers = json.loads(metadata.get("env_spec") or "{}").get("additional_wrappers") or []
+        names = ", ".join(str(wrapper["name"]) for wrapper in wrappers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return (
+        (
+            f"the dataset was collected through wrappers ({names}), and its actions and observations are taken for the "
+            "environment's own: collect it inside them, DataCollector around gymnasium.make's environment"
+        )
+        if names
+        else ""
+    )
 
 
 def _facts(folder: Path, metadata: dict[str, Any]) -> dict[str, str]:

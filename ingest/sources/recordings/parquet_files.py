@@ -77,6 +77,7 @@ def read(files: tuple[Path, ...], names: set[str], folder: Path | None = None) -
     if folder is not None:
         tables = _with_keys(folder, files, tables, names)
     _same_columns(files, tables)
+    tables = _with_same_types(tables)
     named = tables[0].column_names
     table = pa.concat_tables([each.select(named) for each in tables], promote_options="default")
     said = {key.decode(): value.decode("utf-8", "replace") for key, value in (table.schema.metadata or {}).items()}
@@ -90,7 +91,8 @@ def read(files: tuple[Path, ...], names: set[str], folder: Path | None = None) -
 def _table(file: Path, names: set[str]) -> pa.Table:
     try:
         schema = pq.read_schema(file)
-        return pq.read_table(file, columns=[each for each in schema.names if each in names], partitioning=None)
+        table = pq.read_table(file, columns=[each for each in schema.names if each in names], partitioning=None)
+        return _without_extensions(table)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{file} is no readable Parquet: {first_line(error)}") from error
 
@@ -134,14 +136,47 @@ def _same_columns(files: tuple[Path, ...], tables: list[pa.Table]) -> None:
             raise UsageError(f"{lacks} has no column {column}, which {has} has: give all files the same columns")
         for column, kind in zip(table.schema.names, table.schema.types, strict=True):
             other, where = known.setdefault(column, (kind, file)) if kind != pa.null() else (kind, file)
-            if kind != other:
+            if _wider(kind) != _wider(other):
                 raise UsageError(f"{file}: {column} is {kind}, and {other} in {where}: give all files the same type")
+
+
+def _with_same_types(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return tables whose columns are concatenated as they are: of types that differ in width alone, the widest."""
+    kinds = {name: {table.schema.field(name).type for table in tables} - {pa.null()} for name in tables[0].column_names}
+    for name in (name for name, each in kinds.items() if len(each) > 1):
+        for place, table in enumerate(tables):
+            if (kind := table.schema.field(name).type) != pa.null():
+                column = table[name].cast(_wider(kind))
+                tables[place] = table.set_column(table.column_names.index(name), name, column)
+    return tables
+
+
+def _wider(kind: pa.DataType) -> pa.DataType:
+    """Return the widest type of a type's kind, of whole numbers and of lists; floats say how precise they are."""
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return pa.int64()
+    if _is_list(kind):
+        return pa.large_list(_wider(kind.value_type))
+    return kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _without_extensions(table: pa.Table) -> pa.Table:
+    """Return a table with lists for tensors, and so what other extension types are stored as."""
+    for place, (name, kind) in enumerate(zip(table.schema.names, table.schema.types, strict=True)):
+        if isinstance(kind, pa.BaseExtensionType):
+            chunks = [chunk.storage for chunk in table[name].chunks]
+            table = table.set_column(place, name, pa.chunked_array(chunks, kind.storage_type))
+    return table
 
 
 def _column(where: Path, name: str, values: Any) -> np.ndarray:
     """Return an Arrow column as an array, (rows,) or (rows, numbers); what is missing as NaN."""
     kind = values.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         there = values.is_valid().to_numpy(zero_copy_only=False)
         lengths = pc.unique(pc.list_value_length(values).drop_null()).to_pylist()
         if len(lengths) > 1:

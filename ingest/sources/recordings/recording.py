@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Recording:
         facts: what is known of the recording without reading all of it.
         files: what it was read from; their checksum is taken when someone asks for the provenance.
         read: returns the trajectories, from the first again each time.
+        caveat: what the recording says of itself that may be why steps are not the model's; "" if nothing.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Recording:
     facts: Mapping[str, str]
     files: tuple[Path, ...]
     read: Callable[[], Iterator[Trajectory]]
+    caveat: str = ""
 
     def provenance(self) -> dict[str, str]:
         """Return where the rows are from: the recording's own facts, and the SHA-256 of its files.
@@ -73,6 +75,12 @@ def checksum(files: tuple[Path, ...]) -> str:
     top = os.path.commonpath([path.parent for path in files])
     lines = sorted((path.relative_to(top).as_posix(), sha256_of(path)) for path in files)
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in lines).encode()).hexdigest()
+
+
+def precision(types: Iterable[np.dtype]) -> np.dtype:
+    """Return the shortest type of floating-point number among those of a state's columns; float64 if there is none."""
+    floats = (each for each in types if each.kind == "f")
+    return min(floats, key=lambda each: each.itemsize, default=np.dtype(np.float64))
 
 
 def model_name(model: mujoco.MjModel) -> str:

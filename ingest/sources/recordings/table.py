@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from jacdb.errors import UsageError, first_line
-from jacdb.ingest.sources.recordings.checks import episodes_with_steps, trajectory
+from jacdb.ingest.sources.recordings.checks import episodes_with_steps, trajectory, with_steps
 from jacdb.ingest.sources.recordings.mapping import Mapped, identity
 from jacdb.ingest.sources.recordings.recording import Origin, Recording
 from jacdb.ingest.sources.trajectory import Trajectory
@@ -56,9 +56,9 @@ def parquet(path: Path, origin: Origin, mapping: Mapped | None) -> Recording:
     Raises:
         UsageError: it is no Parquet, or lacks a column; an episode is in two files, and nothing says that it goes on.
     """
-    from jacdb.ingest.sources.recordings import parquet_files
+    from jacdb.ingest.sources.recordings import formats, parquet_files
 
-    files = tuple(sorted(path.rglob("*.parquet"))) if path.is_dir() else (path,)
+    files = formats.parquet_below(path) if path.is_dir() else (path,)
     rows = parquet_files.read(files, wanted(mapping), path if path.is_dir() else None)
     facts = {key: rows.facts[key] for key in FACTS if key in rows.facts}
     return recording(path, files, rows.columns, origin, mapping, facts, check=rows.check_episodes)
@@ -87,6 +87,8 @@ def recording(
     arrays = mapping.apply(columns, path.name, needed=_needed(origin.model))
     if _all_missing(arrays.get("episode")):
         del arrays["episode"]
+    if "episode" in arrays:
+        _each_has_an_episode(path.name, arrays["episode"])
     if not len(arrays["qpos"]):
         raise UsageError(f"{path.name} has no rows: give states, one a row")
     if arrays["qpos"].ndim < 3:
@@ -109,6 +111,14 @@ def _needed(model: mujoco.MjModel) -> tuple[str, ...]:
 def _all_missing(values: np.ndarray | None) -> bool:
     """Return whether a column has numbers, and all of them are missing."""
     return values is not None and values.dtype.kind == "f" and values.size > 0 and bool(np.isnan(values).all())
+
+
+def _each_has_an_episode(where: str, values: np.ndarray) -> None:
+    """Refuse rows that belong to no episode, where others have one."""
+    missing = np.array([each is None for each in values]) if values.dtype == object else values != values
+    if missing.any():
+        row = int(np.argwhere(missing)[0, 0])
+        raise UsageError(f"{where}: row {row} has no episode, others have: give every row its episode's number")
 
 
 def _begins(where: str, arrays: Columns) -> tuple[set[int], np.ndarray | None]:
@@ -150,7 +160,12 @@ def _episodes(model: mujoco.MjModel, where: str, arrays: Columns, unit_length: b
         if len(values) != len(arrays["episode"]):
             said = f"{len(values)} rows of {name} to {len(arrays['episode'])} of episode"
             raise UsageError(f"{where}: {said}: with an episode's number, all have a row for each state")
-    for number, rows in episodes(arrays["episode"], where):
+    numbered = episodes(arrays["episode"], where)
+    if len(numbered) > 1 and not with_steps(numbered):
+        raise UsageError(
+            f"{where}: every row has another episode, and no state after it: give all rows of one its number"
+        )
+    for number, rows in with_steps(numbered) or numbered:
         one = {name: values[rows] for name, values in arrays.items() if name != "episode"}
         yield trajectory(model, f"{where}, episode {number}", one, unit_length=unit_length)
 

@@ -79,6 +79,14 @@ def test_episodes_end_at_either_flag_and_lack_their_last_state(tmp_path):
     assert (facts["algorithm"], facts["format"], facts["precision"]) == ("SAC", "D4RL", "float32")
 
 
+@pytest.mark.parametrize("coarse", ["infos/qpos", "infos/qvel"])
+def test_a_state_is_as_precise_as_the_coarsest_of_its_columns(tmp_path, coarse):
+    rows = swings(dtype=np.float64)
+    rows[coarse] = rows[coarse].astype(np.float32)
+    source = recordings.open(written(tmp_path / "swing.hdf5", rows), model=MODEL, n_substeps=4)
+    assert source.dtype == np.float32
+
+
 @pytest.mark.skipif(suites.version("gymnasium") is None, reason="needs the gymnasium extra")
 def test_gymnasiums_model_is_that_of_a_d4rl_file(tmp_path):
     env = gymnasium.make("HalfCheetah-v5")

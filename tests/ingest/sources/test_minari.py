@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jacdb.errors import FailureError, UsageError
+from jacdb.ingest.source_pipeline import Annotation, _AnnotationRun
 from jacdb.ingest.sources import gymnasium, recordings, suites
 from jacdb.ingest.sources.recordings import diagnosis, observations, replay
 
@@ -32,9 +33,9 @@ def made(tmp_path, monkeypatch):
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
 
-    def make(name, n_steps=30, n_episodes=2, timestep=None, push=1.0, options=None, **collector):
+    def make(name, n_steps=30, n_episodes=2, timestep=None, push=1.0, options=None, wrap=lambda env: env, **collector):
         with warnings.catch_warnings(action="ignore"):
-            env = minari.DataCollector(gym.make(name, **(options or {})), **collector)
+            env = minari.DataCollector(wrap(gym.make(name, **(options or {}))), **collector)
             if timestep is not None:
                 env.unwrapped.model.opt.timestep = timestep
             rng = np.random.default_rng(0)
@@ -94,6 +95,31 @@ def test_frame_skip_is_the_datasets_own(made):
     assert source.n_substeps == 5
     assert json.loads(source.facts["env_arguments"]) == {"frame_skip": 5}
     assert max(run.error.max() for _, run in replayed(source)) < 1e-10
+
+
+def test_wrappers_that_the_dataset_names_are_told_where_steps_fail(made, tmp_path):
+    import gymnasium as gym
+
+    recorded = {"step_data_callback": States, "record_infos": True}
+    plain = recordings.open(made("InvertedPendulum-v5", **recorded))
+    assert plain.caveat == ""
+    folder = made("Reacher-v5", wrap=lambda env: gym.wrappers.RescaleAction(env, -9, 9), **recorded)
+    source = recordings.open(folder)
+    run = _AnnotationRun(Annotation(source), tmp_path / "data")
+    for one, again in replayed(source):
+        assert run._excluded(one, again).all()
+    told = "the dataset was collected through wrappers (RescaleAction), and its actions"
+    assert run._reason.startswith(told) and "\n" not in run._reason
+
+
+def test_a_state_is_as_precise_as_the_coarsest_of_its_columns(made):
+    class Coarse(States):
+        def __call__(self, env, **step):
+            kept = super().__call__(env, **step)
+            return kept | {"info": kept["info"] | {"qvel": kept["info"]["qvel"].astype(np.float32)}}
+
+    source = recordings.open(made("InvertedPendulum-v5", step_data_callback=Coarse, record_infos=True))
+    assert source.dtype == np.float32
 
 
 def test_hoppers_clipped_velocities_are_marked(made):

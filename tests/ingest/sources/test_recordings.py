@@ -198,6 +198,35 @@ def test_columns_of_files_are_matched_by_their_names(tmp_path, two_episodes):
             opened(tmp_path / "set")
 
 
+def test_numbers_of_other_widths_and_lists_of_other_kinds_are_of_one_type_in_a_folder(tmp_path, two_episodes):
+    files = [tmp_path / "set" / name for name in ("a.parquet", "b.parquet", "c.parquet")]
+    for number, (file, rows) in enumerate(zip(files, [*halves(two_episodes, 41), two_episodes], strict=True)):
+        parquet(file, rows, episode=np.full(len(rows["qpos"]), number))
+    table = pq.read_table(files[1])
+    table = table.set_column(0, "qpos", table["qpos"].cast(pa.large_list(pa.float64())))
+    at = table.column_names.index("episode")
+    pq.write_table(table.set_column(at, "episode", table["episode"].cast(pa.int32())), files[1])
+    table = pq.read_table(files[2])
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(two_episodes["qpos"])
+    pq.write_table(table.set_column(table.column_names.index("qpos"), "qpos", tensor), files[2])
+    runs = list(opened(tmp_path / "set").trajectories())
+    assert [run.n_steps for run in runs] == [40, 40, 81]
+    np.testing.assert_array_equal(runs[1].qpos, two_episodes["qpos"][41:])
+    np.testing.assert_array_equal(runs[2].qpos, two_episodes["qpos"])
+
+
+def test_hidden_files_and_folders_are_no_part_of_a_recording(tmp_path, two_episodes):
+    for name in (".ipynb_checkpoints/a", "_temporary/a", ".a", "_a"):
+        parquet(tmp_path / "set" / f"{name}.parquet", two_episodes, episode=np.zeros(82, int))
+    with pytest.raises(UsageError, match="holds no recording"):
+        opened(tmp_path / "set")
+    parquet(tmp_path / "set" / "_walk=1" / "a.parquet", two_episodes)
+    (tmp_path / "map.toml").write_text("episode = '_walk'")
+    source = opened(tmp_path / "set", mapping=tmp_path / "map.toml")
+    assert [path.parent.name for path in source.files] == ["_walk=1"]
+    assert [one.n_steps for one in source.trajectories()] == [81]
+
+
 def test_folders_named_for_a_column_are_that_column(tmp_path, two_episodes):
     files = [tmp_path / "set" / f"episode={number}" / "rows.parquet" for number in (3, 4)]
     for file, rows in zip(files, halves(two_episodes, 41), strict=True):
@@ -510,6 +539,25 @@ def test_a_column_that_is_in_use_is_not_what_was_meant(tmp_path, missing):
         opened_npz(tmp_path, others | {f"{missing}s": recorded[missing]})
 
 
+def test_a_numbered_episode_of_one_row_has_no_step_and_is_left_out(tmp_path):
+    rows = recorded_arm.rows(MODEL, n_episodes=1, n_steps=6)
+    del rows["done"]
+    runs = list(opened_npz(tmp_path, rows | {"episode": np.array([0, 0, 0, 1, 2, 2, 2])}))
+    assert [one.n_steps for one in runs] == [2, 2]
+    np.testing.assert_array_equal(runs[1].qpos, rows["qpos"][4:])
+    with pytest.raises(UsageError, match=r"^buffer.npz: every row has another episode, and no state after it: give "):
+        next(opened_npz(tmp_path, rows | {"episode": np.arange(7)}))
+
+
+def test_a_row_without_an_episode_is_named(tmp_path, two_episodes):
+    numbers = pa.array([0] * 41 + [1] * 41, mask=np.arange(82) == 50)
+    for column in (numbers, numbers.cast(pa.string()), numbers.cast(pa.float32())):
+        table = pa.table({name: from_array(values) for name, values in two_episodes.items()} | {"episode": column})
+        pq.write_table(table, tmp_path / "a.parquet")
+        with pytest.raises(UsageError, match=r"^a\.parquet: row 50 has no episode, others have: give every row"):
+            opened(tmp_path / "a.parquet")
+
+
 def test_rows_of_an_episode_are_together(tmp_path):
     rows = recorded_arm.rows(MODEL, n_episodes=2, n_steps=3)
     np.savez(tmp_path / "rows.npz", **rows | {"episode": np.array([0, 0, 1, 1, 1, 0, 0, 0])})
@@ -626,6 +674,23 @@ def test_why_steps_fail_is_said(tmp_path):
     other = recorded_arm.load()
     other.opt.timestep = 0.002
     assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_physics_steps_are_told_from_a_longer_timestep(tmp_path, dtype):
+    """Both explain float32 to within its tolerance, and a longer timestep has other Jacobians."""
+    swing = '<joint axis="0 1 0" damping=".01"/><geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/>'
+    text = f'<mujoco><option timestep="{{}}"/><worldbody><body>{swing}</body></worldbody></mujoco>'
+    short, long = (mujoco.MjModel.from_xml_string(text.format(timestep)) for timestep in (0.005, 0.01))
+    said = []
+    for of, n_substeps, model in ((short, 2, short), (long, 1, short)):
+        rolled = recorded_arm.rolled(of, n_substeps=n_substeps)
+        states = {name: rolled[name].astype(dtype) for name in ("qpos", "qvel")}
+        np.savez(tmp_path / "swing.npz", **states)
+        [one] = recordings.open(tmp_path / "swing.npz", model=model).trajectories()
+        said.append(diagnosis.reason(model, 1, one, replay.tolerance(np.dtype(dtype))))
+    assert "looks like 2 physics steps, not 1: --substeps 2" in said[0]
+    assert "timestep of the data looks like 0.01 s" in said[1]
 
 
 def test_contact_margins_of_before_are_recognised(tmp_path):
