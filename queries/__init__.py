@@ -74,9 +74,11 @@ MACROS = {
 INTERNAL_MACROS = {
     # a number that is quick to compare: of the names of what touches, and of the other constraints, as they stand
     "constraint_set(contacts, active)": "hash(list_transform(contacts, lambda c: (c.geom1, c.geom2)), active)",
-    # what touches as one list of names with the other constraints, equal for equal sets
+    # what touches as one list of names with the other constraints, equal for equal sets: rows of before 1.0 may name a
+    # joint once for each of its dofs that holds
     "constraint_names(contacts, active)": (
-        "list_sort(list_concat(list_transform(contacts, lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), active))"
+        "list_sort(list_distinct(list_concat("
+        "list_transform(contacts, lambda c: 'contact:' || c.geom1 || ' - ' || c.geom2), active)))"
     ),
 }
 # Views of windows of steps, as macros that take how many: FROM lyapunov_windows(200)

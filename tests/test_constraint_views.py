@@ -91,6 +91,20 @@ def test_sparsity_by_constraint_agrees_with_a_loop(walking):
         assert [row[column] for column in columns] == pytest.approx(expected)
 
 
+def test_a_name_that_a_row_has_several_times_counts_once(tmp_path):
+    """Rows of before 1.0 name a joint once for each of its dofs that holds."""
+    ball = "friction_holds:ball"
+    active = [[ball] * 3, [ball] * 2, [], [ball]]
+    dataset(tmp_path, "E", [episode(0, np.zeros((4, D, D)), np.zeros((4, D, A)), active=active)])
+    with jacdb.open(tmp_path) as opened:
+        assert {tuple(names) for names in fetch(opened.view("constraint_sets", "E"))["constraints"]} == {(), (ball,)}
+        shares = fetch(opened.view("sparsity_by_constraint", "E")).select("kind", "name", "steps", "share").rows()
+        holding = [("friction_holds", None, 3, 0.75), ("friction_holds", "ball", 3, 0.75)]
+        assert shares == [*holding, ("nothing", None, 1, 0.25)]
+        for row in fetch(opened.view("switch_explanations", "E")).to_dicts():
+            assert row["constraint_switches"] == 2, "held by fewer dofs, it holds as before"
+
+
 def test_pattern_switches_agree_with_a_loop(walking):
     opened, rows = walking
     expected = [

@@ -22,7 +22,8 @@ from jacdb.schemas import CONTACT
 def switch_names(model: mujoco.MjModel) -> list[str]:
     """Return the names of ``Observation.switches``, ``kind:name``, in their order: MJX's order of constraint rows.
 
-    An object without a name is called by its kind and number, as in ``joint_limit:joint3``.
+    An object without a name is called by its kind and number, as in ``joint_limit:joint3``. A ball or free joint has a
+    switch for each of its dofs, all of one name.
     """
 
     def name(kind: str, category: str, index: int) -> str:
@@ -61,7 +62,10 @@ class ConstraintColumns:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._geoms = pa.array(geom_names(model), pa.string())
-        self._switches = pa.array(switch_names(model), pa.string())
+        of_switches = switch_names(model)
+        names = list(dict.fromkeys(of_switches))
+        self._names = pa.array(names, pa.string())
+        self._name_of_switch = np.array([names.index(name) for name in of_switches], np.int64)
         self._n_geom = model.ngeom
 
     def columns(self, observed: Observation) -> dict[str, np.ndarray | pa.Array]:
@@ -104,9 +108,11 @@ class ConstraintColumns:
         return from_lengths(counts, entries), counts
 
     def _active(self, active: Bool[np.ndarray, "rows switches"]) -> pa.Array:
-        """Return the names of every row's active switches."""
-        which = np.flatnonzero(active) % max(1, active.shape[1])
-        return from_lengths(np.count_nonzero(active, axis=1), self._switches.take(pa.array(which)))
+        """Return the names of every row's active switches, each once: a joint holds where any of its dofs does."""
+        row, switch = np.nonzero(active)
+        n_names = max(1, len(self._names))
+        held, name = np.divmod(np.unique(row * n_names + self._name_of_switch[switch]), n_names)
+        return from_lengths(np.bincount(held, minlength=len(active)), self._names.take(pa.array(name)))
 
 
 def _reduce_groups(

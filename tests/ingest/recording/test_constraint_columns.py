@@ -6,8 +6,9 @@ import pytest
 import reference_rows
 
 import jacdb
+from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.pipeline import ingest
-from jacdb.ingest.recording.constraint_columns import geom_names, switch_names
+from jacdb.ingest.recording.constraint_columns import ConstraintColumns, geom_names, switch_names
 from jacdb.ingest.run_plan import Request
 
 pytestmark = pytest.mark.slow
@@ -80,3 +81,22 @@ def test_every_switch_has_a_name_of_its_own(name, system, menagerie):
     names = switch_names(system(name).mj_model)
     assert len(names) == len(set(names)) > 0
     assert all(":" in switch for switch in names)
+
+
+def test_a_joint_of_several_dofs_is_named_once():
+    """A ball joint has a switch for each dof, and holds where any does."""
+    model = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><body><joint name="ball" type="ball" frictionloss="1"/><geom size=".1"/><body>
+        <joint name="hinge" frictionloss="1" range="-1 1" limited="true"/><geom size=".1"/></body>
+        </body></worldbody></mujoco>"""
+    )
+    assert switch_names(model) == [*["friction_holds:ball"] * 3, "friction_holds:hinge", "joint_limit:hinge"]
+    switches = np.array([[0, 1, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 0, 1], [0, 0, 0, 0, 1]], bool)[:, None]
+    none = np.zeros((len(switches), 1, 0))
+    observed = Observation(none.astype(int), none, none.astype(bool), none, switches)
+    assert ConstraintColumns(model).columns(observed)["active"].to_pylist() == [
+        ["friction_holds:ball", "friction_holds:hinge"],
+        [],
+        ["friction_holds:ball", "joint_limit:hinge"],
+        ["joint_limit:hinge"],
+    ]

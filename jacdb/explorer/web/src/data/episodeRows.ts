@@ -71,7 +71,7 @@ export function flatten(rows: Row[], request: EpisodeRequest, hasMatrices: boole
       const pair = pairs.of(JSON.stringify([contact.geom1, contact.geom2]));
       return { pair, distance: Number(contact.distance), force: Number(contact.normal_force) };
     }));
-    flat.holding.push(list(row.active).map((name) => constraints.of(String(name))));
+    flat.holding.push([...new Set(list(row.active).map((name) => constraints.of(String(name))))]);
   });
   flat.patternIds = patterns.names;
   flat.pairs = pairs.names.map((pair) => JSON.parse(pair) as [string, string]);
