@@ -285,8 +285,8 @@ _OPTIONS = (
     ),
     Feature(
         "springs disabled and dampers not, or dampers alone", "flag/spring, damper",
-        lambda model: has.disabled(_DISABLE.mjDSBL_SPRING, _DISABLE.mjDSBL_DAMPER)(model) % 2,
-        "differs", "set stiffness or damping to 0", "MJX takes either flag for both",
+        has.forces_of_one_flag,
+        "differs", "remove the flag", "MJX takes either flag for both, and for gravity compensation and a medium",
     ),
     Feature("invdiscrete", "flag/invdiscrete", has.enabled(_ENABLE.mjENBL_INVDISCRETE)),
     Feature(

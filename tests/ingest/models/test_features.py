@@ -61,6 +61,32 @@ def test_a_feature_is_recognised_in_its_models(name):
             assert f"{name} (" in str(refused.value) and feature.remedy in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("flag", "joint", "body", "option", "count"),
+    [
+        ("damper", 'stiffness="0" damping="0"', "", "", 0),
+        ("damper", 'stiffness="3"', "", "", 1),
+        ("damper", 'damping="3"', "", 'integrator="implicitfast"', 0),
+        ("damper", 'damping="3"', "", "", 1),  # MJX's Euler damps all the same
+        ("spring", 'stiffness="3"', "", "", 0),
+        ("spring", 'damping="3"', "", "", 1),
+        ("spring", "", 'gravcomp="1"', "", 1),
+        ("spring", "", 'gravcomp="1"', 'gravity="0 0 0"', 0),
+        ("damper", "", "", 'density="1"', 1),
+    ],
+)
+def test_one_flag_of_springs_and_dampers_is_refused_where_it_matters(flag, joint, body, option, count):
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><option {option}><flag {flag}="disable"/></option><worldbody><body {body}><joint {joint}/>'
+        '<geom size=".1" pos=".2 0 0"/></body></worldbody></mujoco>'
+    )
+    if count:
+        with pytest.raises(UsageError, match=rf"dampers alone \({count}\): remove the flag$"):
+            features.check(model)
+    else:
+        features.check(model)
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx == "raises"])
 def test_mjx_refuses_what_it_is_said_to_refuse(name):
     for case in MODELS[name]:
