@@ -24,7 +24,7 @@ from jacdb.dataset.shards import ShardState
 from jacdb.errors import UsageError
 from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
-from jacdb.ingest.linearization.trajectory_rows import Replayed, TrajectoryRows
+from jacdb.ingest.linearization.trajectory_rows import EARLY, EDGE, OTHERWISE, Replayed, TrajectoryRows
 from jacdb.ingest.models import features
 from jacdb.ingest.models.loading import binary, hash_of
 from jacdb.ingest.provenance import as_json, run_id, versions
@@ -42,6 +42,12 @@ from jacdb.progress import Event, both
 from jacdb.schemas import ZERO_THRESHOLD, trajectory_ids
 
 ROWS_AT_ONCE = 1024  # differentiated together: short episodes fill a block with others
+_WHY_DIFFERENCES = {
+    EARLY: "the solver stopped early: a smaller option/tolerance or more option/iterations in the model let it finish",
+    EDGE: "a contact is on an edge, where its motion has no derivative",
+    OTHERWISE: "the engine's step differs from the equations that jacdb differentiates, and its solver is not why:"
+    " these rows are right, but without exact zeros; please report the model to jacdb's authors",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Annotated:
         largest_error: the largest replay error of any step, excluded ones too.
         reason: why steps were excluded, where most of an episode's were, or an episode became unstable; "" where not.
         doubts: what else the source says of doubtful states.
+        why_differences: the reasons for which matrices of this process's steps are finite differences, and of how many.
     """
 
     run_id: str
@@ -103,6 +110,7 @@ class Annotated:
     reason: str = ""
     doubts: tuple[str, ...] = ()
     was_there: bool = False
+    why_differences: tuple[tuple[str, int], ...] = ()
     shard: ShardState | None = None
 
     def describe(self, env: str, root: Path | str) -> str:
@@ -116,10 +124,15 @@ class Annotated:
         notes = f"{self.n_excluded:,} excluded{f' ({of_these})' if of_these else ''}"
         notes += f", largest replay error {self.largest_error:.1g}, {self.n_differences:,} by finite differences"
         if self.n_differences > self.n_rows // 100:
-            notes += " (the solver stopped early: a smaller option/tolerance in the model lets it finish)"
+            notes += self._because()
         told = f"\nexcluded because {self.reason}" if self.reason else ""
         told += f"\nof a doubtful state because of this: {'; '.join(self.doubts)}" if self.doubts else ""
         return f"{rows}: {self.seconds:.0f} s, {notes}{after}{told}"
+
+    def _because(self) -> str:
+        several = len(self.why_differences) > 1
+        told = [f"{f'{n:,}: ' if several else ''}{_WHY_DIFFERENCES[reason]}" for reason, n in self.why_differences]
+        return f" ({'; '.join(told)})" if told else ""
 
 
 @runtime.without_collector()
@@ -175,6 +188,7 @@ class _AnnotationRun:
         self._reason, self._largest_error = "", 0.0
         self._unstable: list[int] = []  # the lengths of episodes that ended so
         self._doubts: dict[str, None] = {}
+        self._why_differences: tuple[tuple[str, int], ...] = ()
 
     def carry_out(self, report: Callable[[Event], None]) -> Annotated:
         writer, source = self._writer, self._asked.source
@@ -228,6 +242,7 @@ class _AnnotationRun:
             finally:
                 report(Event("writing"))
                 self._writer.flush()
+        self._why_differences = tuple(rows.reasons.most_common())
 
     def _together(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[list[Replayed]]:
         """Yield replayed episodes, as many at once as are differentiated together."""
@@ -321,6 +336,7 @@ class _AnnotationRun:
             self._why_unstable() if self._unstable else self._reason,
             tuple(self._doubts),
             was_there,
+            self._why_differences,
         )
 
     def _write_run(self, result: Annotated, started: datetime.datetime) -> None:

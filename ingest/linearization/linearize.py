@@ -29,7 +29,10 @@ class Linearization(NamedTuple):
         zero_state, zero_action: whether each entry is zero, |entry| < 1e-12.
         residual: by how much the acceleration that the engine found misses the balance of forces, norm over norm of
             forces. Above 1e-6 its solver stopped early, and the Jacobian is as far from that of the solution: give the
-            model a smaller ``opt.tolerance``. Infinite where a contact is on an edge, and has no derivative.
+            model a smaller ``opt.tolerance`` or more ``opt.iterations``. Where no constraint is in force, or that does
+            not help, it is not the solver: the engine computes otherwise than jacdb's equations, and the Jacobian is
+            not that of its step. Please report such a model to jacdb's authors. Infinite where a contact is on an edge,
+            and has no derivative.
         in_contact, n_contacts, contacts: whether, and which, geoms touch in any evaluation of forward dynamics.
         active: names of other constraints that hold (``joint_limit:knee``).
     """

@@ -3,9 +3,11 @@
 A step's Jacobian is taken at the recorded state, and of the step that the installed engine takes from there. Where that
 step is not the recorded one, or the recorded state is doubtful, the row has no matrices (NaN): it is not finite, and no
 statistic counts it. Where the engine's acceleration does not solve the balance that is differentiated (its solver
-stopped early, or a contact is on an edge), the row's matrices are centred differences of the engine's step.
+stopped early, a contact is on an edge, or the engine computes otherwise than the equations that are differentiated),
+the row's matrices are centred differences of the engine's step.
 """
 
+import collections
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +18,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.linearization import early_stops
 from jacdb.ingest.linearization.engine_differences import centred_differences
-from jacdb.ingest.linearization.evaluations import Start
+from jacdb.ingest.linearization.evaluations import Solved, Start
 from jacdb.ingest.linearization.linearizer import linearizer_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
 from jacdb.ingest.sources.trajectory import Trajectory
@@ -25,6 +28,8 @@ from jacdb.ingest.storage import arrow, zero_patterns
 from jacdb.ingest.storage.episodes import ROW, Episode, pieces
 from jacdb.ingest.storage.zero_patterns import EntryStatistics, ZeroBits
 from jacdb.schemas import SWEEP, ZERO_THRESHOLD
+
+EDGE, EARLY, OTHERWISE = "edge", "early", "otherwise"  # why a row's matrices are differences
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,16 @@ class TrajectoryRows:
         model: of all trajectories.
         n_substeps: physics steps in a control step.
         dtype: in which matrix entries are stored.
+
+    Attributes:
+        reasons: how many rows so far have differences, by why.
     """
 
     def __init__(self, model: mujoco.MjModel, n_substeps: int, dtype: type[np.floating]) -> None:
         self._model, self._dtype = model, dtype
         self._linearizer = linearizer_of(model, n_substeps)
         self._constraints = ConstraintColumns(model)
+        self.reasons: collections.Counter[str] = collections.Counter()
 
     def episodes(self, replayed: list[Replayed]) -> Iterator[Episode]:
         """Yield the rows of each episode."""
@@ -71,9 +80,9 @@ class TrajectoryRows:
         method = np.full(len(excluded), "implicit", dtype="U8")
         if unsolved.any():
             rows = np.flatnonzero(unsolved)
-            differences = centred_differences(
-                self._model, self._linearizer.ends, Start(*(leaf[rows] for leaf in start))
-            )
+            of_rows = Start(*(leaf[rows] for leaf in start))
+            differences = centred_differences(self._model, self._linearizer.ends, of_rows)
+            self._count_reasons(of_rows, Solved(*(leaf[rows] for leaf in solved)), jacobians.residual[rows])
             for matrix, estimate in zip(exact, differences, strict=True):
                 matrix[rows] = estimate
             method[rows] = "fd"
@@ -82,12 +91,16 @@ class TrajectoryRows:
         ends = np.cumsum([one.trajectory.n_steps for one in replayed])
         next_state = np.concatenate([one.trajectory.states[1:] for one in replayed])
         state = np.concatenate([start.qpos, start.qvel, start.act], axis=1)
-        of_rows = self._constraints.columns(jacobians.observed) | {"residual": jacobians.residual, "method": method}
+        observed = self._constraints.columns(jacobians.observed) | {"residual": jacobians.residual, "method": method}
         for one, first, end in zip(replayed, [0, *ends[:-1]], ends, strict=True):
             own = slice(int(first), int(end))
-            columns = {name: values[own] for name, values in of_rows.items()}
+            columns = {name: values[own] for name, values in observed.items()}
             vectors = (state[own], start.ctrl[own], next_state[own])
             yield self._episode(one, columns, vectors, (exact[0][own], exact[1][own]))
+
+    def _count_reasons(self, start: Start, solved: Solved, residual: Float[np.ndarray, " n"]) -> None:
+        early = early_stops.explained(self._model, start, solved, residual)
+        self.reasons.update(np.where(np.isinf(residual), EDGE, np.where(early, EARLY, OTHERWISE)).tolist())
 
     def _start(self, one: Replayed) -> Start:
         """Return what the episode's steps begin with."""

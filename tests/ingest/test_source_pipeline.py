@@ -366,6 +366,17 @@ def test_what_makes_states_doubtful_is_told():
     assert told.endswith("\nof a doubtful state because of this: velocity clipped")
 
 
+def test_why_rows_are_differences_is_told():
+    told = [
+        source_pipeline.Annotated("run", 9, 0, 5, 1.0, why_differences=why).describe("E", "data")
+        for why in ((("early", 5),), (("otherwise", 5),), (("edge", 4), ("early", 1)), ())
+    ]
+    assert "(the solver stopped early: a smaller option/tolerance or more option/iterations" in told[0]
+    assert "its solver is not why" in told[1] and "stopped early" not in told[1]
+    assert "(4: a contact is on an edge" in told[2] and "; 1: the solver stopped early" in told[2]
+    assert told[3].endswith("5 by finite differences")
+
+
 @pytest.mark.slow
 def test_a_model_without_actuators_is_rolled_out_and_verified(tmp_path):
     path = tmp_path / "passive.xml"
