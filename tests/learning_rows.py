@@ -1,7 +1,9 @@
 """Rows of a linear system with sparse A and B: x' = A x + B u."""
 
 import numpy as np
-from synthetic import episode
+import pyarrow as pa
+import pyarrow.parquet as pq
+from synthetic import dataset, episode
 
 A = np.array([[0.9, 0.4, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 0.7]])
 B = np.array([[0.0, 0.0], [0.5, 0.0], [0.0, 0.3]])
@@ -20,3 +22,12 @@ def linear_episode(number: int, steps: int = 60):
         touching=[["tip"] if step % 5 == 0 else [] for step in range(steps)],
         columns={"action": actions, "next_state": np.array(states[1:])},
     )  # fmt: skip
+
+
+def add_expert(root, numbers, run="run-c"):
+    """Add a run of another policy: expert."""
+    dataset(root, "Linear", [linear_episode(number) for number in numbers], run, seed=1)
+    [part] = (root / "episodes").glob(f"*/run={run}/*.parquet")
+    table = pq.read_table(part, partitioning=None)
+    at = table.schema.get_field_index("policy")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["expert"] * len(table))), part)

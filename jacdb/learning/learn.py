@@ -75,7 +75,8 @@ def learn(
 ) -> Learned:
     """Train a model on a problem, score it, and write both into the dataset; one that is there is left as it is.
 
-    A training that was stopped is resumed at its last validation.
+    A training that was stopped is resumed at its last validation. Where rows of other policies came or changed, what is
+    there is scored anew, by the parameters of its checkpoint.
 
     Args:
         problem: the rows.
@@ -103,7 +104,7 @@ def learn(
         "training": asdict(settings),
     }
     run = _run_id(problem, configuration, seed)
-    if results.is_written(root, problem.env, run):
+    if results.is_written(root, problem, run):
         return Learned(run, True, [])
     training.configure()
     path = root / checkpoint_of(Run(problem.env, run))

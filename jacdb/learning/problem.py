@@ -97,7 +97,8 @@ class LearningProblem:
         patterns: where the Jacobian is zero, (patterns, n_tangent, n_tangent + n_action): below 1e-12, in float64.
         constraint_sets: the names of constraints that are active together.
         bodies: what the rows and columns of Jacobians belong to.
-        version: a hash of the rows, their split and the rules.
+        version: a hash of the rows, their split and the rules; those of other policies play no part.
+        other_version: a hash of the part other_policy, and the rules; None if it is empty.
     """
 
     env: str
@@ -108,6 +109,7 @@ class LearningProblem:
     constraint_sets: list[tuple[str, ...]]
     bodies: Bodies
     version: str
+    other_version: str | None
 
     @classmethod
     def of(
@@ -159,6 +161,7 @@ class LearningProblem:
             constraint_sets=reader.constraint_sets,
             bodies=Bodies.of(dataset, env),
             version=_version(env, {name: raw[name] for name in PARTS[:3]}),
+            other_version=_version(env, {"other_policy": raw["other_policy"]}) if len(others) else None,
         )
 
     @property

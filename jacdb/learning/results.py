@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,9 +23,12 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.layout import Run
 from jacdb.dataset.learning_files import row_of, scores_of
+from jacdb.errors import FailureError, first_line
 from jacdb.learning.problem import LearningProblem
+from jacdb.learning.row_subsets import SCORED, scored_rows
 from jacdb.learning.scores import Score
 
+_OTHER = "other_policy"  # the part, the rows of its scores, and the version of its rows
 _UNSAFE = re.compile(r"[^A-Za-z0-9.+_-]+")
 
 
@@ -34,20 +38,50 @@ def run_id(*words: str, determined_by: str) -> str:
     return "-".join([*(_UNSAFE.sub("_", word).replace("+", "_") for word in words), digest])[:128]
 
 
-def is_written(root: Path, env: str, run: str) -> bool:
-    """Return whether a dataset's folder has this learning run."""
-    return (root / row_of(Run(env, run))).is_file()
+def is_written(root: Path, problem: LearningProblem, run: str, parts: Sequence[str] = SCORED) -> bool:
+    """Return whether a dataset's folder has this learning run, with scores of the problem's rows of other policies.
+
+    These are no part of a run's id: when other policies' rows come or change, their scores are computed anew.
+
+    Args:
+        root: the dataset's folder.
+        problem: the rows.
+        run: the run's id.
+        parts: those that are scored.
+
+    Raises:
+        FailureError: a file of the run is damaged.
+    """
+    row, scores = (root / path_of(Run(problem.env, run)) for path_of in (row_of, scores_of))
+    if not row.is_file():
+        return False
+    version = _other_version(problem, parts)
+    try:
+        versions = json.loads(pl.read_parquet(row, columns=["versions"], hive_partitioning=False).item())
+        if _OTHER in versions:
+            return bool(versions[_OTHER] == version)
+        # no such rows; or scores of before their version was kept, which only their number tells
+        scored = pl.read_parquet(scores, hive_partitioning=False).filter(rows=_OTHER, metric="undecided_entries")["n"]
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise FailureError(f"{row.parent} is damaged: {first_line(error)}; remove it to score anew") from error
+    n_rows, n_columns = problem.shape
+    return int(scored.sum()) == (len(scored_rows(problem, _OTHER)) * n_rows * n_columns if version else 0)
 
 
-def facts(problem: LearningProblem, configuration: Mapping[str, Any], packages: Sequence[str]) -> dict[str, Any]:
+def facts(
+    problem: LearningProblem, configuration: Mapping[str, Any], packages: Sequence[str], parts: Sequence[str] = SCORED
+) -> dict[str, Any]:
     """Return what a row of `learning_runs` says of the problem, of the configuration, and of versions.
 
     Args:
         problem: the rows that were learned from or scored.
         configuration: of what was scored, as JSON can hold it.
         packages: those whose versions change the numbers.
+        parts: those that were scored.
     """
     installed = {name: importlib.metadata.version(name) for name in packages}
+    if version := _other_version(problem, parts):
+        installed[_OTHER] = version
     return {
         "model": configuration["model"],
         "configuration": json.dumps(configuration),
@@ -73,6 +107,11 @@ def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequen
     _write(there, root, schemas.LEARNING_SCORES, [{**keys, **score._asdict()} for score in scores])
     whole = {**keys, **row, "n_scores": len(scores), "scores_sha256": sha256_of(there)}
     _write(root / row_of(of), root, schemas.LEARNING_RUNS, [whole])
+
+
+def _other_version(problem: LearningProblem, parts: Sequence[str]) -> str | None:
+    """Return the version of the rows of other policies that are scored; None if there are none."""
+    return problem.other_version if _OTHER in parts else None
 
 
 def _write(path: Path, root: Path, table: schemas.Table, rows: list[dict[str, Any]]) -> None:

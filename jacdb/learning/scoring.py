@@ -71,6 +71,8 @@ def score(
 ) -> ScoredEntry:
     """Score graphs, and write their scores into the dataset; what is there already is left as it is.
 
+    Where rows of other policies came or changed, it is scored anew.
+
     Args:
         problem: the rows.
         root: the dataset's folder.
@@ -81,7 +83,7 @@ def score(
     configuration = {"model": entry.name, **entry.about, "within": within}
     text = json.dumps({**configuration, "benchmark": problem.version, "policy": problem.policy}, sort_keys=True)
     run = results.run_id(entry.name, determined_by=text)
-    if results.is_written(root, problem.env, run):
+    if results.is_written(root, problem, run, entry.parts):
         return ScoredEntry(run, True, [])
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
     scores = graph_evaluation.evaluate(
@@ -90,7 +92,7 @@ def score(
     trained_here = ("loss", "weight", "seed", "target", "n_parameters", "steps", "best_step", "validation_loss")
     row = {
         **dict.fromkeys(trained_here),
-        **results.facts(problem, configuration, ["numpy"]),
+        **results.facts(problem, configuration, ["numpy"], entry.parts),
         "seconds": time.perf_counter() - begun,
         "device": platform.machine(),
         "started": started.replace(tzinfo=None),

@@ -4,6 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
+
 from jacdb.checksum import sha256_of
 from jacdb.dataset import learning_files
 from jacdb.dataset.layout import Run
@@ -14,6 +16,9 @@ from jacdb.merging import file_copies
 def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     """Return the learning runs that have a row, and the folders that have each.
 
+    A run's scores of other policies' rows may differ between folders, for these are no part of what its id names: then
+    the folder with most scores comes first, unless the first of all has the run.
+
     Raises:
         UsageError: one is there twice, with different scores.
         FailureError: a file of one is damaged.
@@ -23,6 +28,9 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
         for run in learning_files.in_folder(root):
             runs[run].append(root)
     _check(runs, roots[0])
+    for run, of_run in runs.items():
+        if len(of_run) > 1:
+            of_run.sort(key=lambda root: (root != roots[0], -_n_scores(root, run)))
     return runs
 
 
@@ -49,10 +57,19 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
             if wrong := learning_files.problem(root, run):
                 raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
         # rows alone may differ: they say when and where a model was trained
-        scores = [sha256_of(root / learning_files.scores_of(run)) for root in roots]
-        for root, score in zip(roots, scores, strict=True):
-            if score != scores[0]:
+        first, *others = [(sha256_of(path), path) for path in (root / learning_files.scores_of(run) for root in roots)]
+        for root, (digest, path) in zip(roots[1:], others, strict=True):
+            if digest != first[0] and not _of_one_benchmark(path).equals(_of_one_benchmark(first[1])):
                 raise UsageError(
                     f"learning run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different scores:"
                     f" leave one of them out, or remove {root / run.folder(learning_files.RUNS)}"
                 )
+
+
+def _of_one_benchmark(path: Path) -> pl.DataFrame:
+    """Return the scores in a file but those of other policies' rows."""
+    return pl.read_parquet(path, hive_partitioning=False).filter(pl.col("rows") != "other_policy")
+
+
+def _n_scores(root: Path, run: Run) -> int:
+    return int(pl.read_parquet(root / learning_files.row_of(run), columns=["n_scores"], hive_partitioning=False).item())

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb
-from learning_rows import A, B
+from learning_rows import A, B, add_expert
 
 import jacdb
 from jacdb import verification
@@ -23,6 +24,7 @@ from jacdb.learning.losses import MinibatchLoss, device_rows
 from jacdb.learning.models import registry
 from jacdb.learning.models.mlp import MLP
 from jacdb.learning.training_settings import TrainingSettings
+from jacdb.merging import merge
 
 pytestmark = pytest.mark.slow
 SHORT = TrainingSettings(steps=40, batch_size=32, validate_every=10)
@@ -133,6 +135,54 @@ def test_users_29_the_command_trains_scores_and_resumes(root):
         assert set(errors["horizon"]) == {1, 10, 50} and errors["error"].min() > 0
     verified = verification.verify(root)
     assert verified.ok and [check.name for check in verified.checks].count("learned") == 4
+
+
+def test_rows_of_another_policy_that_come_later_are_scored_without_training_again(root, tmp_path):
+    """The run keeps its id, its parameters and all its other scores."""
+    words = ["--env", "Linear", "--policy", "noise", "--data", root]
+    commands = [["learn", "--steps", "10", "--validate-every", "10", *words],
+                ["score", "--baseline", "mean_pattern", *words]]  # fmt: skip
+    first = [call_jacdb(*command) for command in commands]
+    assert [ran.returncode for ran in first] == [0, 0]
+    shutil.copytree(root, tmp_path / "before")
+    before = _scores(root)
+    for run, numbers in (("run-c", range(20, 22)), ("run-d", range(22, 24))):  # rows come, and more of them
+        add_expert(root, numbers, run)
+        again = [call_jacdb(*command) for command in commands]
+        assert all(ran.returncode == 0 and "it is there already" not in ran.stdout for ran in again), again[0].stderr
+        assert [ran.stdout.split(":")[0] for ran in again] == [ran.stdout.split(":")[0] for ran in first]
+        after = _scores(root)
+        assert after.filter(pl.col("rows") != "other_policy").equals(before)
+        others = after.filter(rows="other_policy", metric="undecided_entries")
+        assert others["n"].unique().to_list() == [60 * (numbers.stop - 20) * 15] and len(others) == 2
+        assert all("it is there already" in call_jacdb(*command).stdout for command in commands)
+    assert not any(check.failed for check in verification.verify(root).checks if check.name == "learned")
+    # both have the same runs: what is merged has the scores that only one of them has
+    for table in ("learning_runs", "learning_scores"):
+        shutil.copytree(root / table, tmp_path / "results" / table)
+    merge([tmp_path / "before", tmp_path / "results"], tmp_path / "out")
+    assert _scores(tmp_path / "out").equals(after)
+
+
+def test_scores_of_before_the_version_of_other_policies_rows_was_kept_stay_if_they_are_as_many(root):
+    words = ["score", "--baseline", "mean_pattern", "--env", "Linear", "--policy", "noise", "--data", root, "--quiet"]
+    add_expert(root, range(20, 22))
+    assert call_jacdb(*words).returncode == 0
+    [part] = (root / "learning_runs").rglob("*.parquet")
+    table = pq.read_table(part, partitioning=None)
+    at = table.schema.get_field_index("versions")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["{}"])), part)
+    assert "it is there already" in call_jacdb(*words).stdout
+    add_expert(root, range(22, 23), "run-d")
+    assert "it is there already" not in call_jacdb(*words).stdout
+    part.write_bytes(b"")
+    ran = call_jacdb(*words)
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1) and "remove it to score anew" in ran.stderr
+
+
+def _scores(root):
+    with jacdb.open(root) as opened:
+        return opened.learning_scores()
 
 
 def test_users_29_a_changed_score_is_found(root):

@@ -3,10 +3,8 @@
 import shutil
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from learning_rows import linear_episode
+from learning_rows import add_expert, linear_episode
 from synthetic import dataset, trajectory
 
 import jacdb
@@ -88,11 +86,7 @@ def test_users_29_windows_and_switches_stay_within_an_episode(linear):
 def test_users_29_rows_of_another_policy_stand_apart(linear, linear_root, tmp_path):
     root = tmp_path / "two"
     shutil.copytree(linear_root, root)
-    dataset(root, "Linear", [linear_episode(number) for number in range(20, 23)], "run-c", seed=1)
-    [part] = (root / "episodes").glob("*/run=run-c/*.parquet")
-    table = pq.read_table(part, partitioning=None)
-    at = table.schema.get_field_index("policy")
-    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["expert"] * len(table))), part)
+    add_expert(root, range(20, 23))
     with jacdb.open(root) as opened:
         own = LearningProblem.of(opened, "Linear", policy="noise")
         assert own.version == linear.version
