@@ -75,6 +75,7 @@ class Evaluator:
             found = np.abs(_in_pieces(self._jacobians, params, rows.state, rows.action, rows.target))
         else:
             raw = _in_pieces(self._own_graph, params, rows.state, rows.action)
+            raw = raw if np.issubdtype(raw.dtype, np.floating) else raw.astype(np.float32)  # of gates that are counted
             found = _by_tangent(raw, self._problem.coordinates.space)
             if self._problem.coordinates.target == "delta":
                 own = np.arange(found.shape[1])

@@ -15,7 +15,7 @@ from jacdb.dataset.learning_files import checkpoint_of
 from jacdb.learning import evaluation, graph_evaluation, results, training
 from jacdb.learning.checkpoint import Progress
 from jacdb.learning.loss_names import Loss
-from jacdb.learning.models import registry
+from jacdb.learning.models import protocol_check, registry
 from jacdb.learning.models.given import GivenDynamics
 from jacdb.learning.models.model import Parameters, WorldModel
 from jacdb.learning.problem import LearningProblem
@@ -89,7 +89,7 @@ def learn(
         report: called with progress.
 
     Raises:
-        UsageError: there is no such model, or it has no such setting.
+        UsageError: there is no such model, it has no such setting, or it does not keep to the protocol.
         FailureError: training fails, or a checkpoint is damaged.
     """
     settings = settings or TrainingSettings()
@@ -106,6 +106,8 @@ def learn(
     run = _run_id(problem, configuration, seed)
     if results.is_written(root, problem, run):
         return Learned(run, True, [])
+    if model_name not in registry.BUILT_IN:
+        protocol_check.check(model_name, model, training.sizes_of(problem))
     training.configure()
     path = root / checkpoint_of(Run(problem.env, run))
     trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")
@@ -132,7 +134,12 @@ def score_function(
         name: what to call the function.
         step: a function of JAX: given a state, (n_state,), and an action, (n_action,), in their units, it returns the
             next state. It is traced, batched by ``jax.vmap``, and differentiated.
+
+    Raises:
+        UsageError: the function returns something else.
     """
+    sizes = training.sizes_of(problem)
+    protocol_check.check_step(name, step, sizes.n_state, sizes.n_action)
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
     training.configure()
     evaluator = evaluation.Evaluator(GivenDynamics(step, problem.coordinates), problem)
