@@ -336,6 +336,27 @@ def test_users_29_a_file_that_holds_no_model_gets_one_line(tmp_path):
             registry.make(f"{file}:It", {})
 
 
+def test_a_module_beside_a_models_file_is_part_of_what_determines_it(tmp_path):
+    file, helper = tmp_path / "own.py", tmp_path / "own_helper.py"
+    file.write_text(OWN_MODEL)
+    alone = registry.described(f"{file}:Affine", object(), {})
+    assert set(alone) == {"model", "settings", "source_sha256"}
+    file.write_text(
+        OWN_MODEL + "    def later(self):\n        from parts.deep import value\n        import own_helper, math\n"
+    )
+    helper.write_text("import own\n")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "__init__.py").write_text("")
+    (tmp_path / "parts" / "deep.py").write_text("from .deeper import value\n")
+    (tmp_path / "parts" / "deeper.py").write_text("value = 1\n")
+    (tmp_path / "parts" / "unused.py").write_text("")
+    before = registry.described(f"{file}:Affine", object(), {})["imports_sha256"]
+    assert list(before) == ["own_helper", "parts", "parts.deep", "parts.deeper"]
+    (tmp_path / "parts" / "deeper.py").write_text("value = 2\n")
+    after = registry.described(f"{file}:Affine", object(), {})["imports_sha256"]
+    assert {name for name in before if before[name] != after[name]} == {"parts.deeper"}
+
+
 def test_users_29_a_package_adds_a_model_by_an_entry_point(tmp_path, monkeypatch):
     info = tmp_path / "own-1.0.dist-info"
     info.mkdir()

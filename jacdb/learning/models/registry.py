@@ -1,7 +1,6 @@
 """Find a model by its name, by an entry point, or as FILE.py:Class. Nothing here imports JAX."""
 
 import dataclasses
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -12,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jacdb.checksum import sha256_of
 from jacdb.errors import UsageError, first_line, suggestion
+from jacdb.learning.models import folder_imports
 
 if TYPE_CHECKING:
     from jacdb.learning.models.model import WorldModel
@@ -103,13 +104,18 @@ def has_setting(name: str, setting: str) -> bool:
 
 
 def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what determines a model: its name, all its settings, and of a file its checksum."""
+    """Return what determines a model: its name, all its settings, and of a file its checksum.
+
+    Those of modules beside the file that it imports come too, where it imports any.
+    """
     if dataclasses.is_dataclass(model) and not isinstance(model, type):
         settings = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
     about: dict[str, Any] = {"model": name, "settings": dict(settings)}
     if path := name.rpartition(":")[0]:
         about |= {"model": f"{Path(path).name}:{name.rpartition(':')[2]}"}
-        about["source_sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        about["source_sha256"] = sha256_of(Path(path))
+        if imported := folder_imports.modules(Path(path)):
+            about["imports_sha256"] = {module: sha256_of(file) for module, file in imported.items()}
     return about
 
 
