@@ -104,7 +104,8 @@ select
     loss,
     rank() over (
         partition by costs.env, costs.benchmark
-        order by auroc_mean desc nulls last, prediction_mse_1_mean nulls last
+        -- NaN, which is no score, would be above all numbers
+        order by nullif(auroc_mean, 'nan'::double) desc nulls last, prediction_mse_1_mean nulls last
     ) as rank,
     auroc_mean,
     f1_mean,

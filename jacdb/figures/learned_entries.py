@@ -65,7 +65,7 @@ def _best(found: pl.DataFrame, env: str) -> pl.DataFrame:
         found.filter(part="test", rows="all", metric="auroc")
         .group_by("label", "kind")
         .agg(pl.col("value").mean())
-        .drop_nulls("value")
+        .filter(pl.col("value").is_not_nan())
         .sort(pl.col("kind") == "baseline", -pl.col("value"), "label")
     )
     if means.is_empty():

@@ -8,7 +8,7 @@ import polars as pl
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.figures.learning_results import results
-from jacdb.figures.style import BLUE, ORANGE, PAGE, new, plain_log_ticks, styled
+from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, plain_log_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 LEAST = 1e-6  # the smallest relative sparsity on the axis, as in the paper
 ZERO = 2e-8  # where 0 stands, for a logarithmic axis has none
-MARKERS = ((BLUE, "o"), (ORANGE, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("black", "v"), ("#56B4E9", "P"),
-           ("#E69F00", "X"))  # fmt: skip
-
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "black", "#56B4E9", "#E69F00")
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", "*")
+# of environments: a pair for each, more than there are in Playground; neighbours differ in both
+MARKERS = [(COLOURS[i], SHAPES[(i + turn) % len(SHAPES)]) for turn in range(len(SHAPES)) for i in range(len(COLOURS))]
 
 type Scores = Mapping[str, str | float]  # which: values of their columns
 
@@ -63,7 +64,7 @@ def learning(dataset: Dataset, env: str | Sequence[str]) -> "Figure":
     labels = placed["label"].unique(maintain_order=True).to_list()
     inches = len(labels) * max(0.15, 0.06 * len(envs) + 0.04)
     with styled():
-        figure = new(PAGE, inches + 0.85 + 0.12 * (len(envs) > 1))
+        figure = new(PAGE, inches + 0.85 + (0.15 * -(-len(envs) // _columns(envs)) if len(envs) > 1 else 0))
         panels = figure.subplots(1, len(_MEASURES), sharey=True)
         for panel, measure in zip(panels, _MEASURES, strict=True):
             for place in range(0, len(labels), 2):
@@ -154,6 +155,11 @@ def _legend(figure: "Figure", envs: Sequence[str]) -> None:
 
     marks = [
         Line2D([], [], color=colour, marker=marker, linestyle="none", label=env)
-        for env, (colour, marker) in zip(envs, MARKERS * len(envs), strict=False)
+        for env, (colour, marker) in zip(envs, MARKERS * (1 + len(envs) // len(MARKERS)), strict=False)
     ]
-    figure.legend(handles=marks, loc="outside upper center", ncols=min(len(envs), 5), handletextpad=0.2)
+    figure.legend(handles=marks, loc="outside upper center", ncols=_columns(envs), handletextpad=0.2)
+
+
+def _columns(envs: Sequence[str]) -> int:
+    """Return how many environments stand beside each other in the legend."""
+    return max(1, min(len(envs), 5, int(PAGE / (label_inches([*envs]) + 0.4))))

@@ -10,6 +10,7 @@ import polars as pl
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 
+LENGTHS = (12, 40)  # characters of a setting in a name: at most so many, if that tells models apart
 _KINDS = {"trained": 0, "file": 1, "function": 2, "baseline": 3}
 
 
@@ -60,29 +61,54 @@ def _runs(dataset: Dataset, env: str) -> pl.DataFrame:
 def labels(board: pl.DataFrame) -> list[str]:
     """Return a name for each row of `leaderboard`: its model and loss, and the settings that tell it from others.
 
-    A setting is told if it differs between rows of one environment that have the same model and loss.
+    A setting is told if it differs between rows of one environment that have the same model and loss. It is cut where
+    names differ all the same; where they do not even in full, they are numbered. So no two models share a name.
 
     Args:
         board: with columns env, configuration, model, loss and kind.
     """
     flat = [_flat(json.loads(text)) for text in board["configuration"]]
+    envs, configurations = board["env"].to_list(), board["configuration"].to_list()
     names = [
         model if kind in ("file", "function") else f"{model}, {loss}" if loss else f"baseline {model}"
         for model, loss, kind in board.select("model", "loss", "kind").iter_rows()
     ]
     first: dict[tuple[str, str], dict[str, Any]] = {}
     differing: dict[str, set[str]] = {name: set() for name in names}
-    for env, name, settings in zip(board["env"], names, flat, strict=True):
+    for env, name, settings in zip(envs, names, flat, strict=True):
         other = first.setdefault((env, name), settings)
-        differing[name] |= {key for key in {*settings, *other} if settings.get(key) != other.get(key)}
+        differing[name] |= {key for key in {*settings, *other} if _differ(key, settings, other)}
+    told = []
+    for longest in LENGTHS:
+        told = [
+            ", ".join([name, *(_told(key, settings[key], longest) for key in settings if key in differing[name])])
+            for name, settings in zip(names, flat, strict=True)
+        ]
+        if len({*zip(envs, told, strict=True)}) == len({*zip(envs, configurations, strict=True)}):
+            return told
+    return _numbered(told, envs, configurations)
+
+
+def _differ(key: str, settings: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether one has a setting that the other lacks, or has as another value; True is not 1, nor is 1.0."""
+    return (key in settings) != (key in other) or json.dumps(settings.get(key)) != json.dumps(other.get(key))
+
+
+def _numbered(told: list[str], envs: list[str], configurations: list[str]) -> list[str]:
+    """Return names with a number where several configurations of an environment share one."""
+    of_name: dict[tuple[str, str], set[str]] = {}
+    for env, name, configuration in zip(envs, told, configurations, strict=True):
+        of_name.setdefault((env, name), set()).add(configuration)
+    shared = {name for (_, name), several in of_name.items() if len(several) > 1}
+    every = {name: sorted(set().union(*(one for (_, of), one in of_name.items() if of == name))) for name in shared}
     return [
-        ", ".join([name, *(_told(key, settings[key]) for key in settings if key in differing[name])])
-        for name, settings in zip(names, flat, strict=True)
+        f"{name} ({every[name].index(configuration) + 1})" if name in shared else name
+        for name, configuration in zip(told, configurations, strict=True)
     ]
 
 
-def _told(key: str, value: object) -> str:
-    return f"{key.rpartition('.')[2]}={f'{value}'[:12]}"
+def _told(key: str, value: object, longest: int) -> str:
+    return f"{key.rpartition('.')[2]}={f'{value}'[:longest]}"
 
 
 def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:

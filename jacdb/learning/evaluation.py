@@ -68,7 +68,7 @@ class Evaluator:
     def graphs(self, params: Parameters, rows: ProblemRows) -> np.ndarray:
         """Return a model's graphs of rows, (n, n_tangent, n_tangent + n_action): its own, or the absolute Jacobian.
 
-        What is not a number says that an entry is off. A graph of its own is of the target: where that is the change,
+        Infinity is the largest number. A graph of its own is of the target: where that is the change,
         each row has its own column besides, for the change is added to the state.
         """
         if self._own_graph is None:
@@ -80,7 +80,7 @@ class Evaluator:
             if self._problem.coordinates.target == "delta":
                 own = np.arange(found.shape[1])
                 found[:, own, own] = np.finfo(found.dtype).max
-        return np.nan_to_num(found, nan=0.0)
+        return np.nan_to_num(found, nan=np.nan)
 
     def _errors(self, params: Parameters, rows: ProblemRows, horizon: int) -> tuple[np.ndarray, np.ndarray]:
         starts = rows.windows(horizon)

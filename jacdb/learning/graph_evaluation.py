@@ -1,5 +1,6 @@
 """Score a model's graphs on the parts of a learning problem; the threshold is chosen on its validation part."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -14,6 +15,7 @@ from jacdb.learning.row_subsets import SCORED, named_subsets, scored_rows
 from jacdb.learning.scores import Score, relative_sparsity
 from jacdb.learning.switch_times import switch_f1
 
+_OF_THE_TRUTH = ("undecided_entries", "zero_share_entry")  # metrics of the rows, whatever a model says
 WITHIN = 5  # steps: a switch that is called so far from a true one is right
 
 # From rows to a number for each entry of their Jacobians, (n, n_tangent, n_tangent + n_action): higher is rather on
@@ -69,7 +71,8 @@ def evaluate(
 
     Args:
         problem: the rows.
-        graph_of: the model's graphs.
+        graph_of: the model's graphs. Where one has NaN, scores of those rows are NaN; and where one of the validation
+            part has, so are all that need a threshold.
         within: steps within which a called switch is right.
         sparsity: also give relative sparsity, as if the graphs were absolute Jacobians; if no number is below 0.
         parts: which of them to score, the validation part first.
@@ -78,25 +81,53 @@ def evaluate(
     scores: list[Score] = []
     bodies = problem.bodies
     validation = scored_rows(problem, "validation")
-    graphs, truth = graph_of(validation), _truth(problem, validation)
+    (graphs, is_nan), truth = _numbers(graph_of(validation)), _truth(problem, validation)
+    no_threshold = bool(is_nan.any())
     thresholds = _Thresholds.of(graphs, truth), _Thresholds.of(bodies.largest(graphs), bodies.graphs(truth))
     for part in parts:
         rows = scored_rows(problem, part)
         if not len(rows):
             continue
         if part != "validation":
-            graphs, truth = graph_of(rows), _truth(problem, rows)
+            (graphs, is_nan), truth = _numbers(graph_of(rows)), _truth(problem, rows)
         name, masks = named_subsets(part, rows)
         for label, mask in masks.items():
             made = _Scored(name, label, within, *thresholds)
+            found: list[Score] = []
             if mask.any():
-                scores += _of_subset(made, graphs[mask], truth.where(mask), bodies)
+                found += _of_subset(made, graphs[mask], truth.where(mask), bodies)
             if label in ("all", "other_policy"):
-                scores += _of_whole(made, graphs, truth, rows)
-                if sparsity and graphs.min() >= 0:
-                    scores += relative_sparsity(name, label, graphs, int(problem.zero(rows).sum()))
+                found += _of_whole(made, graphs, truth, rows)
+            scores += _defined(found, bool(is_nan[mask].any()), no_threshold)
+            if label in ("all", "other_policy") and sparsity and graphs.min() >= 0:
+                scores += relative_sparsity(name, label, graphs, int(problem.zero(rows).sum()))
             report()
     return scores
+
+
+def _numbers(graphs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return graphs with 0 for NaN, and which rows had any, (n,)."""
+    is_nan = np.isnan(graphs)
+    rows = is_nan.any(axis=(1, 2))
+    return (np.where(is_nan, graphs.dtype.type(0), graphs) if rows.any() else graphs), rows
+
+
+def _defined(scores: list[Score], no_number: bool, no_threshold: bool) -> list[Score]:
+    """Return scores with NaN for what a model's graphs do not define, as they have NaN; the truth's stay.
+
+    Args:
+        scores: of some rows.
+        no_number: whether a graph of these rows has NaN.
+        no_threshold: whether one of those has on which thresholds are chosen.
+    """
+    return [
+        score._replace(value=math.nan)
+        if score.value is not None
+        and score.metric not in _OF_THE_TRUTH
+        and (no_number or (no_threshold and score.threshold is not None))
+        else score
+        for score in scores
+    ]
 
 
 def _truth(problem: LearningProblem, rows: ProblemRows) -> LocalGraphs:

@@ -107,7 +107,8 @@ def best_distance_threshold(scores: np.ndarray, truth: LocalGraphs) -> float:
     Candidates are as for F1, and one above all scores.
     """
     below = _candidates(scores)
-    candidates = np.append(below, np.nextafter(below[-1], np.inf))
+    with np.errstate(over="ignore"):  # above the largest number is infinity
+        candidates = np.append(below, np.nextafter(below[-1], np.inf))
     total = np.zeros(len(candidates), np.int64)
     for hit, false, on in _called(scores, truth, np.ones(scores.shape[1:], bool), candidates):
         total += (false + on[:, None] - hit).sum(0)

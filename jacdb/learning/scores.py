@@ -1,5 +1,6 @@
 """A score of a model, and the scores of its Jacobian against the truth. Nothing here imports JAX."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -54,14 +55,17 @@ def relative_sparsity(part: str, rows: str, sizes: np.ndarray, n_zero: int) -> l
     Args:
         part, rows: what the scores are of.
         sizes: absolute values of entries, (n, n_tangent, columns).
-        n_zero: how many are truly zero; with none the measure is not defined.
+        n_zero: how many are truly zero; with none the measure is not defined. It is NaN if a size is.
     """
     below = np.zeros(len(SWEEP), np.int64)
     thresholds = np.array(SWEEP, sizes.dtype)
     for row in sizes:
         place = np.searchsorted(thresholds, row.reshape(-1), "right")  # it is below the thresholds from there on
         below += np.cumsum(np.bincount(place, minlength=len(SWEEP) + 1))[:-1]
+    values = [int(count) / n_zero if n_zero else None for count in below]
+    if n_zero and np.isnan(sizes).any():
+        values = [math.nan] * len(SWEEP)
     return [
-        Score(part, rows, "relative_sparsity", len(sizes), int(count) / n_zero if n_zero else None, threshold=threshold)
-        for threshold, count in zip(SWEEP, below, strict=True)
+        Score(part, rows, "relative_sparsity", len(sizes), value, threshold=threshold)
+        for threshold, value in zip(SWEEP, values, strict=True)
     ]

@@ -36,8 +36,8 @@ _PLAIN = {"auroc", "auroc_near_switch", "auprc", "f1", "switch_f1", "body_auroc"
 def rows(dataset: Dataset, env: str) -> list[dict[str, Any]]:
     """Return the view `leaderboard` of an environment as plain data, and a label in each row; none if none learned it.
 
-    A number that is infinite, as the error of a prediction that diverges is, is the text 'infinite': JSON has no word
-    for it.
+    A number that is infinite, as the error of a prediction that diverges is, is the text 'infinite', and NaN is 'not a
+    number': JSON has no words for them.
     """
     if env not in dataset.learned_environments:
         return []
@@ -83,4 +83,6 @@ def _score(mean: float | str | None, deviation: float | None, plain: bool) -> st
 
 
 def _plain(value: Any) -> Any:
-    return "infinite" if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "not a number" if math.isnan(value) else "infinite"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss, roc_auc_score
 
-from jacdb.learning import graph_scores
+from jacdb.learning import graph_evaluation, graph_scores
 from jacdb.learning.graph_scores import LocalGraphs
+from jacdb.learning.scores import relative_sparsity
 from jacdb.learning.switch_times import switch_f1
 
 
@@ -173,3 +174,25 @@ def test_users_29_as_many_switches_as_possible_are_matched():
                 pairs, n = pairs + most_matches(true, found, 2), n + len(true) + len(found)
             made = switch_f1(called, LocalGraphs(on, np.ones_like(on)), follows, 2)[entry, 0]
             np.testing.assert_allclose(made, 2 * pairs / n)
+
+
+@pytest.mark.filterwarnings("error")
+def test_above_the_largest_number_of_all_is_infinity():
+    scores, truth = np.zeros((2, 1, 1), np.float32), LocalGraphs.of(np.ones((2, 1, 1), bool), np.zeros((2, 1, 1), bool))
+    scores[0] = np.finfo(np.float32).max
+    assert graph_scores.best_distance_threshold(scores, truth) == np.inf
+
+
+def test_a_graph_that_is_not_a_number_has_no_score(linear):
+    def graph(rows):
+        graphs = (~linear.zero(rows)).astype(np.float32)
+        graphs[rows.step == 0, 0, 0] = np.nan
+        return graphs
+
+    scores = graph_evaluation.evaluate(linear, graph)
+    free = {s.metric for s in scores if s.rows == "free" and np.isnan(s.value if s.value is not None else 0)}
+    whole = {s.metric: s.value for s in scores if (s.part, s.rows) == ("test", "all")}
+    assert np.isnan(whole["global_auroc"]) and np.isnan(whole["shd"]) and np.isfinite(whole["undecided_entries"])
+    assert "shd" in free  # the validation part, where thresholds are chosen, has one
+    [sparsity] = {str(s.value) for s in relative_sparsity("test", "all", graph(linear.parts["test"]), 3)}
+    assert sparsity == "nan"

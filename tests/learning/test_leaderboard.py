@@ -1,11 +1,13 @@
 """The leaderboard and its figures say what the tables of results say."""
 
+import itertools
 import json
 import runpy
 import sys
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, call_jacdb
 from learned_results import learned
@@ -13,6 +15,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError, figures, report
+from jacdb.figures.learning import MARKERS
 from jacdb.figures.learning_results import labels
 from jacdb.publishing import card
 from jacdb.report import leaderboard
@@ -97,6 +100,42 @@ def test_users_29_models_of_one_name_are_told_apart_by_their_settings(kept):
     elsewhere = narrow.with_columns(env=pl.lit("Run"))
     assert labels(wide.vstack(elsewhere)) == ["mlp, mse"] * 2
     assert labels(wide.vstack(narrow).vstack(elsewhere))[1:] == ["mlp, mse, width=4"] * 2
+
+
+def test_no_two_models_share_a_label(kept):
+    mse = kept.leaderboard(ENV).filter(loss="mse")
+
+    def of(**settings):
+        several = [
+            mse.with_columns(configuration=json_with(mse["configuration"][0], kernel=v)) for v in settings["kernel"]
+        ]
+        return labels(pl.concat(several))
+
+    long = "gaussian_mixture_"
+    assert of(kernel=[long + "a", long + "b"]) == [f"mlp, mse, kernel={long}{end}" for end in "ab"]
+    assert of(kernel=["c" * 50 + end for end in "ba"]) == [f"mlp, mse, kernel={'c' * 40} ({n})" for n in (2, 1)]
+    assert len(set(of(kernel=[1, True, 1.0, "1", None, "None"]))) == 6
+    assert of(kernel=["short", long]) == ["mlp, mse, kernel=short", "mlp, mse, kernel=gaussian_mix"]
+
+
+def test_environments_have_marks_of_their_own():
+    assert len(set(MARKERS)) == len(MARKERS) >= 54
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.pairwise(MARKERS))
+
+
+def test_what_is_not_a_number_is_said_and_not_ranked_first(tmp_path):
+    learned(tmp_path, ENV)
+    [run] = (tmp_path / "learning_scores").rglob("run=mlp-mse-0-b1/*.parquet")
+    frame = pl.read_parquet(run, hive_partitioning=False)
+    broken = pl.col("metric").is_in(["auroc", "relative_sparsity"])
+    changed = frame.with_columns(pl.when(broken).then(float("nan")).otherwise("value").alias("value"))
+    pq.write_table(changed.to_arrow().cast(pq.read_schema(run)), run)
+    with jacdb.open(tmp_path) as opened:
+        board = leaderboard.rows(opened, ENV)
+        assert figures.draw(opened, "learned_entries", ENV).get_suptitle() == f"{ENV}: mlp, mse+l1"
+    last = max(board, key=lambda row: row["rank"])
+    assert last["loss"] == "mse" and last["auroc_mean"] == last["relative_sparsity_mean"] == "not a number"
+    assert "not a number" in leaderboard.markdown(board)
 
 
 def json_with(text, **settings):
