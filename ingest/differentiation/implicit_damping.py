@@ -1,10 +1,10 @@
 """Computes what an integrator damps implicitly: B in (M - h B) a' = M a, the velocity derivative of some forces.
 
 MJX and MuJoCo's C engine do not agree on B where an actuator's force lies on its limit, or on that of its joint or
-tendon (actuatorfrcrange): C leaves such actuators out.
-MJX leaves muscles out. C keeps B where the mass matrix may have entries, and nowhere else. So each engine's step has
-its own B. Reference: MuJoCo documentation, "Computation", "Numerical integration"; engine_derivative.c,
-mjd_actuator_vel.
+tendon (actuatorfrcrange): C leaves such actuators out. C takes a gain's velocity term by the ctrl within ctrlrange, MJX
+by ctrl as it is given. MJX leaves muscles out. And C keeps B in part (:func:`_kept_by_c`), MJX all of it. So each
+engine's step has its own B. Reference: MuJoCo documentation, "Computation", "Numerical integration";
+engine_derivative.c, mjd_actuator_vel.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from mujoco import mjx
 from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat.mjx import deriv_smooth_vel, impl, muscle_gain
-from jacdb.ingest.models.recognition import lone_free_bodies
+from jacdb.ingest.models.recognition import chained_dofs, lone_free_bodies, mass_entries
 
 _ROUNDING = 1e-12
 
@@ -38,32 +38,45 @@ def of_mjx(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
     return -jnp.diag(model.dof_damping)
 
 
-def of_c(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
-    """Return B as the C engine has it, but for the Coriolis forces (:func:`coriolis_of_c`)."""
-    if model.opt.integrator != mjx.IntegratorType.IMPLICITFAST:
-        return -jnp.diag(model.dof_damping)
-    damping = jnp.zeros((model.nv, model.nv))
-    if model.nu and not model.opt.disableflags & DisableBit.ACTUATION:
-        moment = impl(d).actuator_moment
-        damping = moment.T @ (moment * _actuator_damping(model, d)[:, None])
-    if not model.opt.disableflags & DisableBit.DAMPER:
-        damping = damping - jnp.diag(model.dof_damping)
-        if model.ntendon:
-            damping = damping - impl(d).ten_J.T @ (impl(d).ten_J * model.tendon_damping[:, None])
-    return damping * _in_one_chain(model)
+def of_c(mj_model: mujoco.MjModel) -> Damping:
+    """Return what computes B as the C engine has it, but for the Coriolis forces (:func:`coriolis_of_c`)."""
+    kept = _kept_by_c(mj_model)
+
+    def damping_of_c(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:
+        if model.opt.integrator != mjx.IntegratorType.IMPLICITFAST:
+            return -jnp.diag(model.dof_damping)
+        damping = jnp.zeros((model.nv, model.nv))
+        if model.nu and not model.opt.disableflags & DisableBit.ACTUATION:
+            moment = impl(d).actuator_moment
+            damping = moment.T @ (moment * _actuator_damping(model, d)[:, None])
+        if not model.opt.disableflags & DisableBit.DAMPER:
+            damping = damping - jnp.diag(model.dof_damping)
+            if model.ntendon:
+                damping = damping - impl(d).ten_J.T @ (impl(d).ten_J * model.tendon_damping[:, None])
+        return damping * kept
+
+    return damping_of_c
 
 
-def _in_one_chain(model: mjx.Model) -> Float[np.ndarray, "nv nv"]:
-    """Return 1 where one dof moves the other: C keeps B where the mass matrix may have entries, and nowhere else.
+def _kept_by_c(model: mujoco.MjModel) -> Float[np.ndarray, "nv nv"]:
+    """Return 1 where C keeps B, 0 where it leaves it out.
 
-    A tendon that joins two fingers damps each finger implicitly, but not one by the other's velocity.
+    ``implicit`` keeps it where one dof moves the other, and ``implicitfast`` where the mass matrix may have entries. A
+    tendon that joins two fingers damps each finger implicitly, but not one by the other's velocity. A body whose mass
+    matrix is diagonal in every state (dof_simplenum), such as two slides, keeps the diagonal by ``implicitfast``. A
+    free body that carries no other keeps all, diagonal or not: C solves it apart.
     """
-    chain = np.eye(model.nv)
-    for dof, parent in enumerate(model.dof_parentid):
-        if parent >= 0:
-            chain[dof] = np.maximum(chain[dof], chain[parent])
-            chain[dof, dof] = 1.0
-    return np.maximum(chain, chain.T)
+    if model.opt.integrator != mujoco.mjtIntegrator.mjINT_IMPLICITFAST:
+        return chained_dofs(model).astype(float)
+    kept: np.ndarray = mass_entries(model) | _in_lone_free_body(model)
+    return kept.astype(float)
+
+
+def _in_lone_free_body(model: mujoco.MjModel) -> Bool[np.ndarray, "nv nv"]:
+    """Return which pairs of dofs are of one free body that carries no other."""
+    of_body = model.dof_bodyid[:, None] == lone_free_bodies(model)
+    within: np.ndarray = (of_body[:, None] & of_body[None]).any(axis=2)
+    return within
 
 
 def _actuator_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:
@@ -80,14 +93,23 @@ def _actuator_damping(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:
             jnp.asarray(model.actuator_gainprm)[muscles],
         )
         gain_vel = gain_vel.at[muscles].set(by_velocity)
-    drive = d.ctrl
+    drive = _clamped_ctrl(model, d)
     if model.na:
         last = model.actuator_actadr + model.actuator_actnum - 1
-        drive = jnp.where(model.actuator_dyntype == mjx.DynType.NONE, d.ctrl, d.act[np.maximum(last, 0)])
+        drive = jnp.where(model.actuator_dyntype == mjx.DynType.NONE, drive, d.act[np.maximum(last, 0)])
     low, high = model.actuator_forcerange[:, 0], model.actuator_forcerange[:, 1]
     on_limit = (d.actuator_force <= low) | (d.actuator_force >= high)
     free = ~(model.actuator_forcelimited.astype(bool) & on_limit) & ~_transmission_on_limit(model, d)
     return jnp.where(free, bias_vel + gain_vel * drive, 0.0)
+
+
+def _clamped_ctrl(model: mjx.Model, d: mjx.Data) -> Float[Array, " nu"]:
+    """Return ctrl within ctrlrange, as it makes forces."""
+    if model.opt.disableflags & DisableBit.CLAMPCTRL:
+        return d.ctrl
+    everywhere = jnp.array([-jnp.inf, jnp.inf])
+    low, high = jnp.where(model.actuator_ctrllimited[:, None], model.actuator_ctrlrange, everywhere).T
+    return jnp.clip(d.ctrl, low, high)
 
 
 def _transmission_on_limit(model: mjx.Model, d: mjx.Data) -> Bool[Array, " nu"]:
@@ -120,9 +142,7 @@ def coriolis_of_c(model: mujoco.MjModel) -> Float[np.ndarray, "nv nv"] | None:
     """
     if model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICIT:
         return np.ones((model.nv, model.nv))
-    alone = lone_free_bodies(model)
-    if model.opt.integrator != mujoco.mjtIntegrator.mjINT_IMPLICITFAST or not len(alone):
+    within = _in_lone_free_body(model)
+    if model.opt.integrator != mujoco.mjtIntegrator.mjINT_IMPLICITFAST or not within.any():
         return None
-    of_body = model.dof_bodyid[:, None] == alone
-    taken: np.ndarray = (of_body[:, None] & of_body[None]).any(axis=2).astype(float)
-    return taken
+    return within.astype(float)

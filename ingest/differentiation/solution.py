@@ -22,7 +22,7 @@ from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl
-from jacdb.ingest.differentiation import contact_derivatives, implicit_damping
+from jacdb.ingest.differentiation import contact_derivatives, implicit_damping, tendon_armature
 from jacdb.ingest.differentiation.contact_geometry import GeometryRates
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
@@ -72,12 +72,14 @@ class SolvedDynamics:
         mj_model: the model that was stepped.
         model: MJX's, of which the stages are: :func:`stages_model`.
         jacobian: the derivative of its accelerations.
+        tendon_armature: what tendons' armature adds to C's mass matrix, where MJX's is without it; None: nothing.
     """
 
     mj_model: mujoco.MjModel
     model: mjx.Model
     template: mjx.Data
     jacobian: AccelerationJacobian
+    tendon_armature: Float[np.ndarray, "nv nv"] | None
 
     @classmethod
     def of(cls, mj_model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> "SolvedDynamics":
@@ -92,11 +94,16 @@ class SolvedDynamics:
             model = mjx.put_model(stages, impl="jax")
             if apart:
                 model = model.replace(eq_type=np.where(are_of_poses(mj_model), _NONE, mj_model.eq_type))
+                if mj_model.tendon_armature.any():
+                    model = model.replace(tendon_armature=np.zeros(mj_model.ntendon))
             template = mjx.make_data(model, impl="jax")
-        damping = implicit_damping.of_c if apart else implicit_damping.of_mjx
+        damping = implicit_damping.of_c(mj_model) if apart else implicit_damping.of_mjx
         coriolis = implicit_damping.coriolis_of_c(mj_model) if apart else None
-        jacobian = AccelerationJacobian.of(mj_model, model, False, damping, coriolis, poses_apart=apart)
-        return cls(mj_model, model, template, jacobian)
+        tendons = tendon_armature.of_c if apart else tendon_armature.of_mjx
+        jacobian = AccelerationJacobian.of(
+            mj_model, model, False, damping, coriolis, tendons=tendons, poses_apart=apart
+        )
+        return cls(mj_model, model, template, jacobian, tendons(mj_model) if apart else None)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
         """Return the derivative of one evaluation, as a function for ``vmap``."""
@@ -134,6 +141,8 @@ class SolvedDynamics:
             return qaccs_integrator
         h = self.model.opt.timestep
         mass = batched.samples_last(jax.vmap(lambda d: mjx_private.full_mass_matrix(self.model, d))(samples))
+        if self.tendon_armature is not None:
+            mass = mass + self.tendon_armature[..., None]
         damping = batched.samples_last(jax.vmap(lambda d: self.jacobian.damping(self.model, d))(samples))
         if self.jacobian.damped_coriolis is not None:
             damping = damping - self.jacobian.coriolis(samples) * self.jacobian.damped_coriolis[..., None]
@@ -176,7 +185,10 @@ class SolvedDynamics:
         constraint_force = contact_force
         if n_rows := n_rows_before_contacts(d):
             constraint_force = constraint_force + impl(d).efc_J[:n_rows].T @ row_force
-        imbalance = mjx_private.mul_mass_matrix(self.model, d, d.qacc) - d.qfrc_smooth - constraint_force
+        inertial_force = mjx_private.mul_mass_matrix(self.model, d, d.qacc)
+        if self.tendon_armature is not None:
+            inertial_force = inertial_force + self.tendon_armature @ d.qacc
+        imbalance = inertial_force - d.qfrc_smooth - constraint_force
         return newton.residual(imbalance, d.qfrc_smooth, constraint_force)
 
     def _act_dot(self, d: mjx.Data) -> tuple[Float[Array, " na"], Float[Array, " na"]]:

@@ -118,6 +118,10 @@ _TENDONS = (
     Feature("limits of a tendon's actuator force", "tendon/actuatorfrcrange", has.nonzero("tendon_actfrclimited")),
     Feature("armature of fixed tendons", "fixed/armature", has.fixed_armature),
     Feature(
+        "armature of fixed tendons between branches", "fixed/armature", has.armature_between_branches, "differs",
+        note="C's mass matrix has no entry between two branches, MJX's has all of J'AJ; jacdb's is C's",
+    ),
+    Feature(
         "armature of spatial tendons", "spatial/armature", has.spatial_armature,
         "same", "remove armature of spatial tendons", "the derivative of the mass matrix is of bodies and joints alone",
     ),

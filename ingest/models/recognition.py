@@ -5,7 +5,7 @@ from typing import SupportsInt
 
 import mujoco
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from jacdb.ingest.models.geom_pairs import geom_pairs, named
 
@@ -160,6 +160,35 @@ def spatial_armature(model: mujoco.MjModel) -> int:
 def fixed_armature(model: mujoco.MjModel) -> int:
     """Count the fixed tendons with armature."""
     return rows_of(model.tendon_armature) - spatial_armature(model)
+
+
+def mass_entries(model: mujoco.MjModel) -> Bool[np.ndarray, "nv nv"]:
+    """Return where C's mass matrix may have entries: along chains of dofs, but for bodies whose matrix is diagonal."""
+    return _entries(model.M_rownnz, model.M_rowadr, model.M_colind)
+
+
+def chained_dofs(model: mujoco.MjModel) -> Bool[np.ndarray, "nv nv"]:
+    """Return which dof moves which, or is moved by it: where C has velocity derivatives."""
+    return _entries(model.D_rownnz, model.D_rowadr, model.D_colind)
+
+
+def _entries(lengths: np.ndarray, starts: np.ndarray, columns: np.ndarray) -> Bool[np.ndarray, "nv nv"]:
+    """Return where a symmetric matrix has entries, of which C stores compressed rows, all or to the diagonal."""
+    stored = np.zeros((len(lengths), len(lengths)), bool)
+    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        stored[row, columns[start : start + length]] = True
+    return stored | stored.T
+
+
+def armature_between_branches(model: mujoco.MjModel) -> int:
+    """Count the fixed tendons with armature that join dofs between which C's mass matrix has no entry."""
+    fixed = np.asarray(model.tendon_type) == int(_TENDON.mjTENDON_FIXED)
+    entries, count = mass_entries(model), 0
+    for tendon in np.flatnonzero(fixed & (np.asarray(model.tendon_armature) != 0)):
+        start, number = model.tendon_adr[tendon], model.tendon_num[tendon]
+        dofs = model.jnt_dofadr[model.wrap_objid[start : start + number]]
+        count += not entries[np.ix_(dofs, dofs)].all()
+    return count
 
 
 def lone_free_bodies(model: mujoco.MjModel) -> Int[np.ndarray, " bodies"]:

@@ -8,6 +8,7 @@ from mujoco import mjx
 
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import implicit_damping
+from jacdb.ingest.differentiation.solution import stages_model
 from jacdb.ingest.dynamics import forward
 
 FINGERS = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/><worldbody>
@@ -41,7 +42,7 @@ def test_actuators_whose_joint_or_tendon_has_all_its_force_do_not_damp():
         mujoco.mj_step(model, data)
         of_c = np.zeros((3, 3))
         mujoco.mju_sparse2dense(of_c, data.qDeriv, model.D_rownnz, model.D_rowadr, model.D_colind)
-        damping = np.asarray(implicit_damping.of_c(on_mjx, forward.unsolved(on_mjx, template.replace(**at))))
+        damping = np.asarray(implicit_damping.of_c(model)(on_mjx, forward.unsolved(on_mjx, template.replace(**at))))
         np.testing.assert_allclose(damping, of_c, atol=1e-13)
         assert abs(data.qfrc_actuator[0]) == 0.5, "the joint's limit holds"
 
@@ -54,7 +55,7 @@ def test_a_tendon_damps_each_of_two_fingers_by_its_own_velocity():
     velocity = data.qvel[:] = np.array([1.0, 3.0, 0.2])
     at = mjx.make_data(model, impl="jax").replace(qvel=jnp.array(velocity))
     on_mjx = mjx.put_model(model, impl="jax")
-    damping = np.asarray(implicit_damping.of_c(on_mjx, forward.unsolved(on_mjx, at)))
+    damping = np.asarray(implicit_damping.of_c(model)(on_mjx, forward.unsolved(on_mjx, at)))
     assert damping[0, 2] == damping[2, 1] == 0 and damping[0, 1] != 0
     mujoco.mj_forward(model, data)
     mass, acceleration, step = np.zeros((3, 3)), data.qacc.copy(), model.opt.timestep
@@ -62,3 +63,32 @@ def test_a_tendon_damps_each_of_two_fingers_by_its_own_velocity():
     mujoco.mj_step(model, data)
     damped = (mass - step * damping) @ (data.qvel - velocity) / step
     np.testing.assert_allclose(damped, mass @ acceleration, rtol=1e-12)
+
+
+SLIDES = """<body><joint name="x" type="slide" axis="1 0 0"/><joint name="y" type="slide" axis="0 1 0"/>
+<joint name="yaw" axis="0 0 1"/><geom type="box" size=".2 .15 .1" mass="5"/><site name="s" pos=".2 0 0"/></body>"""
+FREE = '<body><freejoint/><geom type="box" size=".2 .15 .1" mass="5"/><site name="s" pos=".2 0 0"/></body>'
+DRIVEN = """<mujoco><option timestep="0.01" integrator="{}" gravity="0 0 0"><flag clampctrl="{}"/></option><worldbody>{}
+</worldbody><actuator><velocity site="s" gear="1 .5 0 .1 .2 .7" kv="20"/>
+<general site="s" gear="0 1 0 .3 0 .4" gaintype="affine" gainprm="1 0 -30" ctrlrange="-1 .5"/></actuator></mujoco>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("integrator", ["implicitfast", "implicit"])
+@pytest.mark.parametrize("bodies", [SLIDES, FREE], ids=["slides", "free"])
+def test_bodies_of_diagonal_mass_are_damped_by_clamped_ctrl_where_c_keeps_the_damping(integrator, bodies):
+    runtime.configure()
+    for clamps in ("enable", "disable"):
+        model = mujoco.MjModel.from_xml_string(DRIVEN.format(integrator, clamps, bodies))
+        data, ctrl = mujoco.MjData(model), np.array([0.4, 2.0])
+        assert model.dof_simplenum.all()
+        mass, step = np.zeros((model.nv, model.nv)), model.opt.timestep
+        data.ctrl[:] = ctrl
+        mujoco.mj_forward(model, data)
+        mujoco.mj_fullM(model, data, mass)
+        acceleration = data.qacc.copy()
+        mujoco.mj_step(model, data)  # from rest: there are no Coriolis forces
+        stages = stages_model(model, "c")
+        on_mjx, at = mjx.put_model(stages, impl="jax"), mjx.make_data(stages, impl="jax").replace(ctrl=jnp.array(ctrl))
+        damping = np.asarray(implicit_damping.of_c(model)(on_mjx, forward.unsolved(on_mjx, at)))
+        np.testing.assert_allclose((mass - step * damping) @ data.qvel / step, mass @ acceleration, atol=1e-12)

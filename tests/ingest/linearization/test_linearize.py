@@ -173,6 +173,29 @@ def test_implicitfast_takes_gyroscopic_forces_of_lone_free_bodies_implicitly():
     )
 
 
+GRIPPER = """<mujoco><option timestep="0.01" tolerance="0" integrator="implicitfast"/>
+<default><geom contype="0"/></default><worldbody>
+<body><joint name="left" axis="0 1 0"/><geom size=".05" pos=".2 .1 0" mass="1"/>
+<body pos=".4 0 0"><joint name="tip" axis="0 1 0"/><geom size=".05" pos=".1 0 0" mass=".3"/></body></body>
+<body><joint name="right" axis="0 1 0"/><geom size=".05" pos=".3 0 .1" mass=".5"/></body></worldbody>
+<tendon><fixed armature=".7"><joint joint="left" coef="1"/><joint joint="tip" coef=".4"/>
+<joint joint="right" coef="-1.5"/></fixed></tendon><actuator>
+<damper joint="right" kv="2" ctrlrange="0 1"/><damper joint="left" kv="1" ctrlrange="0 5"/>
+</actuator></mujoco>"""
+
+
+@pytest.mark.slow
+def test_armature_of_tendons_between_branches_and_dampers_beyond_ctrlrange_are_the_c_engines():
+    model = mujoco.MjModel.from_xml_string(GRIPPER)
+    at = {"qpos": [0.3, -0.2, 0.4], "qvel": [1.0, -0.5, -1.0], "ctrl": [1.5, 3.0]}
+    steps = jacdb.linearize(model, **at, substeps=2)
+    assert steps.residual.max() < 1e-13
+    exact = np.concatenate([steps.j_state[0], steps.j_action[0]], axis=1)
+    whole = {name: np.array(values) for name, values in {**at, "act": [], "qacc_warmstart": [0.0] * 3}.items()}
+    assert error(model, whole, 2, exact) < 1e-8
+    assert not steps.j_action[0, :, 0].any() and steps.j_action[0, :, 1].any(), "ctrl is beyond its range, and within"
+
+
 SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
 <joint name="x" type="slide" axis="1 0 0"/><joint name="z" type="slide" axis="0 0 1"/><geom size=".1"/>
 </body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""

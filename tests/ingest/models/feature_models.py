@@ -129,6 +129,13 @@ TENDONS = joints(
     fixed='stiffness="2" damping="3" frictionloss=".1" range="-.1 .1" limited="true" armature=".5"',
     servo='gear="7"',
 )
+FINGERS = arm(
+    inside="""<body pos=".5 0 0"> <joint name="one" axis="0 1 0"/> <geom size=".1" mass="1" pos=".1 0 0"/> </body>
+      <body pos=".5 .3 0"> <joint name="two" axis="0 1 0"/> <geom size=".1" mass="1" pos=".1 0 0"/> </body>""",
+    outside="""<tendon>
+      <fixed armature=".5"> <joint joint="one" coef="1"/> <joint joint="two" coef="-2"/> </fixed>
+    </tendon>""",
+)
 ACTUATORS = arm(
     inside='<body pos=".4 0 0"> <joint name="ball" type="ball"/> <geom size=".1" mass="1" pos=".1 0 0"/> </body>',
     outside="""<actuator>
@@ -218,6 +225,7 @@ MODELS: dict[str, list[Case]] = {
     "dry friction of tendons": [Case(TENDONS)],
     "limits of a tendon's actuator force": [Case(TENDONS)],
     "armature of fixed tendons": [Case(TENDONS)],
+    "armature of fixed tendons between branches": [Case(FINGERS)],
     "armature of spatial tendons": [Case(joints(tendon='armature="1"'))],
     "nonlinear tendon stiffness": [Case(joints(tendon='stiffness="3 1 2"'))],
     "nonlinear tendon damping": [Case(joints(tendon='damping="3 1 2"'))],
