@@ -5,7 +5,8 @@
 -- Thresholds are 1e-16 to 1e-2 by decades. zero: entries below the threshold in every step; mean_sparsity: the share
 -- below it in an average step. Answered from what `episodes` keeps of every episode, its largest entries and its
 -- counts by threshold (`threshold_counts`): no matrix is read. Hence it is of whole episodes, whatever the condition on
--- steps.
+-- steps. Largest entries are kept as they are stored. Rounded to float32 an entry of 0.01 is less than 0.01, and yet not
+-- below it: so is no entry that is the threshold as float32 has it.
 with entries as (
     select env, jacobian, unnest(largest) as size, generate_subscripts(largest, 1) as entry from threshold_counts
 ),
@@ -25,12 +26,16 @@ sums as (
     group by env, jacobian, exponent
 ),
 
+thresholds as (
+    select *, ('1e' || exponent)::double as threshold, ('1e' || exponent)::float::double as stored_threshold from sums
+),
+
 zeros as (
     select
-        sums.*,
-        count(*) filter (where size < ('1e' || exponent)::double) as zero,
+        thresholds.*,
+        count(*) filter (where size < threshold and size <> stored_threshold) as zero,
         count(*) as entries
-    from sums
+    from thresholds
     inner join largest using (env, jacobian)
     group by all
 )
@@ -38,7 +43,7 @@ zeros as (
 select
     zeros.env,
     jacobian,
-    ('1e' || exponent)::double as threshold,
+    threshold,
     zero,
     round(100 * zero / entries, 2) as zero_pct,
     below / (zeros.samples * entries) as mean_sparsity,

@@ -125,6 +125,20 @@ def test_threshold_sweep_agrees_with_numpy(env, mixed):
     assert found.filter(threshold=1e-12, jacobian="state")["zero"][0] == opened.global_sparsity(env)["zero_state"][0]
 
 
+@pytest.mark.parametrize("dtypes", [(np.float32,), (np.float64,), (np.float32, np.float64)])
+def test_an_entry_that_is_a_threshold_is_not_below_it_however_it_is_stored(dtypes, tmp_path):
+    exactly = np.tile(np.array([[1.0, *schemas.SWEEP], [0.0, *(t * (1 - 1e-3) for t in schemas.SWEEP)]]), (2, 1, 1))
+    j_state = np.zeros((2, exactly.shape[2], exactly.shape[2]))
+    j_state[:, :2] = exactly
+    for number, dtype in enumerate(dtypes):
+        dataset(tmp_path, "E", [episode(0, j_state, j_state[..., :1], dtype=dtype)], f"run-{number}")
+    with jacdb.open(tmp_path) as opened:
+        found = opened.threshold_sweep("E").filter(jacobian="state")
+    expected = [(j_state[0] < threshold).sum() for threshold in found["threshold"]]
+    assert found["zero"].to_list() == expected
+    assert found["mean_sparsity"].to_list() == [n / j_state[0].size for n in expected]
+
+
 def test_a_sweep_is_of_whole_episodes(mixed):
     opened, _ = mixed
     with opened.where("step < 5") as some:

@@ -39,7 +39,7 @@ zeros as (
         sums.threshold,
         sums.below,
         sums.samples,
-        count_if(largest.size < sums.threshold) as zero,
+        count_if(largest.size < sums.threshold and largest.size <> cast(cast(sums.threshold as float) as double)) as zero,
         count(*) as entries
     from sums
     inner join largest on sums.env = largest.env and sums.jacobian = largest.jacobian

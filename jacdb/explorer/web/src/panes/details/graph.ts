@@ -39,13 +39,15 @@ export function nodesOf(shape: Shape): GraphNode[] {
 export function sharesAbove(episode: Episode, threshold: number): Float64Array | null {
   const { values } = episode.rows;
   if (!values) return null;
+  // what was rounded to float32 is compared with what the threshold is in float32
+  const least = values instanceof Float32Array ? Math.fround(threshold) : threshold;
   const shares = new Float64Array(episode.size);
   let finite = 0;
   for (let step = 0; step < episode.steps; step++) {
     if (!episode.rows.finite[step]) continue;
     finite++;
     for (let entry = 0; entry < episode.size; entry++) {
-      if (Math.abs(values[step * episode.size + entry]) >= threshold) shares[entry]++;
+      if (Math.abs(values[step * episode.size + entry]) >= least) shares[entry]++;
     }
   }
   return shares.map((n) => n / finite);
