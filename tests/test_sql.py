@@ -51,6 +51,19 @@ def test_users_06_views_by_name_wait_until_they_are_asked_for(opened):
         assert some.sql(made).fetchall() == [("Walk",)]
 
 
+@pytest.mark.parametrize("name", ["Pend", "pend"])
+def test_environments_that_sql_cant_tell_apart_are_named(name, tmp_path):
+    for env in ("Pend", "pend"):
+        dataset(tmp_path, env, [episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)))])
+    with jacdb.open(tmp_path) as opened:
+        with pytest.raises(UsageError) as raised:
+            opened.sql(f"from {name}")
+        assert str(raised.value) == (
+            f"SQL can't tell Pend from pend: ask by position, `from steps`, where env = '{name}'"
+        )
+        assert opened.sql(f"select count(*) from steps where env = '{name}'").fetchall() == [(2,)]
+
+
 @pytest.mark.parametrize("second", ["j.vel", "J.Vel"])
 def test_axes_that_sql_cant_tell_apart_are_named(second, tmp_path):
     """Datasets of before 1.0 may have two axes of one name."""

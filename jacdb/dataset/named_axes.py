@@ -22,6 +22,21 @@ _OTHER_THAN_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _FIRST_OF_PYTHON = re.compile(rf"\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
 
 
+def environment(name: str, environments: Sequence[str]) -> str | None:
+    """Return the environment that SQL means by a table's name, whose case it does not tell; None if there is none.
+
+    Raises:
+        UsageError: there are several.
+    """
+    alike = [env for env in environments if env.lower() == name.lower()]
+    if len(alike) > 1:
+        raise UsageError(
+            f"SQL can't tell {' from '.join(alike)}: ask by position, `from steps`, where env ="
+            f" {literal(name if name in alike else alike[0])}"
+        )
+    return next(iter(alike), None)
+
+
 def named_steps(env: str, names: Mapping[str, Sequence[str]]) -> str:
     """Return SQL for the steps of an environment whose vectors are structs, and matrices structs of structs.
 

@@ -143,9 +143,9 @@ class Views:
 
     def _name_axes(self, env: str) -> bool:
         """Make the view of an environment's steps with axes by name; return whether there is such an environment."""
-        [env] = [name for name in self.environments if name.lower() == env.lower()] or [""]
-        if not env:
+        if (known := named_axes.environment(env, self.environments)) is None:
             return False
+        env = known
         self._catalog.prepare("from axes")
         names = {
             space: self._connection.execute(
