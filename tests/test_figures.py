@@ -129,7 +129,7 @@ def test_the_timeline_is_of_the_first_episode_with_a_step_that_counts(tmp_path):
     j = np.ones((3, 2, 2))
     dataset(tmp_path, "E", [episode(number, j if number else j * np.nan, j[..., :1]) for number in range(2)])
     with jacdb.open(tmp_path) as opened:
-        assert figures.timeline(opened, "E").axes[0].get_title("left").startswith("E, episode 1 of")
+        assert figures.timeline(opened, "E").get_suptitle().startswith("E, episode 1 of")
         with pytest.raises(UsageError, match=r"nothing to draw of episode 0 of .*: no step of it counts"):
             figures.timeline(opened, "E", episode=0)
 
@@ -359,6 +359,59 @@ def test_a_small_matrix_names_each_axis_and_a_long_name_keeps_its_end(tmp_path):
     position, velocity = (label.get_text() for label in panel.get_yticklabels())
     assert position.startswith("a joint with") and position.endswith("any more") and len(position) == 32
     assert velocity.endswith("any more.vel") and velocity != position
+
+
+def test_names_are_drawn_as_they_are_written(tmp_path, recwarn):
+    odd = [r"$x_1$ and $\frac{a}{b$", "$pole", "Gelenk \u5173\u8282"]
+    active = [[f"joint_limit:{name}" for name in odd]] * 3
+    matrices = np.ones((3, 3, 3)), np.ones((3, 3, 1))
+    dataset(tmp_path, "E", [episode(0, *matrices, active=active)], names={"tangent": odd, "action": ["_$a$"]})
+    learned(tmp_path, "E")
+    with jacdb.open(tmp_path) as opened:
+        for name, shown in (
+            ("heatmap", odd),
+            ("timeline", odd),
+            ("constraint", odd),
+            ("learned_entries", [*odd, "_$a$"]),
+        ):
+            for suffix in (".png", ".svg"):
+                figures.save(figures.draw(opened, name, "E"), tmp_path / f"it{suffix}")
+            drawn = (tmp_path / "it.svg").read_text()
+            assert all(one in drawn for one in shown), name
+    assert not [str(one.message) for one in recwarn if "Glyph" in str(one.message)]
+
+
+def test_long_names_of_lanes_are_told_apart_and_leave_room(tmp_path):
+    long = [f"a_very_long_joint_name_of_{which}_exactly_sixty_characters_0123456789" for which in "abc"]
+    active = [[f"joint_limit:{name}" for name in long]] * 3
+    env = "BerkeleyHumanoidJoystickRoughTerrain"
+    dataset(tmp_path, env, [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)), active=active)], f"expert-{'9' * 30}")
+    with jacdb.open(tmp_path) as opened:
+        timeline, constraint = (figures.draw(opened, name, env) for name in ("timeline", "constraint"))
+    for figure, axis in ((timeline, timeline.axes[1]), (constraint, constraint.axes[0])):
+        figures.save(figure, io.BytesIO())
+        names = [label.get_text() for label in axis.get_yticklabels()]
+        assert len({name.partition("  ")[0] for name in names}) == len(names)
+        assert sum(name.count("\N{HORIZONTAL ELLIPSIS}") for name in names) == 3
+        assert all(len(name.partition("  ")[0].removeprefix("joint_limit:")) <= 32 for name in names)
+    with figures.styled():
+        timeline.draw_without_rendering()
+    legend = timeline.axes[0].get_legend()
+    assert not timeline._suptitle.get_window_extent().overlaps(legend.get_window_extent())
+
+
+def test_an_episode_in_several_spans_is_drawn_once_by_all_its_steps(tmp_path):
+    j = np.tile(np.diag([2.0, 0.5]), (9, 1, 1))
+    j[:2] = np.eye(2)
+    j[2, 0, 0] = np.nan  # spans of 2 and of 6 steps
+    dataset(tmp_path, "E", [episode(0, j, np.ones((9, 2, 1)))], ctrl_dt=1.0)
+    with jacdb.open(tmp_path) as opened:
+        assert len(opened.lyapunov("E").filter(span="whole")) == 2
+        panel = figures.lyapunov(opened, "E").axes[0]
+        spans = opened.lyapunov("E").filter(span="whole")
+    assert [text.get_text() for text in panel.get_legend().get_texts()][-1] == "median of 1 episode"
+    expected = np.average(spans["exponents"].to_list(), axis=0, weights=[2, 6])
+    np.testing.assert_allclose(next(line for line in panel.lines if line.get_marker() == "o").get_ydata(), expected)
 
 
 def test_one_episode_is_told_in_the_singular(tmp_path):

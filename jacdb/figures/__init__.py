@@ -6,6 +6,7 @@ they differ in brightness.
 """
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -116,9 +117,11 @@ def draw(dataset: Dataset, name: str, env: str | Sequence[str], **options: objec
 def save(figure: "Figure", out: Path | BinaryIO, dpi: int = DPI) -> None:
     """Write a figure to a file, as PNG unless its suffix says PDF or SVG.
 
-    The style is needed here, too: here matplotlib decides whether text stays text.
+    The style is needed here, too: here matplotlib decides whether text stays text. Of a character that its font has not
+    it draws a box, which is seen.
     """
-    with styled():
+    with styled(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         if isinstance(out, Path) and out.suffix.lower() != ".png":
             figure.savefig(out, dpi=dpi)
         else:

@@ -6,7 +6,20 @@ import numpy as np
 import polars as pl
 
 from jacdb.dataset.dataset import Dataset
-from jacdb.figures.style import BLUE, COLUMN, GREY, JACOBIANS, LINES, ORANGE, PAGE, answer, label_inches, new, styled
+from jacdb.figures.style import (
+    BLUE,
+    COLUMN,
+    GREY,
+    JACOBIANS,
+    LINES,
+    ORANGE,
+    PAGE,
+    answer,
+    label_inches,
+    new,
+    shortened,
+    styled,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +35,8 @@ def constraint(dataset: Dataset, env: str) -> "Figure":
     kept = _most_frequent(found)
     rows = kept.to_dicts()
     title = env if len(kept) == len(found) else f"{env}: {len(kept)} rows of {len(found)}, what holds most often"
-    labels = [f"{_name(row['kind'], row['name'])}  {_percent(row['share'])}" for row in rows]
+    names = shortened(row["name"] or "" for row in rows)
+    labels = [f"{_name(row['kind'], name)}  {_percent(row['share'])}" for row, name in zip(rows, names, strict=True)]
     holds, does_not = (
         np.array([row[name] for row in rows], float) for name in ("sparsity_state", "sparsity_state_else")
     )
@@ -50,8 +64,8 @@ def _most_frequent(found: pl.DataFrame) -> pl.DataFrame:
     return chosen.sort("place").drop("place")
 
 
-def _name(kind: str, name: str | None) -> str:
-    if name is None:
+def _name(kind: str, name: str) -> str:
+    if not name:
         return kind if kind == "nothing" else f"any {kind}"
     return name if kind == "contact" else f"{kind}:{name}"
 

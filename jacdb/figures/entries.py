@@ -50,8 +50,7 @@ def heatmap(dataset: Dataset, env: str) -> "Figure":
     blocks, shown = {}, with_entries(entries)
     for jacobian in shown:
         part = entries.filter(jacobian=jacobian).sort("row", "col")
-        rows, cols = ([shortened(name) for name in part.unique(axis, maintain_order=True)[f"{axis}_name"]]
-                      for axis in ("row", "col"))  # fmt: skip
+        rows, cols = (shortened(part.unique(axis, maintain_order=True)[f"{axis}_name"]) for axis in ("row", "col"))
         blocks[jacobian] = part["zero_fraction"].to_numpy().reshape(len(rows), len(cols)), rows, cols
     d_state, widths = len(blocks["state"][0]), [values.shape[1] for values, _, _ in blocks.values()]
     beside = label_inches(blocks["state"][1]) + BAR + 0.35

@@ -21,6 +21,7 @@ from jacdb.figures.style import (
     new,
     nothing,
     plain_log_ticks,
+    shortened,
     styled,
 )  # fmt: skip
 
@@ -68,7 +69,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
     few = f" ({len(held)} of {len(found)} constraints, those of most steps)" if len(held) < len(found) else ""
     with styled():
         lanes = max(len(held), 1)
-        figure = new(PAGE, 1.6 + LANE * lanes)
+        figure = new(PAGE, 1.75 + LANE * lanes)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(0.9, LANE * lanes))
         for jacobian, (label, colour) in JACOBIANS.items():
             if shown[f"sparsity_{jacobian}"].count():  # a model without actuators has no J_a
@@ -76,13 +77,14 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
         above.set(ylabel="share of zeros", xlim=(shown["step"][0] - 0.5, shown["step"][-1] + 0.5))
         above.margins(y=0.08)
         above.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-        above.set_title(f"{env}, episode {episode} of {run_id}", loc="left")
+        # beside the panel's legend a long name has no room
+        figure.suptitle(f"{env}, episode {episode} of {run_id}", fontsize="medium")
         above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
         for row, (_, _, spans) in enumerate(held):
             below.broken_barh(spans, (row - 0.35, 0.7), color=GREY)
         _name_kinds(below, [kind for kind, _, _ in held])
         below.set(ylim=(lanes - 0.5, -0.5), xlabel=f"step{few}")
-        below.set_yticks(range(len(held)), [name for _, name, _ in held])
+        below.set_yticks(range(len(held)), shortened(name for _, name, _ in held))
         below.tick_params(axis="y", length=0)
     return figure
 

@@ -9,7 +9,7 @@ from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError
 from jacdb.figures.entries import BAR, CELL, frame, share_bar, shares
 from jacdb.figures.learning_results import results
-from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, shortened, styled
+from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, shortened, styled, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -36,7 +36,7 @@ def learned_entries(dataset: Dataset, env: str) -> "Figure":
     with styled():
         figure = new(PAGE, max(cell * len(rows), 1) + label_inches(cols) + 0.7)
         panels = figure.subplots(1, 2, sharey=True)
-        figure.suptitle(f"{env}: {best['label'][0]}", fontsize="medium")
+        figure.suptitle(f"{env}: {verbatim(best['label'][0])}", fontsize="medium")
         left = panels[0].imshow(auroc, vmin=0, vmax=1, cmap=_around_chance(), interpolation="none", aspect="equal")
         right = panels[1].imshow(zero, norm=scale, cmap=colours, interpolation="none", aspect="equal")
         panels[0].set_title(f"AUROC, mean {np.nanmean(auroc):.2f}")
@@ -76,9 +76,9 @@ def _best(found: pl.DataFrame, env: str) -> pl.DataFrame:
 def _names(dataset: Dataset, env: str, scores: pl.DataFrame) -> tuple[list[str], list[str]]:
     """Return the names of rows and columns; their numbers where the dataset has no names of the environment's axes."""
     axes = dataset.fetch(dataset.view("axes")).filter(env=env).sort("index")
-    rows, actions = ([shortened(name) for name in axes.filter(space=space)["name"]] for space in ("tangent", "action"))
+    rows, actions = (axes.filter(space=space)["name"].to_list() for space in ("tangent", "action"))
     if rows:
-        return rows, [*rows, *actions]
+        return shortened(rows), shortened([*rows, *actions])
     n_rows, n_cols = (int(scores[axis].max()) + 1 for axis in ("row", "col"))  # type: ignore[arg-type]
     return [str(row) for row in range(n_rows)], [str(col) for col in range(n_cols)]
 

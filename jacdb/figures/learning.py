@@ -8,7 +8,7 @@ import polars as pl
 
 from jacdb.dataset.dataset import Dataset
 from jacdb.figures.learning_results import results
-from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, plain_log_ticks, styled
+from jacdb.figures.style import BLUE, ORANGE, PAGE, label_inches, new, plain_log_ticks, styled, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def learning(dataset: Dataset, env: str | Sequence[str]) -> "Figure":
             panel.set_title(measure.title)
             panel.tick_params(axis="y", length=0)
         _scales(panels, relative is not found)
-        panels[0].set_yticks(range(len(labels)), labels)
+        panels[0].set_yticks(range(len(labels)), map(verbatim, labels))
         panels[0].set_ylim(len(labels) - 0.5, -0.5)
         _legend(figure, envs)
     return figure

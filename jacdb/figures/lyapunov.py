@@ -8,6 +8,7 @@ import polars as pl
 from jacdb import queries
 from jacdb.counted import counted
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.lyapunov import kaplan_yorke_dimension
 from jacdb.dataset.sql_text import literal
 from jacdb.figures.style import BLUE, COLUMN, GREY, ORANGE, PAGE, answer, new, styled
 
@@ -22,7 +23,8 @@ SHORT = 10.0  # 1/s: where no exponent is beyond, all of the scale is linear
 def lyapunov(dataset: Dataset, env: str, *, window: int | None = None) -> "Figure":
     """Draw the Lyapunov spectrum of episodes, and the largest exponent of their windows, with and without contact.
 
-    Of runs with the same episodes one is drawn. The title says Kaplan and Yorke's dimension, the least and the largest.
+    Of runs with the same episodes one is drawn, and of an episode that excluded steps part the mean over all its spans.
+    The title says Kaplan and Yorke's dimension, the least and the largest.
 
     Args:
         window: steps in a window; None for the usual.
@@ -43,18 +45,23 @@ def lyapunov(dataset: Dataset, env: str, *, window: int | None = None) -> "Figur
 
 
 def _of_trajectories(dataset: Dataset, env: str, spans: pl.DataFrame) -> pl.DataFrame:
-    """Return the spans of one run for each trajectory."""
+    """Return the spans of one run for each trajectory, with its id: runs may be parted by excluded steps otherwise."""
     ids = dataset.fetch(dataset.sql(f"select run_id, episode, trajectory_id from episodes where env = {literal(env)}"))
-    return spans.join(ids, on=["run_id", "episode"]).unique(
-        ["trajectory_id", "span", "first_step"], keep="first", maintain_order=True
-    )
+    named = spans.join(ids, on=["run_id", "episode"], maintain_order="left")
+    return named.filter(pl.col("run_id") == pl.col("run_id").first().over("trajectory_id"))
+
+
+def _of_episodes(whole: pl.DataFrame) -> np.ndarray:
+    """Return the exponents of each episode, (episodes, d): means over its steps, where they are several spans."""
+    spans = whole.partition_by("trajectory_id", maintain_order=True)
+    return np.array([np.average(one["exponents"].to_list(), axis=0, weights=one["seconds"]) for one in spans])
 
 
 def _spectrum(panel: "Axes", env: str, whole: pl.DataFrame) -> None:
     """Draw the exponents of whole episodes: from the least to the largest of each place, and the median."""
     from matplotlib.ticker import MaxNLocator
 
-    exponents = np.array(whole["exponents"].to_list())
+    exponents = _of_episodes(whole)
     place = np.arange(1, exponents.shape[1] + 1)
     floor = 2 * exponents[np.isfinite(exponents)].min(initial=-LINEAR)  # where -inf stands
     shown = np.maximum(exponents, floor)
@@ -67,7 +74,8 @@ def _spectrum(panel: "Axes", env: str, whole: pl.DataFrame) -> None:
         _tick(panel, float(shown.min()), float(shown.max()), None if np.isfinite(exponents).all() else floor)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set(xlabel="place in the spectrum", ylabel="exponent (1/s)")
-    dimensions = sorted({f"{whole['kaplan_yorke_dimension'].quantile(end):.1f}" for end in (0, 1)}, key=float)
+    found = kaplan_yorke_dimension(exponents)
+    dimensions = sorted({f"{end:.1f}" for end in (found.min(), found.max())}, key=float)
     panel.set_title(f"{env}: dimension {' to '.join(dimensions)}", loc="left")
     panel.legend(loc="upper right")
 

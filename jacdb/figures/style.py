@@ -3,6 +3,7 @@
 matplotlib is slow to import. The modules of figures do so when they draw: what is typed wrong is told before.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,7 +21,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 JACOBIANS = {"state": ("$J_s$", BLUE), "action": ("$J_a$", ORANGE)}
 LINES = 55  # of names, one below the other: more do not fit on a page
 POINTS = 7.0  # the size of all type in print
-LONGEST = 32  # characters of a name beside a matrix; no axis of a suite's environment has a longer one
+LONGEST = 32  # characters of a name beside a matrix or a lane; no axis of a suite's environment has a longer one
 LEGIBLE = 5.0  # points: the smallest name on an axis, where a matrix is too large for POINTS
 STYLE: Any = {  # matplotlib types its keys
     "font.size": POINTS,
@@ -71,11 +72,31 @@ def new(width: float, height: float) -> "Figure":
     return Figure((width, height), layout="constrained")
 
 
-def shortened(name: str) -> str:
-    """Return a name that fits beside a matrix: cut in the middle, for its end tells a velocity from a position."""
-    if len(name) <= LONGEST:
+def verbatim(text: str) -> str:
+    """Return text that matplotlib draws as it stands: between two dollars it would set mathematics."""
+    return text.replace("$", r"\$")
+
+
+def shortened(names: Iterable[str]) -> list[str]:
+    """Return names that fit beside a matrix or a lane, each verbatim.
+
+    A long one is cut in the middle, for its end tells a velocity from a position. Of different names that are cut alike
+    the later ones have a number.
+    """
+    found, whole = [], dict[str, str]()
+    for name in names:
+        short, number = _cut(name, LONGEST), 1
+        while whole.setdefault(short, name) != name:
+            number += 1
+            short = f"{_cut(name, LONGEST - 1 - len(str(number)))}#{number}"
+        found.append(verbatim(short))
+    return found
+
+
+def _cut(name: str, longest: int) -> str:
+    if len(name) <= longest:
         return name
-    kept = LONGEST - 1
+    kept = longest - 1
     return f"{name[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{name[-(kept // 2) :]}"
 
 
