@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ def encode(frame: pl.DataFrame, form: str) -> bytes:
         case "table":
             return (_drawn(frame, "UTF8_FULL_CONDENSED") + "\n").encode()
         case "markdown":
-            return (_drawn(frame, "MARKDOWN") + "\n").encode()
+            return (_drawn(_of_cells(frame), "MARKDOWN") + "\n").encode()
         case "csv":
             return _flat(frame).write_csv().encode()
         case "json":
@@ -122,6 +123,22 @@ def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"
     ):
         numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
         return str(frame.with_columns(_aligned(frame[name]) for name in numbers))
+
+
+def _of_cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose text, in headers too, stays in its cell of a Markdown table."""
+    texts = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == pl.String]
+    escaped = [pl.Series(name, _of_cell(frame[name].to_list()), frame.schema[name]) for name in texts]
+    return frame.with_columns(escaped).rename(_of_cell)
+
+
+def _of_cell(value: Any) -> Any:
+    """Return a value with each bar behind a backslash and each new line as ``<br>``, in lists and structs too."""
+    if isinstance(value, str):
+        return re.sub(r"\r\n?|\n", "<br>", value.replace("|", r"\|"))
+    if isinstance(value, dict):
+        return {key: _of_cell(part) for key, part in value.items()}
+    return [_of_cell(part) for part in value] if isinstance(value, list) else value
 
 
 def _aligned(numbers: pl.Series) -> pl.Series:

@@ -1,6 +1,7 @@
 """What JSON's readers take from an answer is what it was."""
 
 import json
+import re
 from decimal import Decimal
 
 import polars as pl
@@ -43,3 +44,12 @@ def test_users_14_sums_are_numbers():
 def test_slices_of_json_make_one_document(rows):
     frame = pl.DataFrame({"n": range(rows), "x": [None] * rows}, schema={"n": pl.Int64, "x": pl.Float64})
     assert output.encode(frame, "json").decode() == json.dumps(frame.to_dicts(), indent=1) + "\n"
+
+
+def test_a_bar_or_a_new_line_stays_in_its_cell_of_markdown():
+    frame = pl.DataFrame({"a|b": ["x|y", "one\ntwo", None], "c": [["p|q"], [], ["r\r\ns"]], "d": [{"e": "|"}] * 3})
+    header, _, *rows = output.encode(frame, "markdown").decode().splitlines()
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in (header, *rows)]
+    assert [row[0] for row in cells] == [r"a\|b", r"x\|y", "one<br>two", "null"]
+    assert [row[1] for row in cells] == ["c", r'["p\|q"]', "[]", '["r<br>s"]']
+    assert [row[2] for row in cells] == ["d", *[r'{"\|"}'] * 3]
