@@ -51,8 +51,9 @@ def annotate(
     if model is not None:
         from jacdb.ingest.models import loading
 
-        loaded = loading.load(model).model
-    recording = recordings.open(source, env, loaded, mapping, substeps)
+        loaded = loading.load(model)
+    recording = recordings.open(source, env, loaded and loaded.model, mapping, substeps)
+    recording = recording.of_file(loaded.name) if loaded else recording
     from jacdb.ingest.source_pipeline import Annotation
     from jacdb.ingest.sources.recordings.replay import tolerance as default_tolerance
 

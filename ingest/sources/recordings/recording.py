@@ -15,6 +15,8 @@ import numpy as np
 from jacdb.checksum import sha256_of
 from jacdb.ingest.sources.trajectory import Trajectory
 
+_UNNAMED = "MuJoCo Model"  # what MuJoCo calls a model of which the XML says no name
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -47,6 +49,10 @@ class Recording:
         prints it, sorted by name.
         """
         return {**self.facts, "precision": self.dtype.name, "sha256": checksum(self.files)}
+
+    def of_file(self, name: str) -> "Recording":
+        """Return the recording by the name of its model's file, where the model has no name of its own."""
+        return replace(self, name=name) if _own_name(self.model) == _UNNAMED else self
 
     def n_episodes(self) -> int:
         """Return how many episodes there are; all are read for it, which takes little beside their derivatives.
@@ -83,9 +89,13 @@ def precision(types: Iterable[np.dtype]) -> np.dtype:
     return min(floats, key=lambda each: each.itemsize, default=np.dtype(np.float64))
 
 
+def _own_name(model: mujoco.MjModel) -> str:
+    return model.names.split(b"\0")[0].decode()
+
+
 def model_name(model: mujoco.MjModel) -> str:
     """Return the name that an MJCF model gives itself, with ``-`` for what no environment's name may have."""
-    return re.sub(r"[^\w.-]+", "-", model.names.split(b"\0")[0].decode(), flags=re.ASCII).strip("-.") or "model"
+    return re.sub(r"[^\w.-]+", "-", _own_name(model), flags=re.ASCII).strip("-.") or "model"
 
 
 @dataclass(frozen=True)

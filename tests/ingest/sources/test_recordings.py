@@ -14,6 +14,7 @@ import pytest
 import recorded_arm
 
 from jacdb.errors import UsageError
+from jacdb.ingest.models import loading
 from jacdb.ingest.sources import recordings
 from jacdb.ingest.sources.recordings import diagnosis, mapping, replay
 from jacdb.nested_lists import from_array
@@ -749,3 +750,13 @@ def test_a_model_without_actuators_needs_no_ctrl(tmp_path):
     np.savez(tmp_path / "passive.npz", **states, ctrl=np.zeros((4, 1)))
     with pytest.raises(UsageError, match="ctrl has 1 numbers a row, the model 0"):
         next(recordings.open(tmp_path / "passive.npz", model=model).trajectories())
+
+
+@pytest.mark.parametrize(("said", "name"), [("", "first_arm"), (' model="an arm"', "an-arm")])
+def test_a_model_without_a_name_has_its_file_s(said, name, tmp_path):
+    body = "<worldbody><body><joint name='j'/><geom size='.1'/></body></worldbody>"
+    path = tmp_path / "first arm.xml"
+    path.write_text(f"<mujoco{said}>{body}</mujoco>")
+    np.savez(tmp_path / "arm.npz", qpos=np.zeros((3, 1)), qvel=np.zeros((3, 1)), ctrl=np.zeros((3, 0)))
+    model = loading.load(str(path))
+    assert recordings.open(tmp_path / "arm.npz", model=model.model).of_file(model.name).name == name
