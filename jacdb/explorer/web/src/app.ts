@@ -10,7 +10,7 @@ import { stepsThatMeet } from './data/condition';
 import { palette, type Palette } from './drawing/palette';
 import { setText } from './page/dom';
 import type { App, OpenRun, Pane, Shown } from './panes/pane';
-import { ofIndex, ofShape } from './completion';
+import { notThere, ofIndex, ofShape } from './completion';
 import { Store, type State } from './state';
 
 const RUNS_KEPT = 4;
@@ -106,6 +106,7 @@ export class Explorer implements App {
     const turn = ++this.loading;
     const { store } = this;
     this.isLoading = true;
+    const named = store.state;
     try {
       store.complete(ofIndex(store.state, this.index));
       const { env, run: runId, episode: asked } = store.state;
@@ -117,7 +118,7 @@ export class Explorer implements App {
       const episode = await this.reader.read(run, file, patterns, shape, number);
       if (turn !== this.loading) return;
       if (number !== asked && store.state.episode === asked) store.complete({ episode: number });
-      await this.count(opened, episode, turn);
+      await this.count(opened, episode, turn, notThere(named, { env, run: runId, episode: number }));
     } catch (error) {
       if (turn === this.loading) this.restore((error as Error).message);
     }
@@ -134,8 +135,8 @@ export class Explorer implements App {
     this.say(why);
   }
 
-  /** Show an episode; under a condition, once its steps are known. */
-  private async count(opened: OpenRun, episode: Episode, turn: number): Promise<void> {
+  /** Show an episode; under a condition, once its steps are known. A notice says what else was asked for. */
+  private async count(opened: OpenRun, episode: Episode, turn: number, notice: string): Promise<void> {
     const { shape } = opened;
     const { where } = this.store.state;
     let mask: Uint8Array | null = null;
@@ -155,7 +156,7 @@ export class Explorer implements App {
     const step = Math.min(this.store.state.step, episode.steps - 1);
     this.store.complete({ ...ofShape(this.store.state, shape), step });
     this.isLoading = false;
-    this.say(trouble);
+    this.say([notice, trouble].filter(Boolean).join(' '));
     this.show();
   }
 

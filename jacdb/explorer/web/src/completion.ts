@@ -2,7 +2,7 @@
 import type { Index } from './data/contract';
 import type { Shape } from './data/shape';
 import { viewNames } from './data/viewTexts';
-import type { State } from './state';
+import type { EpisodeName, State } from './state';
 
 /** Return what has to be said otherwise for a state to name a run, a view, and a run to compare with, that are there. */
 export function ofIndex(state: State, { environments, runs, views }: Index): Partial<State> {
@@ -20,6 +20,14 @@ export function ofIndex(state: State, { environments, runs, views }: Index): Par
     compare: isThere ? compare : null,
     view: viewNames(views).includes(view) ? view : '',
   };
+}
+
+/** Return what a state named that is not there, and what is shown instead; nothing where all is. */
+export function notThere(asked: EpisodeName, { env, run, episode }: EpisodeName): string {
+  if (asked.env && asked.env !== env) return `No environment ${asked.env} in this dataset: ${env} is shown.`;
+  if (asked.run && asked.run !== run) return `No run ${asked.run} of ${env}: ${run} is shown.`;
+  if (asked.episode && asked.episode !== episode) return `No episode ${asked.episode} in this run: episode ${episode} is shown.`;
+  return '';
 }
 
 /** Return what has to be said otherwise for a state to name an entry and a block that a matrix has. */

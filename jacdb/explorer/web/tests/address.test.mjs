@@ -57,6 +57,21 @@ test('what an address says wrongly is as at the start', async () => {
   await page.context().close();
 });
 
+test('what an address names and the dataset has not is told, with what is shown instead', async () => {
+  for (const [asked, said] of [
+    [{ env, run, episode: 99 }, 'No episode 99 in this run: episode 0 is shown.'],
+    [{ env, run: 'nope', episode: 0 }, `No run nope of ${env}: ${run} is shown.`],
+    [{ env: 'Nope', run, episode: 0 }, `No environment Nope in this dataset: ${env} is shown.`],
+  ]) {
+    const page = await open(browser, hash({ ...asked, step: 0 }));
+    await page.waitForFunction((text) => document.querySelector('.status').textContent === text, said);
+    assert.ok(await page.locator('.status').isVisible());
+    await page.selectOption('#choose-episode', '1');
+    await page.waitForFunction(() => document.querySelector('.status').hidden);
+    await page.context().close();
+  }
+});
+
 test('where a run is not to be had, the page names what it shows, and why', async () => {
   const page = await open(browser, hash({ env, run, episode: 0, step: 2, entry: 'state,1,0' }));
   await page.route(`**/data/runs/${other.env}/*.json`, (route) => route.fulfill({ status: 410, contentType: 'text/plain', body: 'gone: start it again\n' }));

@@ -15,7 +15,7 @@ const COLOUR_NAMES: Record<Colour, string> = { log: 'Values', zero: 'Zeros', sha
 export class JacobianPane implements Pane {
   readonly root: HTMLElement;
   private readonly heatmap: Heatmap;
-  private readonly words = element('p', { class: 'words' });
+  private readonly words = element('span', {});
   private readonly zeros = element('p', { class: 'words quiet' });
   private readonly legend = new Legend();
   private readonly colour = element('select', { 'aria-label': 'What the matrix shows' });
@@ -37,7 +37,7 @@ export class JacobianPane implements Pane {
       svg: () => this.figure(),
       code: () => stepCode(this.shown!, app.store.state),
     }, this.whole, this.colour);
-    frame.body.append(this.heatmap.root, this.legend.root, this.words, this.zeros);
+    frame.body.append(this.heatmap.root, this.legend.root, element('p', { class: 'words' }, this.words), this.zeros);
     this.root = frame.root;
   }
 
