@@ -62,6 +62,7 @@ TUNED: dict[str, dict[str, Any]] = {
 }
 # What differs further where a training goes on from a policy. By Playground's discounting, 0.95, FingerSpin stays at
 # 752: its horizon of 0.4 s is the time between two strokes, and a stroke that costs steps pays in the turns after it.
+# By these it has 773 after 20 million steps, and no more after 30.
 TUNED_ON: dict[str, dict[str, Any]] = {
     "FingerSpin": {"discounting": 0.985, "reward_scaling": 1.0, "entropy_cost": 1e-3},
 }
@@ -170,6 +171,7 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
         legs.append(LegResult(before.steps + steps, *reached, seconds))
         write_tensors(checkpoint, state, {"determining": determining, "legs": json.dumps(legs)})
         report(legs[-1], training.legs * steps)
+        jax.clear_caches()  # a leg's programs are its own; a process has room for the memory maps of some six legs'
     network = _network(training, settings, determining, state, legs)
     network.save(out)
     checkpoint.unlink()

@@ -258,9 +258,11 @@ def tiny(self):
     return {**whole(self), **less, "episode_length": 20, "num_resets_per_eval": 1, "network_factory": networks}
 training.Training.settings = tiny
 out, *other = map(Path, sys.argv[1:])
-reached = []
+reached, maps = [], []
 def told(leg, total):
     reached.append(leg.steps)
+    maps.append(Path("/proc/self/maps").read_text().count("\\n") if sys.platform == "linux" else 0)
+    assert maps[-1] <= 1.2 * maps[0], maps  # of memory: the programs of the leg before are gone
     state, _ = training.read_tensors(Path(f"{out}.checkpoint"))  # two minibatches twice for each of 80 steps
     assert state["optimizer_state/0/count"] == leg.steps / 80 * 4 and state["normalizer_params/count/lo"] == leg.steps
     if other and leg.steps == total // 2:
