@@ -1,7 +1,7 @@
 """Write what a model learned, and its scores, as tables of the dataset. Nothing here imports JAX.
 
 A run of `learning_runs` has one row there and one file of `learning_scores`. The scores are written first; the row
-names their checksum.
+names their checksum. Where it names another, writing was stopped in between: the run is not written.
 """
 
 import hashlib
@@ -39,9 +39,10 @@ def run_id(*words: str, determined_by: str) -> str:
 
 
 def is_written(root: Path, problem: LearningProblem, run: str, parts: Sequence[str] = SCORED) -> bool:
-    """Return whether a dataset's folder has this learning run, with scores of the problem's rows of other policies.
+    """Return whether a dataset's folder has this learning run whole, scored on all rows of other policies too.
 
-    These are no part of a run's id: when other policies' rows come or change, their scores are computed anew.
+    These are no part of a run's id: when other policies' rows come or change, their scores are computed anew. So are
+    scores that the row does not name: their writing was stopped before it came to the row.
 
     Args:
         root: the dataset's folder.
@@ -50,14 +51,17 @@ def is_written(root: Path, problem: LearningProblem, run: str, parts: Sequence[s
         parts: those that are scored.
 
     Raises:
-        FailureError: a file of the run is damaged.
+        FailureError: the run's row is damaged.
     """
     row, scores = (root / path_of(Run(problem.env, run)) for path_of in (row_of, scores_of))
-    if not row.is_file():
+    if not (row.is_file() and scores.is_file()):
         return False
     version = _other_version(problem, parts)
     try:
-        versions = json.loads(pl.read_parquet(row, columns=["versions"], hive_partitioning=False).item())
+        [(digest, told)] = pl.read_parquet(row, hive_partitioning=False).select("scores_sha256", "versions").rows()
+        if digest != sha256_of(scores):
+            return False
+        versions = json.loads(told)
         if _OTHER in versions:
             return bool(versions[_OTHER] == version)
         # no such rows; or scores of before their version was kept, which only their number tells

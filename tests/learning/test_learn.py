@@ -13,9 +13,9 @@ from conftest import call_jacdb
 from learning_rows import A, B, add_expert
 
 import jacdb
-from jacdb import verification
-from jacdb.errors import UsageError
-from jacdb.learning import evaluation, training
+from jacdb import schemas, verification
+from jacdb.errors import FailureError, UsageError
+from jacdb.learning import evaluation, results, training
 from jacdb.learning import learn as learning
 from jacdb.learning.checkpoint import Checkpoint
 from jacdb.learning.learn import learn
@@ -137,7 +137,7 @@ def test_users_29_the_command_trains_scores_and_resumes(root):
     assert verified.ok and [check.name for check in verified.checks].count("learned") == 4
 
 
-def test_rows_of_another_policy_that_come_later_are_scored_without_training_again(root, tmp_path):
+def test_rows_of_another_policy_that_come_later_are_scored_without_training_again(root, tmp_path, monkeypatch):
     """The run keeps its id, its parameters and all its other scores."""
     words = ["--env", "Linear", "--policy", "noise", "--data", root]
     commands = [["learn", "--steps", "10", "--validate-every", "10", *words],
@@ -146,6 +146,11 @@ def test_rows_of_another_policy_that_come_later_are_scored_without_training_agai
     assert [ran.returncode for ran in first] == [0, 0]
     shutil.copytree(root, tmp_path / "before")
     before = _scores(root)
+
+    def advance(training):
+        raise AssertionError("it trains again")
+
+    monkeypatch.setattr(training.Training, "advance", advance)
     for run, numbers in (("run-c", range(20, 22)), ("run-d", range(22, 24))):  # rows come, and more of them
         add_expert(root, numbers, run)
         again = [call_jacdb(*command) for command in commands]
@@ -162,6 +167,26 @@ def test_rows_of_another_policy_that_come_later_are_scored_without_training_agai
         shutil.copytree(root / table, tmp_path / "results" / table)
     merge([tmp_path / "before", tmp_path / "results"], tmp_path / "out")
     assert _scores(tmp_path / "out").equals(after)
+
+
+def test_a_rescore_that_stopped_before_it_came_to_the_row_is_done_again(root, monkeypatch):
+    words = ["score", "--baseline", "mean_pattern", "--env", "Linear", "--policy", "noise", "--data", root, "--quiet"]
+    assert call_jacdb(*words).returncode == 0
+    add_expert(root, range(20, 22))
+    write = results._write
+
+    def stopped(path, folder, table, rows):
+        if table is schemas.LEARNING_RUNS:
+            raise FailureError("stopped")
+        write(path, folder, table, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "_write", stopped)
+        assert call_jacdb(*words).returncode == 1
+    assert [check.failed for check in verification.verify(root).checks if check.name == "learned"] == [1]
+    assert "it is there already" not in call_jacdb(*words).stdout
+    assert [check.failed for check in verification.verify(root).checks if check.name == "learned"] == [0]
+    assert "it is there already" in call_jacdb(*words).stdout
 
 
 def test_scores_of_before_the_version_of_other_policies_rows_was_kept_stay_if_they_are_as_many(root):
