@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jacdb.learning.losses import columns_of_jacobian
-from jacdb.learning.models.model import Parameters, WorldModel
+from jacdb.learning.models.model import Parameters, WorldModel, own_graph
 from jacdb.learning.problem import LearningProblem, ProblemRows
 from jacdb.learning.row_subsets import named_subsets, scored_rows
 from jacdb.learning.scores import Score, jacobian_scores
@@ -57,8 +57,8 @@ class Evaluator:
             return jax.lax.scan(step, state, actions)[0]
 
         self._jacobians, self._after = jax.jit(jacobians), jax.jit(after)
-        own = getattr(type(model), "graph", WorldModel.graph)
-        self._own_graph = None if own is WorldModel.graph else jax.jit(jax.vmap(model.graph, (None, 0, 0)))
+        graph = own_graph(model)
+        self._own_graph = None if graph is None else jax.jit(jax.vmap(graph, (None, 0, 0)))
 
     def evaluate(self, params: Parameters, rows: ProblemRows) -> Evaluated:
         """Return what a model says of rows."""

@@ -107,7 +107,7 @@ def learn(
     if results.is_written(root, problem, run):
         return Learned(run, True, [])
     if model_name not in registry.BUILT_IN:
-        protocol_check.check(model_name, model, training.sizes_of(problem))
+        protocol_check.check(model_name, model, training.sizes_of(problem), loss)
     training.configure()
     path = root / checkpoint_of(Run(problem.env, run))
     trained = training.train(model, problem, loss, settings, seed, path, report, f"{run} of {problem.env}")

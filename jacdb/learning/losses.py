@@ -6,7 +6,7 @@ three columns of 24 are computed in the mean.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 
 from jacdb.learning.coordinates import Coordinates
 from jacdb.learning.loss_names import Loss
-from jacdb.learning.models.model import Parameters, WorldModel
+from jacdb.learning.models.model import Parameters, WorldModel, own_loss
 from jacdb.learning.problem import LearningProblem, ProblemRows
 
 type Rows = dict[str, jax.Array]  # column -> values, (n, …)
@@ -159,8 +159,7 @@ class MinibatchLoss:
     ) -> jax.Array:
         """Return the mean squared error, or the model's own loss."""
         given = rows["state"], rows["action"]
-        own: Any = getattr(self._model, "loss", None)
-        if own is not None:
+        if (own := own_loss(self._model)) is not None:
             keys = jax.random.split(jax.random.key(0) if key is None else key, len(given[0]))
             return jnp.mean(jax.vmap(own, (None, 0, 0, 0, 0))(params, *given, rows["target"], keys))
         if predicted is None:

@@ -50,3 +50,13 @@ class WorldModel(Protocol):
         """
         by_state, by_action = jax.jacfwd(self.predict, (1, 2))(params, state, action)
         return jnp.abs(jnp.concatenate([by_state, by_action], axis=1))
+
+
+def own_graph(model: WorldModel) -> Any:
+    """Return a model's method `graph`; None if its class has none but the default."""
+    return model.graph if getattr(type(model), "graph", WorldModel.graph) is not WorldModel.graph else None
+
+
+def own_loss(model: WorldModel) -> Any:
+    """Return a model's method `loss`; None if it has none."""
+    return getattr(model, "loss", None)

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from jacdb.errors import JacdbError, UsageError, first_line
-from jacdb.learning.models.model import Sizes, WorldModel
+from jacdb.learning.loss_names import Loss
+from jacdb.learning.models.model import Sizes, WorldModel, own_graph, own_loss
 
 _FLOAT = "floating-point"
 
 
-def check(name: str, model: WorldModel, sizes: Sizes) -> None:
+def check(name: str, model: WorldModel, sizes: Sizes, loss: Loss) -> None:
     """Refuse a model whose methods raise, or return what is not as docs/learning.md says; nothing is computed.
 
     Broadcasting would train and score a wrong shape without a word.
@@ -24,29 +25,45 @@ def check(name: str, model: WorldModel, sizes: Sizes) -> None:
         name: what the user calls the model.
         model: the model.
         sizes: of the vectors that it will get.
+        loss: what it will be trained by; a loss of its own takes the place of the prediction's.
 
     Raises:
         UsageError: it is not.
     """
+    own, graph = own_loss(model), own_graph(model)
+    for method, found in (("loss", own), ("graph", graph)):
+        if found is not None and not callable(found):
+            told = f"its {method} is of type {type(found).__name__}, no method: give the attribute another name"
+            raise UsageError(f"--model {name}: {told}")
     state, action, target = (jax.ShapeDtypeStruct((n,), jnp.float32) for n in sizes[:3])
     key = jax.random.key(0)
     params = _called(name, model, "init", lambda: model.init(key, sizes))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not jnp.issubdtype(kind := _kind(leaf), jnp.floating):
+        if not jnp.issubdtype(kind := _kind(leaf), jnp.inexact):
             what = f"{_kind_name(kind)} among its parameters ({jax.tree_util.keystr(path) or 'the only one'})"
             raise UsageError(f"--model {name}: init returns {what}: give {_FLOAT} arrays; keep constants in the class")
 
-    def traced(method: str, *given: Any) -> Any:
-        return _called(name, model, method, lambda: jax.eval_shape(getattr(model, method), params, *given))
+    def traced(method: str, function: Callable[..., Any], *given: Any) -> Any:
+        return _called(name, model, method, lambda: jax.eval_shape(function, params, *given))
 
-    _check_shape(name, "predict", traced("predict", state, action), target.shape, "(n_target,)")
-    # training differentiates by the parameters, scores by state and action
-    _called(name, model, "predict", lambda: jax.eval_shape(_derivatives(model), params, state, action))
-    if callable(getattr(model, "loss", None)):
-        _check_shape(name, "loss", traced("loss", state, action, target, key), (), "a scalar")
-    if callable(getattr(model, "graph", None)):
+    def jacobian(params: Any, state: jax.Array, action: jax.Array) -> Any:
+        return jax.jacfwd(model.predict, (1, 2))(params, state, action)
+
+    _check_shape(name, "predict", traced("predict", model.predict, state, action), target.shape, "(n_target,)")
+    # scores differentiate by state and action, training what it minimizes by the parameters
+    traced("predict", jacobian, state, action)
+    if own is not None:
+        value = traced("loss", own, state, action, target, key)
+        size_1 = isinstance(value, jax.ShapeDtypeStruct) and value.size == 1  # training takes the mean
+        _check_shape(name, "loss", value, value.shape if size_1 else (), "a scalar")
+        traced("loss", _gradient(own), state, action, target, key)
+    else:
+        traced("predict", _gradient(model.predict), state, action)
+    if loss.jacobian != "none":
+        traced("predict", _gradient(jacobian), state, action)
+    if graph is not None:
         shape = (sizes.n_target, sizes.n_state + sizes.n_action)
-        found = traced("graph", state, action)
+        found = traced("graph", graph, state, action)
         _check_shape(name, "graph", found, shape, "(n_target, n_state + n_action)", only_floats=False)
 
 
@@ -60,12 +77,9 @@ def check_step(name: str, step: Callable[[jax.Array, jax.Array], jax.Array], n_s
     _check_shape(name, "it", jax.eval_shape(step, *given), (n_state,), "(n_state,)", before="")
 
 
-def _derivatives(model: WorldModel) -> Callable[..., Any]:
-    def derivatives(params: Any, state: jax.Array, action: jax.Array) -> Any:
-        by_params = jax.grad(lambda p: jnp.sum(model.predict(p, state, action)))(params)
-        return by_params, jax.jvp(lambda x, u: model.predict(params, x, u), (state, action), (state, action))
-
-    return derivatives
+def _gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the gradient by parameters of the sum of what a function of them returns."""
+    return jax.grad(lambda params, *given: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(function(params, *given))))
 
 
 def _check_shape(
