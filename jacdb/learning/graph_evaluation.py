@@ -98,9 +98,11 @@ def evaluate(
                 found += _of_subset(made, graphs[mask], truth.where(mask), bodies)
             if label in ("all", "other_policy"):
                 found += _of_whole(made, graphs, truth, rows)
-            scores += _defined(found, bool(is_nan[mask].any()), no_threshold)
+            undefined = bool(is_nan[mask].any())
+            scores += _defined(found, undefined, no_threshold)
             if label in ("all", "other_policy") and sparsity and graphs.min() >= 0:
-                scores += relative_sparsity(name, label, graphs, int(problem.zero(rows).sum()))
+                found = relative_sparsity(name, label, graphs, int(problem.zero(rows).sum()))
+                scores += _defined(found, undefined, False)  # at thresholds that nobody chose
             report()
     return scores
 

@@ -6,7 +6,6 @@ from sklearn.metrics import average_precision_score, f1_score, hamming_loss, roc
 
 from jacdb.learning import graph_evaluation, graph_scores
 from jacdb.learning.graph_scores import LocalGraphs
-from jacdb.learning.scores import relative_sparsity
 from jacdb.learning.switch_times import switch_f1
 
 
@@ -189,10 +188,19 @@ def test_a_graph_that_is_not_a_number_has_no_score(linear):
         graphs[rows.step == 0, 0, 0] = np.nan
         return graphs
 
-    scores = graph_evaluation.evaluate(linear, graph)
+    scores = graph_evaluation.evaluate(linear, graph, sparsity=True)
     free = {s.metric for s in scores if s.rows == "free" and np.isnan(s.value if s.value is not None else 0)}
     whole = {s.metric: s.value for s in scores if (s.part, s.rows) == ("test", "all")}
     assert np.isnan(whole["global_auroc"]) and np.isnan(whole["shd"]) and np.isfinite(whole["undecided_entries"])
     assert "shd" in free  # the validation part, where thresholds are chosen, has one
-    [sparsity] = {str(s.value) for s in relative_sparsity("test", "all", graph(linear.parts["test"]), 3)}
-    assert sparsity == "nan"
+    sparsity = {s.part: str(s.value) for s in scores if s.metric == "relative_sparsity"}
+    assert sparsity == {"validation": "nan", "test": "nan"}
+
+
+def test_relative_sparsity_needs_no_threshold_of_the_validation_part(linear):
+    def graph(rows):
+        graphs = (~linear.zero(rows)).astype(np.float32)
+        return graphs if rows is linear.parts["test"] else np.full_like(graphs, np.nan)
+
+    scores = graph_evaluation.evaluate(linear, graph, sparsity=True)
+    assert {s.value for s in scores if (s.part, s.metric) == ("test", "relative_sparsity")} == {1.0}
