@@ -382,6 +382,20 @@ def test_a_module_beside_a_models_file_is_part_of_what_determines_it(tmp_path):
     assert {name for name in before if before[name] != after[name]} == {"parts.deeper"}
 
 
+def test_a_model_in_a_package_may_import_through_it(tmp_path):
+    file, net = tmp_path / "mine" / "zoo" / "own.py", tmp_path / "mine" / "net.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(OWN_MODEL + "    def later(self):\n        import jax\n        from mine.net import depth\n")
+    net.write_text("from .zoo import own\nfrom . import other\nimport beside\n")
+    for at in (net.with_name("__init__.py"), net.with_name("other.py"), file.with_name("__init__.py")):
+        at.write_text("")
+    (tmp_path / "beside.py").write_text("")
+    found = registry.described(f"{file}:Affine", object(), {})["imports_sha256"]
+    assert list(found) == ["beside", "mine", "mine.net", "mine.other", "mine.zoo"]
+    installed = shutil.copytree(tmp_path / "mine", tmp_path / "site-packages" / "mine")
+    assert "imports_sha256" not in registry.described(f"{installed / 'zoo' / 'own.py'}:Affine", object(), {})
+
+
 def test_users_29_a_package_adds_a_model_by_an_entry_point(tmp_path, monkeypatch):
     info = tmp_path / "own-1.0.dist-info"
     info.mkdir()
