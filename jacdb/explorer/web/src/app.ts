@@ -26,6 +26,8 @@ export class Explorer implements App {
   private readonly runs = new Map<string, Promise<OpenRun>>();
   private loading = 0;
   private isLoading = false;
+  /** why the condition is not used: it is said for as long as that is so */
+  private trouble = '';
   /** as it was when something was last shown in whole */
   private former: State | null = null;
 
@@ -94,6 +96,7 @@ export class Explorer implements App {
     store.complete(ofIndex(store.state, this.index));
     const step = Math.min(store.state.step, shown.episode.steps - 1);
     if (!this.isLoading) {
+      this.say(this.trouble); // what an address named in vain is read by now
       store.complete({ ...ofShape(store.state, shown.shape), step });
       this.former = store.state;
     }
@@ -156,6 +159,7 @@ export class Explorer implements App {
     const step = Math.min(this.store.state.step, episode.steps - 1);
     this.store.complete({ ...ofShape(this.store.state, shape), step });
     this.isLoading = false;
+    this.trouble = trouble;
     this.say([notice, trouble].filter(Boolean).join(' '));
     this.show();
   }

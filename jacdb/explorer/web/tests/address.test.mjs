@@ -1,7 +1,7 @@
 // The address and what is loaded: places to go back to, what is chosen meanwhile, what can't be loaded.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { expected, hash, launch, open, shown } from './browser.mjs';
+import { expected, hash, launch, open, scrub, shown } from './browser.mjs';
 
 const [{ env, run }, other] = expected.runs;
 const named = (state) => (page) => page.waitForFunction((hash) => location.hash === hash, hash(state));
@@ -66,10 +66,27 @@ test('what an address names and the dataset has not is told, with what is shown 
     const page = await open(browser, hash({ ...asked, step: 0 }));
     await page.waitForFunction((text) => document.querySelector('.status').textContent === text, said);
     assert.ok(await page.locator('.status').isVisible());
-    await page.selectOption('#choose-episode', '1');
+    assert.ok(await page.evaluate(() => {
+      const { left, top, width, height } = document.querySelector('.status').getBoundingClientRect();
+      return !document.elementFromPoint(left + width / 2, top + height / 2).closest('.status');
+    }), 'controls below the notice are within reach');
+    await scrub(page, 3);
     await page.waitForFunction(() => document.querySelector('.status').hidden);
     await page.context().close();
   }
+});
+
+test('a condition that is not used is told for as long as it stands', async () => {
+  const page = await open(browser, hash({ env, run, episode: 99, step: 0, where: 'nope > 1' }));
+  const said = () => page.locator('.status').textContent();
+  await page.waitForFunction(() => document.querySelector('.status').textContent.includes('The condition is not used'));
+  assert.ok((await said()).startsWith('No episode 99'));
+  await scrub(page, 3);
+  await page.waitForFunction(() => document.querySelector('.status').textContent.startsWith('The condition is not used'));
+  assert.ok(await page.locator('.status').isVisible());
+  await page.evaluate(() => window.jacdbExplorer.app.store.set({ where: '' }));
+  await page.waitForFunction(() => document.querySelector('.status').hidden);
+  await page.context().close();
 });
 
 test('where a run is not to be had, the page names what it shows, and why', async () => {

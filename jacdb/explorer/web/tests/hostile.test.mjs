@@ -12,6 +12,7 @@ test('hostile names stay text', async () => {
   await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 1 }, pane: 'entry' }));
   await page.waitForFunction((name) => document.querySelector('.entry h3').textContent.includes(name), expected.names[0]);
   await labelsHavePlace(page);
+  await matrixIsSeen(page);
   for (const title of ['Table', 'Filter', 'Views']) await page.getByRole('tab', { name: title }).click();
   for (const view of ['axes', 'entry_zero_fraction', 'sparsity_by_constraint']) {
     // what it says of the view before would pass for the answer, and the tab be left before it asks
@@ -47,4 +48,24 @@ async function labelsHavePlace(page) {
   assert.ok(names.every(({ box: { top } }) => top >= box('∂ state').bottom), JSON.stringify(labels));
   assert.ok(names.every(({ box: { left } }) => left >= box('∂ next state').right), JSON.stringify(labels));
   assert.equal(names.filter(({ text }) => /^n+…n+\.vel$/.test(text)).length, 2);
+}
+
+/** However long names are, their words leave the matrix free, and end in the value. */
+async function matrixIsSeen(page) {
+  const long = await page.evaluate(() => {
+    const { store, shown } = window.jacdbExplorer.app;
+    const { shape } = shown;
+    const [row, col] = [[...Array(shape.rows).keys()], [...Array(shape.dState).keys()]].map((all, of) =>
+      all.find((at) => shape[of ? 'colAxis' : 'rowAxis'](of ? at : at * shape.cols).name.length > 200));
+    store.set({ entry: { jacobian: 'state', row, col } });
+    return shape.rowAxis(row * shape.cols).name;
+  });
+  await page.waitForFunction((name) => document.querySelector('.pane-jacobian .words').textContent.includes(name), long);
+  const [words, matrix, unseen] = await page.evaluate(() => {
+    const span = document.querySelector('.pane-jacobian .words span');
+    const of = (one) => one.getBoundingClientRect().toJSON();
+    return [of(span), of(document.querySelector('.pane-jacobian .heatmap')), span.scrollHeight - span.scrollTop - span.clientHeight];
+  });
+  assert.ok(words.top >= matrix.bottom, JSON.stringify([words, matrix]));
+  assert.ok(unseen < 2, `${unseen} pixels of words below the value`);
 }

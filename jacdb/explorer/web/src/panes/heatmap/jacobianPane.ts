@@ -109,6 +109,7 @@ export class JacobianPane implements Pane {
     const entry = this.entry >= 0 ? this.entry : chosen;
     setText(this.words, entry >= 0 ? describe(shown, state.step, entry)
       : 'Point at an entry, or move the cursor with the arrow keys. Click or press Enter for its history.');
+    this.words.scrollTop = this.words.scrollHeight; // where names are too long to be seen whole, the value is
     if (!episode.rows.values) {
       setText(this.zeros, 'This run has no matrices: only the zeros of its patterns are shown.');
       return;
