@@ -21,6 +21,7 @@ IDS = ("pattern_id", "pattern_before", "set", "trajectory_id")  # hashes: text i
 SUFFIXES = {".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet"}
 CELL, NARROW_CELL = 200, 40  # characters of a cell of a drawn table, at most: usually, and where it would be too wide
 DIGITS = 6  # significant ones of a number in a drawn table
+_TEXTS = (pl.String, pl.Categorical, pl.Enum, pl.Binary)  # types that a Markdown table has as text
 FIXED = 1e-4, 1e9  # a column whose numbers lie between is drawn without exponents
 
 
@@ -125,20 +126,41 @@ def _drawn(frame: pl.DataFrame, style: Literal["UTF8_FULL_CONDENSED", "MARKDOWN"
         return str(frame.with_columns(_aligned(frame[name]) for name in numbers))
 
 
+def markdown_cell(text: str) -> str:
+    """Return text that stays in its cell of a Markdown table.
+
+    Readers differ on a bar behind two backslashes: where some see the end of the cell, others see none. So a backslash
+    before a bar is written as an entity.
+    """
+    barred = re.sub(r"(\\*)\|", lambda found: "&#92;" * len(found[1]) + r"\|", text)
+    return re.sub(r"\r\n?|\n", "<br>", barred)
+
+
 def _of_cells(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame whose text, in headers too, stays in its cell of a Markdown table."""
-    texts = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == pl.String]
-    escaped = [pl.Series(name, _of_cell(frame[name].to_list()), frame.schema[name]) for name in texts]
-    return frame.with_columns(escaped).rename(_of_cell)
+    texts = [name for name, kind in frame.schema.items() if kind.is_nested() or kind in _TEXTS]
+    escaped = [pl.Series(name, _of_cell(frame[name].to_list()), _as_text(frame.schema[name])) for name in texts]
+    return frame.with_columns(escaped).rename(markdown_cell)
 
 
 def _of_cell(value: Any) -> Any:
-    """Return a value with each bar behind a backslash and each new line as ``<br>``, in lists and structs too."""
+    """Return a value for a Markdown table: text as its cell has it, bytes hexadecimal, in lists and structs too."""
     if isinstance(value, str):
-        return re.sub(r"\r\n?|\n", "<br>", value.replace("|", r"\|"))
+        return markdown_cell(value)
     if isinstance(value, dict):
         return {key: _of_cell(part) for key, part in value.items()}
-    return [_of_cell(part) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_of_cell(part) for part in value]
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _as_text(kind: pl.DataType) -> pl.DataType:
+    """Return the type of a column once its text is escaped, which is no category any more."""
+    if isinstance(kind, pl.List | pl.Array):
+        return pl.List(_as_text(kind.inner))  # type: ignore[arg-type]
+    if isinstance(kind, pl.Struct):
+        return pl.Struct({field.name: _as_text(field.dtype) for field in kind.fields})  # type: ignore[arg-type]
+    return pl.String() if kind in _TEXTS else kind
 
 
 def _aligned(numbers: pl.Series) -> pl.Series:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from markdown_it import MarkdownIt
 
 from jacdb import output
 
@@ -53,3 +54,24 @@ def test_a_bar_or_a_new_line_stays_in_its_cell_of_markdown():
     assert [row[0] for row in cells] == [r"a\|b", r"x\|y", "one<br>two", "null"]
     assert [row[1] for row in cells] == ["c", r'["p\|q"]', "[]", '["r<br>s"]']
     assert [row[2] for row in cells] == ["d", *[r'{"\|"}'] * 3]
+
+
+@pytest.mark.parametrize("text", ["a|b", r"a\|b", r"a\\|b", "|", "\\|", "one\ntwo"])
+def test_a_cell_of_markdown_is_one_cell_to_every_reader(text):
+    kinds = {"s": pl.String, "c": pl.Categorical, "e": pl.Enum([text]), "l": pl.List(pl.Enum([text]))}
+    frame = pl.DataFrame([pl.Series(name, [[text] if name == "l" else text], kind) for name, kind in kinds.items()])
+    frame = frame.with_columns(pl.Series("a", [[text]], pl.Array(pl.String, 1)), b=pl.lit(text.encode()))
+    lines = output.encode(frame, "markdown").decode().splitlines()
+    assert len(lines) == 3
+    # to some readers, two backslashes are one, and no escape
+    assert len(re.findall(r"((?:\\.|[^|\\])+)\|", lines[2][1:])) == 6
+    tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(lines))
+    read = [[part.content.replace("<br>", "\n") for part in token.children] for token in tokens if token.children]
+    assert ["".join(parts) for parts in read[6:]] == [
+        text,
+        text,
+        text,
+        f'["{text}"]',
+        f'["{text}"]',
+        text.encode().hex(),
+    ]

@@ -13,6 +13,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import figures, report
 from jacdb.report.paper import MET, PAPER
+from jacdb.report.tables import Table
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,11 @@ def test_users_33_a_folder_that_is_no_report_is_left_as_it_is(own, tmp_path):
     ran = call_jacdb("report", "--out", tmp_path, "--data", ROOT / "datasets" / "sample")
     assert ran.returncode == 2 and "no report: give a new folder" in ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == [own.partition("/")[0]]
+
+
+def test_a_cell_with_a_bar_or_a_new_line_stays_one():
+    table = Table(("a", "b>"), lambda _: iter([(r"x\|y", "1\r\n2")]))
+    assert table.markdown({}).splitlines()[2:] == [r"| x&#92;\|y | 1 2 |"]
 
 
 def test_users_20_numbers_stand_at_the_right(written):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jacdb import schemas
+from jacdb.output import markdown_cell
 from jacdb.report.paper import PAPER, verdict
 
 Facts = dict[str, Any]
@@ -25,7 +26,8 @@ class Table(NamedTuple):
         """Return the table as Markdown."""
         ruler = ["---:" if name.endswith(">") else "---" for name in self.header]
         names = [name.removesuffix(">") for name in self.header]
-        rows = ([cell.replace("|", "\\|") for cell in row] for row in self.rows(facts))
+        # a new line is a space: the page as HTML has no tags but its own, such as that of a break
+        rows = ([markdown_cell(" ".join(cell.split())) for cell in row] for row in self.rows(facts))
         return "\n".join(f"| {' | '.join(row)} |" for row in (names, ruler, *rows))
 
 
@@ -91,7 +93,7 @@ def _sources(facts: Facts) -> Iterator[Row]:
     for run in facts["runs"]:
         if run.get("suite", schemas.PLAYGROUND) == schemas.PLAYGROUND:  # facts that an earlier jacdb kept name none
             continue
-        texts = (" ".join((run[name] or "-").split()) for name in ("source", "source_version", "licence"))
+        texts = (run[name] or "-" for name in ("source", "source_version", "licence"))
         tolerance, largest = (small(run[name]) for name in ("replay_tolerance", "replay_error"))
         yield run["env"], run["run_id"], run["suite"], *texts, tolerance, largest, f"{run['n_excluded']:,}"
 
