@@ -381,6 +381,15 @@ def test_names_are_drawn_as_they_are_written(tmp_path, recwarn):
     assert not [str(one.message) for one in recwarn if "Glyph" in str(one.message)]
 
 
+def test_a_dollar_in_a_name_takes_the_room_of_a_letter(tmp_path):
+    for env, letter in (("E", "$"), ("F", "x")):
+        names = {"tangent": [letter * 20, "b"], "action": [letter * 30]}
+        dataset(tmp_path, env, [episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)))], names=names)
+    with jacdb.open(tmp_path) as opened:
+        sizes = [figures.draw(opened, "heatmap", env).get_size_inches().tolist() for env in "EF"]
+    assert sizes[0] == sizes[1]
+
+
 def test_long_names_of_lanes_are_told_apart_and_leave_room(tmp_path):
     long = [f"a_very_long_joint_name_of_{which}_exactly_sixty_characters_0123456789" for which in "abc"]
     active = [[f"joint_limit:{name}" for name in long]] * 3

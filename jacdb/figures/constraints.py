@@ -19,6 +19,7 @@ from jacdb.figures.style import (
     new,
     shortened,
     styled,
+    verbatim,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def constraint(dataset: Dataset, env: str) -> "Figure":
         axis.scatter(holds, places, 9, ORANGE, marker="o", label="holds", zorder=2, clip_on=False)
         squares = axis.scatter(does_not, places, 16, marker="s", label="does not", zorder=3, clip_on=False)
         squares.set(facecolors="none", edgecolors=BLUE, linewidths=0.8)  # where both are equal, both are seen
-        axis.set_yticks(places, labels)
+        axis.set_yticks(places, map(verbatim, labels))
         axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None), xlabel=f"mean share of zeros in {JACOBIANS['state'][0]}")
         axis.tick_params(axis="y", length=0)
         figure.legend(loc="outside upper center", ncols=2, title=title)

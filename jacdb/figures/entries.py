@@ -18,6 +18,7 @@ from jacdb.figures.style import (
     nothing,
     shortened,
     styled,
+    verbatim,
     with_entries,
 )  # fmt: skip
 
@@ -97,4 +98,5 @@ def _name(set_ticks: Callable[..., object], names: list[str], cell: float, **how
     """Label every axis while names can be read, else every few; a cell is so many points wide."""
     size = 0.85 * cell
     every = max(1, math.ceil(LEGIBLE / size))
-    set_ticks(range(0, len(names), every), names[::every], fontsize=min(POINTS, max(size, LEGIBLE)), **how)
+    drawn = [verbatim(name) for name in names[::every]]
+    set_ticks(range(0, len(names), every), drawn, fontsize=min(POINTS, max(size, LEGIBLE)), **how)

@@ -23,6 +23,7 @@ from jacdb.figures.style import (
     plain_log_ticks,
     shortened,
     styled,
+    verbatim,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def timeline(dataset: Dataset, env: str, *, run_id: str | None = None, episode: 
             below.broken_barh(spans, (row - 0.35, 0.7), color=GREY)
         _name_kinds(below, [kind for kind, _, _ in held])
         below.set(ylim=(lanes - 0.5, -0.5), xlabel=f"step{few}")
-        below.set_yticks(range(len(held)), shortened(name for _, name, _ in held))
+        below.set_yticks(range(len(held)), map(verbatim, shortened(name for _, name, _ in held)))
         below.tick_params(axis="y", length=0)
     return figure
 

@@ -78,7 +78,7 @@ def verbatim(text: str) -> str:
 
 
 def shortened(names: Iterable[str]) -> list[str]:
-    """Return names that fit beside a matrix or a lane, each verbatim.
+    """Return names that fit beside a matrix or a lane; they are drawn ``verbatim``.
 
     A long one is cut in the middle, for its end tells a velocity from a position. Of different names that are cut alike
     the later ones have a number.
@@ -89,7 +89,7 @@ def shortened(names: Iterable[str]) -> list[str]:
         while whole.setdefault(short, name) != name:
             number += 1
             short = f"{_cut(name, LONGEST - 1 - len(str(number)))}#{number}"
-        found.append(verbatim(short))
+        found.append(short)
     return found
 
 
