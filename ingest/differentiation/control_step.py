@@ -34,6 +34,7 @@ from mujoco import mjx
 from mujoco_playground import State
 
 from jacdb.ingest.compat.mjx import impl, mul_mass_matrix
+from jacdb.ingest.differentiation import tendon_armature
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian
 from jacdb.ingest.differentiation.types import (
     ControlStep,
@@ -177,7 +178,9 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
 
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
     """Run the physics, and differentiate each substep's acceleration by the implicit function theorem."""
-    derivative = AccelerationJacobian.of(system.mj_model, model, system.kicked)
+    derivative = AccelerationJacobian.of(
+        system.mj_model, model, system.kicked, tendons=tendon_armature.of_mjx(system.mj_model)
+    )
     differentiate = batched.over_batches(derivative.implicit)
 
     def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, Array, Array, observations.Observation]]:
@@ -201,7 +204,9 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return _implicit(system, model, data, n_substeps)
     if not newton.supports(model):
         return _autodiff(system, model, data, n_substeps)
-    derivative = AccelerationJacobian.of(system.mj_model, model, system.kicked)
+    derivative = AccelerationJacobian.of(
+        system.mj_model, model, system.kicked, tendons=tendon_armature.of_mjx(system.mj_model)
+    )
     differentiate = batched.over_batches(derivative.unrolled)
 
     def substep(

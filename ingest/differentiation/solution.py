@@ -33,6 +33,7 @@ from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
 
 _NONE = -1  # no type of equality: MJX makes no rows for it
+_NOT_FLUSHED = 1e-300  # XLA takes smaller differences for 0: subnormal numbers
 _CHANGE_NO_STEP = int(mujoco.mjtEnableBit.mjENBL_ENERGY | mujoco.mjtEnableBit.mjENBL_FWDINV)  # MJX refuses them
 
 
@@ -99,11 +100,11 @@ class SolvedDynamics:
             template = mjx.make_data(model, impl="jax")
         damping = implicit_damping.of_c(mj_model) if apart else implicit_damping.of_mjx
         coriolis = implicit_damping.coriolis_of_c(mj_model) if apart else None
-        tendons = tendon_armature.of_c if apart else tendon_armature.of_mjx
+        tendons = (tendon_armature.of_c if apart else tendon_armature.of_mjx)(mj_model)
         jacobian = AccelerationJacobian.of(
             mj_model, model, False, damping, coriolis, tendons=tendons, poses_apart=apart
         )
-        return cls(mj_model, model, template, jacobian, tendons(mj_model) if apart else None)
+        return cls(mj_model, model, template, jacobian, tendons if apart else None)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
         """Return the derivative of one evaluation, as a function for ``vmap``."""
@@ -213,6 +214,7 @@ def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.M
     """
     stages = model.__copy__()
     stages.opt.enableflags &= ~_CHANGE_NO_STEP
+    _act_at_rest_lengths(stages)
     stages.sensor_type[:] = mujoco.mjtSensor.mjSENS_CLOCK  # no stage reads a sensor, and MJX has not all of them
     if engine == "c":  # its contacts are taken as they are
         stages.opt.disableflags |= DisableBit.CONTACT
@@ -223,6 +225,19 @@ def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.M
         stages.opt.disableflags |= DisableBit.EULERDAMP
     elif model.opt.integrator == integrators.mjINT_IMPLICIT:
         stages.opt.integrator = integrators.mjINT_IMPLICITFAST
-    elif model.opt.integrator == integrators.mjINT_EULER and not model.dof_damping.any():
-        stages.opt.disableflags |= DisableBit.EULERDAMP  # nothing to damp: an equation less to solve
+    elif model.opt.integrator == integrators.mjINT_EULER:
+        undamped = engine == "c" and bool(model.opt.disableflags & DisableBit.DAMPER)  # MJX damps all the same
+        if undamped or not model.dof_damping.any():
+            stages.opt.disableflags |= DisableBit.EULERDAMP  # nothing to damp: an equation less to solve
     return stages
+
+
+def _act_at_rest_lengths(model: mujoco.MjModel) -> None:
+    """Let each tendon's spring act at its rest length, too, where that is one length and no range.
+
+    MJX's spring acts below the range and above it. At a single rest length, such as that of qpos0, its derivative would
+    be 0, between two sides that both have the stiffness. So "below" ends a rounding higher.
+    """
+    lower, upper = model.tendon_lengthspring.T
+    single = lower == upper
+    model.tendon_lengthspring[single, 0] += np.maximum(np.spacing(np.abs(lower[single])), _NOT_FLUSHED)

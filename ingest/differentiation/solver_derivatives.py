@@ -32,7 +32,6 @@ from jacdb.ingest.differentiation import (
     implicit_damping,
     joint_derivatives,
     rnea_derivatives,
-    tendon_armature,
 )
 from jacdb.ingest.differentiation.coloring import ContactColoring
 from jacdb.ingest.differentiation.contact_derivatives import ContactGroup
@@ -41,7 +40,6 @@ from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.pose_equalities import PoseEqualities
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
-from jacdb.ingest.differentiation.tendon_armature import TendonArmature
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.dynamics.newton import NewtonStep, NewtonTrace
@@ -94,7 +92,7 @@ class AccelerationJacobian:
         damping: Damping = implicit_damping.of_mjx,
         damped_coriolis: Float[np.ndarray, "nv nv"] | None = None,
         *,
-        tendons: TendonArmature = tendon_armature.of_mjx,
+        tendons: Float[np.ndarray, "nv nv"] | None,
         poses_apart: bool = False,
     ) -> "AccelerationJacobian":
         """Read off the model what is the same for all states.
@@ -105,7 +103,7 @@ class AccelerationJacobian:
             kicked: whether forces on bodies (xfrc_applied) may be other than zero.
             damping: what the engine that takes the step damps implicitly.
             damped_coriolis: where it does so with Coriolis forces (:func:`implicit_damping.coriolis_of_c`).
-            tendons: what tendons' armature adds to the mass matrix of that engine.
+            tendons: what tendons' armature adds to the mass matrix of that engine; None: nothing.
             poses_apart: whether ``model`` is without connects and welds, which are then as the C engine has them.
         """
         coupling = Coupling.of(mj, kicked, poses_apart)
@@ -113,10 +111,9 @@ class AccelerationJacobian:
         same_tree = mj.body_rootid[mj.dof_bodyid][:, None] == mj.body_rootid[mj.dof_bodyid]
         blocks = batched.diagonal_blocks(same_tree | coupling.by_dof)
         tree, coloring, equalities = Tree.of(mj), ContactColoring.of(mj), PoseEqualities.of(mj) if poses_apart else None
-        of_damping, of_tendons = (damps, damping, damped_coriolis), tendons(mj)
         armature: np.ndarray = np.diag(mj.dof_armature)
-        armature = armature if of_tendons is None else armature + of_tendons
-        return cls(mj, model, tree, coloring, coupling, *of_damping, armature, blocks, equalities)
+        armature = armature if tendons is None else armature + tendons
+        return cls(mj, model, tree, coloring, coupling, damps, damping, damped_coriolis, armature, blocks, equalities)
 
     def contact_finder(self) -> ContactFinder:
         """Return what finds one sample's contacts for forward dynamics, and keeps how they move."""

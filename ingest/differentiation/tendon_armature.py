@@ -5,16 +5,12 @@ adds all of it, unless it stores the matrix sparse. So each engine's step has it
 documentation, "XML Reference", "tendon/fixed/armature"; engine_core_smooth.c, mj_tendonArmature.
 """
 
-from collections.abc import Callable
-
 import mujoco
 import numpy as np
 from jaxtyping import Float
 
 from jacdb.ingest.compat.mjx import is_sparse
 from jacdb.ingest.models.recognition import mass_entries
-
-type TendonArmature = Callable[[mujoco.MjModel], Float[np.ndarray, "nv nv"] | None]
 
 
 def of_mjx(model: mujoco.MjModel) -> Float[np.ndarray, "nv nv"] | None:

@@ -80,17 +80,15 @@ def fluid(model: mujoco.MjModel) -> int:
 def forces_of_one_flag(model: mujoco.MjModel) -> int:
     """Count what acts in C and not in MJX, or the other way, where one of springs and dampers is disabled.
 
-    Either flag alone stops all passive forces in MJX. Euler's method damps there by whatever the flag says.
+    Either flag alone stops all passive forces in MJX.
     """
     flags = model.opt.disableflags
     springs, dampers = (not flags & bit for bit in (_DISABLE.mjDSBL_SPRING, _DISABLE.mjDSBL_DAMPER))
     if springs == dampers:
         return 0
     acting = nonzero("jnt_stiffness", "tendon_stiffness") if springs else nonzero("dof_damping", "tendon_damping")
-    euler = model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER and not flags & _DISABLE.mjDSBL_EULERDAMP
-    damped = rows_of(model.dof_damping) if springs and euler else 0
     weightless = not model.opt.gravity.any() or flags & _DISABLE.mjDSBL_GRAVITY
-    return acting(model) + damped + (0 if weightless else rows_of(model.body_gravcomp)) + fluid(model)
+    return acting(model) + (0 if weightless else rows_of(model.body_gravcomp)) + fluid(model)
 
 
 def wind(model: mujoco.MjModel) -> int:

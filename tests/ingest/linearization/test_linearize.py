@@ -196,6 +196,26 @@ def test_armature_of_tendons_between_branches_and_dampers_beyond_ctrlrange_are_t
     assert not steps.j_action[0, :, 0].any() and steps.j_action[0, :, 1].any(), "ctrl is beyond its range, and within"
 
 
+RESTING = """<mujoco><option timestep="0.01" tolerance="0">{}</option><worldbody><body>
+<joint name="h" axis="0 1 0" damping="3"/><geom size=".1" pos=".2 0 0"/></body></worldbody><tendon>
+<fixed stiffness="{}"><joint joint="h" coef="1"/></fixed></tendon></mujoco>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flag", "stiffness"),
+    [("", 50), ('<flag spring="disable" damper="disable"/>', 50), ('<flag damper="disable"/>', 0)],
+    ids=["acting", "disabled", "damper disabled"],
+)
+def test_tendons_spring_at_their_rest_length_and_disabled_dampers_do_not_damp(flag, stiffness):
+    model = mujoco.MjModel.from_xml_string(RESTING.format(flag, stiffness))
+    at = {"qpos": [0.0], "qvel": [1.0], "ctrl": [], "act": [], "qacc_warmstart": [0.0]}
+    whole = {name: np.array(values) for name, values in at.items()}
+    steps = jacdb.linearize(model, **at)
+    assert steps.residual.max() < 1e-13
+    assert error(model, whole, 1, steps.j_state[0]) < 1e-8
+
+
 SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
 <joint name="x" type="slide" axis="1 0 0"/><joint name="z" type="slide" axis="0 0 1"/><geom size=".1"/>
 </body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""
