@@ -13,8 +13,10 @@ from jacdb._version import __version__
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.models.loading import hash_of
 
-# Raise it with any change that changes rows, be it by a rounding that moves an entry across the threshold: runs of two
-# engines then have two names. Engine 1 is all that came before engines had numbers.
+# A release in which any change changes rows, be it by a rounding that moves an entry across the threshold, has a number
+# of its own: runs of two engines have two names. It is raised once per release, by the first such change. A later one
+# before the release leaves the number: runs of in between keep their names, and CHANGELOG.md says which to make again.
+# Engine 1 is all that came before engines had numbers.
 ENGINE_VERSION = 3
 
 NUMERIC_PACKAGES = ("jax", "jaxlib", "mujoco", "mujoco-mjx", "playground", "numpy", "colorednoise")
