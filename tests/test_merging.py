@@ -284,6 +284,39 @@ def test_learning_runs_are_added_once_with_their_parameters(tmp_path):
     assert merge([b], out).describe("out").endswith("shards, 4 learning runs there already")
 
 
+def test_a_learning_run_gets_the_scores_of_other_policies_rows_that_another_dataset_has(tmp_path, monkeypatch):
+    a, b = (tmp_path / name for name in ("a", "b"))
+    for root in (a, b):
+        learned(root, "E")
+    run = learning_files.in_folder(b)[0]
+    row = (
+        pl.read_parquet(b / learning_files.row_of(run))
+        .drop("env", "run_id", "n_scores", "scores_sha256")
+        .row(0, named=True)
+    )
+    scores = pl.read_parquet(b / learning_files.scores_of(run), hive_partitioning=False).drop("env", "run_id")
+    more = [*(Score(**one) for one in scores.to_dicts()), Score("test", "other_policy", "auroc", 9, 0.5)]
+    results.write(b, run.env, run.run_id, row, more)
+    put = file_copies.link_or_copy
+
+    def stop(source: Path, target: Path, *rest) -> None:
+        if target == a / learning_files.row_of(run):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        put(source, target, *rest)
+
+    with monkeypatch.context() as patched, pytest.raises(FailureError):
+        patched.setattr(file_copies, "link_or_copy", stop)
+        merge([b], a)  # stops between the scores and the row
+    others = len(learning_files.in_folder(a)) - 1
+    assert (
+        merge([b], a).describe("a").endswith(f"1 learning run given more scores, {others} learning runs there already")
+    )
+    for name in (learning_files.row_of(run), learning_files.scores_of(run)):
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+    assert all(learning_files.problem(a, one) is None for one in learning_files.in_folder(a))
+    assert merge([b], a).describe("a").endswith(f"shards, {others + 1} learning runs there already")
+
+
 def test_a_learning_run_twice_with_other_scores_or_damaged_is_refused(tmp_path):
     a, b, out = (tmp_path / name for name in ("a", "b", "out"))
     for root in (a, b):

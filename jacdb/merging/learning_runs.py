@@ -8,6 +8,7 @@ import polars as pl
 
 from jacdb.checksum import sha256_of
 from jacdb.dataset import learning_files
+from jacdb.dataset.integrity import FileProblem
 from jacdb.dataset.layout import Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.merging import file_copies
@@ -16,8 +17,8 @@ from jacdb.merging import file_copies
 def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     """Return the learning runs that have a row, and the folders that have each.
 
-    A run's scores of other policies' rows may differ between folders, for these are no part of what its id names: then
-    the folder with most scores comes first, unless the first of all has the run.
+    A run's scores of other policies' rows may differ between folders, for these are no part of what its id names: the
+    folder with most scores comes first; of several with as many, the first.
 
     Raises:
         UsageError: one is there twice, with different scores.
@@ -30,12 +31,12 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     _check(runs, roots[0])
     for run, of_run in runs.items():
         if len(of_run) > 1:
-            of_run.sort(key=lambda root: (root != roots[0], -_n_scores(root, run)))
+            of_run.sort(key=lambda root: -_n_scores(root, run))
     return runs
 
 
 def add(root: Path, run: Run, out: Path) -> None:
-    """Put a learning run into a dataset's folder, its row last; no row is there yet.
+    """Put a learning run into a dataset's folder, its row last, in the place of one with fewer scores.
 
     Its parameters come with it, unless a checkpoint of its training is there.
     """
@@ -54,7 +55,7 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
         if [*roots] == [out]:
             continue
         for root in roots:
-            if wrong := learning_files.problem(root, run):
+            if (wrong := learning_files.problem(root, run)) and not (root == out and _is_half_put(run, wrong, roots)):
                 raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
         # rows alone may differ: they say when and where a model was trained
         first, *others = [(sha256_of(path), path) for path in (root / learning_files.scores_of(run) for root in roots)]
@@ -64,6 +65,14 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
                     f"learning run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different scores:"
                     f" leave one of them out, or remove {root / run.folder(learning_files.RUNS)}"
                 )
+
+
+def _is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:
+    """Return whether a stopped merge put the scores of a later folder into the first, and not yet the row of them."""
+    if wrong.path != learning_files.scores_of(run) or not (roots[0] / wrong.path).is_file():
+        return False
+    there, n_scores = sha256_of(roots[0] / wrong.path), _n_scores(roots[0], run)
+    return any(sha256_of(root / wrong.path) == there and _n_scores(root, run) > n_scores for root in roots[1:])
 
 
 def _of_one_benchmark(path: Path) -> pl.DataFrame:

@@ -35,6 +35,7 @@ class Merged:
         there: runs of the datasets that were there before.
         missing: which shards are missing of the others.
         learning_added: learning runs that were added.
+        learning_rescored: learning runs that were there with fewer scores, and have those of another dataset now.
         learning_there: learning runs of the datasets that were there before.
         unfinished: runs of the datasets that were passed over, each with its folder.
     """
@@ -44,6 +45,7 @@ class Merged:
     there: list[Run] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     learning_added: list[Run] = field(default_factory=list)
+    learning_rescored: list[Run] = field(default_factory=list)
     learning_there: list[Run] = field(default_factory=list)
     unfinished: list[tuple[Path, Run]] = field(default_factory=list)
 
@@ -51,10 +53,13 @@ class Merged:
         """Return one line for people."""
         there = f", {_runs(self.there)} there already" if self.there else ""
         added = f", {_runs(self.learning_added, 'learning run')} added" if self.learning_added else ""
+        rescored = (
+            f", {_runs(self.learning_rescored, 'learning run')} given more scores" if self.learning_rescored else ""
+        )
         learning_there = f", {_runs(self.learning_there, 'learning run')} there already" if self.learning_there else ""
         return (
             f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
-            f"{added}{learning_there}{self._passed_over}"
+            f"{added}{rescored}{learning_there}{self._passed_over}"
         )
 
     @property
@@ -120,7 +125,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
         for run, (root, *more) in sorted(learned.items()):
             if root != out:
                 learning_runs.add(root, run, out)
-                merged.learning_added.append(run)
+                (merged.learning_rescored if out in more else merged.learning_added).append(run)
             elif more:
                 merged.learning_there.append(run)
     merged.missing = refusals.explained(merged.missing, pieces)
