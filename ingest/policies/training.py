@@ -40,23 +40,19 @@ PARAMS = {
     "locomotion": locomotion_params,
     "manipulation": manipulation_params,
 }
-# What differs from Playground's settings, and why; sizes and resets are a GPU's. What PPO reached here went with the
-# number of its iterations, not of steps: with a quarter of Playground's million steps an iteration CheetahRun had 771
-# after 40, with all 781; FingerSpin 375 after 16, and 378 after 20. Smaller batches from more environments take an
-# eighth of the physics' steps in a row, which are what a GPU waits for. Half the passes over a batch reach more:
-# WalkerRun had 601 after 120 iterations of 8, 331 after 112 of 16. Resets are counted a leg: an environment runs for
-# 600 steps between.
-OFTEN = {"batch_size": 256, "num_envs": 4096, "num_updates_per_batch": 8}
+# What differs from Playground's settings, and why: at Playground's learning rate, 1e-3, updates went too far (a
+# divergence of 2.4) and lost it again: 586, then 207
 TUNED: dict[str, dict[str, Any]] = {
-    # at Playground's learning rate, 1e-3, updates went too far (a divergence of 2.4) and lost it again: 586, then 207
-    "FingerSpin": {
-        "batch_size": 512,
-        "num_envs": 8192,
-        "num_updates_per_batch": 8,
-        "num_resets_per_eval": 5,
-        "learning_rate": 3e-4,
-        "max_grad_norm": 1.0,
-    },
+    "FingerSpin": {"num_updates_per_batch": 8, "learning_rate": 3e-4, "max_grad_norm": 1.0},
+}
+# What differs further on a GPU, where a training is not small. What PPO reached here went with the number of its
+# iterations, not of steps: with a quarter of Playground's million steps an iteration CheetahRun had 771 after 40, with
+# all 781; FingerSpin 375 after 16, and 378 after 20. Smaller batches from more environments take an eighth of the
+# physics' steps in a row, which are what a GPU waits for. Half the passes over a batch reach more: WalkerRun had 601
+# after 120 iterations of 8, 331 after 112 of 16. Resets are counted a leg: an environment runs for 600 steps between.
+OFTEN = {"batch_size": 256, "num_envs": 4096, "num_updates_per_batch": 8}
+TUNED_LARGE: dict[str, dict[str, Any]] = {
+    "FingerSpin": {"batch_size": 512, "num_envs": 8192, "num_resets_per_eval": 5},
     "SwimmerSwimmer6": {**OFTEN, "num_resets_per_eval": 2},
     "WalkerRun": {**OFTEN, "num_resets_per_eval": 3},
 }
@@ -123,10 +119,10 @@ class Training:
     def settings(self) -> dict[str, Any]:
         """Arguments of Brax's PPO: Playground's for the environment, and what is otherwise."""
         config = PARAMS[registry.find(self.env).suite].brax_ppo_config(self.env).to_dict()
-        networks, resets = config.pop("network_factory", {}), config["num_resets_per_eval"]
+        networks = config.pop("network_factory", {})
         config |= TUNED.get(self.env, {})
+        config |= {"num_envs": 256, "batch_size": 256} if self.small else TUNED_LARGE.get(self.env, {})
         if self.small:
-            config |= {"num_envs": 256, "batch_size": 256, "num_resets_per_eval": resets}
             networks |= {"value_hidden_layer_sizes": [64, 64, 64]}
         if self.num_timesteps is not None:
             config["num_timesteps"] = self.num_timesteps
@@ -219,7 +215,7 @@ def _leg(
     resets = max(1, min(options.pop("num_resets_per_eval"), wanted))
     steps = per_step * resets * -(-wanted // resets)
     options.pop("num_evals")
-    with brax.state_carried(state) as after:
+    with brax.state_carried(state, is_part=number == 0) as after:
         _, _, metrics = ppo.train(
             env,
             **options,

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jacdb.errors import UsageError
+
 COMPAT = Path(__file__).parents[3] / "ingest" / "compat"
 MODULES = sorted(path.stem for path in COMPAT.glob("*.py") if path.stem != "__init__")
 EXTRAS = {"dm_control"}  # modules for a package that the ingest extra does not bring
@@ -288,4 +290,14 @@ def test_brax_s_repair_is_still_needed():
         spread = jax.device_put_replicated({"a": np.arange(3)}, [device])
         assert spread["a"].shape == (1, 3)
     assert not hasattr(jax, "device_put_replicated") and pmap.assert_is_replicated is before
+    new = {"a": np.zeros(3), "b": np.ones(2), "nothing": {}}
+    with compat_brax.state_carried({"a": np.arange(3.0)}, is_part=True):
+        begun = jax.device_put_replicated(new, [device])
+    assert np.array_equal(begun["a"][0], np.arange(3)) and np.array_equal(begun["b"][0], np.ones(2))
+    whole = {"a": np.arange(3.0), "b": np.zeros(2)}
+    with compat_brax.state_carried(whole):
+        assert not jax.device_put_replicated(new, [device])["b"].any()
+    for other in ({"a": whole["a"]}, {**whole, "c": whole["a"]}):
+        with compat_brax.state_carried(other), pytest.raises(UsageError, match=r"one lacks [bc]\."):
+            jax.device_put_replicated(new, [device])
     assert "assert_is_replicated" in inspect.getsource(train), "Brax's PPO ends elsewhere: mend ingest/compat/brax.py"

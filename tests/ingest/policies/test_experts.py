@@ -197,6 +197,20 @@ def test_its_command_trains_with_the_settings_it_was_trained_with(name):
     assert (wanted.command, json.loads(json.dumps(wanted.settings()))) == (about["command"], about["settings"])
 
 
+@pytest.mark.parametrize("name", ["CheetahRun", "FingerSpin", "SwimmerSwimmer6", "WalkerRun"])
+def test_a_small_training_has_playground_s_settings_but_for_its_size(name):
+    """FingerSpin's learning rate, gradient limit and passes are of any size."""
+    from jacdb.ingest.policies import training
+
+    settings = training.Training(name, small=True).settings()
+    theirs = training.PARAMS["dm_control"].brax_ppo_config(name).to_dict()
+    tuned = {"learning_rate": 3e-4, "max_grad_norm": 1.0, "num_updates_per_batch": 8} if name == "FingerSpin" else {}
+    expected = {**theirs, "num_envs": 256, "batch_size": 256, **tuned}
+    for each in (settings, expected):
+        each.pop("network_factory", None)
+    assert settings == expected
+
+
 # A training of one leg that leaves networks as they are; 320 steps more of observations count.
 TUNING = """
 import sys
