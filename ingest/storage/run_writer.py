@@ -83,7 +83,7 @@ class RunWriter:
             UsageError: the run was cut into another number of shards.
         """
         self._place = self.root
-        if self.shard and not (self.root / self._run.row).is_file():  # the run may be whole already
+        if self.shard and not self._run_is_whole():  # the run may be whole already
             shards.check_count(self.root, self._run, self.shard)
             self._place = self.shard.root(self.root)
 
@@ -140,14 +140,16 @@ class RunWriter:
     def is_finished(self) -> bool:
         if self.shard and shards.BegunShard(self._place, self._run, self.shard).is_finished:
             return True
-        return bool(self._parts("runs"))
+        # also of a shard, and after its mark: who completes the run takes marks away, once its row is there
+        return self._run_is_whole()
 
     def counts(self, method: str) -> dict[str, int]:
         """Count the rows, excluded rows, and rows by another method than the run's, that are on disk."""
+        place = self.root if self._run_is_whole() else self._place  # its shards go once it is
         return {
-            "n_rows": pc.sum(self._column(schemas.EPISODES, "n_steps")).as_py() or 0,
-            "n_excluded": pc.sum(self._column(schemas.EPISODES, "n_excluded")).as_py() or 0,
-            "n_recomputed": pc.sum(pc.not_equal(self._column(schemas.steps(), "method"), method)).as_py() or 0,
+            "n_rows": pc.sum(self._column(schemas.EPISODES, "n_steps", place)).as_py() or 0,
+            "n_excluded": pc.sum(self._column(schemas.EPISODES, "n_excluded", place)).as_py() or 0,
+            "n_recomputed": pc.sum(pc.not_equal(self._column(schemas.steps(), "method", place), method)).as_py() or 0,
         }
 
     def check_axes(self, axes: list[dict[str, Any]]) -> None:
@@ -332,15 +334,18 @@ class RunWriter:
         """The folder of the run's log, lock and drafts."""
         return self._place / self._run.journal
 
-    def _folder(self, table: str) -> Path:
-        return self._place / self._run.folder(table)
+    def _run_is_whole(self) -> bool:
+        return (self.root / self._run.row).is_file()
 
-    def _parts(self, table: str) -> list[Path]:
-        return sorted(path for path in self._folder(table).glob("part-*") if _is_part(path))
+    def _folder(self, table: str, place: Path | None = None) -> Path:
+        return (place or self._place) / self._run.folder(table)
 
-    def _column(self, table: schemas.Table, column: str) -> pa.ChunkedArray:
+    def _parts(self, table: str, place: Path | None = None) -> list[Path]:
+        return sorted(path for path in self._folder(table, place).glob("part-*") if _is_part(path))
+
+    def _column(self, table: schemas.Table, column: str, place: Path | None = None) -> pa.ChunkedArray:
         none = table.schema.empty_table().select([column])
-        parts = [pq.ParquetFile(path).read(columns=[column]) for path in self._parts(table.name)]
+        parts = [pq.ParquetFile(path).read(columns=[column]) for path in self._parts(table.name, place)]
         return pa.concat_tables([none, *parts]).column(column)
 
     def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:

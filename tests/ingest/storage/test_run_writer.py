@@ -14,6 +14,7 @@ from synthetic import dataset, episode, trajectory
 
 import jacdb
 from jacdb import FailureError, UsageError, schemas
+from jacdb.dataset.shard import Shard
 from jacdb.ingest.recording import zero_bits
 from jacdb.ingest.storage import run_writer, zero_patterns
 from jacdb.ingest.storage.run_writer import RunWriter
@@ -239,3 +240,12 @@ def test_users_11_a_file_system_without_locks_is_told_in_one_line(tmp_path, monk
             pytest.fail("it went on")
     with writer.alone():  # and the next one is not kept out
         pass
+
+
+def test_a_shard_is_finished_once_its_run_is_whole_whatever_is_left_of_it(tmp_path):
+    """Who completes the run removes the shards' files, also while a repeated shard begins."""
+    repeated = RunWriter(tmp_path, "E", "noise", "run-a", trajectory, shard=Shard(0, 2))
+    assert not repeated.is_finished()
+    dataset(tmp_path, "E", [episode(number, *matrices(7)) for number in range(2)])
+    assert repeated.is_finished()
+    assert repeated.counts("implicit") == {"n_rows": 14, "n_excluded": 0, "n_recomputed": 0}
