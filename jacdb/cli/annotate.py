@@ -47,13 +47,7 @@ def annotate(
     part = Shard.parse(shard) if shard is not None else None
     from jacdb.ingest.sources import recordings
 
-    loaded = None
-    if model is not None:
-        from jacdb.ingest.models import loading
-
-        loaded = loading.load(model)
-    recording = recordings.open(source, env, loaded and loaded.model, mapping, substeps)
-    recording = recording.of_file(loaded.name) if loaded else recording
+    recording = recordings.open(source, env, model, mapping, substeps)
     from jacdb.ingest.source_pipeline import Annotation
     from jacdb.ingest.sources.recordings.replay import tolerance as default_tolerance
 

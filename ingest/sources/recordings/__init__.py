@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def open(
     source: str | Path,
     env: str | None = None,
-    model: "mujoco.MjModel | None" = None,
+    model: "mujoco.MjModel | str | Path | None" = None,
     mapping: Path | None = None,
     n_substeps: int | None = None,
 ) -> "Recording":
@@ -24,7 +24,8 @@ def open(
         source: a file (.npz, .parquet, .hdf5), a folder (of Parquet files, of a Minari or a LeRobot dataset), or a
             Minari dataset's id, which is fetched if it is not on this machine.
         env: what it is of, ``gymnasium:HalfCheetah-v5``; a Minari dataset says it itself.
-        model: what it is of, instead of ``env``.
+        model: what it is of, instead of ``env``: a compiled model, or a file that
+            :func:`jacdb.ingest.models.loading.load` takes, whose name a model without a name gets.
         mapping: a file that says which columns are what (:mod:`~jacdb.ingest.sources.recordings.mapping`).
         n_substeps: physics steps between two states. By default the environment's, those that fps and timestep of a
             LeRobot dataset give, and otherwise 1.
@@ -36,6 +37,11 @@ def open(
     from jacdb.ingest.sources.recordings import formats
 
     check(source, env, mapping, n_substeps, has_model=model is not None)
+    if isinstance(model, (str, Path)):
+        from jacdb.ingest.models import loading
+
+        loaded = loading.load(str(model))
+        return open(source, env, loaded.model, mapping, n_substeps).of_file(loaded.name)
     kind, path = formats.recognise(str(source))
     if kind == "minari":
         from jacdb.ingest.sources.recordings import minari

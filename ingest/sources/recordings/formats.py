@@ -67,6 +67,11 @@ def _of_folder(path: Path) -> tuple[str, Path]:
             return "minari", folder
     if parquet_below(path):
         return "parquet", path
+    if left_out := next(path.rglob("*.parquet"), None):
+        raise UsageError(
+            f"{path} holds no recording: names that begin with _ or . are left out, as in"
+            f" {left_out.relative_to(path)}; rename them, or name a file"
+        )
     raise UsageError(
         f"{path} holds no recording: neither meta/info.json (LeRobot), data/metadata.json (Minari) nor Parquet files"
     )

@@ -14,7 +14,6 @@ import pytest
 import recorded_arm
 
 from jacdb.errors import UsageError
-from jacdb.ingest.models import loading
 from jacdb.ingest.sources import recordings
 from jacdb.ingest.sources.recordings import diagnosis, mapping, replay
 from jacdb.nested_lists import from_array
@@ -593,6 +592,13 @@ def test_what_is_no_recording_is_told_in_one_line(tmp_path, name, content, said)
     assert "\n" not in str(raised.value)
 
 
+def test_a_folder_whose_files_are_left_out_by_their_names_says_so(tmp_path):
+    (tmp_path / "_runs").mkdir()
+    (tmp_path / "_runs" / "one.parquet").touch()
+    with pytest.raises(UsageError, match=r"names that begin with _ or \. are left out, as in _runs/one\.parquet"):
+        opened(tmp_path)
+
+
 def test_a_recording_of_unknown_model_is_refused(tmp_path):
     np.savez(tmp_path / "one.npz", **recorded_arm.rolled(MODEL))
     for options, said in [
@@ -758,5 +764,4 @@ def test_a_model_without_a_name_has_its_file_s(said, name, tmp_path):
     path = tmp_path / "first arm.xml"
     path.write_text(f"<mujoco{said}>{body}</mujoco>")
     np.savez(tmp_path / "arm.npz", qpos=np.zeros((3, 1)), qvel=np.zeros((3, 1)), ctrl=np.zeros((3, 0)))
-    model = loading.load(str(path))
-    assert recordings.open(tmp_path / "arm.npz", model=model.model).of_file(model.name).name == name
+    assert recordings.open(tmp_path / "arm.npz", model=path).name == name
