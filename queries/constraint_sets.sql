@@ -3,7 +3,9 @@
 -- columns: env set constraints steps zero_state zero_action
 --
 -- constraints: 'contact:geom1 - geom2' for each pair of geoms that touch, then what `active` names ('joint_limit:knee'),
--- in alphabetical order: equal lists are equal sets. zero_state and zero_action: zeros of all those steps together.
+-- in alphabetical order, each once. A set may have several numbers, and a row for each: rows name what holds in several
+-- orders, and those of before 1.0 a joint once for each of its dofs; add up over `constraints` to have each set once.
+-- zero_state and zero_action: zeros of all those steps together.
 -- Names are put together once a set, and not once a step.
 select
     env,

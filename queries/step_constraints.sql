@@ -2,7 +2,7 @@
 -- question: what touches, sticks, or is at its limit in a step?
 -- columns: env run_id episode step pattern_id n_zero_state n_zero_action constraints
 --
--- constraints: as in `constraint_sets`; equal lists are equal sets.
+-- constraints: as in `constraint_sets`, each name once and in alphabetical order: the same set has the same list.
 select
     env,
     run_id,

@@ -1,5 +1,7 @@
-"""Ids of the episodes that sources gave: rollouts in MuJoCo's C engine, and recordings. Equal states have equal ids.
+"""Ids of the episodes that sources gave: rollouts in MuJoCo's C engine, and recordings.
 
+Recordings of equal states and actions have equal ids. A rollout's id is of the words that determine its states, which
+may say one thing in two ways: ``--keyframe home`` and ``--keyframe 0`` have different ids for the same states.
 Playground's are :func:`jacdb.schemas.trajectory_id`. That was the rule for sources too, before 1.0: an id was then
 another for another number of episodes, and the same for other physics steps. Datasets keep the ids that they have.
 """
