@@ -11,7 +11,6 @@ import sys
 import polars
 import pytest
 from conftest import ROOT, call_jacdb
-from thoroughness import thorough
 
 import jacdb
 from jacdb.ingest.sources.recordings import mapping
@@ -48,8 +47,8 @@ def test_verify_found_nothing_wrong_with_the_reference():
         assert runs == {*checks.filter(check=check).select("env", "run_id").iter_rows()}, check
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [thorough("README.md"), "docs/tutorial.md"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_every_command_and_all_code_of_a_page_runs(name, with_sample, monkeypatch):
     """The jacdb commands in order, then the Python, in one folder, as a newcomer who may write to OWNER/NAME would."""
     here = with_sample / (
@@ -132,7 +131,7 @@ def test_the_page_on_lyapunov_spectra_runs_and_says_what_is_found(with_sample, m
     assert ranges == [(5, 8), (-290, -231)] and "5 to 8 /s" in page and "\N{MINUS SIGN}230 to" in page
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_page_on_your_own_robot_runs(tmp_path, monkeypatch):
     """Its files are saved, its commands and programs run in order."""
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.skipif(not os.environ.get("MENAGERIE_ROOT"), reason="needs robot models: set MENAGERIE_ROOT")
+@pytest.mark.thorough
 def test_a_tendon_that_only_touches_has_the_derivative_of_the_c_engine(system):
     loaded = system("AeroCubeRotateZAxis")
     model = loaded.mj_model

@@ -30,7 +30,7 @@ CLAMPED = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="
 <position tendon="held" kp="50" kv="2"/><motor tendon="held"/><velocity joint="c" kv="4"/></actuator></mujoco>"""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_actuators_whose_joint_or_tendon_has_all_its_force_do_not_damp():
     runtime.configure()
     model = mujoco.MjModel.from_xml_string(CLAMPED)

@@ -294,6 +294,7 @@ def test_cycles_that_came_to_be_while_the_collector_rested_are_gone_after():
     assert not left()
 
 
+@pytest.mark.thorough
 def test_the_zero_policy_acts_with_zeros(tmp_path):
     ingest(dataclasses.replace(REQUEST, policy=ZeroPolicy(), episodes=1, steps=10), tmp_path)
     assert set(np.ravel(rows(tmp_path)["action"].to_list())) == {0.0}
