@@ -30,7 +30,7 @@ def state_carried(before: State, *, is_part: bool = False) -> Iterator[State]:
     copies after the last. For use by one thread.
 
     Args:
-        before: the state to begin with; an empty one for a new one.
+        before: the state to begin with; empty: a new one.
         is_part: it is a part of a state, and what is not in it is new; otherwise it is the whole that a leg left.
 
     Raises:

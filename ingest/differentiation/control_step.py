@@ -176,11 +176,15 @@ def _through_rotations(system: System, before: mjx.Data, after: mjx.Data) -> mjx
     return after.replace(qpos=hold(after.qpos) + lift @ move)
 
 
+def _acceleration_jacobian(system: System, model: mjx.Model) -> AccelerationJacobian:
+    """Return the derivative of accelerations as MJX's step has them."""
+    tendons = tendon_armature.of_mjx(system.mj_model)
+    return AccelerationJacobian.of(system.mj_model, model, system.kicked, tendons=tendons)
+
+
 def _implicit(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int) -> PhysicsRun:
     """Run the physics, and differentiate each substep's acceleration by the implicit function theorem."""
-    derivative = AccelerationJacobian.of(
-        system.mj_model, model, system.kicked, tendons=tendon_armature.of_mjx(system.mj_model)
-    )
+    derivative = _acceleration_jacobian(system, model)
     differentiate = batched.over_batches(derivative.implicit)
 
     def substep(now: mjx.Data, _: None) -> tuple[mjx.Data, tuple[Array, Array, Array, observations.Observation]]:
@@ -204,9 +208,7 @@ def _unrolled(system: System, model: mjx.Model, data: mjx.Data, n_substeps: int)
         return _implicit(system, model, data, n_substeps)
     if not newton.supports(model):
         return _autodiff(system, model, data, n_substeps)
-    derivative = AccelerationJacobian.of(
-        system.mj_model, model, system.kicked, tendons=tendon_armature.of_mjx(system.mj_model)
-    )
+    derivative = _acceleration_jacobian(system, model)
     differentiate = batched.over_batches(derivative.unrolled)
 
     def substep(

@@ -289,15 +289,20 @@ class RunChecks:
             if wrong:
                 check.fail(path, wrong, place)
             else:
-                kept[row["episode"]] = {**row, "row": place}
+                former = facts is not None and row.get("trajectory_id") == self._former_id(row["episode"], facts)
+                of_states = None if former else row.get("trajectory_id")  # what is compared with the states, if any
+                kept[row["episode"]] = {**row, "trajectory_id": of_states, "row": place}
         return kept
+
+    def _former_id(self, episode: int, facts: dict[str, Any]) -> int:
+        """Return the id that an episode of Playground's has, and had of every suite before 1.0."""
+        determining = {name: facts[name] for name in ("policy", "policy_config", "seed", "model")}
+        return schemas.trajectory_id(self.run.env, episode=episode, **determining)
 
     def _other_id(self, row: dict[str, Any], facts: dict[str, Any]) -> int | None:
         """Return the id that a row of `episodes` should have; None where it has it, or the states say it."""
-        determining = {name: facts[name] for name in ("policy", "policy_config", "seed", "model")}
-        former = schemas.trajectory_id(self.run.env, episode=row["episode"], **determining)
+        former = self._former_id(row["episode"], facts)
         if row.get("trajectory_id") in (None, former):
-            row["trajectory_id"] = None  # nothing to compare with the states
             return None
         if facts["suite"] in (None, schemas.PLAYGROUND):
             return former

@@ -146,13 +146,11 @@ def _caveat(metadata: dict[str, Any]) -> str:
         names = ", ".join(str(wrapper["name"]) for wrapper in wrappers)
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
+    if not names:
+        return ""
     return (
-        (
-            f"the dataset was collected through wrappers ({names}), and its actions and observations are taken for the "
-            "environment's own: collect it inside them, DataCollector around gymnasium.make's environment"
-        )
-        if names
-        else ""
+        f"the dataset was collected through wrappers ({names}), and its actions and observations are taken for the"
+        " environment's own: collect it inside them, DataCollector around gymnasium.make's environment"
     )
 
 
