@@ -103,7 +103,7 @@ def test_parquet(chance, tmp_path):
     random_, count = chance
     root = shutil.copytree(FROZEN, tmp_path / "data")
     paths = sorted(root.rglob("*.parquet"))
-    for _ in range(count):
+    for _ in range(count // 2):
         path = random_.choice(paths)
         whole = path.read_bytes()
         path.write_bytes(mutated(whole, random_, tail=random_.choice((8, 300, 4000, len(whole)))))

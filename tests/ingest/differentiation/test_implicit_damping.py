@@ -47,7 +47,7 @@ def test_actuators_whose_joint_or_tendon_has_all_its_force_do_not_damp():
         assert abs(data.qfrc_actuator[0]) == 0.5, "the joint's limit holds"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_tendon_damps_each_of_two_fingers_by_its_own_velocity():
     runtime.configure()
     model = mujoco.MjModel.from_xml_string(FINGERS)

@@ -113,6 +113,7 @@ def test_derivatives_are_those_of_mjx(machine):
         np.testing.assert_allclose(mass[i], dense, atol=1e-10)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("machine", [MACHINE], indirect=True, ids=["any"])
 def test_what_does_not_touch_has_exact_zeros(machine):
     """Two machines, and two limbs of one: no rounding stands where nothing is connected."""

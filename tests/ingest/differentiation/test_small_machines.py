@@ -61,6 +61,7 @@ def test_with_constraints_switched_off_bodies_pass_through_each_other():
     assert (distance < 0).all() and not seen.touching.any()
 
 
+@pytest.mark.thorough
 def test_contacts_between_bodies_that_both_move():
     """MJX takes a contact's tangents from the world's axes: they do not turn with the two bodies."""
     system = machine(PAIR.format(condim=6))

@@ -12,7 +12,8 @@ from jacdb.ingest.dynamics import forward
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("iterations", "searches"), [pytest.param(1, 4, marks=pytest.mark.thorough), (6, 8)])
+@pytest.mark.thorough
+@pytest.mark.parametrize(("iterations", "searches"), [(1, 4), (6, 8)])
 def test_it_goes_where_mjx_goes_converged_or_stopped_early(iterations, searches):
     mj = mujoco.MjModel.from_xml_string(
         EVERY_CONSTRAINT.format(iterations=iterations, searches=searches, integrator="Euler")

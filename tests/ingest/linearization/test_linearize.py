@@ -184,7 +184,7 @@ GRIPPER = """<mujoco><option timestep="0.01" tolerance="0" integrator="implicitf
 </actuator></mujoco>"""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_armature_of_tendons_between_branches_and_dampers_beyond_ctrlrange_are_the_c_engines():
     model = mujoco.MjModel.from_xml_string(GRIPPER)
     at = {"qpos": [0.3, -0.2, 0.4], "qvel": [1.0, -0.5, -1.0], "ctrl": [1.5, 3.0]}

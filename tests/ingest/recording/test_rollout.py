@@ -201,16 +201,22 @@ def check_sizes(episode):
         assert said[f"below_{matrix}"] == [np.count_nonzero(size < threshold) for threshold in schemas.SWEEP]
 
 
-@pytest.mark.parametrize("instead", [thorough("unrolled"), "autodiff"])
+@pytest.mark.parametrize("instead", ["implicit", thorough("unrolled"), thorough("autodiff")])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     """All of them, and half of them: the others stay as they were."""
     monkeypatch.setattr(recomputation, "FALLBACK_METHODS", {"implicit": (instead,)})
+    begin, begun = recomputation.begin, []
+    monkeypatch.setattr(recomputation, "begin", lambda *given: begun.extend(given[3]) or begin(*given))
     first = with_tolerance(system, RESIDUAL_TOLERANCE)
+    assert not begun
     middle = np.median([column(episode, "residual") for episode in first])
     for tolerance in (-1.0, middle):
-        for episode_before, episode in zip(first, with_tolerance(system, tolerance), strict=True):
+        episodes = with_tolerance(system, tolerance)
+        above = [column(episode, "residual") > tolerance for episode in first]
+        assert len(begun) == np.sum(above)
+        begun.clear()
+        for episode_before, episode, again in zip(first, episodes, above, strict=True):
             [before], [after] = episode_before.pieces, episode.pieces
-            again = column(episode_before, "residual") > tolerance
             assert again.any() and again.all() == (tolerance < 0)
             assert set(column(episode_before, "method")) == {"implicit"}
             assert np.array_equal(column(episode, "method"), np.where(again, instead, "implicit"))

@@ -34,7 +34,9 @@ def matrices(draw, width):
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
-@pytest.mark.parametrize(("dtype", "width"), [(np.float64, 64), (np.float32, 32)])
+@pytest.mark.parametrize(
+    ("dtype", "width"), [pytest.param(np.float64, 64, marks=pytest.mark.thorough), (np.float32, 32)]
+)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_any_matrices_come_back(data, dtype, width, tmp_path_factory):
