@@ -214,6 +214,14 @@ def test_names_in_the_architecture_exist():
         assert (ROOT / path).exists(), path
 
 
+def test_the_readme_names_every_room():
+    tree = (ROOT / "README.md").read_text().split("environment -> rollout -> Jacobians")[1].split("```")[0]
+    _, ingest, _, jacdb_, _ = re.split(r"^(?:ingest|schemas|jacdb|datasets)/", tree, flags=re.MULTILINE)
+    for named, folder in ((ingest, ROOT / "ingest"), (jacdb_, ROOT / "jacdb")):
+        rooms = {path.parent.name for path in folder.glob("*/__init__.py") if not path.parent.is_symlink()}
+        assert rooms == set(re.findall(r"(\w+)/", named)), folder
+
+
 def test_a_walk_comes_back_to_no_room():
     walks = (ROOT / "docs" / "architecture.md").read_text().split("## A walk: ")[1:]
     assert len(walks) == 2
