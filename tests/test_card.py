@@ -36,6 +36,7 @@ def test_a_card_of_several_suites_names_each_with_its_licence_and_engine(mixed):
     assert "Of Playground's environments on MJX" in text and "is not Playground, of MuJoCo's C engine" in text
 
 
+@pytest.mark.slow
 def test_a_card_of_one_engine_says_nothing_of_the_other(tmp_path):
     with jacdb.open(ROOT / "datasets" / "sample") as sample:
         text = card.write(sample, "alice/sample")

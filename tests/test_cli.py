@@ -78,6 +78,7 @@ def test_a_condition(cartpole):
     assert json.loads(ran.stdout)[0]["samples"] == 21
 
 
+@pytest.mark.slow
 def test_users_33_a_view_without_a_row_says_why_on_stderr(tmp_path):
     dataset(tmp_path, "Still", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
     data = ("--data", tmp_path, "--format", "csv")
@@ -107,6 +108,7 @@ def test_envs_lists_all():
     assert (d_state["CheetahRun"], d_state["PandaPickCube"], d_state["PandaRobotiqPushCube"]) == (18, 38, 52)
 
 
+@pytest.mark.slow
 def test_no_models_and_no_network_is_one_line_with_both_remedies(tmp_path):
     ran = run_jacdb(
         "ingest", "--env", "PandaPickCube", "--data", str(tmp_path / "data"),
@@ -196,6 +198,7 @@ def test_users_05_the_suffix_of_a_file_decides_its_format_and_it_has_all_rows(wo
     assert ran.returncode == 2 and ".parquet" in ran.stderr
 
 
+@pytest.mark.slow
 def test_users_19_sql_from_a_file_from_standard_input_and_with_a_comment_first(tmp_path, monkeypatch):
     text = "-- how many?\nselect count(*) as n from steps where env = 'CheetahRun'"
     path = tmp_path / "question.sql"
@@ -231,6 +234,7 @@ def test_users_19_a_table_fits_the_screen_and_a_column_has_one_notation():
     assert output.encode(frame, "table").decode().count("x" * 150) == 1, "a file is as wide as it has to be"
 
 
+@pytest.mark.slow
 def test_users_19_the_shell_completes_environments_and_views():
     def completed(words: str) -> list[str]:
         program = "from jacdb.__main__ import main; import sys; sys.argv[0] = 'jacdb'; main()"

@@ -35,6 +35,7 @@ def opened(small):
         yield one
 
 
+@pytest.mark.slow
 def test_steps_count_once_their_episodes_are_there(small):
     """A writer that is killed between the two, or a removal, leaves a part of steps alone: it is not there yet."""
     dataset(small, "E", [episode(0, np.ones((5, 2, 2)), np.ones((5, 2, 1)))], "run-b", seed=1)
@@ -173,6 +174,7 @@ def test_conditions_add_up_and_may_ask_other_views(small):
         asked.view("episodes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [*queries.VIEWS, "sample_counts", "lyapunov_windows(5)", "E", "steps -- all"])
 def test_a_condition_that_reads_steps_is_refused_before_any_question(view, small):
     """And one that reads another table is held to: DuckDB can't filter what the filter is made of."""
@@ -307,6 +309,7 @@ def test_users_01_an_episode_by_another_method_has_the_same_trajectory(tmp_path)
     assert len({*expected}) == 2
 
 
+@pytest.mark.slow
 def test_users_11_a_dataset_of_links_answers_as_the_folders_it_links_to(small, tmp_path):
     """Of its folder, of its environments' folders, and of all files, as the Hub's cache has them."""
     made = {name: tmp_path / name for name in ("whole", "folders", "files")}
@@ -351,6 +354,7 @@ def test_a_closed_dataset_says_so_and_what_it_gave_goes_on(small, ask):
     assert len(pickle.loads(pickle.dumps(one)).samples()) == 1
 
 
+@pytest.mark.slow
 def test_threads_that_share_a_dataset_take_turns(opened):
     begin = threading.Barrier(6)
 

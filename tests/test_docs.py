@@ -31,6 +31,7 @@ def with_sample(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_pages_are_fresh(name):
     assert (ROOT / "docs" / name).read_text() == PAGES[name](), "run: python docs/generate.py"
@@ -119,6 +120,7 @@ def test_the_page_on_jacobians_runs(with_sample, monkeypatch):
     assert ran.returncode == 0 and ran.stdout.startswith("(100, 2, 2) (100, 2, 1)\n"), ran.stderr
 
 
+@pytest.mark.slow
 def test_the_page_on_lyapunov_spectra_runs_and_says_what_is_found(with_sample, monkeypatch):
     monkeypatch.chdir(with_sample)
     page = (ROOT / "docs" / "lyapunov.md").read_text()
@@ -154,6 +156,7 @@ def test_the_page_on_your_own_robot_runs(tmp_path, monkeypatch):
         assert x["zero_fraction"].to_list() == [1.0] * 5, "where the cart is matters to x alone"
 
 
+@pytest.mark.slow
 def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
     """Its rows are the sample's: the same request, so no simulator is needed to see what it prints."""
     page = (ROOT / "docs" / "tutorial.md").read_text()
@@ -177,6 +180,7 @@ def test_users_04_the_tutorial_shows_switches_and_what_they_end(capsys):
     assert "shape: (8, 5)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_users_15_the_page_on_tangents_runs(with_sample, monkeypatch):
     """It prints what its comments and its text say."""
     monkeypatch.chdir(with_sample)

@@ -199,6 +199,7 @@ def test_lerobot_files_are_as_its_format_has_them(opened, stored, tmp_path, monk
     assert json.loads(pq.read_schema(meta / "tasks.parquet").metadata[b"pandas"])["index_columns"] == ["task"]
 
 
+@pytest.mark.slow
 def test_lerobot_counts_whole_frames_and_stores_one_number_as_such(tmp_path):
     make(tmp_path, "run-a", 2, d_action=1, ctrl_dt=0.03)
     with jacdb.open(tmp_path) as opened:

@@ -134,6 +134,7 @@ def test_the_timeline_is_of_the_first_episode_with_a_step_that_counts(tmp_path):
             figures.timeline(opened, "E", episode=0)
 
 
+@pytest.mark.slow
 def test_an_episode_that_is_not_there_is_told_with_those_that_are(tmp_path):
     j = np.ones((3, 2, 2))
     dataset(tmp_path, "E", [episode(number, j, j[..., :1]) for number in range(20)])
@@ -301,6 +302,7 @@ def test_users_21_three_constraints_have_room_and_zero_is_the_baseline(tmp_path)
     assert axis.get_xlim()[0] == 0
 
 
+@pytest.mark.slow
 def test_many_constraints_leave_the_figure_on_a_page(tmp_path):
     joints = [f"joint_limit:{number:02}" for number in range(80)]
     active = [joints[: 80 - 10 * step] for step in range(8)]  # the first hold longest
@@ -361,6 +363,7 @@ def test_a_small_matrix_names_each_axis_and_a_long_name_keeps_its_end(tmp_path):
     assert velocity.endswith("any more.vel") and velocity != position
 
 
+@pytest.mark.slow
 def test_names_are_drawn_as_they_are_written(tmp_path, recwarn):
     odd = [r"$x_1$ and $\frac{a}{b$", "$pole", "Gelenk \u5173\u8282"]
     active = [[f"joint_limit:{name}" for name in odd]] * 3
@@ -381,6 +384,7 @@ def test_names_are_drawn_as_they_are_written(tmp_path, recwarn):
     assert not [str(one.message) for one in recwarn if "Glyph" in str(one.message)]
 
 
+@pytest.mark.slow
 def test_a_dollar_in_a_name_takes_the_room_of_a_letter(tmp_path):
     for env, letter in (("E", "$"), ("F", "x")):
         names = {"tangent": [letter * 20, "b"], "action": [letter * 30]}
@@ -390,6 +394,7 @@ def test_a_dollar_in_a_name_takes_the_room_of_a_letter(tmp_path):
     assert sizes[0] == sizes[1]
 
 
+@pytest.mark.slow
 def test_long_names_of_lanes_are_told_apart_and_leave_room(tmp_path):
     long = [f"a_very_long_joint_name_of_{which}_exactly_sixty_characters_0123456789" for which in "abc"]
     active = [[f"joint_limit:{name}" for name in long]] * 3

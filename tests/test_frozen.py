@@ -22,6 +22,7 @@ def test_there_is_one_of_every_version():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", sorted(FROZEN.glob("v*[0-9]")), ids=lambda path: path.name)
 def test_an_old_dataset_says_what_it_said(root):
     expected = json.loads(root.with_suffix(".json").read_text())

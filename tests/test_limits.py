@@ -34,6 +34,7 @@ def small(tmp_path):
 
 
 # DuckDB works constants out before it begins, in one go that nothing interrupts, and outside its own limit of memory
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "words", "told"),
     [

@@ -26,6 +26,7 @@ def spectra(root, env="E", **options):
         return opened.lyapunov(env, **options)
 
 
+@pytest.mark.slow
 def test_a_linear_system_has_the_real_parts_of_its_eigenvalues(tmp_path):
     """Not normal, with an oscillation, a neutral direction and a stiff one; each episode starts with the same frame."""
     basis = RNG.normal(size=(5, 5))
@@ -136,6 +137,7 @@ def test_the_largest_exponent_is_how_twin_trajectories_of_mujoco_diverge(episode
     assert windows["largest"].to_numpy() == pytest.approx(expected, abs=1e-4) and np.ptp(expected) > 3
 
 
+@pytest.mark.slow
 def test_no_span_crosses_what_does_not_count(tmp_path):
     j = RNG.normal(size=(50, 3, 3))
     broken = j.copy()
@@ -162,6 +164,7 @@ def spectra_where(root, condition):
         return opened.where(condition).lyapunov("E", window=8)
 
 
+@pytest.mark.slow
 def test_segments_in_blocks_are_as_those_in_one(tmp_path, monkeypatch):
     """However few steps are in memory, and whatever order parts come in."""
     episodes = [one_episode(RNG.normal(size=(n, 2, 2)), number) for number, n in ((2, 5), (0, 40), (1, 1), (3, 17))]
@@ -175,6 +178,7 @@ def test_segments_in_blocks_are_as_those_in_one(tmp_path, monkeypatch):
     assert together.filter(span="whole")["last_step"].to_list() == [39, 0, 4, 16]
 
 
+@pytest.mark.slow
 def test_a_singular_step_has_an_exponent_of_minus_infinity(tmp_path):
     """A ctrl at its clip, and a memory that takes its place: both forget, at once or in a step's time."""
     j = np.tile(np.diag([1.5, 0.9, 1.0, 0.5]), (60, 1, 1))
@@ -207,6 +211,7 @@ def test_the_dimension_of_kaplan_and_yorke():
     assert found == pytest.approx([dimension for _, dimension in cases])
 
 
+@pytest.mark.slow
 def test_sql_takes_windows_and_filters(tmp_path):
     j = RNG.normal(size=(30, 2, 2))
     dataset(tmp_path, "E", [one_episode(j, number) for number in range(3)], ctrl_dt=DT)
@@ -230,6 +235,7 @@ def test_sql_takes_windows_and_filters(tmp_path):
             opened.fetch(opened.sql("select lyapunov_spectra('E', 'no-run', 0, 0, 5, 2)"))
 
 
+@pytest.mark.slow
 def test_the_figure_shows_the_view(tmp_path):
     j = RNG.normal(size=(60, 3, 3))
     dataset(

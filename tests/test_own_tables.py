@@ -39,6 +39,7 @@ def as_folder(tmp_path):
     return str(tmp_path / "labels")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows", [lambda _: LABELS, lambda _: LABELS.to_pandas(), lambda _: LABELS.to_arrow(), as_file, as_folder],
     ids=["polars", "pandas", "arrow", "file", "folder"],
@@ -70,6 +71,7 @@ def test_users_17_a_folder_of_views(opened, tmp_path):
         opened.register_views(views)
 
 
+@pytest.mark.slow
 def test_users_17_a_folder_of_views_on_the_command_line(opened, tmp_path):
     (tmp_path / "counted.sql").write_text("select count(*) as n from steps")
     words = ("sql", "from counted", "--data", tmp_path / "data", "--format", "csv")

@@ -51,6 +51,7 @@ def finite_zeros(j: np.ndarray) -> tuple[np.ndarray, int]:
     return np.abs(j[finite]) < 1e-12, int((~finite).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["Busy", "Still"])
 def test_global_sparsity_agrees_with_numpy(env, mixed):
     opened, matrices = mixed
@@ -296,6 +297,7 @@ def test_method_comparison_agrees_with_numpy(tmp_path):
         assert [row[f"difference_{of}"] for of in ("median", "p90", "max")] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp_path):
     configs = {
         "run-a": '{"beta": 0.0, "deterministic": false}',
@@ -330,6 +332,7 @@ def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp
     assert (white["mean"], white["std"]) == pytest.approx((34.95, np.std([35.0, 34.9], ddof=1)))
 
 
+@pytest.mark.slow
 def test_returns_are_of_episodes_that_have_one_and_of_one_run_for_each_trajectory(tmp_path):
     """A run by another method, and one that ended sooner, have the same trajectories."""
 
@@ -350,6 +353,7 @@ def test_returns_are_of_episodes_that_have_one_and_of_one_run_for_each_trajector
     assert (other["episodes"], other["steps"], other["mean"]) == (0, None, None)
 
 
+@pytest.mark.slow
 def test_returns_tell_networks_of_one_name_apart(tmp_path):
     configs = {
         "run-a": '{"name": "expert", "network": "43521b314529bf7f", "return": {"mean": 3.0}}',
@@ -378,6 +382,7 @@ def test_documented_columns_are_the_emitted_ones(name, mixed):
     assert opened.view(name).columns == documented
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [True, False])
 def test_without_actuators_shares_of_no_entries_are_null_and_no_view_fails(finished, tmp_path):
     """By partials, and counted from steps."""

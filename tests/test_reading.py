@@ -37,6 +37,7 @@ def said():
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AT_HAND)
 def test_users_13_an_engine_reads_every_table_from_its_folder(name, said, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))

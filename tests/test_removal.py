@@ -47,6 +47,7 @@ def test_users_19_rm_removes_one_run_and_nothing_else(sample):
     assert ran.returncode == 2 and f"no run {run_id!r}" in ran.stderr
 
 
+@pytest.mark.slow
 def test_users_19_rm_asks_and_refuses_a_run_at_work(sample):
     run_id = cheetah(sample)
     before = sorted(sample.rglob("*"))
@@ -65,6 +66,7 @@ def test_users_19_rm_asks_and_refuses_a_run_at_work(sample):
     assert [path for path in sorted(sample.rglob("*")) if path.name != "lock"] == before
 
 
+@pytest.mark.slow
 def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch):
     """Wherever it stopped, the dataset answers, and what is left is still listed."""
     partials.refresh(sample)

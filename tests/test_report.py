@@ -31,6 +31,7 @@ def written(tmp_path_factory):
         return report.write(opened, out), out
 
 
+@pytest.mark.slow
 def test_table_1_has_a_verdict_per_row(written):
     facts, _ = written
     verdicts = {env: of["verdict"] for env, of in facts["environments"].items()}
@@ -132,6 +133,7 @@ def expected(opened: jacdb.Dataset) -> dict[str, list[list[str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_users_03_every_cell_of_every_table_is_its_view_s():
     with jacdb.open(ROOT / "datasets" / "sample") as opened:
         printed, views = tables(report.markdown(report.facts(opened))), expected(opened)
@@ -204,6 +206,7 @@ def test_users_20_numbers_stand_at_the_right(written):
     assert len(right) > 50 and not [cell for cell in left if re.fullmatch(r"[\d.,]+( %)?", cell)]
 
 
+@pytest.mark.slow
 def test_users_20_one_environment_without_its_embedding(tmp_path):
     with jacdb.open(ROOT / "datasets" / "sample") as opened:
         facts = report.write(opened, tmp_path, environments=["CartpoleBalance"], embedding=False)

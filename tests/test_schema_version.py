@@ -63,6 +63,7 @@ def test_users_13_bits_can_be_counted_as_integers(two):
             assert sum(word.bit_count() for word in words) == sum(bits) and min(words) >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 def test_users_13_a_former_version_is_read_as_ever_and_not_written(version, tmp_path):
     copy = shutil.copytree(ROOT / "tests" / "frozen" / f"v{version}", tmp_path / "old")
@@ -125,6 +126,7 @@ def answers(root: Path) -> dict[str, pl.DataFrame]:
         }
 
 
+@pytest.mark.slow
 def test_users_13_an_upgrade_keeps_every_bit_and_verifies(tmp_path):
     old, new = shutil.copytree(VERSION_1, tmp_path / "old"), tmp_path / "new"
     add_run(old, "half", finished=False)
@@ -141,6 +143,7 @@ def test_users_13_an_upgrade_keeps_every_bit_and_verifies(tmp_path):
     assert call_jacdb("upgrade", new, "--out", tmp_path / "again").stderr.count("nothing to upgrade") == 1
 
 
+@pytest.mark.slow
 def test_an_upgrade_of_version_2_keeps_every_bit_and_verifies(tmp_path):
     new = tmp_path / "new"
     assert upgrade(VERSION_2, new).n_runs == 1

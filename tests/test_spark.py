@@ -78,6 +78,7 @@ def test_statements_are_of_the_tables_and_of_what_builds_on_them():
     assert f"path '{SAMPLE}/steps'" in told.stdout and "environment in ('CheetahRun')" in told.stdout
 
 
+@pytest.mark.slow
 def test_steps_are_joined_with_episodes_where_some_of_a_run_do_not_count_yet_and_nowhere_else(mixed):
     texts = "\n".join(spark.statements(mixed))
     assert texts.count("environment = 'Stopped' and run = 'run-a'") == 2 and texts.count("semi join stored_ep") == 1

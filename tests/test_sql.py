@@ -25,6 +25,7 @@ def opened(tmp_path_factory):
         yield opened
 
 
+@pytest.mark.slow
 def test_users_06_every_axis_has_a_name_in_sql(opened):
     """Each number of each vector and matrix, by the names that `axes` has for its position."""
     axes = opened.axes("Walk")

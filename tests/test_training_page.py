@@ -35,6 +35,7 @@ def test_users_16_a_network_with_a_jacobian_loss_fits_in_thirty_lines_and_learns
     assert error < 0.3 and error_of_jacobian < 0.1  # in deviations, of an episode that it has not seen
 
 
+@pytest.mark.slow
 def test_users_16_the_gradients_of_the_page_are_those_of_its_losses(run):
     scope, _ = run
     [batch, *_] = scope["dataset"].batches(scope["env"], scope["columns"], 4, split="train")

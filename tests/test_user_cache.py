@@ -56,6 +56,7 @@ def test_users_11_an_entry_that_jax_wrote_by_itself_is_used_if_it_is_whole(tmp_p
     assert compiled(XDG_CACHE_HOME=str(tmp_path))[:2] == (result, "True")
 
 
+@pytest.mark.slow
 def test_users_11_who_has_no_home_has_a_cache_among_temporary_files(tmp_path):
     """A home that is a file can't be written to by anyone, root included."""
     (tmp_path / "home").touch()

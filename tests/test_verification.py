@@ -326,6 +326,7 @@ def test_a_flipped_bit_is_found(copy):
     assert found(copy) == []
 
 
+@pytest.mark.slow
 def test_the_command_line(copy, tmp_path):
     words = ("verify", "--data", str(copy), "--sample", "0")
     ran = run_jacdb(*words, "--format", "json")

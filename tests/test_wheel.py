@@ -78,6 +78,7 @@ def test_users_33_without_the_page_the_remedy_is_of_a_checkout_or_of_an_installe
     assert page_folder(tmp_path) == tmp_path / "page"
 
 
+@pytest.mark.slow
 def test_a_wheel_of_the_source_archive_is_the_same(checkout, tmp_path):
     for name in ("wheel", "sdist", "from_sdist", "unpacked"):
         (tmp_path / name).mkdir()

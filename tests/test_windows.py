@@ -151,6 +151,7 @@ def test_users_17_windows_that_do_not_fit_are_refused(opened, given, told):
         opened.batches("E", **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("condition", [None, "step % 7 < 5"])
 @pytest.mark.parametrize("drop_last", [False, True])

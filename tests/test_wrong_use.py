@@ -174,6 +174,7 @@ def answers(tmp_path_factory):
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=[" ".join(words)[:60] for words, _ in WRONG])
 def test_users_12_what_is_typed_wrong_is_told_in_one_line_and_soon(number, answers):
     code, out, err, imported = answers[number]

@@ -87,6 +87,7 @@ def test_users_17_what_the_page_on_training_says_of_pytorch_runs():
             assert sum(len(batch["state"]) for batch in loader) == batches.n_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("map_style", [False, True])
 @pytest.mark.parametrize("env", ["E", ["E", "F"]])
 def test_users_17_without_pytorch_there_is_no_dataset_of_its(opened, env, map_style, monkeypatch):

@@ -56,6 +56,7 @@ def small(root, values=(1.0, 0.0), run_id="run-a", env="E"):
     return root
 
 
+@pytest.mark.slow
 def test_users_32_the_index_lists_what_the_dataset_has(index):
     with jacdb.open(SAMPLE) as data:
         runs, axes = data.runs(), data.axes()
@@ -171,6 +172,7 @@ def test_users_32_the_views_that_are_left_out_need_what_the_page_has_not(browser
             browser.execute(queries.sql(name)).fetchall()
 
 
+@pytest.mark.slow
 def test_users_32_a_run_without_partials_is_counted(tmp_path):
     root = small(tmp_path / "data")
     for path in (root / "partials").rglob("*.parquet"):
@@ -206,6 +208,7 @@ def test_users_32_a_run_that_is_not_finished_is_shown_without_its_robot(tmp_path
     assert run["scene"] is None and "not finished" in run["scene_missing"]
 
 
+@pytest.mark.slow
 def test_users_32_a_sentence_says_why_there_is_no_robot(tmp_path):
     root = small(tmp_path / "data")
     _, index = files_of(root, tmp_path)

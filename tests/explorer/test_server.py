@@ -260,6 +260,7 @@ def test_users_32_a_dataset_on_the_hub_is_read_by_ranges(page):
         assert browser(PART_ADDRESS.replace("CheetahRun", "WalkerRun")).status == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_users_32_the_command_serves_until_it_is_stopped(number, tmp_path):
     page = page_in(tmp_path / "page")

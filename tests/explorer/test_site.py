@@ -41,6 +41,7 @@ def site(page, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_users_32_a_site_has_what_the_server_gives(site, page):
     with served(SAMPLE, page) as server:
         for address, path in files(site).items():
@@ -85,6 +86,7 @@ def test_users_32_parts_are_copied_where_a_file_cant_have_two_names(page, tmp_pa
     assert copy.read_bytes() == part.read_bytes() and not copy.samefile(part)
 
 
+@pytest.mark.slow
 def test_users_32_a_site_of_before_is_replaced(page, tmp_path):
     out = tmp_path / "site"
     write(out, page, envs=None)

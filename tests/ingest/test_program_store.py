@@ -38,6 +38,7 @@ def test_a_program_is_found_by_what_it_is_made_of_and_gives_the_same_bits(store)
     assert store.find({"made": "otherwise"}) is None
 
 
+@pytest.mark.slow
 def test_another_process_finds_it(store, tmp_path):
     expected = store.compile({"made": "so"}, lowered(2.0))(X)["root"]
     program = f"""
@@ -108,6 +109,7 @@ def test_where_nothing_can_be_kept_programs_are_compiled(tmp_path):
     assert store.find({"made": "so"}) is None
 
 
+@pytest.mark.slow
 def test_users_28_a_program_is_found_again_on_another_number_of_cores():
     program = """
 import os, sys

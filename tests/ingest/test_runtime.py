@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import jax, jax.numpy as jnp
 from jacdb.ingest import runtime
@@ -20,10 +22,12 @@ def calls_ynnpack(flags: str) -> bool:
     return ran.stdout.strip() == "True"
 
 
+@pytest.mark.slow
 def test_users_28_a_robots_small_sums_are_compiled_and_no_library_called():
     assert not calls_ynnpack("")
 
 
+@pytest.mark.slow
 def test_users_28_flags_of_the_users_own_are_kept():
     every_sum = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
     assert calls_ynnpack(every_sum)

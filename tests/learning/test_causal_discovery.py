@@ -75,6 +75,7 @@ def test_users_29_trajectories_have_the_columns_of_the_jacobian_and_no_more_rows
         causal_discovery.trajectories(LearningProblem(**{**vars(problem), "parts": every_second}), 100)
 
 
+@pytest.mark.slow
 def test_users_29_it_is_scored_as_a_graph_that_never_changes(root, problem, tigramite):
     words = ("score", "--baseline", "pcmci_plus", "--env", ENV, "--data", root, "--quiet")
     done = call_jacdb(*words, "--set", "rows=200")

@@ -42,6 +42,7 @@ def test_users_29_auroc_and_average_precision_are_those_of_scikit_learn(levels, 
     np.testing.assert_allclose(pooled, [roc_auc_score(*flat), average_precision_score(*flat)], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 2])
 def test_users_29_the_threshold_has_the_best_f1_of_all(levels):
     scores, truth = random_graphs(1, 150, levels)
@@ -182,6 +183,7 @@ def test_above_the_largest_number_of_all_is_infinity():
     assert graph_scores.best_distance_threshold(scores, truth) == np.inf
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_not_a_number_has_no_score(linear):
     def graph(rows):
         graphs = (~linear.zero(rows)).astype(np.float32)

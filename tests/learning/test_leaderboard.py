@@ -142,6 +142,7 @@ def json_with(text, **settings):
     return pl.lit(json.dumps({**json.loads(text), "settings": settings}))
 
 
+@pytest.mark.slow
 def test_users_29_several_environments_stand_in_one_figure(kept, tmp_path):
     for env in (ENV, "Run"):
         learned(tmp_path, env)

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jacdb
 from jacdb.learning.evaluation import Evaluator
@@ -19,6 +20,7 @@ class Halves:
         return jnp.tile(columns, (len(params), 1))
 
 
+@pytest.mark.slow
 def test_users_29_a_model_without_a_graph_has_its_jacobian(linear):
     class Plain:
         predict = Halves.predict

@@ -53,6 +53,7 @@ def test_users_29_the_jacobian_is_of_the_normalized_step(linear):
     assert moved == pytest.approx(rows.next_state[1] - rows.next_state[2], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_users_29_a_benchmark_version_names_rows_and_their_split(linear, linear_root, tmp_path):
     with jacdb.open(linear_root) as opened:
         assert LearningProblem.of(opened, "Linear", target="delta").version == linear.version

@@ -186,6 +186,7 @@ def test_users_29_wrong_arrays_get_one_line(arrays, said, made, root, tmp_path):
     assert said in line and not (root / "learning_runs").exists()
 
 
+@pytest.mark.slow
 def test_users_29_episodes_of_several_runs_need_their_run(made, tmp_path):
     root = contact_dataset(tmp_path / "data", runs=2)
     path = write(wide(made).drop("run_id"), tmp_path / "own.parquet")

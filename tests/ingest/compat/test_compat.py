@@ -207,6 +207,7 @@ def test_data_of_the_jax_implementation_has_its_fields(system):
     assert hasattr(compat_mjx.impl(data).contact, "dist")
 
 
+@pytest.mark.slow
 def test_replacements_of_mjx_reach_its_stages_and_go_again():
     """What forward dynamics replaces while it is traced is what MJX's own step calls."""
     import mujoco

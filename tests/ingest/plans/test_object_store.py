@@ -51,6 +51,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_shards_that_travel_are_the_run_in_one_piece(store, tmp_path):
     store.check()
     for index in range(N):
@@ -66,6 +67,7 @@ def test_shards_that_travel_are_the_run_in_one_piece(store, tmp_path):
     assert not files(tmp_path / "store") and not (tmp_path / "data" / "shards").exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_one_piece_travels_as_one_shard(store, tmp_path):
     dataset(tmp_path / "node", "E", [made(number) for number in range(EPISODES)])
     expected = rows(tmp_path / "node")
@@ -120,6 +122,7 @@ def test_who_cannot_write_the_dataset_leaves_the_shard_in_the_store(store, tmp_p
     assert store.has(RUN, Shard(1, N)) and not there.is_finished
 
 
+@pytest.mark.slow
 def test_nodes_know_what_the_dataset_has(store, tmp_path):
     assert not Inventory.of(tmp_path / "data").has(RUN, Shard(0, 1))
     for index in range(N):
