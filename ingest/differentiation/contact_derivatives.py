@@ -42,6 +42,7 @@ from jacdb.ingest.differentiation.contact_geometry import (
     static_geoms,
 )
 from jacdb.ingest.differentiation.rnea_derivatives import Kinematics, Tree, tree_sum
+from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.contacts import ContactSlots, SlotsByDim
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize, sum_terms
@@ -94,7 +95,7 @@ def contact_groups(
 def found_contact_groups(
     model: mjx.Model, mj_model: mujoco.MjModel, tree: Tree, kin: Kinematics, found: SlotsByDim, *, first_moves: bool
 ) -> "list[ContactGroup]":
-    """Describe the contacts that another engine found, as :func:`contact_groups` does.
+    """Describe the contacts that the C engine found, as :func:`contact_groups` does.
 
     Args:
         found: the contacts of each dimension, samples last.
@@ -105,11 +106,9 @@ def found_contact_groups(
         bodies = jnp.asarray(mj_model.geom_bodyid)[slots.geoms]
         body1 = bodies[:, 0] if first_moves else np.zeros(len(bodies), int)
         arm = slots.point - jnp.stack(jnp.broadcast_arrays(*kin.origin.components))[None]
-        geometry_rates = rates_about_common_point(tree, arm, rates)
-        turn = Vector(*jnp.moveaxis(rates.turn, 1, 0))
-        groups.append(
-            ContactGroup.of(model, mj_model, tree, kin, dim, slots, (body1, bodies[:, 1]), geometry_rates, turn)
-        )
+        moved = rates_about_common_point(tree, arm, rates), Vector(*jnp.moveaxis(rates.turn, 1, 0))
+        of_slots = model, mj_model, tree, kin, dim, slots, (body1, bodies[:, 1])
+        groups.append(ContactGroup.of(*of_slots, *moved, parameters=impedances.of_c(mj_model)))
     return groups
 
 
@@ -171,6 +170,7 @@ class ContactGroup:
         geometry_rates: Geometry,
         tangents_turn: Vector,
         pairs: Int[np.ndarray, "pairs 2"] | None = None,
+        parameters: impedances.Impedance = impedances.of_mjx,
     ) -> "ContactGroup":
         """Put the contacts of one dimension together.
 
@@ -178,6 +178,7 @@ class ContactGroup:
             slots: the contacts, samples last.
             bodies: body 1 and body 2 of each.
             pairs: all pairs of bodies that may touch; None: contacts are not grouped by them.
+            parameters: gives stiffness, damping and impedance, of solref and solimp.
         """
         point = Vector(*(slots.point[:, k] - kin.origin[k] for k in range(3)))
         geometry = Geometry.of(slots.distance, point, slots.frame)
@@ -186,7 +187,7 @@ class ContactGroup:
         body1, body2 = bodies
         friction = [slots.friction[:, k] for k in range(dim - 1)]
         elliptic = dim > 1 and mj_model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
-        impedance = Impedance.of(model, mj_model, bodies, slots, friction, elliptic)
+        impedance = Impedance.of(model, mj_model, bodies, slots, friction, elliptic, parameters)
         return cls(
             dim=dim,
             geometry=geometry,

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool
 from mujoco import mjx
 
 from jacdb.ingest.differentiation.contact_geometry import Geometry
-from jacdb.ingest.dynamics import forward
+from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.contacts import ContactSlots
 from jacdb.ingest.linalg.spatial import Force, Motion
 
@@ -46,14 +46,16 @@ class Impedance(NamedTuple):
         slots: ContactSlots,
         friction: list[Array],
         elliptic: bool = False,
+        parameters: impedances.Impedance = impedances.of_mjx,
     ) -> "Impedance":
-        """Compute the impedance of contacts, as MJX does.
+        """Compute the impedance of contacts.
 
         Args:
             bodies: body 1 and body 2 of each.
             slots: the contacts' distances and parameters, samples last.
             friction: the coefficient of each axis, none where contacts have no friction.
             elliptic: whether cones are elliptic, and the weight is that of the normal alone.
+            parameters: gives stiffness, damping and impedance, of solref and solimp.
         """
         body_weight = jnp.asarray(mj_model.body_invweight0[:, 0])
         of_bodies = (body_weight[body] for body in bodies)
@@ -67,7 +69,7 @@ class Impedance(NamedTuple):
 
         def at(distance: Array) -> tuple[Array, Array, Array]:
             position = distance - margin
-            stiffness, damping, imp = forward.impedance(model, solref, solimp, position)
+            stiffness, damping, imp = parameters(model, solref, solimp, position)
             weight = 1 / jnp.maximum(invweight * (1 - imp) / imp, mujoco.mjMINVAL)
             return stiffness * imp * position, weight, damping + jnp.zeros_like(distance)
 

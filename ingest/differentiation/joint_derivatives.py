@@ -25,8 +25,9 @@ from jacdb.ingest.differentiation import implicit_damping
 from jacdb.ingest.differentiation.coloring import color_columns
 from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
-from jacdb.ingest.dynamics import forward
+from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
+from jacdb.ingest.dynamics.impedances import Impedance
 from jacdb.ingest.environments import tangent_space
 
 
@@ -161,6 +162,7 @@ def joint_forces(
     active_set: ActiveSet | None,
     qacc_integrator: Float[Array, " nv"] | None,
     damping: Damping = implicit_damping.of_mjx,
+    impedance: Impedance = impedances.of_mjx,
 ) -> Callable[[Array, Array, Array, Array], Float[Array, "k nv"]]:
     """Return what these forces contribute to the balance of one sample, as a function of (dq, v, a, ctrl).
 
@@ -170,6 +172,7 @@ def joint_forces(
         qacc_integrator: where the integrator damps implicitly, the acceleration a' with which it goes on. A second
             row, h B a', comes with it: B is the derivative of the damped forces by velocity.
         damping: gives B.
+        impedance: of the constraint rows.
     """
     n_rows = n_rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
@@ -187,7 +190,7 @@ def joint_forces(
         if coupling.needs_poses:
             force = force + mjx_private.xfrc_accumulate(model, d)
         if active_set is not None and n_rows:
-            jacobian, weight, reference = _constraint_rows(model, d)
+            jacobian, weight, reference = _constraint_rows(model, d, impedance)
             row_force = jnp.where(
                 active_set.active[:n_rows], -weight * (jacobian @ qacc - reference), active_set.force[:n_rows]
             )
@@ -215,13 +218,13 @@ def _with_passive(model: mjx.Model, d: mjx.Data) -> mjx.Data:
     return d.replace(qfrc_passive=force, qfrc_gravcomp=compensation)
 
 
-def _constraint_rows(model: mjx.Model, d: mjx.Data) -> tuple[Array, Array, Array]:
+def _constraint_rows(model: mjx.Model, d: mjx.Data, impedance: Impedance) -> tuple[Array, Array, Array]:
     """Return (J, D, aref) of the rows that are no contact's, as MJX makes them."""
     kinds = [rows for kind in mjx_private.ROWS_BEFORE_CONTACTS if (rows := kind(model, d)) is not None]
     rows = jax.tree.map(lambda *parts: jnp.concatenate(parts), *kinds)
 
     def weight_and_reference(row: ConstraintRows) -> tuple[Array, Array]:
-        stiffness, damping, imp = forward.impedance(model, row.solref, row.solimp, row.pos_imp)
+        stiffness, damping, imp = impedance(model, row.solref, row.solimp, row.pos_imp)
         weight = 1 / jnp.maximum(row.invweight * (1 - imp) / imp, mujoco.mjMINVAL)
         return weight, -damping * (row.J @ d.qvel) - stiffness * imp * row.pos_aref
 

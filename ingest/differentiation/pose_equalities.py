@@ -32,7 +32,8 @@ from mujoco import mjx
 
 from jacdb.ingest.differentiation.contact_derivatives import ContactDerivatives
 from jacdb.ingest.differentiation.rnea_derivatives import Kinematics, Tree, tree_sum
-from jacdb.ingest.dynamics import forward
+from jacdb.ingest.dynamics import impedances
+from jacdb.ingest.dynamics.impedances import Impedance
 from jacdb.ingest.linalg.batched import materialize
 from jacdb.ingest.linalg.spatial import Motion
 
@@ -108,6 +109,7 @@ class PoseEqualities:
     invweight: Float[np.ndarray, "2 e"]
     solref: Float[np.ndarray, "e 2"]
     solimp: Float[np.ndarray, "e 5"]
+    impedance: Impedance
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "PoseEqualities | None":
@@ -128,7 +130,8 @@ class PoseEqualities:
         body[:, at_sites] = model.site_bodyid[sites]
         invweight = model.body_invweight0[body].sum(axis=0).T
         scale = np.where(is_weld, data[:, 10], 0.0)
-        return cls(body, anchor, turn, scale, invweight, model.eq_solref[chosen], model.eq_solimp[chosen])
+        parameters = model.eq_solref[chosen], model.eq_solimp[chosen]
+        return cls(body, anchor, turn, scale, invweight, *parameters, impedances.of_c(model))
 
     def joint_forces(
         self, model: mjx.Model, tree: Tree, kin: Kinematics, d: mjx.Data, qacc: Float[Array, "nv n"]
@@ -211,7 +214,7 @@ class PoseEqualities:
         apart = squared > 0
         distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
         parameters = self.solref.T[..., None], self.solimp.T[..., None]
-        stiffness, damping, impedance = forward.impedance(model, *parameters, distance)
+        stiffness, damping, impedance = self.impedance(model, *parameters, distance)
 
         def force(invweight: np.ndarray, position: Dense, velocity: Dense, acceleration: Dense) -> Dense:
             missing = acceleration + damping * velocity + stiffness * impedance * position

@@ -27,7 +27,7 @@ from jacdb.ingest.differentiation.contact_geometry import GeometryRates
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
-from jacdb.ingest.dynamics import forward, newton, observations
+from jacdb.ingest.dynamics import forward, impedances, newton, observations
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
@@ -87,7 +87,7 @@ class SolvedDynamics:
         """Put the model on MJX.
 
         Args:
-            engine: who steps the model. MuJoCo's C engine and MJX differ in contacts, and in what they damp implicitly.
+            engine: who steps the model. MuJoCo's C engine and MJX differ in contacts, impedances, and implicit damping.
         """
         stages = stages_model(mj_model, engine)
         apart = engine == "c"
@@ -101,9 +101,9 @@ class SolvedDynamics:
         damping = implicit_damping.of_c(mj_model) if apart else implicit_damping.of_mjx
         coriolis = implicit_damping.coriolis_of_c(mj_model) if apart else None
         tendons = (tendon_armature.of_c if apart else tendon_armature.of_mjx)(mj_model)
-        jacobian = AccelerationJacobian.of(
-            mj_model, model, False, damping, coriolis, tendons=tendons, poses_apart=apart
-        )
+        impedance = impedances.of_c(mj_model) if apart else impedances.of_mjx
+        of_model = mj_model, model, False, damping, coriolis
+        jacobian = AccelerationJacobian.of(*of_model, tendons=tendons, poses_apart=apart, impedance=impedance)
         return cls(mj_model, model, template, jacobian, tendons if apart else None)
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
@@ -134,7 +134,7 @@ class SolvedDynamics:
             qpos=at.qpos, qvel=at.qvel, act=at.act, ctrl=at.ctrl, mocap_pos=at.mocap_pos, mocap_quat=at.mocap_quat
         )
         finder = self.jacobian.contact_finder()
-        return forward.unsolved(self.model, data, finder), finder.rates
+        return forward.unsolved(self.model, data, finder, self.jacobian.impedance), finder.rates
 
     def _solved_for(self, samples: mjx.Data, qaccs_integrator: Float[Array, "n nv"]) -> Float[Array, "n nv"]:
         """Return the acceleration a that the solver found: M a = (M - h B) a'."""

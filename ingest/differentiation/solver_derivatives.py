@@ -40,8 +40,10 @@ from jacdb.ingest.differentiation.implicit_damping import Damping
 from jacdb.ingest.differentiation.joint_derivatives import Coupling, JointDerivatives
 from jacdb.ingest.differentiation.pose_equalities import PoseEqualities
 from jacdb.ingest.differentiation.rnea_derivatives import Drag, Kinematics, Tree
+from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
+from jacdb.ingest.dynamics.impedances import Impedance
 from jacdb.ingest.dynamics.newton import NewtonStep, NewtonTrace
 from jacdb.ingest.linalg import batched
 
@@ -81,6 +83,7 @@ class AccelerationJacobian:
     )  # 1 where the integrator damps Coriolis forces too; None: nowhere
     armature: Float[np.ndarray, "nv nv"]  # motors' inertias, of joints and of fixed tendons
     blocks: list[slice]  # of dofs that neither the mass matrix nor implicit damping joins with others
+    impedance: Impedance  # of the constraint rows that are no contact's
     pose_equalities: PoseEqualities | None  # that MJX's stages do not have
 
     @classmethod
@@ -94,6 +97,7 @@ class AccelerationJacobian:
         *,
         tendons: Float[np.ndarray, "nv nv"] | None,
         poses_apart: bool = False,
+        impedance: Impedance = impedances.of_mjx,
     ) -> "AccelerationJacobian":
         """Read off the model what is the same for all states.
 
@@ -105,6 +109,7 @@ class AccelerationJacobian:
             damped_coriolis: where it does so with Coriolis forces (:func:`implicit_damping.coriolis_of_c`).
             tendons: what tendons' armature adds to the mass matrix of that engine; None: nothing.
             poses_apart: whether ``model`` is without connects and welds, which are then as the C engine has them.
+            impedance: of constraint rows, as that engine has it.
         """
         coupling = Coupling.of(mj, kicked, poses_apart)
         damps = implicit_damping.damps_implicitly(model)
@@ -113,7 +118,8 @@ class AccelerationJacobian:
         tree, coloring, equalities = Tree.of(mj), ContactColoring.of(mj), PoseEqualities.of(mj) if poses_apart else None
         armature: np.ndarray = np.diag(mj.dof_armature)
         armature = armature if tendons is None else armature + tendons
-        return cls(mj, model, tree, coloring, coupling, damps, damping, damped_coriolis, armature, blocks, equalities)
+        damped = damps, damping, damped_coriolis
+        return cls(mj, model, tree, coloring, coupling, *damped, armature, blocks, impedance, equalities)
 
     def contact_finder(self) -> ContactFinder:
         """Return what finds one sample's contacts for forward dynamics, and keeps how they move."""
@@ -274,7 +280,7 @@ class AccelerationJacobian:
             d: mjx.Data, qacc: Array, active_set: ActiveSet | None, qacc_integrator: Array | None
         ) -> JointDerivatives:
             forces = joint_derivatives.joint_forces(
-                self.mj_model, self.model, self.coupling, d, active_set, qacc_integrator, self.damping
+                self.mj_model, self.model, self.coupling, d, active_set, qacc_integrator, self.damping, self.impedance
             )
             return joint_derivatives.compressed_jacobians(forces, self.coupling, d, qacc)
 

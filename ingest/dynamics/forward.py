@@ -11,7 +11,6 @@ and "Constraint model", "Parameters".
 import contextlib
 from collections.abc import Callable
 
-import mujoco
 import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
@@ -19,16 +18,14 @@ from mujoco import mjx
 from jacdb.ingest import runtime
 from jacdb.ingest.compat import mjx as mjx_private
 from jacdb.ingest.compat.mjx import impl, replace_impl
-from jacdb.ingest.dynamics import newton
+from jacdb.ingest.dynamics import impedances, newton
+from jacdb.ingest.dynamics.impedances import Impedance
 from jacdb.ingest.environments import tangent_space
 from jacdb.ingest.linalg import batched
 
 type Collision = Callable[[mjx.Model, mjx.Data], mjx.Data]  # finds contacts, as MJX's own does
 
 CONTACT_PARAMETERS = ("includemargin", "friction", "solref", "solreffriction", "solimp")
-IMPEDANCES = (  # MJX's names of all impedance curves
-    "geom_solimp", "pair_solimp", "jnt_solimp", "dof_solimp", "eq_solimp", "tendon_solimp_lim", "tendon_solimp_fri",
-)  # fmt: skip
 
 
 def forward(model: mjx.Model, data: mjx.Data, collision: Collision = mjx_private.collision) -> mjx.Data:
@@ -70,9 +67,14 @@ def mjx_integrate(model: mjx.Model, forwarded: mjx.Data) -> mjx.Data:
     raise NotImplementedError(f"integrator {model.opt.integrator}")
 
 
-def unsolved(model: mjx.Model, data: mjx.Data, collision: Collision = mjx_private.collision) -> mjx.Data:
+def unsolved(
+    model: mjx.Model,
+    data: mjx.Data,
+    collision: Collision = mjx_private.collision,
+    impedance: Impedance = impedances.of_mjx,
+) -> mjx.Data:
     """Compute what ``mjx.forward`` of one sample computes without a solver: no acceleration, and no sensors."""
-    with _replacements(collision):
+    with _replacements(collision, impedance):
         d = mjx_private.fwd_actuation(model, mjx_private.fwd_velocity(model, mjx_private.fwd_position(model, data)))
     applied = d.qfrc_applied + mjx_private.xfrc_accumulate(model, d)
     return d.replace(qfrc_smooth=d.qfrc_passive - d.qfrc_bias + d.qfrc_actuator + applied)
@@ -86,7 +88,9 @@ def _before_the_solver(model: mjx.Model, data: mjx.Data, collision: Collision) -
         return mjx_private.fwd_acceleration(model, mjx_private.fwd_actuation(model, d))
 
 
-def _replacements(collision: Collision) -> contextlib.AbstractContextManager[None]:
+def _replacements(
+    collision: Collision, impedance: Impedance = impedances.of_mjx
+) -> contextlib.AbstractContextManager[None]:
     """Within, MJX's stages call this module's replacements."""
 
     def found(model: mjx.Model, data: mjx.Data) -> mjx.Data:
@@ -163,22 +167,3 @@ def _contact_constants(model: mjx.Model, data: mjx.Data) -> dict[str, np.ndarray
         if all((of_dim == of_dim[:1]).all() for of_dim in values.values()):
             constants[name] = np.concatenate([np.repeat(values[dim][:1], count, 0) for dim, count in slots.items()])
     return constants
-
-
-def impedance(
-    model: mjx.Model, solref: Array | np.ndarray, solimp: Array | np.ndarray, position: Array | np.ndarray
-) -> tuple[Array, Array, Array]:
-    """Compute stiffness, damping and impedance of constraints (MJX's ``_kbi``), the power of their curves a constant.
-
-    The power is 2 in nearly all models. Given as a constant it is a square, and otherwise a logarithm and an
-    exponential function for every row.
-    """
-    *curve, power = solimp
-    return mjx_private.impedance(model, solref, (*curve, _power(model) or power), position)
-
-
-def _power(model: mjx.Model) -> float | None:
-    """Return the power of all constraints' impedance curves; None where they differ."""
-    powers = [np.asarray(getattr(model, kind)).reshape(-1, mujoco.mjNIMP)[:, -1] for kind in IMPEDANCES]
-    distinct = np.unique(np.concatenate(powers))
-    return float(distinct[0]) if len(distinct) == 1 else None

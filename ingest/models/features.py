@@ -209,6 +209,10 @@ _CONSTRAINTS = (
         has.of_kind("eq_type", _EQUALITY.mjEQ_CONNECT, _EQUALITY.mjEQ_WELD),
         "differs", note="C's reference acceleration has the term -dJ/dt v since MuJoCo 3.7; jacdb's has, MJX's not",
     ),
+    Feature(
+        "solref of two signs, solimp without width or with dmin above dmax", "solref, solimp, solreflimit and others",
+        has.impedances_apart, "differs", note="C has rules for them that MJX has not; jacdb's impedances are C's",
+    ),
     Feature("mocap bodies", "body/mocap", has.size("nmocap")),
     Feature(
         "noslip iterations", "option/noslip_iterations", lambda model: int(model.opt.noslip_iterations),

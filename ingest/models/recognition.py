@@ -22,6 +22,11 @@ UNKNOWN_SENSORS = (  # that MJX does not have
     "JOINTLIMITPOS", "JOINTLIMITVEL", "JOINTLIMITFRC", "TENDONLIMITPOS", "TENDONLIMITVEL", "TENDONLIMITFRC",
     "INSIDESITE", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO", "E_POTENTIAL", "E_KINETIC", "PLUGIN", "USER",
 )  # fmt: skip
+IMPEDANCES = (  # all solref of a model, each with its solimp
+    ("geom_solref", "geom_solimp"), ("pair_solref", "pair_solimp"), ("jnt_solref", "jnt_solimp"),
+    ("dof_solref", "dof_solimp"), ("eq_solref", "eq_solimp"), ("tendon_solref_lim", "tendon_solimp_lim"),
+    ("tendon_solref_fri", "tendon_solimp_fri"),
+)  # fmt: skip
 _DISABLE, _INTEGRATOR = mujoco.mjtDisableBit, mujoco.mjtIntegrator
 _JOINT, _TENDON = mujoco.mjtJoint, mujoco.mjtTendon
 
@@ -110,6 +115,27 @@ def wide_margins(model: mujoco.MjModel) -> int:
 
 def _narrow(spans: np.ndarray, margins: np.ndarray) -> np.ndarray:
     return np.asarray(spans[:, 1] - spans[:, 0] < 2 * margins)
+
+
+def impedances_apart(model: mujoco.MjModel) -> int:
+    """Count the solref and solimp of which MJX makes another stiffness, damping or impedance than C.
+
+    Contacts have mixtures of geoms'. Where this is 0, it is 0 for them, too: each of its tests holds for a mixture if
+    it holds for both.
+    """
+    return sum(_apart(model, getattr(model, solref), getattr(model, solimp)) for solref, solimp in IMPEDANCES)
+
+
+def _apart(model: mujoco.MjModel, solref: np.ndarray, solimp: np.ndarray) -> int:
+    positive = solref > 0
+    mixed = positive[:, 0] != positive[:, 1]
+    refsafe = not model.opt.disableflags & _DISABLE.mjDSBL_REFSAFE
+    timeconst = np.maximum(solref[:, 0], 2 * model.opt.timestep if refsafe else 0)
+    dmin, dmax, width = solimp[:, :3].T
+    clipped = np.clip(dmax, mujoco.mjMINIMP, mujoco.mjMAXIMP) * timeconst
+    stiffest = positive.all(axis=1) & (np.minimum(clipped, (clipped * solref[:, 1]) ** 2) < mujoco.mjMINVAL)
+    falling, without_width = dmin > dmax, (dmin != dmax) & (width <= mujoco.mjMINVAL)
+    return int(np.count_nonzero(mixed | stiffest | falling | without_width))
 
 
 def disabled_actuators(model: mujoco.MjModel) -> int:

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 from c_differences import error, visited
+from thoroughness import thorough
 
 import jacdb
 from jacdb.ingest.linearization import linearizer
@@ -194,6 +195,50 @@ def test_armature_of_tendons_between_branches_and_dampers_beyond_ctrlrange_are_t
     whole = {name: np.array(values) for name, values in {**at, "act": [], "qacc_warmstart": [0.0] * 3}.items()}
     assert error(model, whole, 2, exact) < 1e-8
     assert not steps.j_action[0, :, 0].any() and steps.j_action[0, :, 1].any(), "ctrl is beyond its range, and within"
+
+
+CONSTRAINED = """<mujoco><option timestep="0.004" gravity="0 0 0" tolerance="0" cone="{cone}">
+<flag refsafe="{refsafe}"/></option><default><geom contype="0" size=".1" solref="{solref}" solimp="{solimp}"/>
+<joint type="slide" axis="1 0 0"/><equality solref="{solref}" solimp="{solimp}"/></default>
+<worldbody><geom type="plane" size="1 1 .1" conaffinity="1" contype="1"/>
+<body pos="0 0 .1"><joint/><joint axis="0 0 1"/><geom contype="1"/></body>
+<body><joint limited="true" range="0 1" solreflimit="{solref}" solimplimit="{solimp}"/><geom conaffinity="0"/></body>
+<body><joint frictionloss="5" solreffriction="{solref}" solimpfriction="{solimp}"/><geom conaffinity="0"/></body>
+<body><joint name="e"/><geom conaffinity="0"/></body>
+<body name="p"><joint/><joint axis="0 1 0"/><geom conaffinity="0"/></body>
+<body name="w"><joint/><joint type="hinge" axis="0 1 0"/><geom pos=".1 0 0" conaffinity="0"/></body>
+<body><joint name="l"/><geom conaffinity="0"/></body><body><joint name="f"/><geom conaffinity="0"/></body></worldbody>
+<equality><joint joint1="e"/><connect body1="p" anchor="0 0 0"/><weld body1="w"/></equality><tendon>
+<fixed limited="true" range="0 1" solreflimit="{solref}" solimplimit="{solimp}"><joint joint="l" coef="1"/></fixed>
+<fixed frictionloss="5" solreffriction="{solref}" solimpfriction="{solimp}"><joint joint="f" coef="1"/></fixed>
+</tendon></mujoco>"""
+PARAMETERS = {  # MJX has other rules for each of them
+    "without width": (".02 1", ".5 .9 0"),
+    "falling": (".02 1", ".9 .5 .01"),
+    "no damping ratio": (".02 0", ".9 .95 .01 0 5"),
+    "no time constant": ("0 1", ".8 .95 .01 1 1"),
+    "stiffness without damping": ("-100 1", ".8 .95 .01 .5 5"),
+    "falling, direct": ("-1000 -20", ".95 .8 .01 .3 3"),
+    "damping without stiffness": (".02 -5", ".95 .8 .01 1 2"),
+    "without width, direct": ("-1000 -20", ".4 .8 0"),
+}
+
+
+@pytest.mark.parametrize("name", ["without width", *(thorough(name) for name in PARAMETERS if name != "without width")])
+def test_impedances_of_every_constraint_are_the_c_engines(name):
+    solref, solimp = PARAMETERS[name]
+    cone, refsafe = ("elliptic", "disable") if "out" in name else ("pyramidal", "enable")
+    model = mujoco.MjModel.from_xml_string(CONSTRAINED.format(solref=solref, solimp=solimp, cone=cone, refsafe=refsafe))
+    rng = np.random.default_rng(0)
+    qpos = -np.array([0.0, *rng.uniform(0.001, 0.009, model.nq - 1)])
+    qvel = np.array([0.01, *rng.uniform(-1e-3, 0, model.nv - 1)])
+    mujoco.set_mju_user_warning(lambda text: None)
+    steps = jacdb.linearize(model, qpos, qvel)
+    at = {"qpos": qpos, "qvel": qvel, "ctrl": np.zeros(0), "act": np.zeros(0), "qacc_warmstart": np.zeros(model.nv)}
+    missed = error(model, at, 1, steps.j_state[0])
+    mujoco.set_mju_user_warning(None)
+    assert steps.in_contact[0] and steps.residual[0] < 1e-12
+    assert missed < NOISE
 
 
 RESTING = """<mujoco><option timestep="0.01" tolerance="0">{}</option><worldbody><body>

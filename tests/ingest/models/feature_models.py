@@ -257,6 +257,10 @@ MODELS: dict[str, list[Case]] = {
         Case(joints().replace("</mujoco>", f"<equality>{words}</equality></mujoco>"))
         for words in ('<connect body1="b" body2="c" anchor="0 .1 .2"/>', '<weld site1="tip" site2="on_c"/>')
     ],
+    "solref of two signs, solimp without width or with dmin above dmax": [
+        Case(touching(low=words, high=words), contact=True)
+        for words in ('solref="-100 1"', 'solimp=".5 .9 0"', 'solimp=".9 .5 .01"')
+    ],
     "mocap bodies": [Case(MOCAP)],
     "noslip iterations": [Case(touching(option='noslip_iterations="5"'), contact=True, without=touching())],
     "condim 1, 3, 4 and 6 on pyramids": [
