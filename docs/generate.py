@@ -183,13 +183,14 @@ def models() -> str:
             feature.name,
             f"`{feature.mjcf}`",
             "yes" if feature.covered else f"no: {feature.remedy}",
+            "no" if feature.on_mjx == "raises" or feature.refused("mjx") else "yes",
             feature.on_mjx,
             told(kept.get(feature.name)),
             feature.note,
         ]
         for feature in features.table()
     ]
-    header = ("feature", "in MJCF", "covered", "MJX's stages", "J to C's differences", "why, or how")
+    header = ("feature", "in MJCF", "covered", "by MJX", "MJX's stages", "J to C's differences", "why, or how")
     return "\n".join(["# Which models are covered\n", NOTE, (HERE / "models.txt").read_text(), _table(header, rows)])
 
 

@@ -8,6 +8,7 @@ engine_derivative.c, mjd_actuator_vel.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,19 @@ def damps_implicitly(model: mjx.Model) -> bool:
     """Return whether the integrator solves for the velocity with damping taken at its end."""
     implicit = model.opt.integrator == mjx.IntegratorType.IMPLICITFAST
     return bool(implicit or not model.opt.disableflags & DisableBit.EULERDAMP)
+
+
+def by_euler(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> bool:
+    """Return whether Euler's method of an engine damps joints implicitly, and so takes another step than explicitly.
+
+    C does all joints if any damping is positive, and none otherwise: negative damping alone is explicit. It counts a
+    joint that an actuator may damp, by however much. MJX damps implicitly whatever the sign, and where dampers are
+    disabled too. (engine_forward.c, mj_EulerSkip; mjx forward.py, euler)
+    """
+    if engine == "mjx":
+        return bool(model.dof_damping.any())
+    damps = (model.dof_damping > 0).any() or (model.jnt_actuatorid != -1).any()
+    return bool(damps) and not model.opt.disableflags & DisableBit.DAMPER
 
 
 def of_mjx(model: mjx.Model, d: mjx.Data) -> Float[Array, "nv nv"]:

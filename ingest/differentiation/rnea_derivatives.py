@@ -36,11 +36,13 @@ import mujoco
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from mujoco import mjx
+from mujoco.mjx import DisableBit
 
 from jacdb.ingest.environments.tangent_space import FREE, HINGE, SLIDE
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize
 from jacdb.ingest.linalg.spatial import SYMMETRIC_ENTRIES, Force, Inertia, Known, Motion, Symmetric, Vector, outer
+from jacdb.ingest.models.recognition import fluid
 
 
 @dataclass(frozen=True)
@@ -202,14 +204,18 @@ class _Box(NamedTuple):
         return cls(box.mean(axis=1), face, blade)
 
 
-def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag:
+def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag | None:
     """Return the viscosity and drag of a medium at rest, on each body's box of equal inertia, as MJX has them.
+
+    None: there is no medium, or a flag disables it: MJX takes either of springs and dampers for all passive forces.
 
     Reference: MuJoCo documentation, "Computation", "Passive forces", inertia-based model.
 
     Raises:
         NotImplementedError: the medium moves (wind).
     """
+    if not fluid(model) or model.opt.disableflags & (DisableBit.SPRING | DisableBit.DAMPER):
+        return None
     if np.any(model.opt.wind):
         raise NotImplementedError("a medium that moves (wind)")
     box, viscosity, density = _Box.of(model), model.opt.viscosity, model.opt.density

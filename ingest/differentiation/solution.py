@@ -31,6 +31,7 @@ from jacdb.ingest.dynamics import forward, impedances, newton, observations
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.contacts import SlotsByDim
 from jacdb.ingest.linalg import batched
+from jacdb.ingest.models import recognition
 
 _NONE = -1  # no type of equality: MJX makes no rows for it
 _NOT_FLUSHED = 1e-300  # XLA takes smaller differences for 0: subnormal numbers
@@ -214,6 +215,8 @@ def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.M
     """
     stages = model.__copy__()
     stages.opt.enableflags &= ~_CHANGE_NO_STEP
+    if not recognition.fluid(model):
+        stages.opt.wind[:] = 0  # MJX takes it for a medium
     _act_at_rest_lengths(stages)
     stages.sensor_type[:] = mujoco.mjtSensor.mjSENS_CLOCK  # no stage reads a sensor, and MJX has not all of them
     if engine == "c":  # its contacts are taken as they are
@@ -225,10 +228,8 @@ def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.M
         stages.opt.disableflags |= DisableBit.EULERDAMP
     elif model.opt.integrator == integrators.mjINT_IMPLICIT:
         stages.opt.integrator = integrators.mjINT_IMPLICITFAST
-    elif model.opt.integrator == integrators.mjINT_EULER:
-        undamped = engine == "c" and bool(model.opt.disableflags & DisableBit.DAMPER)  # MJX damps all the same
-        if undamped or not model.dof_damping.any():
-            stages.opt.disableflags |= DisableBit.EULERDAMP  # nothing to damp: an equation less to solve
+    elif model.opt.integrator == integrators.mjINT_EULER and not implicit_damping.by_euler(model, engine):
+        stages.opt.disableflags |= DisableBit.EULERDAMP  # the step is explicit: an equation less to solve
     return stages
 
 

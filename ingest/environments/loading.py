@@ -64,7 +64,7 @@ def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> M
         report: told what is being fetched.
 
     Raises:
-        UsageError: as :func:`find`, or robot models can't be reached, or a model has a feature that MJX drops.
+        UsageError: as :func:`find`, or robot models can't be reached, or a model has a feature that is not covered.
     """
     spec = registry.find(name)
     # MuJoCo would print its warnings and leave a MUJOCO_LOG.TXT in the user's folder.

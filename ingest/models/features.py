@@ -35,7 +35,7 @@ class Feature:
         mjcf: where a model's XML has it.
         count: how many elements of a model have it; 0 where it is not used.
         on_mjx: ``same``: MJX computes what C does. ``drops``: MJX computes as if it were not there. ``differs``: it
-            computes something else. ``raises``: MJX refuses such models.
+            computes something else. ``raises``: MJX refuses such models, when they are put on it or stepped.
         remedy: what to change where it is not covered; empty where the engine differentiates C's step of such a model.
         note: why it is not covered, or how it is.
     """
@@ -51,20 +51,28 @@ class Feature:
     def covered(self) -> bool:
         return not self.remedy
 
+    def refused(self, engine: Engine) -> bool:
+        """Return whether an engine's step of such a model is not differentiated, for what MJX or jacdb lacks.
+
+        What MJX computes otherwise than C is no reason where MJX steps: its own stages are those differentiated. What
+        both compute alike is one: then it is jacdb's derivative that has no such term.
+        """
+        return not self.covered and (engine == "c" or self.on_mjx != "differs")
+
 
 def check(model: mujoco.MjModel, name: str = "the model", engine: Engine = "c") -> None:
     """Return nothing if the engine covers all features of a model. It is cheap, and needs no JAX.
 
     Args:
         name: how the error calls the model.
-        engine: who takes the steps. Where MJX does, those features are refused that it drops.
+        engine: who takes the steps.
 
     Raises:
         UsageError: nothing in the model moves; or names all features that are not covered, and what to change.
     """
     if not model.nv:
         raise UsageError(f"nothing moves in {name}: give a model with joints")
-    refused = [feature for feature in FEATURES if not feature.covered and (engine == "c" or feature.on_mjx == "drops")]
+    refused = [feature for feature in FEATURES if feature.refused(engine)]
     found = [(feature, count) for feature in refused if (count := feature.count(model))]
     if found:
         told = "; ".join(f"{feature.name} ({count}): {feature.remedy}" for feature, count in found)
@@ -278,7 +286,10 @@ _CONTACTS = (
 )  # fmt: skip
 
 _OPTIONS = (
-    Feature("Euler, Runge-Kutta, implicit and implicitfast", "option/integrator", has.option("integrator", 0, 1, 2, 3)),
+    Feature(
+        "Euler, Runge-Kutta, implicit and implicitfast", "option/integrator", has.option("integrator", 0, 1, 2, 3),
+        note="by MJX: Euler and implicitfast",
+    ),
     Feature(
         "Newton, CG and PGS", "option/solver",
         has.option("solver", _SOLVER.mjSOL_NEWTON, _SOLVER.mjSOL_CG, _SOLVER.mjSOL_PGS),
@@ -312,7 +323,7 @@ _OPTIONS = (
     ),
     Feature(
         "the discrete integrator", "option/integrator discrete", has.option("integrator", _INTEGRATOR.mjINT_DISCRETE),
-        "differs", "use Euler, implicitfast, implicit or RK4", "it solves constraints in another metric",
+        "raises", "use Euler, implicitfast, implicit or RK4", "it solves constraints in another metric; MJX has none",
     ),
     Feature("sleep", "flag/sleep", has.enabled(_ENABLE.mjENBL_SLEEP), "drops", "disable sleep", "MJX never sleeps"),
     Feature(

@@ -1,4 +1,4 @@
-"""What C's implicitfast damps implicitly."""
+"""What the integrators of C and MJX damp implicitly."""
 
 import jax.numpy as jnp
 import mujoco
@@ -10,6 +10,35 @@ from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import implicit_damping
 from jacdb.ingest.differentiation.solution import stages_model
 from jacdb.ingest.dynamics import forward
+
+COASTING = """<mujoco><option timestep="0.01" gravity="0 0 0"><flag damper="{}"/></option><worldbody><body>
+<joint name="x" type="slide" axis="1 0 0" damping="{}"/><joint type="slide" axis="0 1 0" damping="{}"/>
+<geom size=".1" mass="1"/></body></worldbody><actuator><motor joint="x" damping="{}"/></actuator></mujoco>"""
+
+
+@pytest.mark.parametrize(
+    ("damper", "x", "y", "actuator", "implicitly"),
+    [
+        ("enable", -0.5, 0, 0, False),
+        ("enable", -0.5, -0.3, 0, False),
+        ("enable", -0.5, 0.3, 0, True),
+        ("enable", -0.5, 0, 1, True),
+        ("disable", -0.5, 0.3, 0, False),
+        ("enable", 0.5, 0, 0, True),
+    ],
+)
+def test_euler_damps_negatively_damped_joints_implicitly_beside_a_damped_one(damper, x, y, actuator, implicitly):
+    model = mujoco.MjModel.from_xml_string(COASTING.format(damper, x, y, actuator))
+    model.actuator_damping[:] = 0  # C goes by whether an actuator may damp, not by how much
+    data = mujoco.MjData(model)
+    data.qvel[:] = 1
+    mujoco.mj_step(model, data)
+    damping = np.zeros(2) if damper == "disable" else np.array([x, y])
+    explicit, implicit = -damping, -damping / (1 + 0.01 * damping)
+    np.testing.assert_allclose((data.qvel - 1) / 0.01, implicit if implicitly else explicit, atol=1e-12)
+    assert implicit_damping.by_euler(model, "c") == implicitly
+    assert implicit_damping.by_euler(model, "mjx"), "whatever the sign, and the flag"
+
 
 FINGERS = """<mujoco><option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/><worldbody>
 <body pos="0 .1 0"><joint name="left" type="slide" axis="0 1 0"/><geom size=".05" mass="1" contype="0"/>

@@ -261,6 +261,34 @@ def test_tendons_spring_at_their_rest_length_and_disabled_dampers_do_not_damp(fl
     assert error(model, whole, 1, steps.j_state[0]) < 1e-8
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "grows"), [("c", 1 + 0.01 * 0.5), ("mjx", 1 / (1 - 0.01 * 0.5))])
+def test_negative_damping_alone_is_explicit_by_euler_of_c_and_implicit_by_mjx(engine, grows):
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><option timestep=".01" gravity="0 0 0"/><worldbody><body><joint damping="-.5"/>'
+        '<inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/></body></worldbody></mujoco>'
+    )
+    steps = jacdb.linearize(model, [0.1], [2.0], engine=engine)
+    assert steps.residual[0] < 1e-12 and steps.next_state[0, 1] == pytest.approx(2 * grows, rel=1e-14)
+    np.testing.assert_allclose(steps.j_state[0], [[1, 0.01 * grows], [0, grows]], rtol=1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "option",
+    ['density="99" viscosity="1"><flag spring="disable" damper="disable"/>', 'integrator="implicitfast" wind="1 0 0">'],
+    ids=["disabled", "wind without a medium"],
+)
+def test_a_medium_that_does_not_act_has_no_derivative(option):
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><option timestep=".01" {option}</option><worldbody><body><joint axis="0 1 0"/>'
+        '<geom size=".1" pos=".2 0 0"/></body></worldbody></mujoco>'
+    )
+    at = {"qpos": [0.3], "qvel": [2.0], "ctrl": [], "act": [], "qacc_warmstart": [0.0]}
+    steps = jacdb.linearize(model, **at)
+    assert error(model, {name: np.array(values) for name, values in at.items()}, 1, steps.j_state[0]) < 1e-8
+
+
 SLIDER = """<mujoco><option timestep="0.01"/><worldbody><body>
 <joint name="x" type="slide" axis="1 0 0"/><joint name="z" type="slide" axis="0 0 1"/><geom size=".1"/>
 </body></worldbody><actuator><motor joint="x"/></actuator></mujoco>"""

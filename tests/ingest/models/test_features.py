@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 
+import jax
 import mujoco
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mujoco_playground import registry as playground_registry
 from stage_differences import difference, states
 from thoroughness import one_in_five
 
+import jacdb
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.loading import load_env
 from jacdb.ingest.models import features
@@ -19,6 +21,11 @@ from jacdb.ingest.models.features import FEATURES
 
 BY_NAME = {feature.name: feature for feature in FEATURES}
 SAME, OTHER = 1e-10, 1e-8  # relative: roundoff, and more than any roundoff
+OF_MJX = (  # whose steps by MJX are differentiated, and C's are not
+    "limits narrower than twice their margin",
+    "tendons through spheres and cylinders",
+    "springs disabled and dampers not, or dampers alone",
+)
 WITHOUT_MODEL = {"callbacks", "plugins"}  # of the process, and of libraries that come with no package
 
 
@@ -54,11 +61,27 @@ def test_a_feature_is_recognised_in_its_models(name):
     for case in MODELS[name]:
         model, feature = mujoco.MjModel.from_xml_string(case.xml), BY_NAME[name]
         assert feature.count(model) > 0
-        if not feature.covered:
+        for engine in ("c", "mjx"):
+            if feature.covered or (engine == "mjx" and name in OF_MJX):
+                continue
             with pytest.raises(UsageError) as refused:
-                features.check(model, "robot.xml")
+                features.check(model, "robot.xml", engine)
             assert str(refused.value).startswith("robot.xml has what cannot be differentiated: ")
             assert f"{name} (" in str(refused.value) and feature.remedy in str(refused.value)
+
+
+@pytest.mark.parametrize("name", OF_MJX)
+def test_what_mjx_has_its_own_way_passes_where_it_steps(name):
+    for case in MODELS[name]:
+        features.check(mujoco.MjModel.from_xml_string(case.xml), engine="mjx")
+
+
+@pytest.mark.parametrize("name", ["armature of spatial tendons", "solreffriction on elliptic cones", "wind"])
+def test_what_jacdb_has_no_derivative_of_is_refused_whoever_steps(name):
+    model = mujoco.MjModel.from_xml_string(MODELS[name][0].xml)
+    for engine in ("c", "mjx"):
+        with pytest.raises(UsageError, match=rf"^[^\n]*{name} \(1\): {BY_NAME[name].remedy}$"):
+            jacdb.linearize(model, model.qpos0, np.zeros(model.nv), engine=engine)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +114,8 @@ def test_one_flag_of_springs_and_dampers_is_refused_where_it_matters(flag, joint
 def test_mjx_refuses_what_it_is_said_to_refuse(name):
     for case in MODELS[name]:
         with pytest.raises(NotImplementedError):
-            mjx.put_model(mujoco.MjModel.from_xml_string(case.xml), impl="jax")
+            on_mjx = mjx.put_model(mujoco.MjModel.from_xml_string(case.xml), impl="jax")
+            jax.eval_shape(mjx.step, on_mjx, mjx.make_data(on_mjx, impl="jax"))
 
 
 @pytest.mark.slow
@@ -144,16 +168,18 @@ def test_a_callback_is_seen_while_it_is_set():
     features.check(model)
 
 
-def test_an_environment_with_a_feature_that_mjx_drops_is_not_loaded(monkeypatch):
+def test_an_environment_with_what_mjx_drops_or_jacdb_has_no_derivative_of_is_not_loaded(monkeypatch):
     load = playground_registry.load
 
-    def stiffened(*args, **options):
+    def changed(*args, **options):
         env = load(*args, **options)
         env.mj_model.jnt_stiffnesspoly[0, 0] = 1
+        env.mj_model.opt.density, env.mj_model.opt.wind[0] = 1, 1
         return env
 
-    monkeypatch.setattr(playground_registry, "load", stiffened)
+    monkeypatch.setattr(playground_registry, "load", changed)
     with pytest.raises(
-        UsageError, match=r"^CartpoleBalance has what .*: nonlinear joint stiffness \(1\): give one number"
+        UsageError,
+        match=r"^CartpoleBalance has what .*: nonlinear joint stiffness \(1\): give one number .*; wind \(1\): set",
     ):
         load_env("CartpoleBalance")
