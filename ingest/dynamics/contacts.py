@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 type Leaf = Any  # NumPy's array on the host, JAX's in a program
 
@@ -35,7 +35,7 @@ class FoundContacts(NamedTuple):
     position: Float[np.ndarray, "c 2 3"]
     rotation: Float[np.ndarray, "c 2 3 3"]
 
-    def take(self, which: Int[np.ndarray, " some"] | slice) -> "FoundContacts":
+    def take(self, which: Int[np.ndarray, " some"] | Bool[np.ndarray, " c"] | slice) -> "FoundContacts":
         """Return some of them."""
         return FoundContacts(*(leaf[which] for leaf in self))
 

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from jacdb.ingest.dynamics.contacts import FoundContacts
-from jacdb.ingest.models.geom_pairs import geom_pairs
+from jacdb.ingest.models.geom_pairs import geom_pairs, movers
 
 _PARAMETERS = ("dim", "friction", "solref", "solimp", "includemargin")
 _TRIED = 16  # states, before the rest is shared out
@@ -25,7 +25,9 @@ class Collisions:
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
         self._model, self._threads = model, threads
-        self._none = not len(geom_pairs(model))
+        self._movers = movers(model)
+        constrained = self._constrained(geom_pairs(model))
+        self._none, self._all = not constrained.any(), bool(constrained.all())
 
     def find(
         self,
@@ -48,7 +50,13 @@ class Collisions:
                 lambda rows: self._read(_TRIED + int(rows[0]), *(leaf[rows] for leaf in parts[1])), shares
             )
         found = [reader.contacts() for reader in readers]
-        return FoundContacts(*(np.concatenate(leaves) for leaves in zip(*found, strict=True)))
+        contacts = FoundContacts(*(np.concatenate(leaves) for leaves in zip(*found, strict=True)))
+        return contacts if self._all else contacts.take(self._constrained(contacts.geoms))
+
+    def _constrained(self, geoms: Int[np.ndarray, "c 2"]) -> Bool[np.ndarray, " c"]:
+        """Return of which contacts the engine makes constraints: those of geoms that move against each other."""
+        first, second = self._movers[geoms].T
+        return np.asarray(first != second)
 
     def _read(self, first: int, qpos: np.ndarray, mocap_pos: np.ndarray, mocap_quat: np.ndarray) -> "_Reader":
         """Read the contacts of consecutive states, of which the first has the number ``first``."""

@@ -37,6 +37,19 @@ def _selected(model: mujoco.MjModel) -> Bool[np.ndarray, "ngeom ngeom"]:
     return np.asarray(meets & ~np.isin(signature, model.exclude_signature), bool)
 
 
+def movers(model: mujoco.MjModel) -> Int[np.ndarray, " ngeom"]:
+    """Return the body whose dofs move each geom: its own, or the nearest above it that has dofs; 0, the world: none.
+
+    No dof moves two geoms of one mover against each other. MuJoCo leaves their contact out of its constraints
+    (``exclude`` is 3), such as a mocap body's on the floor.
+    """
+    of_body = np.arange(model.nbody)
+    for body in range(1, model.nbody):
+        if not model.body_dofnum[body]:
+            of_body[body] = of_body[model.body_parentid[body]]
+    return np.asarray(of_body[model.geom_bodyid])
+
+
 def named(model: mujoco.MjModel, pairs: Int[np.ndarray, "pairs 2"]) -> dict[tuple[str, str], int]:
     """Return how many pairs there are of each two types, such as ``("box", "mesh")``."""
     kinds = np.sort(np.asarray(model.geom_type)[pairs], axis=1)

@@ -15,6 +15,7 @@ from mujoco.mjx import DisableBit
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.environments.tangent_space import BALL, HINGE, SLIDE
 from jacdb.ingest.models.body_names import body_names
+from jacdb.ingest.models.geom_pairs import movers
 from jacdb.nested_lists import from_lengths
 from jacdb.schemas import CONTACT
 
@@ -57,6 +58,13 @@ def geom_names(model: mujoco.MjModel) -> list[str]:
     return [model.geom(i).name or f"{bodies[model.geom_bodyid[i]]}/geom{i}" for i in range(model.ngeom)]
 
 
+def _clips_nothing(model: mujoco.MjModel) -> set[str]:
+    """Return the kinds of switches that clip nothing, for the model's flags say so."""
+    if model.opt.disableflags & DisableBit.ACTUATION:
+        return {"ctrl_clip", "force_clip", "joint_force_clip"}
+    return {"ctrl_clip"} if model.opt.disableflags & DisableBit.CLAMPCTRL else set()
+
+
 class ConstraintColumns:
     """Makes the constraint columns of one model's steps, on the host."""
 
@@ -66,7 +74,9 @@ class ConstraintColumns:
         names = list(dict.fromkeys(of_switches))
         self._names = pa.array(names, pa.string())
         self._name_of_switch = np.array([names.index(name) for name in of_switches], np.int64)
-        self._n_geom = model.ngeom
+        off = _clips_nothing(model)
+        self._in_force = np.array([name.split(":")[0] not in off for name in of_switches], bool)
+        self._n_geom, self._movers = model.ngeom, movers(model)
 
     def columns(self, observed: Observation) -> dict[str, np.ndarray | pa.Array]:
         """Return in_contact, n_contacts, contacts and active, by name.
@@ -79,7 +89,7 @@ class ConstraintColumns:
             "in_contact": n_contacts > 0,
             "n_contacts": n_contacts,
             "contacts": contacts,
-            "active": self._active(np.asarray(observed.switches).any(axis=1)),
+            "active": self._active(np.asarray(observed.switches).any(axis=1) & self._in_force),
         }
 
     def _contacts(self, observed: Observation) -> tuple[pa.Array, np.ndarray]:
@@ -87,10 +97,13 @@ class ConstraintColumns:
 
         A contact is a pair of geoms that touched in any substep: the points of a pair are not told apart, for MJX may
         keep a point in another place at every substep. Its force is the sum over points, averaged over substeps (N);
-        its distance is the smallest (m).
+        its distance is the smallest (m). MuJoCo leaves out contacts of geoms that no dof moves against each other, and
+        MJX does not: their force does nothing, and is no force.
         """
         n_rows, n_substeps = observed.touching.shape[:2]
         point = np.flatnonzero(observed.touching)
+        first, second = self._movers[observed.geoms.reshape(-1, 2)[point]].T
+        point = point[first != second]
         row = point // max(1, observed.touching[0].size)
         geom1, geom2 = observed.geoms.reshape(-1, 2)[point].T
         pair = (row * self._n_geom + np.minimum(geom1, geom2)) * self._n_geom + np.maximum(geom1, geom2)

@@ -7,6 +7,7 @@ import reference_rows
 
 import jacdb
 from jacdb.ingest.dynamics.observations import Observation
+from jacdb.ingest.linearization.collisions import Collisions
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns, geom_names, switch_names
 from jacdb.ingest.run_plan import Request
@@ -100,3 +101,47 @@ def test_a_joint_of_several_dofs_is_named_once():
         ["friction_holds:ball", "joint_limit:hinge"],
         ["joint_limit:hinge"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("", ["ctrl_clip:m", "force_clip:m", "joint_force_clip:x"]),
+        ('<flag clampctrl="disable"/>', ["force_clip:m", "joint_force_clip:x"]),
+        ('<flag actuation="disable"/>', []),
+    ],
+)
+def test_what_a_flag_switches_off_is_not_active(flag, expected):
+    """Without actuation, forces are 0, which is a bound of many ranges."""
+    model = mujoco.MjModel.from_xml_string(
+        f"""<mujoco><option>{flag}</option><worldbody><body><joint name="x" type="slide" actuatorfrcrange="0 1"/>
+        <geom size=".1"/></body></worldbody>
+        <actuator><motor name="m" joint="x" ctrlrange="-1 1" forcerange="0 1"/></actuator></mujoco>"""
+    )
+    none = np.zeros((1, 1, 0))
+    observed = Observation(
+        none[..., None].astype(int).repeat(2, -1), none, none.astype(bool), none, np.ones((1, 1, 3), bool)
+    )
+    assert ConstraintColumns(model).columns(observed)["active"].to_pylist() == [expected]
+
+
+def test_geoms_that_no_dof_moves_against_each_other_do_not_touch():
+    """MJX has their contacts, of a mocap body on the floor or of a pair on one body; MuJoCo leaves them out."""
+    model = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><geom name="floor" type="plane" size="1 1 1"/>
+        <body pos="0 0 .09"><joint type="slide" axis="0 0 1"/><geom name="ball" size=".1"/>
+        <body pos=".1 0 0"><geom name="welded" size=".1"/></body></body>
+        <body mocap="true" pos="1 0 .04"><geom name="marker" size=".1"/></body></worldbody>
+        <contact><pair geom1="marker" geom2="floor"/><pair geom1="ball" geom2="welded"/></contact></mujoco>"""
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    geoms = data.contact.geom[None, None]
+    included = [{model.geom(geom).name for geom in pair} for pair in geoms[0, 0][data.contact.exclude == 0]]
+    each = np.ones((1, 1, len(data.contact)))
+    observed = Observation(geoms, -each, each.astype(bool), each, np.zeros((1, 1, 0), bool))
+    columns = ConstraintColumns(model).columns(observed)
+    assert [{contact["geom1"], contact["geom2"]} for contact in columns["contacts"].to_pylist()[0]] == included
+    assert included == [{"floor", "ball"}, {"floor", "welded"}] and columns["n_contacts"].tolist() == [2]
+    found = Collisions(model, 1).find(np.zeros((1, 1)), data.mocap_pos[None], data.mocap_quat[None])
+    assert [{model.geom(geom).name for geom in pair} for pair in found.geoms] == included
