@@ -4,7 +4,7 @@ A step's Jacobian is taken at the recorded state, and of the step that the insta
 step is not the recorded one, or the recorded state is doubtful, the row has no matrices (NaN): it is not finite, and no
 statistic counts it. Where the engine's acceleration does not solve the balance that is differentiated (its solver
 stopped early, a contact is on an edge, or the engine computes otherwise than the equations that are differentiated),
-the row's matrices are centred differences of the engine's step.
+the row's matrices are centred differences of the engine's step, and its forces those that the engine computed.
 """
 
 import collections
@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
-from jacdb.ingest.linearization import early_stops
+from jacdb.ingest.linearization import early_stops, engine_forces
 from jacdb.ingest.linearization.engine_differences import centred_differences
 from jacdb.ingest.linearization.evaluations import Solved, Start
 from jacdb.ingest.linearization.linearizer import linearizer_of
@@ -85,6 +85,7 @@ class TrajectoryRows:
             self._count_reasons(of_rows, Solved(*(leaf[rows] for leaf in solved)), jacobians.residual[rows])
             for matrix, estimate in zip(exact, differences, strict=True):
                 matrix[rows] = estimate
+            engine_forces.put(self._model, start, solved, rows, jacobians.observed)
             method[rows] = "fd"
         for matrix in exact:
             matrix[excluded] = np.nan
