@@ -1,13 +1,12 @@
 """Functions out of a person's own Python file, as ``my_policy.py:act``: a policy, or a model that is built by code."""
 
-import importlib.util
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jacdb import file_module
 from jacdb.checksum import sha256_of
 from jacdb.errors import UsageError, first_line
 
@@ -35,7 +34,7 @@ class PythonFunction:
         self.path, function = named(text)
         self.name = f"{self.path.stem}.{function}"
         self.sha256 = sha256_of(self.path)
-        found = getattr(_imported(self.path), function, None)
+        found = getattr(called(str(self.path), self.path, file_module.load, self.path), function, None)
         if not callable(found):
             raise UsageError(f"{self.path} has no function {function!r}: define it, or name another after the colon")
         self.object: Callable[..., Any] = found
@@ -76,16 +75,3 @@ def called(text: str, path: Path, function: Callable[..., Any], *arguments: Any)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f" in line {lines[-1]}" if lines else ""
         raise UsageError(f"{text} raised {type(error).__name__}{where}: {first_line(error)}") from error
-
-
-def _imported(path: Path) -> Any:
-    """Return the module that a file defines; its folder goes to the end of Python's path, for what it imports."""
-    name = f"jacdb_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # the name ends in .py
-    module = importlib.util.module_from_spec(spec)
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.append(folder)  # at the end, so that nothing there hides what jacdb imports
-    sys.modules[name] = module  # dataclasses look for it there
-    called(str(path), path, spec.loader.exec_module, module)
-    return module

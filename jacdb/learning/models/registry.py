@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import json
 import math
@@ -11,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jacdb import file_module
 from jacdb.checksum import sha256_of
 from jacdb.errors import UsageError, first_line, suggestion
-from jacdb.learning.models import folder_imports
 
 if TYPE_CHECKING:
     from jacdb.learning.models.model import WorldModel
@@ -114,7 +113,7 @@ def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> di
     if path := name.rpartition(":")[0]:
         about |= {"model": f"{Path(path).name}:{name.rpartition(':')[2]}"}
         about["source_sha256"] = sha256_of(Path(path))
-        if imported := folder_imports.modules(Path(path)):
+        if imported := file_module.imports(Path(path)):
             about["imports_sha256"] = {module: sha256_of(file) for module, file in imported.items()}
     return about
 
@@ -164,12 +163,8 @@ def _class(name: str) -> Any:
 
 
 def _class_of_file(path: Path, class_name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"jacdb_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"--model {path}: Python can't load it")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = file_module.load(path)
     except Exception as error:  # whatever somebody's file raises
         raise UsageError(f"--model {path}: it can't be loaded: {type(error).__name__}: {first_line(error)}") from error
     found = getattr(module, class_name, None)
