@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
-from jacdb import __version__, figures, output, queries
+from jacdb import FailureError, __version__, figures, output, queries
+from jacdb.cli import printing
 from jacdb.learning import baselines
 from jacdb.learning.models import registry
 
@@ -278,3 +279,16 @@ def test_users_19_info_says_what_is_installed_and_where_things_are_kept(tmp_path
     assert told["jacdb"] == __version__ and told["reading: polars"] == pl.__version__
     assert told["cache: compiled code"] == f"{tmp_path}/jacdb/xla (not there yet)"
     assert told["variable: JACDB_DATA"] == "there" and "devices" not in told
+
+
+@pytest.mark.parametrize("form", output.FORMATS)
+def test_a_closed_stdout_is_told_before_any_work(form, monkeypatch, tmp_path):
+    suffix = next(suffix for suffix, of in output.SUFFIXES.items() if of == form)
+    frame, out = pl.DataFrame({"a": [1]}), tmp_path / f"a{suffix}"
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it after `jacdb runs >&-`
+    for ask in (lambda: printing.check_form(form, None), lambda: printing.print_frame(frame, form, None)):
+        with pytest.raises(FailureError, match=r"stdout is closed, so .*: leave it open, or give --out FILE"):
+            ask()
+    printing.check_form(form, out)
+    printing.print_frame(frame, form, out)
+    assert out.stat().st_size > 0

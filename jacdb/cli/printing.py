@@ -4,12 +4,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
 from jacdb.dataset import limits
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,7 +68,7 @@ def _encode(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool) -> 
     if not whole and len(frame) > output.TABLE_ROWS:
         frame = frame.head(output.TABLE_ROWS)
         notes.append(f"only the first {len(frame)} rows are shown: --limit N, --format csv or --out FILE gives more")
-    if not sys.stdout.isatty():
+    if not _stdout().isatty():
         return output.encode(frame, form), notes
     text, left_out = output.table(frame, shutil.get_terminal_size().columns)
     if left_out:
@@ -80,10 +80,21 @@ def _write(content: bytes, notes: list[str], out: Path | None, quiet: bool) -> N
     if out is not None:
         out.write_bytes(content)
     else:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+        _stdout().buffer.write(content)
+        _stdout().flush()
     for text in notes:
         note(text, quiet)
+
+
+def _stdout() -> TextIO:
+    """Return the stream of answers.
+
+    Raises:
+        FailureError: whoever started the process closed it.
+    """
+    if (stream := sys.stdout) is None:
+        raise FailureError("stdout is closed, so the answer can't be printed: leave it open, or give --out FILE")
+    return stream
 
 
 def note(text: str, quiet: bool = False) -> None:
@@ -98,12 +109,15 @@ def check_form(form: str | None, out: Path | None) -> None:
     Raises:
         UsageError: the format is unknown, goes with another file name, or is not for a terminal; or the file can't be
             written.
+        FailureError: it is to be printed, and stdout is closed.
     """
     from jacdb import out_path, output
 
     if out is not None:
         out_path.check_file(out)
-    if output.form_of(form, out) == "parquet" and out is None and sys.stdout.isatty():
+    else:
+        _stdout()
+    if output.form_of(form, out) == "parquet" and out is None and _stdout().isatty():
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
 
 
