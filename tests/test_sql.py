@@ -107,6 +107,14 @@ def test_users_06_a_condition_is_told_so_too(opened):
         ("select state.stat0 from Walk", 'Candidate Entries: "state0"'),
         ("from Walks", "no table 'Walks': did you mean Walk?"),
         ("select state.state0 from steps", "`from Swim` instead of `from steps` has its axes by name"),
+        (
+            "select state [1], j_state[1][2] from walk",
+            "SQL: state [1]: `from Walk` has axes by name, write state.\"state0\"; `from steps where env = 'Walk'` has",
+        ),
+        ("select 'state[2]', j_state[1][2] from Walk", 'j_state[1][2]: `from Walk` has axes by name, write j_state."'),
+        ("select state[9] from Walk", "state[9]: Walk has no such axis"),
+        ("select state[step] from Walk", "`from Walk` has axes by name (docs/sql.md), `from steps where env = 'Walk'`"),
+        ("select {'a': 1}[1]", "use a string key instead"),
         ("insert into steps values (1)", "SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed, this is INSERT"),
     ],
 )

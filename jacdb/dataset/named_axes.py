@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from jacdb import schemas
 from jacdb.dataset.sql_text import identifier, literal
 from jacdb.errors import UsageError
 from jacdb.schemas.axis_names import folded
+
+if TYPE_CHECKING:
+    from duckdb.sqltypes import DuckDBPyType
 
 # Of each column, the spaces of `axes` that name its positions: of a vector, or of the rows and columns of a matrix
 _SPACES = {
@@ -19,6 +23,8 @@ _SPACES = {
 _LISTS = sorted({field.name for table in schemas.TABLES for field in table.schema if "list" in str(field.type)})
 COUNTED = "lists of SQL count from 1, `axes` from 0"
 _OTHER_THAN_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+OF_A_STRUCT = "struct_extract with an integer key"  # DuckDB's words where a struct is asked by position
+_POSITIONS = re.compile(rf'\b({"|".join(_SPACES)})\b"?((?:\s*\[\s*\d+\s*\])+)', re.IGNORECASE)
 _FIRST_OF_PYTHON = re.compile(rf"\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
 
 
@@ -80,3 +86,25 @@ def counted_from_0(sql: str) -> str | None:
     """Return the first subscript ``[0]`` of a list column in a query, such as ``state[0]``: it is always null."""
     found = _FIRST_OF_PYTHON.search(_OTHER_THAN_CODE.sub("", sql))
     return found[0] if found else None
+
+
+def instead_of_positions(sql: str, env: str, columns: "Mapping[str, DuckDBPyType]") -> str:
+    """Return what to write where a query asks the view of an environment's steps by position, as ``state[1]``.
+
+    Args:
+        sql: the query.
+        env: the environment.
+        columns: the types of the view's columns.
+    """
+    by_position = f"`from steps where env = {literal(env)}` has them by position"
+    found = _POSITIONS.search(_OTHER_THAN_CODE.sub("", sql))
+    if found is None:
+        return f"`from {env}` has axes by name (docs/sql.md), {by_position}"
+    column, names = found[1].lower(), list[str]()
+    kind: Any = columns[column]
+    for place in map(int, re.findall(r"\d+", found[2])):
+        if kind.id != "struct" or not 0 < place <= len(kind.children):
+            return f"{found[0]}: {env} has no such axis"
+        name, kind = kind.children[place - 1]
+        names.append(identifier(name))
+    return f"{found[0]}: `from {env}` has axes by name, write {'.'.join([column, *names])}; {by_position}"
