@@ -35,8 +35,8 @@ def reason(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, toler
     """Return in one line why steps of a trajectory are not the model's.
 
     It tries other timesteps and numbers of physics steps, whichever the displacements and velocities suggest, contact
-    margins as they were once, and controls that belong to a neighbouring row. If none explains the steps, it names the
-    coordinate that is off most.
+    margins as they were once, hinges' angles without jumps of whole turns, and controls that belong to a neighbouring
+    row. If none explains the steps, it names the coordinate that is off most.
 
     Args:
         model, n_substeps: what they were replayed with.
@@ -91,6 +91,7 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
             "sum: halve the margins of the model's geoms"
         )
         yield _Guess(says, _with_half_margins(model), n_substeps, few)
+    yield from _without_whole_turns(model, n_substeps, few)
     if few.n_steps > 2:
         shifted = {
             "late": np.concatenate([few.ctrl[1:], few.ctrl[-1:]]),
@@ -99,6 +100,21 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
         for when, ctrl in shifted.items():
             says = f"ctrl looks one row {when}: the ctrl of a row acts from its own state to the next row's"
             yield _Guess(says, model, n_substeps, replace(few, ctrl=ctrl))
+
+
+def _without_whole_turns(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterator[_Guess]:
+    """Yield the trajectory whose hinges turn less than half a turn from row to row, if theirs turn more."""
+    hinges = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
+    places, qpos = model.jnt_qposadr[hinges], few.qpos.copy()
+    qpos[:, places] = np.unwrap(few.qpos[:, places], axis=0)
+    jump = np.abs(qpos - few.qpos)[:, places].max(axis=0, initial=0.0) > np.pi
+    if jump.any():
+        names = ", ".join(str(model.joint(joint).name or joint) for joint in hinges[jump])
+        says = (
+            f"the angle of hinge {names} jumps by whole turns from row to row, the model's goes on: "
+            "unwrap it, by np.unwrap of each episode's angles (rad)"
+        )
+        yield _Guess(says, model, n_substeps, replace(few, qpos=qpos))
 
 
 def _with_half_margins(model: mujoco.MjModel) -> mujoco.MjModel:

@@ -683,6 +683,20 @@ def test_why_steps_fail_is_said(tmp_path):
     assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
 
 
+def test_angles_that_jump_by_whole_turns_are_told(tmp_path):
+    """As loggers do that keep an angle in [-pi, pi), or that lose count of turns."""
+    swing = '<joint name="swing" axis="0 1 0" damping=".01"/><geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/>'
+    model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody><body>{swing}</body></worldbody></mujoco>")
+    rolled = recorded_arm.rolled(model, n_substeps=1)
+    turns = np.resize([0, 1, -2, 0, 3], len(rolled["qpos"]))[:, None]
+    np.savez(tmp_path / "swing.npz", qpos=rolled["qpos"] + 2 * np.pi * turns, qvel=rolled["qvel"])
+    [one] = recordings.open(tmp_path / "swing.npz", model=model).trajectories()
+    assert diagnosis.reason(model, 1, one, 1e-6) == (
+        "the angle of hinge swing jumps by whole turns from row to row, the model's goes on: "
+        "unwrap it, by np.unwrap of each episode's angles (rad)"
+    )
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_physics_steps_are_told_from_a_longer_timestep(tmp_path, dtype):
     """Both explain float32 to within its tolerance, and a longer timestep has other Jacobians."""
