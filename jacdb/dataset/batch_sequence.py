@@ -55,7 +55,8 @@ class BatchSequence(ABC):
     def torch_dataset(self, *, map_style: bool = False) -> "BatchStream | BatchDataset":
         """Return a dataset of PyTorch's for ``torch.utils.data.DataLoader(…, batch_size=None, num_workers=n)``.
 
-        Its items are batches. The workers of the DataLoader share a pass: each batch comes once.
+        Its items are batches. The workers of the DataLoader share a pass: each row comes once. Of a shuffled
+        stream, which rows share a batch depends on ``num_workers``, too; by number batches are those of one process.
 
         Args:
             map_style: False gives an ``IterableDataset``, whose workers each read their share in order. True gives a

@@ -67,7 +67,8 @@ class Batches(BatchSequence):
             ``jacdb.methods.METHODS``.
         batch_size: rows in a batch; the last batch may have fewer.
         shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are
-            permuted. The seed alone decides the order. Give ``seed=epoch`` for a new order in each epoch.
+            permuted. Seed, ``workers`` and ``buffer_mib`` decide the order. Give ``seed=epoch`` for a new order in each
+            epoch.
         seed: seed of the order; 0 or more.
         split: "train" or "validation", by whole trajectories; None for all rows. A trajectory is what environment,
             policy and its settings, seed, model and episode determine, whatever the method. It stays in its split
@@ -93,7 +94,8 @@ class Batches(BatchSequence):
             normalized step; :class:`jacdb.dataset.normalization.Normalization` has the formula. Means and deviations
             are those of the training split, in the validation split too; of all rows if there is no split.
         worker: which share of the batches a pass gives, from 0, where ``workers`` of them share a pass.
-        workers: how many workers share a pass: each batch comes to one of them. They read different row groups.
+        workers: how many workers share a pass; they read different row groups. Without ``shuffle`` each batch of the
+            unshared pass comes to one of them. With it each row does, and each worker permutes its own.
         window: steps in a window. The items of a batch are windows, not rows: n consecutive steps of an episode, so
             state comes as (batch, n, s) and j_state as (batch, n, d, d). No window reaches across a row that is left
             out. ``batch_size``, ``shuffle`` and ``workers`` concern windows.
