@@ -1,6 +1,7 @@
 """The Hugging Face Hub as jacdb meets it: what is in a repository, and its refusals in one line."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from jacdb.checksum import sha256_of
 from jacdb.errors import FailureError, UsageError, first_line
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
+_AGAIN = "check the network; the same command goes on from what was transferred"
+_UPLOAD = re.compile(r"Error while uploading '(.+)' to the Hub")  # huggingface_hub's, whatever the cause is
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,14 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
             raise UsageError(
                 f"the Hub shows no {kind} {name}: check the name; if it is private, log in with {log_in}"
             ) from error
+        if status in (409, 412):  # it is there already, or the commit's parent is the last one no more
+            raise FailureError(f"someone else published to {name} meanwhile: run the same command again") from error
         raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
-    except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's, of the connection
-        raise FailureError(
-            f"can't reach the Hub at {constants.ENDPOINT} ({first_line(error)[:200]}): check the network; the same"
-            " command goes on from what was transferred"
-        ) from error
+    except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]  # httpx's, hf_xet's
+        why = first_line(error)[:200]
+        raise FailureError(f"can't reach the Hub at {constants.ENDPOINT} ({why}): {_AGAIN}") from error
+    except RuntimeError as error:  # every failure of an upload, by LFS or hf_xet
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        upload, why = _UPLOAD.match(str(error)), first_line(cause)[:200]
+        what = f"{upload[1]} was not uploaded" if upload else "a transfer failed"
+        raise FailureError(f"{name}: {what} ({why}): {_AGAIN}") from error

@@ -2,7 +2,8 @@
 
 It keeps private repositories private, tells tokens that may write from those that may not, stores large files by
 their SHA-256 and serves them by ranges from a second port, as the Hub's CDN does. ``Hub.sent`` counts the bytes of
-files that went out, ``Hub.taken`` the files that came in; ``Hub.cut_after`` lets uploads fail.
+files that went out, ``Hub.taken`` the files that came in; ``Hub.cut_after`` lets uploads fail, and
+``Hub.before_commit`` lets someone else commit meanwhile.
 Uploads go over LFS (HF_HUB_DISABLE_XET=1).
 """
 
@@ -13,7 +14,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +62,7 @@ class Hub:
     sent: int = 0
     taken: list[str] = field(default_factory=list)
     cut_after: int | None = None
+    before_commit: list[Callable[[], object]] = field(default_factory=list)  # called once, by the next commit
     gone: set[str] = field(default_factory=set)  # objects that it has no more
     lock: threading.RLock = field(default_factory=threading.RLock)
     url: str = ""
@@ -289,9 +291,13 @@ class _Handler(BaseHTTPRequestHandler):
     def commit(self, name: str, _: str) -> None:
         repository = self.repository(name, write=True)
         tree = dict(repository.trees[repository.head])
+        if self.hub.before_commit:
+            self.hub.before_commit.pop()()
         for line in map(json.loads, self.body.splitlines()):
             value = line["value"]
             match line["key"]:
+                case "header" if value.get("parentCommit") not in (None, repository.head):
+                    raise RefusedError(412, "", "A commit has happened since. Please refresh and try again.")
                 case "file":
                     tree[value["path"]] = self.hub.keep(base64.b64decode(value["content"]))
                 case "lfsFile":

@@ -121,6 +121,28 @@ def test_an_upload_that_was_killed_sends_only_the_rest(tmp_path):
     assert HUB.files("alice/killed").items() >= contents(tmp_path).items()
 
 
+def test_an_upload_that_is_cut_gets_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)  # before it tries again
+    monkeypatch.setattr(HUB, "cut_after", 2)
+    monkeypatch.setattr(HUB, "taken", [])
+    words = ("publish", "alice/cut", "--data", small(tmp_path, "run-cut", value=5.0))
+    refused(as_alice(*words), "alice/cut: ", "was not uploaded", "the same command goes on", code=1)
+    monkeypatch.setattr(HUB, "cut_after", None)
+    assert as_alice(*words).returncode == 0
+
+
+def test_of_two_who_publish_at_once_one_is_told(tmp_path):
+    repository = "alice/both"
+    assert as_alice("publish", repository, "--data", small(tmp_path / "a")).returncode == 0
+    words = ("publish", repository, "--data", small(tmp_path / "a", "run-b"))
+    theirs = HUB.repositories[repository]
+    HUB.before_commit.append(lambda: theirs.commit({**theirs.trees[theirs.head], "runs/x": HUB.keep(b"theirs")}))
+    refused(as_alice(*words), "someone else published to alice/both meanwhile", "again", code=1)
+    assert "run-b" not in HUB.files(repository)["README.md"].decode() and "runs/x" in HUB.files(repository)
+    assert as_alice(*words).returncode == 0
+    assert "run-b" in HUB.files(repository)["README.md"].decode()
+
+
 def test_who_may_do_what(published, tmp_path):
     root = small(tmp_path / "data")
     assert as_alice("publish", "alice/secret", "--data", root, "--private").returncode == 0

@@ -66,6 +66,18 @@ def test_users_32_a_space_is_sent_anew_only_if_it_has_changed(tmp_path):
     assert "datasets/alice/other/resolve" in json.loads(files["data/index.json"])["parts"]
 
 
+def test_a_site_is_not_mixed_with_one_that_was_published_meanwhile(tmp_path):
+    words = ("alice/mixed", "--explorer", "alice/mixed-page")
+    assert publish(*words, data=small(tmp_path / "a")).returncode == 0
+    theirs = HUB.repositories[f"alice/mixed-page{SPACE}"]
+    again = small(tmp_path / "a", 2.0)
+    meanwhile = {**theirs.trees[theirs.head], "data/other.json": HUB.keep(b"theirs")}
+    HUB.before_commit += [lambda: theirs.commit(meanwhile), lambda: None]  # the dataset's commit comes first
+    ran = publish(*words, data=again)
+    assert ran.returncode == 1 and "someone else published to alice/mixed-page meanwhile" in ran.stderr
+    assert "data/other.json" in HUB.files(f"alice/mixed-page{SPACE}")
+
+
 def test_users_32_a_strangers_space_and_a_private_dataset_are_refused(tmp_path):
     data = small(tmp_path)
     assert publish("alice/own", "--explorer", "alice/own", data=data).returncode == 0

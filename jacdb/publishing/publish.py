@@ -127,7 +127,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
 
     Raises:
         UsageError: the repository is public, or has such a tag, or more runs; no token, or none that may write.
-        FailureError: the Hub can't be reached, or fails.
+        FailureError: the Hub can't be reached, or fails, or someone else has published meanwhile.
     """
     name, api = publication.name, HfApi()
     with hub.explained(name):
@@ -148,6 +148,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
                     folder_path=folder,
                     commit_message=f"jacdb: {len(fresh)} files of {len(publication.files) + 2}",
                     delete_patterns=stale or None,
+                    parent_commit=snapshot.commit,  # or the card would not name the runs of who came in between
                 )
                 commit = info.oid
         if tag and tag not in tagged:

@@ -82,7 +82,7 @@ def publish(site: Site, name: str, snapshot: hub.Snapshot | None) -> Published:
 
     Raises:
         UsageError: the token may not write.
-        FailureError: the Hub can't be reached, or fails.
+        FailureError: the Hub can't be reached, or fails, or someone else has published meanwhile.
     """
     api = HfApi()
     with hub.explained(name, kind="space"):
@@ -101,6 +101,7 @@ def publish(site: Site, name: str, snapshot: hub.Snapshot | None) -> Published:
             folder_path=site.folder,
             commit_message=f"jacdb: {len(fresh)} files of {len(local)}",
             delete_patterns=stale or None,
+            parent_commit=snapshot.commit,  # or files of two sites would be mixed
         )
     return Published(url, made.oid, len(fresh), sum(local[path].stat().st_size for path in fresh))
 
