@@ -4,12 +4,14 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
 _BUSY = "connection is busy with another call"  # DuckDB's; it advises a cursor, which a dataset has none of
 _OWN_TURN = "read it by dataset.fetch, which waits its turn, or open a dataset in each thread"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
 
 
@@ -59,7 +61,12 @@ def first_line(error: Exception) -> str:
 
 def told_with_remedy(error: Exception) -> str:
     """Return why the system or Arrow refused something: the reason, and where it is known what helps."""
-    code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
+    code = getattr(error, "errno", None)
+    reason = getattr(error, "strerror", None) or first_line(error)
+    if code is not None and code in errno.errorcode:
+        reason = os.strerror(code)  # Arrow has words of its own for the system's
+    if code in _FULL:
+        return f"{reason}: make room"
     if code == errno.EMFILE:
         return f"{reason}: allow more by `ulimit -n 4096`"
     if code == errno.EROFS:
@@ -74,3 +81,22 @@ def told_with_remedy(error: Exception) -> str:
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{reason}: make {folder} writable"
     return f"{reason}: {named[0]}" if named else reason
+
+
+@contextmanager
+def telling_writes(place: Path | str, kept: str) -> Iterator[None]:
+    """Tell a failure of the disk in one line: where it was written to, what helps, and what there is now.
+
+    Args:
+        place: the file or folder that is written; the error may name another, or none.
+        kept: the end of the line.
+
+    Raises:
+        FailureError: in place of an OSError; a pipe that its reader has closed stays what it is.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FailureError(f"could not write to {place}: {told_with_remedy(error)}; {kept}") from error

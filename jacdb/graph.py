@@ -1,10 +1,12 @@
 """The causal graph of an environment: as a networkx graph, and as a GraphML or JSON file for other programs."""
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jacdb import out_path
+from jacdb.atomic_file import write_file
 from jacdb.errors import UsageError
 from jacdb.schemas.axis_names import unique_names
 
@@ -51,11 +53,15 @@ def save(graph: "nx.DiGraph", path: Path) -> None:
 
     Raises:
         UsageError: the suffix is neither .graphml nor .json.
+        FailureError: the file can't be written.
     """
     out_path.check_file(path, FORMATS)
     import networkx as nx
 
     if path.suffix.lower() == ".graphml":
-        nx.write_graphml(graph, path)
+        written = io.BytesIO()
+        nx.write_graphml(graph, written)
+        content = written.getvalue()
     else:
-        path.write_text(json.dumps(nx.node_link_data(graph, edges="edges"), indent=1) + "\n")
+        content = (json.dumps(nx.node_link_data(graph, edges="edges"), indent=1) + "\n").encode()
+    write_file(path, content)

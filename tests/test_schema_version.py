@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -208,6 +210,14 @@ def test_users_13_an_upgrade_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(FailureError, match=r"part-00000.parquet: its SHA-256 is .*; nothing was written"):
         upgrade(old, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_a_killed_upgrade_left_is_removed_by_the_next(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / f"new.{killed.pid}.tmp" / "steps").mkdir(parents=True)
+    upgrade(VERSION_1, tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_users_13_a_dataset_has_matrices_of_one_type(two):

@@ -13,7 +13,7 @@ from jacdb import interruption
 from jacdb.cli import annotate, ask, explore, hub, keep, learn, make, score
 from jacdb.cli.command import Command
 from jacdb.cli.printing import explain, fail
-from jacdb.errors import JacdbError
+from jacdb.errors import JacdbError, told_with_remedy
 
 app = typer.Typer(
     name="jacdb",
@@ -81,4 +81,5 @@ def _run() -> NoReturn:
         sys.stderr.close()  # the reader, such as `head`, has closed the pipe
         sys.exit(0)
     except OSError as error:
-        fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
+        # an error of a write names no file
+        fail(f"{error.filename or 'a file could not be read or written'}: {told_with_remedy(error)}", 1)

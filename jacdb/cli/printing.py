@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
+from jacdb.atomic_file import write_file
 from jacdb.dataset import limits
-from jacdb.errors import FailureError, UsageError
+from jacdb.errors import FailureError, UsageError, telling_writes
 
 if TYPE_CHECKING:
     import duckdb
@@ -78,10 +79,11 @@ def _encode(frame: "pl.DataFrame", form: str, out: Path | None, whole: bool) -> 
 
 def _write(content: bytes, notes: list[str], out: Path | None, quiet: bool) -> None:
     if out is not None:
-        out.write_bytes(content)
+        write_file(out, content)
     else:
-        _stdout().buffer.write(content)
-        _stdout().flush()
+        with telling_writes("standard output", "repeat the command"):
+            _stdout().buffer.write(content)
+            _stdout().flush()
     for text in notes:
         note(text, quiet)
 

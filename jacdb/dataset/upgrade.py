@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
-from jacdb.atomic_file import draft_of
+from jacdb.atomic_file import draft_of, remove_abandoned
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, manifest, partials
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import MODEL, PartPath, Run, layout_of
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.errors import FailureError, UsageError, told_with_remedy
 from jacdb.progress import Event
 
 DTYPES = ("float32", "float64")
@@ -79,6 +79,7 @@ def upgrade(
     left_out += [f"run {run.run_id} of {run.env} is {rows[run]['dtype']}" for run in rows if run not in chosen]
     try:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(out.absolute())
         with draft_of(out.absolute()) as draft:
             draft.mkdir()
             for done, (run, row) in enumerate(chosen.items()):
@@ -86,8 +87,10 @@ def upgrade(
                 _rewrite(old.path, draft, run, row)
             draft.replace(out.absolute())
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise FailureError(f"could not write {out}: {reason}; nothing was kept of it, {root} is as it was") from error
+        reason = told_with_remedy(error)
+        raise FailureError(
+            f"could not write to {out}: {reason}; nothing was kept of it, {root} is as it was"
+        ) from error
     return Upgraded(len(chosen), left_out)
 
 

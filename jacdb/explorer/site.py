@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jacdb import out_path
-from jacdb.atomic_file import draft_of
-from jacdb.errors import FailureError, UsageError
+from jacdb.atomic_file import draft_of, remove_abandoned
+from jacdb.errors import FailureError, UsageError, telling_writes
 from jacdb.explorer.data_files import INDEX, PARTS, DataFiles
 from jacdb.explorer.page import page_files, reading_from
 from jacdb.explorer.scenes import SceneMaker
@@ -75,23 +75,25 @@ def write(
 
     Raises:
         UsageError: the folder is something else, or the dataset is on the Hub and has to stay there.
-        FailureError: a file can't be read, or is not the dataset's own.
-        OSError: a file can't be written.
+        FailureError: a file can't be read, is not the dataset's own, or can't be written.
     """
     check(out, page)
     parts = [] if parts_at else [part for parts in subject.runs.values() for part in parts]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with draft_of(out.resolve()) as draft:
-        draft.mkdir()
-        _copy_page(page, draft, parts_at)
-        files = DataFiles(subject, draft, maker, parts_at or PARTS)
-        missing = _make(files, report)
-        for done, part in enumerate(parts):
-            report(Event("linking parts", done, len(parts), "files"))
-            _link(subject, part, draft / PARTS / part)
-        written = _files(draft)
-        site = Site(out, len(written), sum(path.stat().st_size for path in written.values()), missing)
-        _replace(draft, out.resolve())
+    kept = "the site of before is kept" if out.exists() else "nothing of it is left"
+    with telling_writes(out, f"{kept}; repeat the command"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(out.resolve())
+        with draft_of(out.resolve()) as draft:
+            draft.mkdir()
+            _copy_page(page, draft, parts_at)
+            files = DataFiles(subject, draft, maker, parts_at or PARTS)
+            missing = _make(files, report)
+            for done, part in enumerate(parts):
+                report(Event("linking parts", done, len(parts), "files"))
+                _link(subject, part, draft / PARTS / part)
+            written = _files(draft)
+            site = Site(out, len(written), sum(path.stat().st_size for path in written.values()), missing)
+            _replace(draft, out.resolve())
     return site
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jacdb import out_path
-from jacdb.atomic_file import draft_of
+from jacdb.atomic_file import draft_of, remove_abandoned
 from jacdb.counted import counted
 from jacdb.dataset.dataset import Dataset
-from jacdb.errors import UsageError
+from jacdb.errors import UsageError, telling_writes
 from jacdb.exports import lerobot, minari, npz
 from jacdb.exports.trajectories import Source
 
@@ -37,7 +37,7 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     Raises:
         UsageError: there is no such format or environment, ``out`` exists or has the wrong suffix, or a library is
             missing.
-        FailureError: a file can't be read.
+        FailureError: a file can't be read, or not be written.
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}: give {', '.join(FORMATS)}")
@@ -46,9 +46,12 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
     if form in SUFFIXES:
         out_path.check_suffix(out, (SUFFIXES[form],))
     source = Source.of(dataset, env)
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Hidden, so that who lists the folder meanwhile, as Minari does, takes it for no dataset.
-    with draft_of(out.with_name(f".{out.name}")) as draft:
-        note = FORMATS[form](source, draft, out)
-        draft.rename(out)
+    hidden = out.with_name(f".{out.name}")
+    with telling_writes(out, "nothing of it is left; repeat the command"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(hidden)
+        with draft_of(hidden) as draft:
+            note = FORMATS[form](source, draft, out)
+            draft.rename(out)
     return f"{counted(source.n_rows, 'step')} of {env} in {counted(source.n_episodes, 'episode')}: {out}{note}"

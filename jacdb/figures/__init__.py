@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from jacdb import queries
+from jacdb.atomic_file import write_file
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError, suggestion
 from jacdb.figures.constraints import constraint
@@ -114,18 +115,27 @@ def draw(dataset: Dataset, name: str, env: str | Sequence[str], **options: objec
     return FIGURES[name].draw(dataset, env, **given)
 
 
-def save(figure: "Figure", out: Path | BinaryIO, dpi: int = DPI) -> None:
+def save(figure: "Figure", out: Path | str | BinaryIO, dpi: int = DPI) -> None:
     """Write a figure to a file, as PNG unless its suffix says PDF or SVG.
 
     The style is needed here, too: here matplotlib decides whether text stays text. Of a character that its font has not
     it draws a box, which is seen.
+
+    Raises:
+        FailureError: the file can't be written.
     """
+    path = Path(out) if isinstance(out, str | Path) else None
+    picture = io.BytesIO()  # on a full disk matplotlib's PDF ends in an error that hides the disk's
     with styled(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        if isinstance(out, Path) and out.suffix.lower() != ".png":
-            figure.savefig(out, dpi=dpi)
+        if path is not None and path.suffix.lower() in (".pdf", ".svg"):
+            figure.savefig(picture, dpi=dpi, format=path.suffix.lower()[1:])
         else:
-            pixels(figure, dpi).save(out, "png", dpi=(dpi, dpi), compress_level=COMPRESSION)
+            pixels(figure, dpi).save(picture, "png", dpi=(dpi, dpi), compress_level=COMPRESSION)
+    if path is not None:
+        write_file(path, picture.getvalue())
+    elif not isinstance(out, str | Path):
+        out.write(picture.getvalue())
 
 
 def png(figure: "Figure") -> bytes:

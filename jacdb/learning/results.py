@@ -23,7 +23,7 @@ from jacdb.checksum import sha256_of
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.layout import Run
 from jacdb.dataset.learning_files import row_of, scores_of
-from jacdb.errors import FailureError, first_line
+from jacdb.errors import FailureError, first_line, telling_writes
 from jacdb.learning.problem import LearningProblem
 from jacdb.learning.row_subsets import SCORED, scored_rows
 from jacdb.learning.scores import Score
@@ -122,6 +122,9 @@ def _write(path: Path, root: Path, table: schemas.Table, rows: list[dict[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in rows] for name in table.schema.names}
     # the draft lies above the table's folders, which hold parts and nothing else
-    with atomic_file.draft_of(root / f".{table.name}") as draft:
+    with (
+        telling_writes(path, "the same command goes on"),
+        atomic_file.draft_of(root / f".{table.name}") as draft,
+    ):
         pq.write_table(pa.table(columns, schema=table.schema), draft, **parquet_options(table.schema))
         draft.replace(path)

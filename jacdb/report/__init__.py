@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jacdb import figures, out_path
+from jacdb.atomic_file import write_file
 from jacdb.dataset.dataset import Dataset
-from jacdb.errors import UsageError
+from jacdb.errors import UsageError, telling_writes
 from jacdb.report.answers import facts
 from jacdb.report.page import Picture, Pictures, html, markdown
 from jacdb.report.paper import PAPER, compared, missing, score, summary, verdict
@@ -51,6 +52,7 @@ def write(
     Raises:
         UsageError: the dataset has no steps yet, or none of an environment that is asked for; or the folder holds
             anything but a report of before.
+        FailureError: a file can't be written.
     """
     out_path.check_own_folder(folder, _OWN, _FACTS, "report")
     if not dataset.environments:
@@ -58,9 +60,10 @@ def write(
     collected = facts(dataset, environments)
     left_out = [*(() if embedding else ("embedding",)), *(() if dataset.learned_environments else figures.OF_RESULTS)]
     names = [name for name in figures.FIGURES if name not in left_out]
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    with telling_writes(folder, "repeat the command"):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
     # first: a report that is stopped may be repeated
-    (folder / _FACTS).write_text(json.dumps(collected, indent=1) + "\n")
+    write_file(folder / _FACTS, (json.dumps(collected, indent=1) + "\n").encode())
     linked: Pictures = {}
     embedded: Pictures = {}
     for env in collected["environments"]:
@@ -73,9 +76,9 @@ def write(
                 linked[env][name] = embedded[env][name] = Picture(None, str(error))
                 continue
             link = f"figures/{re.sub(r'[^A-Za-z0-9]', '_', env)}-{name}.png"  # any name may stand in a dataset
-            (folder / link).write_bytes(picture)
+            write_file(folder / link, picture)
             linked[env][name] = Picture(link)
             embedded[env][name] = Picture(f"data:image/png;base64,{base64.b64encode(picture).decode()}")
-    (folder / "index.html").write_text(html(collected, embedded))
-    (folder / "report.md").write_text(markdown(collected, linked))
+    write_file(folder / "index.html", html(collected, embedded).encode())
+    write_file(folder / "report.md", markdown(collected, linked).encode())
     return collected
