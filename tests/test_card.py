@@ -75,3 +75,9 @@ def test_the_report_and_the_list_of_runs_say_how_well_steps_were_replayed(mixed)
     assert f"{OWN_MODEL} - | 1e-06 | 0 | 0 |" in report.markdown(facts)
     told = run_status.status(FROZEN).select("env", "excluded", "replay_error").rows()
     assert told == [("CartpoleBalance", 0, None), ("cart3", 0, 0.0)]
+
+
+def test_an_environment_that_is_called_like_a_table_has_a_config_of_its_own():
+    names = [config.name for config in card.configs(["Cart", "learning_runs", "runs", "steps"], ["learning_runs"])]
+    assert names[:4] == ["Cart", "environment=learning_runs", "environment=runs", "steps"]
+    assert len(names) == len(set(names))

@@ -203,6 +203,16 @@ def test_unfinished_runs_are_left_out(tmp_path):
     assert "run-b" not in HUB.files("alice/half")["README.md"].decode()
 
 
+def test_a_run_without_its_checksums_is_completed(tmp_path):
+    whole = contents(small(tmp_path / "data"))
+    assert as_alice("publish", "alice/sums", "--data", tmp_path / "data").returncode == 0
+    assert as_alice("pull", "alice/sums", "--data", tmp_path / "here").returncode == 0
+    (tmp_path / "here" / Run("E", "run-a").manifest).unlink()
+    ran = as_alice("pull", "alice/sums", "--data", tmp_path / "here")
+    assert "1 run, " in ran.stdout and "were there" not in ran.stdout
+    assert contents(tmp_path / "here") == whole
+
+
 def test_one_environment_costs_no_more_than_itself(published, tmp_path):
     before = HUB.sent
     assert as_alice("pull", published, "--env", "ReacherHard", "--data", tmp_path).returncode == 0

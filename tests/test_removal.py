@@ -90,6 +90,17 @@ def test_users_19_a_removal_that_was_stopped_can_be_repeated(sample, monkeypatch
     schema_version.check_version(sample)
 
 
+def test_a_removal_that_was_stopped_before_the_journal_can_be_repeated(sample):
+    run_id = cheetah(sample)
+    run = Removal.find(sample, run_id).run
+    for table in (*removal.ORDER, "models"):
+        shutil.rmtree(sample / run.folder(table), ignore_errors=True)
+    assert (sample / run.manifest).is_file()
+    ran = call_jacdb("rm", run_id, "--data", sample, "--yes")
+    assert ran.returncode == 0, ran.stderr
+    assert not [path for path in sample.rglob("*") if "CheetahRun" in str(path.relative_to(sample))]
+
+
 @pytest.fixture
 def cut(tmp_path):
     """A dataset's folder with a run in one shard, of two episodes with patterns of their own."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import filelock
 
-from jacdb.dataset import manifest, run_status, shards
+from jacdb.dataset import listing, manifest, run_status, shards
 from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import MODELS, PartPath, Run
+from jacdb.dataset.layout import LAYOUTS, MODELS, PartPath, Run
 from jacdb.errors import FailureError, UsageError, suggestion, told_with_remedy
 
 # The run's row goes first, and the run is an unfinished one; its axes last: while they are there, it is listed
@@ -47,9 +47,11 @@ class Removal:
         if str(root).startswith("hf:"):
             raise UsageError(f"--data {root} is on the Hub: a run is removed from a folder")
         pieces = shards.on_disk(Path(root))
-        folder = Folder(root).path if not pieces or any(manifest.parts(Path(root))) else Path(root).resolve()
+        journals = _with_a_journal(Path(root))
+        is_more = any(manifest.parts(Path(root))) or not (pieces or journals)
+        folder = Folder(root).path if is_more else Path(root).resolve()
         begun = {part.run for part in map(PartPath.parse, manifest.parts(folder)) if part}
-        begun |= {one.run for one in pieces}
+        begun |= {one.run for one in pieces} | journals
         named = sorted(run for run in begun if run.run_id == run_id and env in (None, run.env))
         if not named:
             there = {run.run_id for run in begun if env in (None, run.env)}
@@ -113,6 +115,12 @@ def remove_folder(folder: Path, root: Path) -> None:
             break
         with contextlib.suppress(OSError):  # there are others in it
             above.rmdir()
+
+
+def _with_a_journal(root: Path) -> set[Run]:
+    """Return the runs that have a journal: it goes last, and is all that is left of a removal stopped before that."""
+    folders = ((layout, listing.run_folders(root / layout.journal, layout.key)) for layout in LAYOUTS)
+    return {Run(env, each.name.removeprefix("run="), layout) for layout, found in folders for env, each in found}
 
 
 def _places(root: Path, run: Run) -> list[Path]:

@@ -65,6 +65,7 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
         configs=configs(envs, [table.name for table in schemas.RESULTS if dataset.location.parts(table.name)]),
         env=pictured(dataset),
+        config_of=config_of,
         facts=facts,
         runs=runs,
         rows=rows,
@@ -81,9 +82,15 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
 
 def configs(envs: list[str], results: Sequence[str] = ()) -> list[Config]:
     """Return one config per environment, for matrices of different sizes do not mix, and one per small table."""
-    steps = [Config(env, f"{Run(env, '*').folder('steps')}/part-*.parquet") for env in envs]
+    steps = [Config(config_of(env), f"{Run(env, '*').folder('steps')}/part-*.parquet") for env in envs]
     small = [*(table.name for table in schemas.TABLES if table.name != "steps"), *results]
     return steps + [Config(table, f"{Run('*', '*').folder(table)}/part-*.parquet") for table in small]
+
+
+def config_of(env: str) -> str:
+    """Return the name of an environment's config: its own, unless a table has it; no environment has one with ``=``."""
+    taken = {table.name for table in (*schemas.TABLES, *schemas.RESULTS) if table.name != "steps"}
+    return f"environment={env}" if env in taken else env
 
 
 def pictured(dataset: Dataset) -> str:

@@ -266,7 +266,9 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
                 f"{root} has a run {run.run_id} of {run.env} that is another than the one on the Hub ({path} differs):"
                 " pull into another --data"
             )
-    missing = [path for path in sums if path not in here]
+    # without its checksums a run is not finished, and they are written together with its row
+    whole = (root / run.manifest).is_file()
+    missing = [path for path in sums if path not in here or (path == run.row and not whole)]
     return missing if missing != [run.partials] else []
 
 
