@@ -280,6 +280,14 @@ def test_a_run_that_is_not_finished_is_no_failure(copy):
     assert ("order", STEPS, 0) in found(copy)
 
 
+def test_replay_errors_of_a_run_whose_tolerance_is_not_known_yet_are_no_failure(copy):
+    change(copy, STEPS, "replay_error", 0, 0.0)
+    assert found(copy) == [("finite", STEPS, 0)]  # the row in runs says that it has no tolerance
+    (copy / RUNS).unlink()
+    (copy / RUN.manifest).unlink()
+    assert found(copy) == []
+
+
 def test_files_that_nobody_names_are_found(copy):
     extra = copy / part("steps", 7)
     shutil.copy(copy / STEPS, extra)

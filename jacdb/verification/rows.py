@@ -104,7 +104,7 @@ class RowChecks:
     finite: Check
     zeros: Check
     contacts: Check
-    tolerance: float | None = None  # of the replay error; None where no step was recorded elsewhere
+    tolerance: float | None = None  # of the replay error; None where no step was recorded elsewhere, inf if not known
 
     def __call__(
         self, path: str, batch: RowBatch, dimensions: Dimensions, patterns: RunPatterns, threshold: float

@@ -1,5 +1,6 @@
 """Check one run: its files, its small tables against each other, its rows, and some of its steps in the simulator."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -237,7 +238,7 @@ class RunChecks:
                 finite=self._check("finite", "rows"),
                 zeros=self._check("zeros", "rows"),
                 contacts=self._check("contacts", "rows"),
-                tolerance=facts["replay_tolerance"] if facts else None,
+                tolerance=facts["replay_tolerance"] if facts else math.inf,  # not known before the row in `runs`
             ),
             EpisodeChecks(
                 self._check("order", "rows"),
