@@ -317,6 +317,26 @@ def test_a_learning_run_gets_the_scores_of_other_policies_rows_that_another_data
     assert merge([b], a).describe("a").endswith(f"shards, {others + 1} learning runs there already")
 
 
+def test_a_learning_run_comes_with_the_checkpoint_that_its_row_names_or_is_refused(tmp_path):
+    a, out = tmp_path / "a", tmp_path / "out"
+    run = Run("E", "mlp-mse-0-b1")
+    ours, theirs = (root / learning_files.checkpoint_of(run) for root in (out, a))
+    for path, text in ((ours, b"begun"), (theirs, b"trained")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(text)
+    learned(a, "E")
+    theirs.rename(tmp_path / "kept")
+    with pytest.raises(UsageError, match=r"is not the checkpoint of learning run mlp-mse-0-b1 in .*, which has none"):
+        merge([a], out)
+    theirs.write_bytes(b"damaged")
+    with pytest.raises(FailureError, match=r"it has changed, or is another training's; nothing was merged"):
+        merge([a], out)
+    assert ours.read_bytes() == b"begun" and not (out / learning_files.row_of(run)).exists()
+    (tmp_path / "kept").rename(theirs)
+    merge([a], out)
+    assert ours.read_bytes() == b"trained" and verify(out, sample=0).ok
+
+
 def test_a_learning_run_twice_with_other_scores_or_damaged_is_refused(tmp_path):
     a, b, out = (tmp_path / name for name in ("a", "b", "out"))
     for root in (a, b):

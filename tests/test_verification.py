@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb, run_jacdb
+from learned_results import learned
 from synthetic import dataset, episode
 
+import jacdb
 from jacdb import UsageError, schemas, verification
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, manifest
+from jacdb.dataset import integrity, learning_files, manifest
 from jacdb.dataset.layout import Run
 from jacdb.verification.findings import LISTED, Check
 
@@ -332,6 +334,79 @@ def test_a_flipped_bit_is_found(copy):
         assert detected, f"bit {bit} of {path}"
         file.write_bytes(original)
     assert found(copy) == []
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Seven learning runs without the rows that they are of, each with a checkpoint; ids as jacdb gives them."""
+    root = tmp_path / "results"
+    learned(root, "E")  # whose folders say what the checkpoints are called
+    runs = [path.name.removeprefix("run=") for path in root.glob("learning_runs/*/*")]
+    for run_id in runs:
+        path = root / learning_files.checkpoint_of(Run("E", run_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"parameters of " + run_id.encode())
+    learned(root, "E")
+    for path in root.rglob("run=*+*"):  # an id has no such letter
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return root
+
+
+def test_a_flipped_bit_of_a_learning_run_is_found(results):
+    rng, run = np.random.default_rng(0), learning_files.in_folder(results)[1]
+    assert found(results) == [] and not any(check.note for check in verification.verify(results).checks)
+    for path in (learning_files.row_of(run), learning_files.scores_of(run), learning_files.checkpoint_of(run)):
+        file = results / path
+        original = file.read_bytes()
+        for bit in rng.integers(8 * len(original), size=FLIPS // 20).tolist():
+            flipped = bytearray(original)
+            flipped[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(flipped)
+            wrong = learning_files.problem(results, run) or learning_files.problem_of_checkpoint(results, run)
+            assert wrong and wrong.path == path, f"bit {bit} of {path}"
+        assert found(results) == [("learned", path, None)]
+        file.write_bytes(original)
+
+
+def test_a_row_of_a_learning_run_that_is_written_anew_is_found_and_one_of_before_is_noted(results):
+    run = learning_files.in_folder(results)[0]
+    file = results / learning_files.row_of(run)
+    table = pq.read_table(file, partitioning=None)
+    pq.write_table(table, file)  # as who changes it with Arrow does
+    assert found(results) == [("learned", learning_files.row_of(run), None)]
+    kept = {schemas.VERSION_KEY: table.schema.metadata[schemas.VERSION_KEY]}
+    pq.write_table(table.replace_schema_metadata(kept), file)  # as it was before rows had checksums
+    verified = verification.verify(results)
+    assert verified.ok and [check.run_id for check in verified.checks if "before 1.0" in check.note] == [run.run_id]
+    n_scores = table.schema.get_field_index("n_scores")
+    other = table.set_column(n_scores, table.schema.field("n_scores"), pa.array([1]))
+    pq.write_table(other.replace_schema_metadata(kept), file)
+    [finding] = verification.verify(results).findings
+    assert finding.wrong == "n_scores is 1, the run has 10"
+
+
+@pytest.mark.parametrize("tables", [("learning_runs",), ("learning_scores",), ("learning_runs", "learning_scores")])
+def test_a_second_part_of_a_learning_run_is_found_and_doubles_no_view(results, tables):
+    with jacdb.open(results) as opened:
+        views = [opened.leaderboard(), opened.learning_runs(), opened.learning_scores()]
+    run = learning_files.in_folder(results)[1]
+    for table in tables:
+        first = results / run.folder(table) / "part-00000.parquet"
+        shutil.copy(first, first.with_name("part-00001.parquet"))
+    assert found(results) == [("learned", f"{run.folder(tables[0])}/part-00001.parquet", None)]
+    with jacdb.open(results) as opened:
+        for before, view in zip(views, (opened.leaderboard, opened.learning_runs, opened.learning_scores), strict=True):
+            assert view().equals(before)
+
+
+def test_scores_without_a_row_are_said_to_be_unfinished(results):
+    run = learning_files.in_folder(results)[0]
+    (results / learning_files.row_of(run)).unlink()
+    verified = verification.verify(results)
+    [check] = [check for check in verified.checks if check.run_id == run.run_id]
+    assert verified.ok and check.note == "unfinished: no row in learning_runs"
+    (results / learning_files.scores_of(run)).write_bytes(b"")
+    assert found(results) == [("learned", learning_files.scores_of(run), None)]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.dataset import listing, manifest
-from jacdb.dataset.layout import CURRENT, PartPath, Run, layout_of
+from jacdb.dataset.layout import CURRENT, OF_ONE_PART, ONE_PART, PartPath, Run, layout_of
 from jacdb.dataset.shard import SHARDS
 from jacdb.dataset.sql_text import literal
 from jacdb.errors import FailureError, UsageError, first_line
@@ -52,7 +52,7 @@ class Folder:
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""
         above = len(str(self.path)) + 1
-        found = {part.path[above:] for _, run in self._runs(table) for part in listing.parts(run.path)}
+        found = {part.path[above:] for _, run in self._runs(table) for part in self._parts_of_run(table, run.path)}
         return sorted(found - self.uncommitted(table))
 
     def uncommitted(self, table: str, runs: Iterable[Run] | None = None) -> set[str]:
@@ -86,7 +86,7 @@ class Folder:
         """Return the environments of which a table has a part, sorted: the first that is found will do."""
         found: set[str] = set()
         for env, run in self._runs(table):
-            if env not in found and listing.parts(run.path):
+            if env not in found and self._parts_of_run(table, run.path):
                 found.add(env)
         return sorted(found)
 
@@ -149,7 +149,7 @@ class Folder:
         """
         # The files hold the partition columns: a folder called env=… above the dataset must not replace them.
         above = _glob_literal(self.path)
-        globs = [f"{table}/{self.layout.parts}"] if parts is None else parts
+        globs = [f"{table}/{self.layout.parts_of(table)}"] if parts is None else parts
         patterns = ", ".join(literal(f"{above}/{glob}") for glob in globs)
         return f"read_parquet([{patterns}], {self._options(table)})"
 
@@ -198,6 +198,11 @@ class Folder:
     def _runs(self, table: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield the folders of a table's runs, each with its environment."""
         return listing.run_folders(f"{self.path}/{table}", self.layout.key)
+
+    def _parts_of_run(self, table: str, folder: str) -> list[os.DirEntry[str]]:
+        """Return the parts of a table in a run's folder that views read."""
+        found = listing.parts(folder)
+        return [part for part in found if part.name == ONE_PART] if table in OF_ONE_PART else found
 
     def _readable(self) -> list[str]:
         # both spellings: DuckDB compares a pattern with the folders before it expands it

@@ -21,6 +21,8 @@ _TABLES = "|".join(table.name for table in schemas.ALL_TABLES)
 
 
 PARTS = "part-[0-9][0-9][0-9][0-9][0-9].parquet"  # a glob pattern
+ONE_PART = "part-00000.parquet"  # of a table of which a run has one part
+OF_ONE_PART = {table.name for table in schemas.RESULTS}
 MANIFEST = "SHA256SUMS"  # a finished run's checksums
 MODELS, MODEL = "models", "model.mjb"  # a run's MuJoCo model: its folder, and its name in the run's own
 PROGRESS, LOG = "progress.json", "ingest.log"  # how far an unfinished run is, and what its ingests did
@@ -52,6 +54,10 @@ class Layout(NamedTuple):
     def parts(self) -> str:
         """A glob pattern of a table's files, below its folder."""
         return f"{self.key}=*/run=*/{PARTS}"
+
+    def parts_of(self, table: str) -> str:
+        """Return a glob pattern of the files of a table that count, below its folder: a learning run has one part."""
+        return f"{self.key}=*/run=*/{ONE_PART}" if table in OF_ONE_PART else self.parts
 
 
 VERSION_1 = Layout((1,), "env", "runs", "axes", ".lock")
@@ -136,6 +142,11 @@ class PartPath(NamedTuple):
             return None
         run = Run(match["env"], match["run_id"], _BY_KEY[match["key"]])
         return cls(match["table"], run, int(match["number"]))
+
+    @property
+    def counts(self) -> bool:
+        """Return whether views read it: a learning run has one part, and what lies beside it would double its rows."""
+        return self.number == 0 or self.table not in OF_ONE_PART
 
 
 def layout_of(root: Path) -> Layout | None:

@@ -1,4 +1,4 @@
-"""The files of a learning run: its row in `learning_runs`, which names the checksum of the file with its scores."""
+"""The files of a learning run: its row in `learning_runs`, which names the checksums of itself and of its scores."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.checksum import sha256_of
+from jacdb.dataset import row_checksum
 from jacdb.dataset.integrity import FileProblem, check_footer
-from jacdb.dataset.layout import CURRENT, PartPath, Run
+from jacdb.dataset.layout import CURRENT, ONE_PART, PARTS, PartPath, Run
 from jacdb.errors import first_line
 
 RUNS, SCORES = (table.name for table in schemas.RESULTS)
@@ -17,12 +18,12 @@ RUNS, SCORES = (table.name for table in schemas.RESULTS)
 
 def row_of(run: Run) -> str:
     """Return the path of a learning run's row, below the dataset's folder."""
-    return f"{run.folder(RUNS)}/part-00000.parquet"
+    return f"{run.folder(RUNS)}/{ONE_PART}"
 
 
 def scores_of(run: Run) -> str:
     """Return the path of its scores, below the dataset's folder."""
-    return f"{run.folder(SCORES)}/part-00000.parquet"
+    return f"{run.folder(SCORES)}/{ONE_PART}"
 
 
 def checkpoint_of(run: Run) -> str:
@@ -41,22 +42,70 @@ def in_folder(root: Path) -> list[Run]:
     return finished(path.relative_to(root).as_posix() for path in root.glob(f"{RUNS}/{CURRENT.parts}"))
 
 
+def begun(root: Path) -> list[Run]:
+    """Return the learning runs in a dataset's folder that have scores and no row, sorted: their writing was stopped."""
+    paths = (path.relative_to(root).as_posix() for path in root.glob(f"{SCORES}/{CURRENT.parts}"))
+    runs = {part.run for part in map(PartPath.parse, paths) if part is not None and part.run.layout == CURRENT}
+    return sorted(runs - {*in_folder(root)})
+
+
 def problem(root: Path, run: Run) -> FileProblem | None:
-    """Return what is wrong with a learning run's files, the first of it; None if nothing is."""
-    for path in (row_of(run), scores_of(run)):
-        part = PartPath.parse(path)
-        if part is None or not (root / path).is_file():
-            return FileProblem(path, "it is missing")
-        with (root / path).open("rb") as stream:
-            if wrong := check_footer(stream, part):
-                return FileProblem(path, wrong)
+    """Return what is wrong with a learning run's row and scores, the first of it; None if nothing is."""
+    if found := _problem_of_parts(root, run, (row_of(run), scores_of(run))):
+        return found
     try:
+        if wrong := row_checksum.check(root / row_of(run)).wrong:
+            return FileProblem(row_of(run), wrong)
+        columns = ["env", "run_id", "n_scores", "scores_sha256"]
         with pq.ParquetFile(root / row_of(run)) as file:
-            rows = file.read(["env", "run_id", "scores_sha256"]).to_pylist() if file.metadata.num_rows == 1 else []
+            rows = file.read(columns).to_pylist() if file.metadata.num_rows == 1 else []
+        n_scores = pq.read_metadata(root / scores_of(run)).num_rows
     except (OSError, pa.ArrowException) as error:
         return FileProblem(row_of(run), f"it can't be read: {first_line(error)}")
     if [(row["env"], row["run_id"]) for row in rows] != [(run.env, run.run_id)]:
         return FileProblem(row_of(run), f"it has not the one row of {run.run_id} of {run.env}")
     if (digest := sha256_of(root / scores_of(run))) != rows[0]["scores_sha256"]:
         return FileProblem(scores_of(run), f"its SHA-256 is {digest}, the row says {rows[0]['scores_sha256']}")
+    if rows[0]["n_scores"] != n_scores:
+        return FileProblem(row_of(run), f"n_scores is {rows[0]['n_scores']}, the run has {n_scores}")
+    return None
+
+
+def problem_of_scores(root: Path, run: Run) -> FileProblem | None:
+    """Return what is wrong with the scores of a run that has no row yet; None if nothing is."""
+    return _problem_of_parts(root, run, (scores_of(run),))
+
+
+def problem_of_checkpoint(root: Path, run: Run, folder: Path | None = None) -> FileProblem | None:
+    """Return what is wrong with the checkpoint of a run, if there is one; None if nothing is, or nobody knows.
+
+    Args:
+        root: the folder with the run's row, in which nothing is wrong.
+        run: the run.
+        folder: the folder with the checkpoint; None for the same.
+    """
+    path, stated = checkpoint_of(run), row_checksum.check(root / row_of(run)).checkpoint
+    file = (folder or root) / path
+    if stated is None or not file.is_file() or (digest := sha256_of(file)) == stated:
+        return None
+    return FileProblem(
+        path, f"its SHA-256 is {digest}, the row says {stated}: it has changed, or is another training's"
+    )
+
+
+def _problem_of_parts(root: Path, run: Run, paths: Iterable[str]) -> FileProblem | None:
+    """Return what is wrong with parts by their footers, or with there being others beside them."""
+    for table in (RUNS, SCORES):
+        for file in sorted((root / run.folder(table)).glob(PARTS)):
+            if file.name != ONE_PART:
+                return FileProblem(
+                    file.relative_to(root).as_posix(), f"a learning run has one part, {ONE_PART}: remove it"
+                )
+    for path in paths:
+        part = PartPath.parse(path)
+        if part is None or not (root / path).is_file():
+            return FileProblem(path, "it is missing")
+        with (root / path).open("rb") as stream:
+            if wrong := check_footer(stream, part):
+                return FileProblem(path, wrong)
     return None

@@ -40,7 +40,7 @@ class RemoteFolder(Folder):
         self.name = url
         self._at = f"datasets/{name}@{self._snapshot.commit}"
         self._fetched: set[str] = set()
-        parts = {path: part for path in self._snapshot.files if (part := PartPath.parse(path))}
+        parts = {path: part for path in self._snapshot.files if (part := PartPath.parse(path)) and part.counts}
         self._files_of_tables = sorted(parts)
         self.layout = the_one((part.run.layout.key for part in parts.values()), url) or CURRENT
         if not self.parts("axes"):

@@ -1,7 +1,8 @@
 """Write what a model learned, and its scores, as tables of the dataset. Nothing here imports JAX.
 
 A run of `learning_runs` has one row there and one file of `learning_scores`. The scores are written first; the row
-names their checksum. Where it names another, writing was stopped in between: the run is not written.
+names their checksum. Where it names another, writing was stopped in between: the run is not written. The row's file has
+checksums of itself and of the checkpoint, too.
 """
 
 import hashlib
@@ -20,9 +21,10 @@ import pyarrow.parquet as pq
 from jacdb import atomic_file, schemas
 from jacdb._version import __version__
 from jacdb.checksum import sha256_of
+from jacdb.dataset import row_checksum
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.layout import Run
-from jacdb.dataset.learning_files import row_of, scores_of
+from jacdb.dataset.learning_files import checkpoint_of, row_of, scores_of
 from jacdb.errors import FailureError, first_line, telling_writes
 from jacdb.learning.problem import LearningProblem
 from jacdb.learning.row_subsets import SCORED, scored_rows
@@ -110,7 +112,7 @@ def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequen
     there = root / scores_of(of)
     _write(there, root, schemas.LEARNING_SCORES, [{**keys, **score._asdict()} for score in scores])
     whole = {**keys, **row, "n_scores": len(scores), "scores_sha256": sha256_of(there)}
-    _write(root / row_of(of), root, schemas.LEARNING_RUNS, [whole])
+    _write(root / row_of(of), root, schemas.LEARNING_RUNS, [whole], root / checkpoint_of(of))
 
 
 def _other_version(problem: LearningProblem, parts: Sequence[str]) -> str | None:
@@ -118,13 +120,21 @@ def _other_version(problem: LearningProblem, parts: Sequence[str]) -> str | None
     return problem.other_version if _OTHER in parts else None
 
 
-def _write(path: Path, root: Path, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
+def _write(
+    path: Path, root: Path, table: schemas.Table, rows: list[dict[str, Any]], checkpoint: Path | None = None
+) -> None:
+    """Write rows as a file in one move; with a checkpoint's path, which need not be there, under checksums."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in rows] for name in table.schema.names}
+    whole, options = pa.table(columns, schema=table.schema), parquet_options(table.schema)
     # the draft lies above the table's folders, which hold parts and nothing else
     with (
         telling_writes(path, "the same command goes on"),
         atomic_file.draft_of(root / f".{table.name}") as draft,
     ):
-        pq.write_table(pa.table(columns, schema=table.schema), draft, **parquet_options(table.schema))
+        if checkpoint is None:
+            pq.write_table(whole, draft, **options)
+        else:
+            of_checkpoint = sha256_of(checkpoint) if checkpoint.is_file() else None
+            row_checksum.write(draft, whole, of_checkpoint, **options)
         draft.replace(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from jacdb.checksum import sha256_of
-from jacdb.dataset import learning_files
+from jacdb.dataset import learning_files, row_checksum
 from jacdb.dataset.integrity import FileProblem
 from jacdb.dataset.layout import Run
 from jacdb.errors import FailureError, UsageError
@@ -21,7 +21,7 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     folder with most scores comes first; of several with as many, the first.
 
     Raises:
-        UsageError: one is there twice, with different scores.
+        UsageError: one is there twice, with different scores, or with the checkpoint of another training.
         FailureError: a file of one is damaged.
     """
     runs: dict[Run, list[Path]] = collections.defaultdict(list)
@@ -32,17 +32,21 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     for run, of_run in runs.items():
         if len(of_run) > 1:
             of_run.sort(key=lambda root: -_n_scores(root, run))
+        if of_run[0] != roots[0]:
+            _check_checkpoint(of_run[0], run, roots[0])
     return runs
 
 
 def add(root: Path, run: Run, out: Path) -> None:
     """Put a learning run into a dataset's folder, its row last, in the place of one with fewer scores.
 
-    Its parameters come with it, unless a checkpoint of its training is there.
+    Its parameters come with it. A row of before 1.0 does not name theirs: a checkpoint of its training that is there
+    stays.
     """
     paths = [learning_files.scores_of(run), learning_files.row_of(run)]
     checkpoint = learning_files.checkpoint_of(run)
-    if (root / checkpoint).is_file() and not (out / checkpoint).exists():
+    named = row_checksum.check(root / learning_files.row_of(run)).checkpoint
+    if (root / checkpoint).is_file() and (named or not (out / checkpoint).exists()):
         paths.insert(0, checkpoint)
     for path in paths:
         draft_name = out / f".{path.partition('/')[0]}"  # above the tables' folders, which hold parts and nothing else
@@ -65,6 +69,18 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
                     f"learning run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different scores:"
                     f" leave one of them out, or remove {root / run.folder(learning_files.RUNS)}"
                 )
+
+
+def _check_checkpoint(root: Path, run: Run, out: Path) -> None:
+    """Refuse a learning run whose checkpoint is damaged, or whose row would come to lie beside another's checkpoint."""
+    if (root / learning_files.checkpoint_of(run)).is_file():
+        if wrong := learning_files.problem_of_checkpoint(root, run):
+            raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
+    elif wrong := learning_files.problem_of_checkpoint(root, run, out):
+        raise UsageError(
+            f"{out / wrong.path} is not the checkpoint of learning run {run.run_id} in {root}, which has none: move it"
+            " elsewhere, or give another --out"
+        )
 
 
 def _is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:

@@ -208,6 +208,11 @@ class _Fetch:
             if found := learning_files.problem(self.folder, run):
                 (self.folder / found.path).unlink(missing_ok=True)
                 raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
+            if found := learning_files.problem_of_checkpoint(self.folder, run, root):
+                raise UsageError(
+                    f"{root / found.path} is not the checkpoint of learning run {run.run_id} on the Hub: move it"
+                    " elsewhere, or pull into another --data"
+                )
             for path in paths:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / path).replace(root / path)

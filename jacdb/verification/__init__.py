@@ -10,7 +10,7 @@ import polars as pl
 
 from jacdb import atomic_file, schemas
 from jacdb.counted import counted
-from jacdb.dataset import learning_files, manifest
+from jacdb.dataset import learning_files, manifest, row_checksum
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import LOG, MODELS, PROGRESS, VERSION_1, Layout, PartPath, Run
 from jacdb.errors import UsageError, suggestion
@@ -109,7 +109,8 @@ def verify(
             keep(RunChecks(folder, run, run in finished, replayer, report).perform(sample))
         if len(several) > 1:
             keep([axes.check(folder, env, several)])
-    keep([_check_learned(folder, run) for run in learning_files.in_folder(folder) if not envs or run.env in envs])
+    for of_runs, check in ((learning_files.in_folder, _check_learned), (learning_files.begun, _check_scores)):
+        keep([check(folder, run) for run in of_runs(folder) if not envs or run.env in envs])
     return Verification(checks)
 
 
@@ -124,9 +125,25 @@ def check_sample(sample: int) -> None:
 
 
 def _check_learned(root: Path, run: Run) -> Check:
-    """Return the check of a learning run: its two files, and the checksum of its scores."""
+    """Return the check of a learning run: its row, its scores and its checkpoint, all of them under checksums."""
     check = Check(run.env, run.run_id, "learned", "files", checked=2)
     if found := learning_files.problem(root, run):
+        check.fail(found.path, found.wrong)
+        return check
+    if not row_checksum.check(root / learning_files.row_of(run)).known:
+        check.note = "its row is of before 1.0: neither it nor its checkpoint has a checksum"
+    elif (root / learning_files.checkpoint_of(run)).is_file():
+        check.checked += 1
+        if found := learning_files.problem_of_checkpoint(root, run):
+            check.fail(found.path, found.wrong)
+    return check
+
+
+def _check_scores(root: Path, run: Run) -> Check:
+    """Return the check of scores without a row, which no view reads."""
+    check = Check(run.env, run.run_id, "learned", "files", checked=1)
+    check.note = f"unfinished: no row in {learning_files.RUNS}"
+    if found := learning_files.problem_of_scores(root, run):
         check.fail(found.path, found.wrong)
     return check
 

@@ -175,10 +175,10 @@ def test_a_rescore_that_stopped_before_it_came_to_the_row_is_done_again(root, mo
     add_expert(root, range(20, 22))
     write = results._write
 
-    def stopped(path, folder, table, rows):
+    def stopped(path, folder, table, *rest):
         if table is schemas.LEARNING_RUNS:
             raise FailureError("stopped")
-        write(path, folder, table, rows)
+        write(path, folder, table, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(results, "_write", stopped)
@@ -237,6 +237,11 @@ def test_users_29_what_was_learned_is_published_and_pulled(root, tmp_path):
         assert len(theirs.learning_scores()) and theirs.learning_scores().equals(ours.learning_scores())
         assert theirs.learning_runs().equals(ours.learning_runs())
     assert verification.verify(tmp_path / "copy").ok
+    [begun] = (path.relative_to(root) for path in root.glob("checkpoints/*/*.npz"))  # as if it had not been trained on
+    (tmp_path / "other" / begun).parent.mkdir(parents=True)
+    (tmp_path / "other" / begun).write_bytes(b"begun")
+    ran = call_jacdb("pull", "alice/learned", "--data", tmp_path / "other", token="hf_alice")
+    assert ran.returncode == 2 and "is not the checkpoint of learning run" in ran.stderr
     ran = call_jacdb(
         "query", "learning_runs", "--format", "csv", "--data", "hf://datasets/alice/learned", token="hf_alice"
     )
