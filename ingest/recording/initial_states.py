@@ -1,5 +1,9 @@
-"""Initial states of a rollout's episodes, reset a block at a time and put into slots as these become free."""
+"""Initial states of a rollout's episodes, reset a block at a time and put into slots as these become free.
 
+An episode is reset in that place of a batch in which it is stepped: it is the same in every rollout (see slots.py).
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import jax
@@ -12,7 +16,7 @@ from jacdb.ingest.recording.zero_bits import no_statistics
 
 
 class InitialStates:
-    """Puts the episodes wanted, in order, into slots. Slots are numbered through all blocks; each block is a batch.
+    """Puts the episodes wanted into slots. Slots are numbered through all blocks; each block is a batch.
 
     Args:
         programs: of the rollout.
@@ -21,43 +25,43 @@ class InitialStates:
 
     def __init__(self, programs: Programs, numbers: Sequence[int]) -> None:
         self._programs, self._settings = programs, programs.settings
-        self._numbers = np.asarray(numbers)
         self._size = programs.block
-        self._placed = 0  # episodes that were put into a slot
+        self._left = Counter(number // self._size for number in numbers)  # episodes to be placed, of each reset
+        self._resets: dict[int, State] = {}
         state, action = ((self._size, *shape) for shape in self._settings.matrix_shapes)
         self._no_statistics = no_statistics((state, action), self._settings.dtype)
-        self._states: State = self._reset_next()
+        self._states = self._reset(min(self._left))  # an idle batch's, too
 
     def idle_batch(self) -> Batch:
         """Return a batch whose slots have no episode."""
-        return self._batch(n_steps=self._settings.steps)
+        return self._batch(self._states, n_steps=self._settings.steps)
 
-    def place(self, batches: list[Batch], slots: list[int]) -> list[Batch]:
-        """Return the batches with the next initial states in these slots."""
+    def place(self, batches: list[Batch], filled: dict[int, int]) -> list[Batch]:
+        """Return the batches with the initial states of these episodes, by slot, in their places."""
         batches = list(batches)
-        while slots:
-            position = self._placed % self._size
-            if position == 0 and self._placed > 0:
-                self._states = self._reset_next()
-            block = slots[0] // self._size
-            # so many as are of one block, and of one reset
-            count = next((i for i, slot in enumerate(slots) if slot // self._size != block), len(slots))
-            count = min(count, self._size - position)
-            now, slots = slots[:count], slots[count:]
-            if count == self._size:  # as in large runs, which spares a compilation
-                batches[block] = self._batch(n_steps=0)
+        together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)  # places, by block and reset
+        for slot, number in filled.items():
+            together[slot // self._size, number // self._size].append(slot % self._size)
+        for (block, number), places in together.items():
+            states = self._reset(number)
+            if len(places) == self._size:  # as in large runs, which spares a compilation
+                batches[block] = self._batch(states, n_steps=0)
             else:
-                source, chosen = np.zeros(self._size, int), np.zeros(self._size, bool)
-                within = [slot % self._size for slot in now]
-                source[within], chosen[within] = np.arange(position, position + count), True
-                batches[block] = self._programs.place(batches[block], self._states, source, chosen)
-            self._placed += count
+                chosen = np.zeros(self._size, bool)
+                chosen[places] = True
+                batches[block] = self._programs.place(batches[block], states, chosen)
+            self._left[number] -= len(places)
+            if not self._left[number]:
+                del self._resets[number]
         return batches
 
-    def _reset_next(self) -> State:
-        numbers = np.resize(self._numbers[self._placed : self._placed + self._size], self._size)
-        return self._programs.lanes.call(self._placed // self._size, self._programs.reset, numbers).result()
+    def _reset(self, number: int) -> State:
+        """Return the first states of the episodes that stand together in a batch, this many batches after the first."""
+        if number not in self._resets:
+            numbers = np.arange(number * self._size, (number + 1) * self._size)
+            self._resets[number] = self._programs.lanes.call(number, self._programs.reset, numbers).result()
+        return self._resets[number]
 
-    def _batch(self, n_steps: int) -> Batch:
+    def _batch(self, states: State, n_steps: int) -> Batch:
         rest = np.full(self._size, n_steps), self._no_statistics
-        return Batch(self._states, *jax.device_put(rest, self._programs.sharding))
+        return Batch(states, *jax.device_put(rest, self._programs.sharding))

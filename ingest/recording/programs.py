@@ -28,7 +28,7 @@ from jacdb.ingest.recording.zero_bits import no_statistics
 from jacdb.progress import Event
 
 type Reset = Callable[[Int[np.ndarray, " slots"]], State]
-type Place = Callable[[Batch, State, Int[np.ndarray, " slots"], Bool[np.ndarray, " slots"]], Batch]
+type Place = Callable[[Batch, State, Bool[np.ndarray, " slots"]], Batch]
 type _Options = dict[str, bool | int | str]
 
 # A reset runs once an episode: what it takes to compile counts for more than what it takes to run.
@@ -94,14 +94,11 @@ class Programs:
 
     @functools.cached_property
     def place(self) -> Place:
-        """Return the function (batch, states, source, chosen) that begins new episodes in the chosen slots.
+        """Return the function (batch, states, chosen) that begins new episodes in the chosen slots."""
 
-        A chosen slot gets the state at its place in ``source``.
-        """
-
-        def put(batch: Batch, new: State, source: Array, chosen: Array) -> Batch:
+        def put(batch: Batch, new: State, chosen: Array) -> Batch:
             def leaf(old: Array, new: Array) -> Array:
-                return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new[source], old)
+                return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
             nothing = jax.tree.map(jnp.zeros_like, (batch.n_steps, batch.statistics))
             placed: Batch = jax.tree.map(leaf, batch, Batch(new, *nothing))

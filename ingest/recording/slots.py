@@ -1,11 +1,17 @@
-"""Assign episodes to the slots of the batches."""
+"""Assign episodes to the slots of the batches.
 
-from collections import deque
+An episode's place in a batch follows from its number. Compiled code does not round alike in all places of a batch:
+XLA's loops over one leave the last few to code of their own (`findings/xla_cpu_last_of_a_batch.sh`). An episode that
+stood elsewhere, in a shard or in a run that goes on, would soon be another.
+"""
+
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jacdb.ingest import runtime
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.storage.episodes import Episode
 
@@ -21,28 +27,36 @@ class Slots:
         settings: of the rollout.
         chunk: steps from one visit of the host to the next.
         numbers: the episodes wanted, in order.
-        block: slots of a batch; the last batch may have some that are never filled.
+        block: slots of a batch; some may never be filled.
     """
 
     def __init__(self, settings: RolloutSettings, chunk: int, numbers: Sequence[int], block: int) -> None:
         self.episodes: dict[int, Episode] = {}
         self._settings, self._chunk = settings, chunk
-        self._waiting = deque(numbers)
-        self._slots = min(settings.num_envs, len(numbers))
-        self._block, self.n_blocks = block, -(-self._slots // block)
+        self._waiting: defaultdict[int, deque[int]] = defaultdict(deque)  # by their place in a batch
+        for number in numbers:
+            self._waiting[number % block].append(number)
+        self._most = min(settings.num_envs, len(numbers))  # episodes at once
+        of_one_place = max(map(len, self._waiting.values()))
+        self._block, self.n_blocks = block, max(-(-self._most // block), min(of_one_place, self._most, runtime.lanes()))
         count, d_action = self.n_blocks * block, settings.system.spec.d_action
         self._n_steps = np.zeros(count, int)  # of each slot's episode; right where it did not end before its time
         self._noise = np.zeros((count, settings.steps + chunk, d_action))  # none after an episode's end
 
-    def fill(self) -> list[int]:
-        """Give the next episodes to free slots, and return these slots."""
-        free = [slot for slot in range(self._slots) if slot not in self.episodes][: len(self._waiting)]
-        for slot in free:
-            number = self._waiting.popleft()
+    def fill(self) -> dict[int, int]:
+        """Give free slots the next episodes that may be there; return their numbers, by slot."""
+        free: defaultdict[int, list[int]] = defaultdict(list)
+        for slot in range(len(self._n_steps)):
+            if slot not in self.episodes:
+                free[slot % self._block].append(slot)
+        possible = [pair for place, slots in free.items() for pair in zip(self._waiting[place], slots, strict=False)]
+        filled = {slot: number for number, slot in sorted(possible)[: self._most - len(self.episodes)]}
+        for slot, number in filled.items():
+            self._waiting[slot % self._block].popleft()
             self.episodes[slot] = Episode(number)
             self._noise[slot, : self._settings.steps] = self._draw(number)
             self._n_steps[slot] = 0
-        return free
+        return filled
 
     def noise(self, block: int) -> Float[np.ndarray, "chunk slots d_action"]:
         """Return the noise of a batch's next chunk."""

@@ -168,21 +168,37 @@ def test_programs_are_freed_when_the_rollout_is_closed_and_episodes_stay(system)
     assert [len(column(episode, "state")) for episode in episodes] == [10] * 16
 
 
+def test_an_episode_stands_in_one_place_of_a_batch_whatever_is_beside_it(system, monkeypatch):
+    """Of 70 episodes, these: they have turns in the slots of their places, as many at once as may be."""
+    monkeypatch.setattr(runtime, "lanes", lambda: 2)
+    settings = RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", seed=3, steps=6, num_envs=30)
+    for numbers in (range(70), range(35, 70), [20, 44, 68], [0, 24, 25, 26, 50]):
+        slots, stepped, rounds = Slots(settings, 4, numbers, 24), [], 0
+        while filled := slots.fill():
+            assert all(slot % 24 == number % 24 for slot, number in filled.items())
+            assert len(slots.episodes) <= 30
+            stepped += filled.values()
+            slots.free(list(slots.episodes))
+            rounds += 1
+        assert sorted(stepped) == [*numbers] and slots.n_blocks <= 2
+        assert rounds == {70: 3, 35: 2, 3: 2, 5: 1}[len(numbers)]
+
+
 def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     settings = RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
-    slots = Slots(settings, 4, [5, 6, 7], 2)
-    drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (5, 6, 7)}
-    assert slots.fill() == [0, 1] and [episode.number for episode in slots.episodes.values()] == [5, 6]
-    assert np.array_equal(slots.noise(0), np.stack([drawn[5][:4], drawn[6][:4]], axis=1))
+    slots = Slots(settings, 4, [4, 5, 7], 2)
+    drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (4, 5, 7)}
+    assert slots.fill() == {0: 4, 1: 5} and [episode.number for episode in slots.episodes.values()] == [4, 5]
+    assert np.array_equal(slots.noise(0), np.stack([drawn[4][:4], drawn[5][:4]], axis=1))
     assert not slots.advance().any()
     slots.free([1])  # ended before its time
     slots.free([1])
-    assert slots.fill() == [1] and slots.episodes[1].number == 7
+    assert slots.fill() == {1: 7} and slots.episodes[1].number == 7
     noise = slots.noise(0)
-    assert np.array_equal(noise[:, 0], [*drawn[5][4:], [0], [0]]) and np.array_equal(noise[:, 1], drawn[7][:4])
-    assert slots.advance().tolist() == [True, False]
+    assert np.array_equal(noise[:, 0], [*drawn[4][4:], [0], [0]]) and np.array_equal(noise[:, 1], drawn[7][:4])
+    assert slots.advance()[:2].tolist() == [True, False]
     slots.free([0])
-    assert slots.fill() == [] and list(slots.episodes) == [1]
+    assert slots.fill() == {} and list(slots.episodes) == [1]
 
 
 def with_tolerance(system, tolerance, **programs):
