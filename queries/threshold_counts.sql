@@ -3,14 +3,24 @@
 -- columns: env run_id jacobian largest below steps
 --
 -- largest: of each entry, row by row, over all steps; below: entries below 1e-16, 1e-15, … 1e-2, summed over steps. From
--- what `episodes` keeps of every episode. run_id is empty where the row is of several runs.
-with sizes as (
-    select env, 'state' as jacobian, largest_state as largest, below_state as below, n_steps - n_excluded as steps
+-- what `episodes` keeps of every episode, its exact steps together; how many these are only `steps` says. run_id is empty
+-- where the row is of several runs.
+with exact as (
+    select env, run_id, episode, count(*) as steps
+    from remaining_steps
+    where finite
+    group by env, run_id, episode
+),
+
+sizes as (
+    select env, 'state' as jacobian, largest_state as largest, below_state as below, steps
     from remaining_episodes
+    inner join exact using (env, run_id, episode)
     where below_state is not null
     union all
-    select env, 'action' as jacobian, largest_action as largest, below_action as below, n_steps - n_excluded as steps
+    select env, 'action' as jacobian, largest_action as largest, below_action as below, steps
     from remaining_episodes
+    inner join exact using (env, run_id, episode)
     where below_action is not null
 ),
 

@@ -20,7 +20,7 @@ def episode(
     j_action: np.ndarray,
     *,
     dtype: type = np.float64,
-    method: str = "implicit",
+    method: str | np.ndarray = "implicit",
     touching: list[list[str]] | None = None,
     active: list[list[str]] | None = None,
     state: np.ndarray | None = None,
@@ -28,8 +28,8 @@ def episode(
 ) -> Episode:
     """An episode with these matrices, (steps, d, d) and (steps, d, a); steps with NaN are not finite.
 
-    touching: of each step, the geoms that touch the floor; active: of each step, what else holds; columns: what other
-    columns hold instead of zeros and ones.
+    method: of all steps, or of each; touching: of each step, the geoms that touch the floor; active: of each step, what
+    else holds; columns: what other columns hold instead of zeros and ones.
     """
     steps, d_action = len(j_state), j_action.shape[2]
     finite = np.isfinite(j_state).all((1, 2)) & np.isfinite(j_action).all((1, 2))
@@ -49,7 +49,7 @@ def episode(
         return pa.array(values, mask=~finite)
 
     kept = j_state.astype(dtype), j_action.astype(dtype)
-    counts = finite & (method != "fd")
+    counts = finite & (np.asarray(method) != "fd")
     largest = tuple(np.abs(j[counts]).max(axis=0, initial=0) for j in kept)
     made = Episode(number)
     own = {

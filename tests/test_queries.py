@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import shutil
 
 import numpy as np
 import polars as pl
@@ -272,6 +273,22 @@ def test_finite_differences_do_not_end_zeros(tmp_path):
         assert opened.entry_zero_fraction()["samples"].unique().to_list() == [3]
         assert opened.threshold_sweep()["samples"].unique().to_list() == [3]
         assert opened.sql("select count(*) from steps").fetchall() == [(6,)]
+
+
+def test_single_steps_by_finite_differences_are_in_no_mean(tmp_path):
+    j_state, j_action = np.eye(2) * np.ones((5, 1, 1)), np.ones((5, 2, 1))
+    j_state[3:] = 1.0
+    methods = np.array(["implicit", "implicit", "implicit", "implicit", "fd"])
+    dataset(tmp_path, "E", [episode(0, j_state, j_action, method=methods)])
+    dataset(tmp_path, "E", [episode(0, j_state, j_action, method="fd")], "run-b", seed=1)
+    for way in ("partials", "steps"):
+        with jacdb.open(tmp_path) as opened:
+            assert opened.explain("threshold_sweep").startswith(f"from {way}: 2 runs")
+            sweep = opened.threshold_sweep().filter(threshold=schemas.ZERO_THRESHOLD, jacobian="state")
+            histogram = opened.sparsity_histogram().filter(jacobian="state")
+        assert (sweep["samples"].item(), sweep["mean_sparsity"].item()) == (4, pytest.approx(3 / 8))
+        assert histogram["mean_sparsity"].unique().to_list() == [pytest.approx(3 / 8)]
+        shutil.rmtree(tmp_path / "partials", ignore_errors=True)
 
 
 def test_method_comparison_agrees_with_numpy(tmp_path):

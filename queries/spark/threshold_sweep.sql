@@ -1,11 +1,17 @@
 -- By hand: DuckDB's unnest beside generate_subscripts is posexplode here, which counts from 0.
-with sizes as (
-    select env, 'state' as jacobian, flatten(largest_state) as largest, below_state as below, n_steps - n_excluded as steps
+with exact as (
+    select env, run_id, episode, count(*) as steps from exact_steps where finite group by env, run_id, episode
+),
+
+sizes as (
+    select env, 'state' as jacobian, flatten(largest_state) as largest, below_state as below, steps
     from episodes
+    inner join exact using (env, run_id, episode)
     where below_state is not null
     union all
-    select env, 'action' as jacobian, flatten(largest_action) as largest, below_action as below, n_steps - n_excluded as steps
+    select env, 'action' as jacobian, flatten(largest_action) as largest, below_action as below, steps
     from episodes
+    inner join exact using (env, run_id, episode)
     where below_action is not null
 ),
 
