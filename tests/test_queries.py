@@ -314,6 +314,28 @@ def test_method_comparison_agrees_with_numpy(tmp_path):
         assert [row[f"difference_{of}"] for of in ("median", "p90", "max")] == pytest.approx(expected)
 
 
+def test_methods_are_compared_in_the_same_episodes_and_actions(tmp_path):
+    j, rng = np.ones((4, 3, 5)), np.random.default_rng(0)
+    action, longer = rng.normal(size=(4, 2)), rng.normal(size=(6, 2))
+
+    def made(number, values, actions):
+        steps = len(actions)
+        whole = values * np.ones((steps, 1, 1))
+        return episode(number, whole[..., :3], whole[..., 3:], columns={"action": actions})
+
+    turned = action + np.array([0.0, 0.0, 0.0, 1.0])[:, None]
+    dataset(tmp_path, "E", [made(0, j[:1], action)], "run-a")
+    dataset(tmp_path, "E", [made(0, 3 * j[:1], longer)], "run-b")  # of other --steps: other noise, in the same state
+    dataset(tmp_path, "E", [made(0, j[:1], turned), made(1, j[:1], action)], "run-c", method="autodiff")
+    with jacdb.open(tmp_path) as opened:
+        whole, later = (one.method_comparison().to_dicts() for one in (opened, opened.where("step > 2")))
+    for row in whole:
+        assert (row["steps"], row["apart"], row["difference_max"]) == (3, 1, 0.0)
+    for row in later:
+        assert (row["steps"], row["apart"], row["difference_max"]) == (0, 1, None)
+    assert len(whole) == len(later) == 2
+
+
 @pytest.mark.slow
 def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp_path):
     configs = {
