@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import synthetic
 from conftest import ROOT
 from explored import SAMPLE, no_robot, served
 
@@ -310,6 +311,19 @@ def test_users_32_bodies_without_a_name_are_not_one_body(tmp_path):
     expected = {"env": "cart3", "bodies": joints, "edges": edges}
     with served(ROOT / "tests" / "frozen" / "v3", built(), no_robot) as server:
         node("nameless.test.mjs", server.address, expected, tmp_path)
+
+
+def test_users_32_steps_by_finite_differences_tell_no_zeros(tmp_path):
+    j_state = np.ones((4, 2, 2))
+    j_state[0, 0, 1] = j_state[2, 0, 1] = 0.0  # by an exact method, and by finite differences
+    j_state[2, 1, 0] = 0.0
+    methods = np.array(["implicit", "implicit", "fd", "implicit"])
+    j_action = np.ones((4, 2, 1))
+    synthetic.dataset(tmp_path, "E", [synthetic.episode(0, j_state, j_action, method=methods)])
+    synthetic.dataset(tmp_path, "E", [synthetic.episode(0, j_state, j_action, method="fd")], "run-b", method="fd")
+    names = {"env": "E", "run": "run-a", "whole": "run-b", "step": 2}
+    with served(tmp_path, built(), no_robot) as server:
+        node("inexact.test.mjs", server.address, names | {"count": 3, "share": 1 / 3}, tmp_path)
 
 
 class RangedFiles(SimpleHTTPRequestHandler):

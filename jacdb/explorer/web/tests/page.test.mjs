@@ -204,7 +204,7 @@ test('the Filter takes what --where takes, and refuses in one line', async () =>
 test('where no step counts, nothing is said of what is zero', async () => {
   const { env } = expected.filter;
   const page = await open(browser, hash({ env, where: 'false' }), seen);
-  const none = "No step counts: of the run's steps that meet the condition none is finite (free of NaN and infinity).";
+  const none = "No step counts: of the run's steps that meet the condition none is finite (free of NaN and infinity) and by an exact method (finite differences tell no zeros).";
   const said = page.locator('#panel-entry .quiet', { hasText: none });
   assert.equal(await said.filter({ visible: true }).count(), 1);
   await page.evaluate(() => window.jacdbExplorer.app.store.set({ entry: { jacobian: 'state', row: 0, col: 0 } }));

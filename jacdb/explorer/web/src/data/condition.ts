@@ -5,10 +5,10 @@ import type { Episode } from './episode';
 import { Occurrences } from './occurrences';
 
 const COUNTS = `
-select pattern_id::varchar as pattern, null as name, count(*) as n from steps where finite group by pattern_id
+select pattern_id::varchar as pattern, null as name, count(*) as n from exact_steps where finite group by pattern_id
 union all
 select pattern, name, count(*) from (
-    select pattern_id::varchar as pattern, unnest(constraint_names(contacts, active)) as name from steps where finite
+    select pattern_id::varchar as pattern, unnest(constraint_names(contacts, active)) as name from exact_steps where finite
 ) group by pattern, name`;
 
 /** Return the steps of an episode that meet a condition, and the patterns of all steps of the run that do. */

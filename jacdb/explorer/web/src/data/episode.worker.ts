@@ -6,7 +6,7 @@ import { rangedFile, type RangedFile } from './rangedFile';
 
 const COLUMNS = [
   'state', 'action', 'reward', 'j_state', 'j_action', 'pattern_id', 'n_zero_state', 'n_zero_action', 'contacts', 'active',
-  'finite',
+  'finite', 'method',
 ];
 const FOOTER = 64 * 1024; // bytes that are asked for first; a longer footer is fetched by a second range
 
@@ -39,7 +39,7 @@ async function read(request: EpisodeRequest) {
 }
 
 function answer(rows: Awaited<ReturnType<typeof read>>, request: EpisodeRequest): void {
-  const moved = [rows.state, rows.action, rows.reward, rows.pattern, rows.zeroState, rows.zeroAction, rows.finite];
+  const moved = [rows.state, rows.action, rows.reward, rows.pattern, rows.zeroState, rows.zeroAction, rows.finite, rows.exact];
   const transfer = [...moved, ...(rows.values ? [rows.values] : [])].map((array) => array.buffer as ArrayBuffer);
   self.postMessage({ id: request.id, rows } satisfies EpisodeAnswer, { transfer });
 }

@@ -22,12 +22,14 @@ export interface EpisodeRows {
   action: Float64Array;
   actionWidth: number;
   reward: Float64Array;
-  /** by step, -1 where there is none */
+  /** by step, -1 where there is none that counts: `exact` */
   pattern: Int32Array;
   patternIds: string[];
   zeroState: Int32Array;
   zeroAction: Int32Array;
   finite: Uint8Array;
+  /** by step, whether its zeros count: it is finite, and not by finite differences, which tell no zeros */
+  exact: Uint8Array;
   /** pairs of geoms that touch in some step; `touching` gives by step which, how deep, how hard */
   pairs: [string, string][];
   touching: { pair: number; distance: number; force: number }[][];
@@ -55,6 +57,7 @@ export function flatten(rows: Row[], request: EpisodeRequest, hasMatrices: boole
     zeroState: new Int32Array(n),
     zeroAction: new Int32Array(n),
     finite: new Uint8Array(n),
+    exact: new Uint8Array(n),
     pairs: [], touching: [], constraints: [], holding: [],
   };
   const patterns = new Places<string>();
@@ -62,10 +65,12 @@ export function flatten(rows: Row[], request: EpisodeRequest, hasMatrices: boole
   const constraints = new Places<string>();
   rows.forEach((row, at) => {
     flat.reward[at] = row.reward == null ? NaN : Number(row.reward);
-    flat.zeroState[at] = row.n_zero_state == null ? -1 : Number(row.n_zero_state);
-    flat.zeroAction[at] = row.n_zero_action == null ? -1 : Number(row.n_zero_action);
     flat.finite[at] = row.finite === false ? 0 : 1;
-    if (row.pattern_id != null) flat.pattern[at] = patterns.of(String(row.pattern_id));
+    flat.exact[at] = flat.finite[at] && row.method !== 'fd' ? 1 : 0;
+    const tellsZeros = flat.exact[at] === 1;
+    flat.zeroState[at] = tellsZeros && row.n_zero_state != null ? Number(row.n_zero_state) : -1;
+    flat.zeroAction[at] = tellsZeros && row.n_zero_action != null ? Number(row.n_zero_action) : -1;
+    if (tellsZeros && row.pattern_id != null) flat.pattern[at] = patterns.of(String(row.pattern_id));
     flat.touching.push(list(row.contacts).map((one) => {
       const contact = one as { geom1: string; geom2: string; distance: number; normal_force: number };
       const pair = pairs.of(JSON.stringify([contact.geom1, contact.geom2]));

@@ -13,7 +13,8 @@ export class Occurrences {
 
   /** What is to be said where no step counts. */
   get none(): string {
-    return `No step counts: of ${this.scope} none is finite (free of NaN and infinity).`;
+    return `No step counts: of ${this.scope} none is finite (free of NaN and infinity) and by an exact method `
+      + '(finite differences tell no zeros).';
   }
 
   add(pattern: number, n: number): void {

@@ -2,6 +2,8 @@
 import type { Index } from './contract';
 
 export const STEPS = 'stored_steps';
+/** the partial that is of whole episodes, whatever the condition on steps */
+const OF_EPISODES = 'threshold_counts';
 
 /** Return the views that are offered, those last that only the command line answers. */
 export function viewNames({ order, questions, unavailable }: Index['views']): string[] {
@@ -22,11 +24,11 @@ export function needs(index: Index, name: string, stop: Set<string>, found = new
 
 /** Return the views to make, in order; those without a text are to be dropped.
  *
- * Partials are tables of the dataset; under a condition they are views, counted from the steps that meet it.
+ * Partials are tables of the dataset; under a condition they are views, counted from the steps that meet it, but one.
  */
 export function definitions(index: Index, withSteps: boolean, where: string): { name: string; text: string | null }[] {
   const { order, texts, partials } = index.views;
-  const isTable = new Set(where ? [] : partials);
+  const isTable = new Set(where ? [OF_EPISODES] : partials);
   const made = [{ name: STEPS, text: withSteps ? `from of_run.${STEPS}` : null }];
   for (const name of order) {
     let text: string | null = isTable.has(name) ? null : texts[name];

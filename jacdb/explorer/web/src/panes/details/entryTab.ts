@@ -208,7 +208,9 @@ export class EntryTab implements Tab {
 
 /** Return the first step in which an entry is not zero; -1 if there is none. */
 function firstNotZero(episode: Episode, entry: number): number {
-  for (let step = 0; step < episode.steps; step++) if (!episode.zeros(step)[entry]) return step;
+  for (let step = 0; step < episode.steps; step++) {
+    if (episode.rows.exact[step] && !episode.zeros(step)[entry]) return step;
+  }
   return -1;
 }
 

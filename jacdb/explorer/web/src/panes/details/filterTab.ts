@@ -59,7 +59,7 @@ export class FilterTab implements Tab {
   private tell(): void {
     const { where } = this.app.store.state;
     const { mask, occurrences, episode } = this.shown!;
-    if (!where) setText(this.found, 'No condition: all finite steps count.');
+    if (!where) setText(this.found, 'No condition: all finite steps by exact methods count.');
     else if (!mask) setText(this.found, 'The condition is not used.');
     else {
       const here = mask.reduce((sum, met) => sum + met, 0);

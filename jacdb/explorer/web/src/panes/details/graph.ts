@@ -35,22 +35,22 @@ export function nodesOf(shape: Shape): GraphNode[] {
   ]);
 }
 
-/** Return in which share of an episode's steps each entry is at least as large as a threshold; null without matrices. */
+/** Return in which share of an episode's exact steps each entry is at least as large as a threshold; null without matrices. */
 export function sharesAbove(episode: Episode, threshold: number): Float64Array | null {
   const { values } = episode.rows;
   if (!values) return null;
   // what was rounded to float32 is compared with what the threshold is in float32
   const least = values instanceof Float32Array ? Math.fround(threshold) : threshold;
   const shares = new Float64Array(episode.size);
-  let finite = 0;
+  let counted = 0;
   for (let step = 0; step < episode.steps; step++) {
-    if (!episode.rows.finite[step]) continue;
-    finite++;
+    if (!episode.rows.exact[step]) continue;
+    counted++;
     for (let entry = 0; entry < episode.size; entry++) {
       if (Math.abs(values[step * episode.size + entry]) >= least) shares[entry]++;
     }
   }
-  return shares.map((n) => n / finite);
+  return shares.map((n) => n / counted);
 }
 
 /** Return the edges between nodes, the rarest first: the most lasting are drawn over them. */

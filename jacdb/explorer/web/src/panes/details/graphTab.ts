@@ -89,9 +89,9 @@ export class GraphTab implements Tab {
     const shares = isStored ? shown.zeroShare.map((share) => 1 - share) : sharesAbove(shown.episode, threshold);
     this.isCounted = true;
     this.found = shares ? edgesOf(shown.shape, this.nodes, shares).filter(({ share }) => share > 0 && share >= least / 100) : [];
-    const scope = isStored ? shown.occurrences.scope : "the episode's steps";
-    setText(this.told, isStored && !shown.occurrences.steps ? shown.occurrences.none : shares
-      ? `Discs: bodies; squares: actions. An arrow leads to what depends, in ${least ? `at least ${least} %` : 'some'} of ${scope}. Click one for its block.`
+    const counted = isStored ? shown.occurrences : shown.here;
+    setText(this.told, shares && !counted.steps ? counted.none : shares
+      ? `Discs: bodies; squares: actions. An arrow leads to what depends, in ${least ? `at least ${least} %` : 'some'} of ${counted.scope}. Click one for its block.`
       : 'This run has no matrices: only the stored threshold, 1e-12, can be asked.');
     this.draw();
     this.list();

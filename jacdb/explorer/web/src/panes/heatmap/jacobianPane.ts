@@ -118,6 +118,10 @@ export class JacobianPane implements Pane {
       setText(this.zeros, 'This step is not finite (NaN or infinity): it counts in no statistic.');
       return;
     }
+    if (!episode.rows.exact[state.step]) {
+      setText(this.zeros, 'This step is by finite differences, which tell no zeros: it counts in no statistic of them.');
+      return;
+    }
     const zeros = episode.zeros(state.step);
     let [inState, inAction] = [0, 0];
     for (let at = 0; at < episode.size; at++) {

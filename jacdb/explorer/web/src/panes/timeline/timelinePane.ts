@@ -126,7 +126,8 @@ export class TimelinePane implements Pane {
     this.name(pen, y, 'pattern switches');
     const at = this.isNarrow ? 12 : 0;
     for (let step = 1; step < episode.steps; step++) {
-      if (episode.pattern[step] !== episode.pattern[step - 1]) pen.line([x(step), y + at + 2, x(step), y + at + LANE - 2], colours.ink);
+      const [before, now] = [episode.pattern[step - 1], episode.pattern[step]];
+      if (before >= 0 && now >= 0 && before !== now) pen.line([x(step), y + at + 2, x(step), y + at + LANE - 2], colours.ink);
     }
     for (const { name, held } of this.lanes) {
       y += lane;
@@ -184,7 +185,7 @@ export class TimelinePane implements Pane {
     this.curve(pen, episode.rows.zeroAction, actions, colours.action, DASH, x);
   }
 
-  /** Draw a share of zeros as steps; where a step is not finite the curve breaks. */
+  /** Draw a share of zeros as steps; where a step tells no zeros the curve breaks. */
   private curve(pen: Pen, zeros: Int32Array, entries: number, stroke: string, dash: number[], x: (step: number) => number): void {
     if (!entries) return;
     let points: number[] = [];
