@@ -1,5 +1,6 @@
 """Shards of real runs: made in any order, they are the run in one piece, to the last bit."""
 
+import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
@@ -174,3 +175,19 @@ def test_resuming_a_shard_of_a_whole_run_is_nothing_to_refuse(tmp_path):
     request_checks.check_resumable(tmp_path, "CartpoleBalance", 5, Shard(0, 2))
     with pytest.raises(UsageError, match="nothing to resume"):
         request_checks.check_resumable(tmp_path, "CartpoleBalance", 4, Shard(0, 2))
+
+
+@pytest.mark.thorough
+def test_shards_of_many_episodes_are_the_run_in_one_piece_to_the_last_bit(tmp_path):
+    """More than a batch has places for: elsewhere in a batch an episode rounds otherwise, and is soon another."""
+    request = Request("CartpoleBalance", episodes=120, steps=100, seed=21)
+    ingest(request, tmp_path / "whole")
+    ingest(dataclasses.replace(request, num_envs=37), tmp_path / "few")
+    for index in range(3):
+        ingest(dataclasses.replace(request, shard=Shard(index, 3)), tmp_path / "shards")
+    columns = "episode, step, state, action, next_state, reward, residual, j_state, j_action, pattern_id"
+    whole, few, shards = (
+        jacdb.open(tmp_path / name).sql(f"select {columns} from steps order by episode, step").pl()
+        for name in ("whole", "few", "shards")
+    )
+    assert len(whole) == 12_000 and whole.equals(few) and whole.equals(shards)
