@@ -148,7 +148,8 @@ class RowMaker:
 
     def _begin(self, method: OnDevice, shard: DeviceShard, rows: np.ndarray) -> recomputation.Recomputation:
         inputs = shard.gather((shard.record.physics_input, shard.record.ctrl), rows)
-        return recomputation.begin(method, self._recompute(method), inputs, rows)
+        places = shard.slot[rows] + shard.step[rows]  # an episode's steps take turns: it may be the only one
+        return recomputation.begin(method, self._recompute(method), inputs, rows, places)
 
     def _replacement(self, shard: DeviceShard) -> Replacement | None:
         """Recompute by one method after the other, each for the steps that the one before is not valid for."""

@@ -35,17 +35,19 @@ class Recomputation(NamedTuple):
     Attributes:
         method: by which they are recomputed.
         rows: which rows of their shard they are.
-        batches: results of RECOMPUTE_BATCH steps each, with whether the method is valid for each; the last is padded.
+        batches: results of RECOMPUTE_BATCH steps each, with whether the method is valid for each. Some are padding.
+        positions: where each row is in the batches, one after the other.
     """
 
     method: OnDevice
     rows: Int[np.ndarray, " recomputed"]
     batches: list[Recomputed]
+    positions: Int[np.ndarray, " recomputed"]
 
     def results(self) -> tuple[StoredJacobian, EntryStatistics, Bool[np.ndarray, " recomputed"]]:
         """Wait, and return Jacobians, statistics, and whether the method is valid, of every row."""
         joined: tuple[StoredJacobian, EntryStatistics, np.ndarray] = jax.tree.map(
-            lambda *parts: np.concatenate(parts)[: len(self.rows)], *self.batches
+            lambda *parts: np.concatenate(parts)[self.positions], *self.batches
         )
         return joined
 
@@ -86,15 +88,23 @@ def begin(
     recompute: Recompute,
     inputs: tuple[PhysicsInput, CtrlJacobian],
     rows: Int[np.ndarray, " recomputed"],
+    places: Int[np.ndarray, " recomputed"],
 ) -> Recomputation:
     """Have the device recompute some steps, without waiting for it.
 
     Args:
         inputs: of the steps to recompute, one after the other.
         rows: which rows of their shard they are.
+        places: of each in a batch, modulo RECOMPUTE_BATCH. They are the step's own, whatever is recomputed beside it:
+            code does not round alike in all places (see slots.py).
     """
+    place, turn = places % RECOMPUTE_BATCH, np.zeros(len(rows), int)
+    for one in range(RECOMPUTE_BATCH):  # the steps of one place have turns
+        turn[place == one] = np.arange(np.count_nonzero(place == one))
     batches = []
-    for first in range(0, len(rows), RECOMPUTE_BATCH):  # of one size, so that there is one compilation
-        batch = np.minimum(np.arange(first, first + RECOMPUTE_BATCH), len(rows) - 1)
+    for number in range(turn.max() + 1):  # of one size, so that there is one compilation
+        at = np.flatnonzero(turn == number)
+        batch = np.full(RECOMPUTE_BATCH, at[0])
+        batch[place[at]] = at
         batches.append(recompute(*jax.tree.map(lambda leaf, batch=batch: leaf[batch], inputs)))
-    return Recomputation(method, rows, batches)
+    return Recomputation(method, rows, batches, turn * RECOMPUTE_BATCH + place)

@@ -5,7 +5,7 @@ XLA's loops over one leave the last few to code of their own (`findings/xla_cpu_
 stood elsewhere, in a shard or in a run that goes on, would soon be another.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -37,8 +37,8 @@ class Slots:
         for number in numbers:
             self._waiting[number % block].append(number)
         self._most = min(settings.num_envs, len(numbers))  # episodes at once
-        of_one_place = max(map(len, self._waiting.values()))
-        self._block, self.n_blocks = block, max(-(-self._most // block), min(of_one_place, self._most, runtime.lanes()))
+        of_one_place = max(Counter(number % block for number in sorted(numbers)[: self._most]).values())
+        self._block, self.n_blocks = block, max(-(-self._most // block), min(of_one_place, runtime.lanes()))
         count, d_action = self.n_blocks * block, settings.system.spec.d_action
         self._n_steps = np.zeros(count, int)  # of each slot's episode; right where it did not end before its time
         self._noise = np.zeros((count, settings.steps + chunk, d_action))  # none after an episode's end

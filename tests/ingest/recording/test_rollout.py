@@ -17,6 +17,7 @@ from jacdb import schemas
 from jacdb.errors import UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.differentiation import control_step
+from jacdb.ingest.differentiation.types import CtrlJacobian, PhysicsInput
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
 from jacdb.ingest.environments import transition
 from jacdb.ingest.pipeline import ingest
@@ -27,8 +28,10 @@ from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
 from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.recording.slots import Slots
+from jacdb.ingest.recording.step_records import StoredJacobian
 from jacdb.ingest.run_plan import Request
 from jacdb.ingest.storage.episodes import ARRAYS, summaries
+from jacdb.ingest.storage.zero_patterns import EntryStatistics
 
 pytestmark = pytest.mark.slow
 
@@ -180,13 +183,14 @@ def test_an_episode_stands_in_one_place_of_a_batch_whatever_is_beside_it(system,
             stepped += filled.values()
             slots.free(list(slots.episodes))
             rounds += 1
-        assert sorted(stepped) == [*numbers] and slots.n_blocks <= 2
+        assert sorted(stepped) == [*numbers] and slots.n_blocks == 2
         assert rounds == {70: 3, 35: 2, 3: 2, 5: 1}[len(numbers)]
 
 
 def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     settings = RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", seed=3, steps=6, num_envs=2)
     slots = Slots(settings, 4, [4, 5, 7], 2)
+    assert slots.n_blocks == 1, "two at once have their places in one batch"
     drawn = {number: settings.policy.noise(3, number, 6, 1) for number in (4, 5, 7)}
     assert slots.fill() == {0: 4, 1: 5} and [episode.number for episode in slots.episodes.values()] == [4, 5]
     assert np.array_equal(slots.noise(0), np.stack([drawn[4][:4], drawn[5][:4]], axis=1))
@@ -196,7 +200,7 @@ def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
     assert slots.fill() == {1: 7} and slots.episodes[1].number == 7
     noise = slots.noise(0)
     assert np.array_equal(noise[:, 0], [*drawn[4][4:], [0], [0]]) and np.array_equal(noise[:, 1], drawn[7][:4])
-    assert slots.advance()[:2].tolist() == [True, False]
+    assert slots.advance().tolist() == [True, False]
     slots.free([0])
     assert slots.fill() == {} and list(slots.episodes) == [1]
 
@@ -240,6 +244,23 @@ def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, inste
                 np.testing.assert_allclose(now, then, atol=1e-12)
                 assert np.array_equal(now[~again], then[~again])
             check_sizes(episode)
+
+
+def test_a_step_is_recomputed_in_its_own_place_of_a_batch():
+    """Of results that say which step they are of, and where in a batch it stood."""
+    places = np.array([3, 11, 3, 4, 0, 12])
+
+    def each(kind, value):
+        return kind._make([value] * len(kind._fields))
+
+    def recompute(start, ctrl):
+        return each(StoredJacobian, start.qpos), each(EntryStatistics, np.arange(8)), np.ones(8, bool)
+
+    inputs = each(PhysicsInput, np.arange(6.0)), each(CtrlJacobian, np.arange(6.0))
+    again = recomputation.begin("unrolled", recompute, inputs, 10 * np.arange(6), places)
+    jacobian, statistics, valid = again.results()
+    assert len(again.batches) == 3, "three of one place"
+    assert jacobian[0].tolist() == [*range(6)] and statistics[0].tolist() == (places % 8).tolist() and valid.all()
 
 
 class BesideUnrolled(ProgramStore):
