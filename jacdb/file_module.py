@@ -1,25 +1,55 @@
 """Load a person's own Python file, and find what else of its folder it imports: that determines it as the file does.
 
 A file may import what lies beside it, and if its folder is a package, through that, as `from mine.net import depth` or
-`from ..net import depth`. Python keeps one module of a name: modules of one file's folder are forgotten when the next
-is loaded, so that two files whose modules have one name each get their own.
+`from ..net import depth`. Python keeps one module of a name: those that a file imported while it was loaded are
+forgotten when the next is loaded, so that two files whose modules have one name each get their own. What functions
+import when they are called is what Python has of that name by then.
 """
 
 import ast
 import functools
+import hashlib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
 NOT_OWN = "jacdb"  # its version is kept with the results
 INSTALLED = ("site-packages", "dist-packages")
 _NO_PACKAGE = "attempted relative import with no known parent package"
+_PREFIX = "jacdb_file_"  # of the names of files' modules
 
-# Folders at the end of Python's path, those of the latest file first; of each the modules that were there before it.
-_folders_in_path: dict[str, frozenset[str]] = {}
+
+class _Beside(MetaPathFinder):
+    """Finds modules in files' folders as if these were last in Python's path: nothing there hides what is installed.
+
+    Attributes:
+        folders: those of the latest file first.
+        of_files: what says of modules that they are files': found here, or by others while a file was being loaded.
+    """
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.of_files: list[ModuleSpec] = []
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module lies; None if it is in a package, or Python's own path has it."""
+        if path is not None:
+            return None
+        found = PathFinder.find_spec(fullname, [*sys.path, *self.folders])
+        if found is None or _places(found) <= _places(PathFinder.find_spec(fullname)):
+            return None
+        self.of_files.append(found)
+        return found
+
+
+_BESIDE = _Beside()
 
 
 def load(path: Path) -> ModuleType:
@@ -28,22 +58,30 @@ def load(path: Path) -> ModuleType:
     Raises:
         Exception: whatever the file raises.
     """
-    folders = _folders(path.resolve().parent)
-    _put_in_path(folders, anew=True)
-    package = _package(path.resolve().parent)
+    own = path.resolve().parent
+    folders = _folders(own)
+    _look_in(folders)
+    _forget_modules()
+    package = _package(own)
     # beside the module that importing it by its name gives, so that the package itself may import that
-    name = ".".join([*package, f"jacdb_file_{path.stem}"])
+    name = ".".join([*package, f"{_PREFIX}{path.stem.replace('.', '_')}_{_hash(path.resolve())}"])
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # the name ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for it there
+    before = dict(sys.modules)
+    sys.modules[name] = module  # dataclasses and pickle look for it there
     try:
         spec.loader.exec_module(module)
-    except ImportError as error:
-        if _NO_PACKAGE not in str(error):
+    except BaseException as error:
+        del sys.modules[name]
+        if name in before:
+            sys.modules[name] = before[name]
+        if not isinstance(error, ImportError) or _NO_PACKAGE not in str(error):
             raise
-        remedy = "write `import NAME` of what lies beside the file, or add __init__.py to make its folder a package"
-        raise ImportError(f"{error}: {remedy}").with_traceback(error.__traceback__) from None
+        raise ImportError(f"{error}: {_remedy(own, package)}").with_traceback(error.__traceback__) from None
+    finally:
+        new = [_spec_of(one) for one in sys.modules.keys() - before.keys() if "." not in one]
+        _BESIDE.of_files += [one for one in new if one is not None and _lies_in(one, folders)]
     return module
 
 
@@ -55,7 +93,7 @@ def imports(path: Path) -> dict[str, Path]:
     what a function imports when it is called is found too.
     """
     folders, found = _folders(path.resolve().parent), dict[str, Path]()
-    _put_in_path(folders, anew=False)
+    _look_in(folders)
     is_own = functools.cache(lambda name: name != NOT_OWN and _is_in(name, folders))
     waiting = [(path.resolve(), ".".join(_package(path.resolve().parent)))]
     while waiting:
@@ -92,53 +130,75 @@ def _package(own: Path) -> tuple[str, ...]:
     return words if words and _is_in(words[0], [above]) else ()
 
 
+def _remedy(own: Path, package: Sequence[str]) -> str:
+    """Return what to do about a relative import of no package, of a file in a folder or of what it imports there."""
+    if package:
+        return f"write `from {'.'.join(package)} import NAME` of what lies beside the file"
+    if words := own.relative_to(_above(own)).parts:
+        return f"Python finds another module {words[0]!r}: rename the folder {_above(own) / words[0]}"
+    return "write `import NAME` of what lies beside the file, or add __init__.py to make its folder a package"
+
+
+def _hash(path: Path) -> str:
+    """Return what tells files of one stem apart."""
+    return hashlib.sha256(str(path).encode()).hexdigest()[:8]
+
+
 def _is_in(name: str, folders: Sequence[Path]) -> bool:
-    """Return whether what Python imports by a name without a dot lies in one of the folders."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # such as __main__, which has none
-        return False
+    """Return whether what a file imports by a name without a dot, when it is loaded, lies in one of the folders."""
+    if name in sys.modules and not _is_of_file(name):
+        found = _spec_of(name)
+    else:
+        finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        found = next(filter(None, (finder.find_spec(name, None) for finder in finders)), None)
+    return found is not None and _lies_in(found, folders)
+
+
+def _lies_in(spec: ModuleSpec, folders: Sequence[Path]) -> bool:
+    """Return whether a module without a dot in its name lies in one of the folders."""
+    ats = [folder / spec.name for folder in folders]
+    own = {file.resolve() for at in ats for file in (at, at / "__init__.py", at.with_suffix(".py"))}
+    return not own.isdisjoint(_places(spec))
+
+
+def _places(spec: ModuleSpec | None) -> set[Path]:
+    """Return a module's file, or the folders of a package without one."""
     if spec is None:
-        return False
-    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or [])
-    return any(_lies_in(place, name, folder) for place in places if place for folder in folders)
+        return set()
+    places = [spec.origin] if spec.has_location else spec.submodule_search_locations or []
+    return {Path(place).resolve() for place in places if place}
 
 
-def _lies_in(place: str, name: str, folder: Path) -> bool:
-    at = folder / name
-    return Path(place).resolve() in {file.resolve() for file in (at, at / "__init__.py", at.with_suffix(".py"))}
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Return what Python knows of a module that is imported; modules that compute their attributes are not asked."""
+    spec = getattr(sys.modules[name], "__dict__", {}).get("__spec__")
+    return spec if isinstance(spec, ModuleSpec) else None
 
 
-def _put_in_path(folders: Sequence[Path], *, anew: bool) -> None:
-    """Have Python look in some folders last, so that nothing there hides what else the program imports.
+def _is_of_file(name: str) -> bool:
+    """Return whether a module that is imported is a file's, not the program's own."""
+    return any(_spec_of(name) is spec for spec in _BESIDE.of_files)
 
-    Args:
-        folders: the folders of a file.
-        anew: whether to forget modules of them that are loaded already, as those of other files' folders are.
-    """
-    wanted = [folder for folder in map(str, folders) if folder in _folders_in_path or folder not in sys.path]
-    if not anew and list(_folders_in_path)[: len(wanted)] == wanted:
-        return
-    _forget_modules()
-    former = dict(_folders_in_path)
-    _folders_in_path.clear()
-    _folders_in_path.update({folder: former.pop(folder, frozenset(sys.modules)) for folder in wanted})
-    _folders_in_path.update(former)
-    sys.path[:] = [*(folder for folder in sys.path if folder not in _folders_in_path), *_folders_in_path]
+
+def _look_in(folders: Sequence[Path]) -> None:
+    """Have Python find what lies in some folders, before what lies in those of former files."""
+    latest = list(map(str, folders))
+    _BESIDE.folders = [*latest, *(folder for folder in _BESIDE.folders if folder not in latest)]
+    if _BESIDE not in sys.meta_path:
+        # before Python's path, which may have a mere folder of that name
+        at = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(at, _BESIDE)
     importlib.invalidate_caches()
 
 
 def _forget_modules() -> None:
-    """Forget modules that were imported out of files' folders; not those that the program had imported before."""
-    forgotten = set()
-    for folder, before in _folders_in_path.items():
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
-            if "." not in name and name not in before and file and _lies_in(file, name, Path(folder)):
-                forgotten.add(name)
+    """Forget modules of files, but not the files' own; and not those that the program itself imported."""
+    names = {spec.name for spec in _BESIDE.of_files} & sys.modules.keys()
+    of_files = set(filter(_is_of_file, names))
     for name in list(sys.modules):
-        if name.partition(".")[0] in forgotten - {NOT_OWN}:
+        if name.partition(".")[0] in of_files and not name.rpartition(".")[2].startswith(_PREFIX):
             del sys.modules[name]
+    _BESIDE.of_files.clear()
 
 
 def _named(file: Path, package: str) -> Iterator[list[str]]:
