@@ -24,8 +24,8 @@ def main() -> None:
 def _leave(code: int) -> None:
     """End the process as Python does, but do not free millions of objects one by one: JAX's took 3 s and more."""
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # none where whoever started the process closed it
+        with contextlib.suppress(OSError, ValueError):  # closed since, or nobody reads it
             stream.flush()
     os._exit(code)
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
-from jacdb import FailureError, __version__, figures, output, queries
+from jacdb import FailureError, __main__, __version__, figures, output, queries
 from jacdb.cli import printing
 from jacdb.learning import baselines
 from jacdb.learning.models import registry
@@ -292,3 +292,13 @@ def test_a_closed_stdout_is_told_before_any_work(form, monkeypatch, tmp_path):
     printing.check_form(form, out)
     printing.print_frame(frame, form, out)
     assert out.stat().st_size > 0
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_process_ends_as_usual_where_stdout_is_closed(code, monkeypatch):
+    left = []
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(__main__.os, "_exit", left.append)
+    monkeypatch.setattr(__main__.atexit, "_run_exitfuncs", lambda: None)
+    __main__._leave(code)
+    assert left == [code]
