@@ -8,6 +8,7 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import UsageError
+from jacdb.dataset import named_axes
 
 RNG = np.random.default_rng(6)
 STEPS, D, A = 5, 3, 2
@@ -113,7 +114,18 @@ def test_users_06_a_condition_is_told_so_too(opened):
         ),
         ("select 'state[2]', j_state[1][2] from Walk", 'j_state[1][2]: `from Walk` has axes by name, write j_state."'),
         ("select state[9] from Walk", "state[9]: Walk has no such axis"),
-        ("select state[step] from Walk", "`from Walk` has axes by name (docs/sql.md), `from steps where env = 'Walk'`"),
+        ('select "state"[1], walk.state[2] from Walk', 'SQL: "state"[1]: `from Walk` has axes by name, write state."'),
+        ("select w.state[2] from Walk w -- state[1]", 'w.state[2]: `from Walk` has axes by name, write w.state."st'),
+        (
+            "select state[step] from Walk",
+            "a string key instead; `from Walk` has axes by name (`describe Walk`), `from steps where env = 'Walk'` has",
+        ),
+        (
+            "select b.state[3] from Swim a join Walk b using (step)",
+            "; `from Swim` and `from Walk` have axes by name (`describe Swim`), `from steps where env = ...` has them",
+        ),
+        ("select {'a': 1}[1] from Walk", "use a string key instead; `from Walk` has axes by name (`describe Walk`)"),
+        ("select t.state[1] from (select {'a': 1} as state) t, Walk", "use a string key instead; `from Walk` has"),
         ("select {'a': 1}[1]", "use a string key instead"),
         ("insert into steps values (1)", "SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed, this is INSERT"),
     ],
@@ -122,6 +134,11 @@ def test_users_19_an_error_says_what_was_meant(query, told, opened):
     with pytest.raises(UsageError) as raised:
         opened.sql(query)
     assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_environments_that_a_query_names():
+    named = named_axes.among("select 'Walk' from swim, \"Walk\" -- Run", ["Walk", "Swim", "Run", "wal"])
+    assert named == ["Swim", "Walk"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Steps of one environment with its axes by name: ``select state.slider from CartpoleBalance``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from jacdb import schemas
 from jacdb.dataset.sql_text import identifier, literal
@@ -24,8 +26,12 @@ _LISTS = sorted({field.name for table in schemas.TABLES for field in table.schem
 COUNTED = "lists of SQL count from 1, `axes` from 0"
 _OTHER_THAN_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 OF_A_STRUCT = "struct_extract with an integer key"  # DuckDB's words where a struct is asked by position
-_POSITIONS = re.compile(rf'\b({"|".join(_SPACES)})\b"?((?:\s*\[\s*\d+\s*\])+)', re.IGNORECASE)
-_FIRST_OF_PYTHON = re.compile(rf"\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
+_POSITIONS = re.compile(
+    rf"""{_OTHER_THAN_CODE.pattern}|(?<![\w"])(?P<table>(?:(?:\w+|"[^"]+")\s*\.\s*)*)"""
+    rf"""(?P<column>"?\b(?:{"|".join(_SPACES)})\b"?)(?P<places>(?:\s*\[\s*\d+\s*\])+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_FIRST_OF_PYTHON = re.compile(rf"\"?\b({'|'.join(_LISTS)})\b\"?\s*(\[[^][]*\]\s*)*?\[\s*0\s*\]", re.IGNORECASE)
 
 
 def environment(name: str, environments: Sequence[str]) -> str | None:
@@ -88,23 +94,70 @@ def counted_from_0(sql: str) -> str | None:
     return found[0] if found else None
 
 
-def instead_of_positions(sql: str, env: str, columns: "Mapping[str, DuckDBPyType]") -> str:
-    """Return what to write where a query asks the view of an environment's steps by position, as ``state[1]``.
+def among(sql: str, environments: Iterable[str]) -> list[str]:
+    """Return those of some environments whose names stand in a query, outside its strings and comments."""
+    code = _OTHER_THAN_CODE.sub("", sql)
+    return [env for env in sorted(environments) if re.search(rf"(?<!\w){re.escape(env)}(?!\w)", code, re.IGNORECASE)]
+
+
+def by_position(environments: Sequence[str]) -> str:
+    """Return how axes of some environments' views are asked, in words."""
+    views, one = " and ".join(f"`from {env}`" for env in environments), len(environments) == 1
+    value = literal(environments[0]) if one else "..."
+    return (
+        f"{views} {'has' if one else 'have'} axes by name (`describe {environments[0]}`), `from steps where env ="
+        f" {value}` has them by position"
+    )
+
+
+def instead_of_positions(connection: duckdb.DuckDBPyConnection, sql: str, environments: Sequence[str]) -> str | None:
+    """Return what to write where a query asks an environment's view by position, as ``state[1]``; None if unsure.
+
+    It is sure where the query names one environment and is valid once it has names in these places.
 
     Args:
+        connection: one that has the views of the environments.
         sql: the query.
-        env: the environment.
-        columns: the types of the view's columns.
+        environments: those that it names.
     """
-    by_position = f"`from steps where env = {literal(env)}` has them by position"
-    found = _POSITIONS.search(_OTHER_THAN_CODE.sub("", sql))
-    if found is None:
-        return f"`from {env}` has axes by name (docs/sql.md), {by_position}"
-    column, names = found[1].lower(), list[str]()
-    kind: Any = columns[column]
-    for place in map(int, re.findall(r"\d+", found[2])):
-        if kind.id != "struct" or not 0 < place <= len(kind.children):
-            return f"{found[0]}: {env} has no such axis"
-        name, kind = kind.children[place - 1]
-        names.append(identifier(name))
-    return f"{found[0]}: `from {env}` has axes by name, write {'.'.join([column, *names])}; {by_position}"
+    if len(environments) != 1:
+        return None
+    view = connection.sql(f"from {identifier(environments[0])}")
+    written = _with_names(sql, environments[0], dict(zip(view.columns, view.types, strict=True)))
+    if written is None:
+        return None
+    told, text = written
+    try:
+        connection.sql(f"from (\n{text}\n)")
+    except duckdb.Error:
+        return None
+    return told
+
+
+def _with_names(sql: str, env: str, columns: "Mapping[str, DuckDBPyType]") -> tuple[str, str] | None:
+    """Return what to write in the first place that asks by position, in words, and the query with names in all.
+
+    For an axis that there is not, the query has the first one there. None if no place asks by position.
+    """
+    told = list[str]()
+
+    def named(found: re.Match[str]) -> str:
+        if found["column"] is None:  # a string or a comment
+            return found[0]
+        column, names, missing = found["column"].strip('"').lower(), list[str](), False
+        kind: Any = columns[column]
+        for place in map(int, re.findall(r"\d+", found["places"])):
+            if kind.id != "struct":
+                missing = True
+                break
+            known = 0 < place <= len(kind.children)
+            missing |= not known
+            name, kind = kind.children[place - 1 if known else 0]
+            names.append(identifier(name))
+        written = found["table"] + ".".join([column, *names])
+        write = f"`from {env}` has axes by name, write {written}; `from steps where env = {literal(env)}` has them by"
+        told.append(f"{found[0]}: {f'{env} has no such axis' if missing else f'{write} position'}")
+        return written
+
+    text = _POSITIONS.sub(named, sql)
+    return (told[0], text) if told else None

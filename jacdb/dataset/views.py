@@ -118,8 +118,9 @@ class Views:
         except duckdb.PermissionException as error:
             raise UsageError(f"not allowed: {first_line(error)}; a query can read only this dataset") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            if named_axes.OF_A_STRUCT in str(error) and (instead := self._instead_of_positions(select)):
-                raise UsageError(f"SQL: {instead}") from error
+            if named_axes.OF_A_STRUCT in str(error) and (named := named_axes.among(select, self._named)):
+                told = named_axes.instead_of_positions(self._connection, select, named)
+                raise UsageError(f"SQL: {told or f'{first_line(error)}; {named_axes.by_position(named)}'}") from error
             hint = f"; {self._by_name(select)}" if _AXIS_OF_A_LIST.search(str(error)) else ""
             raise UsageError(f"SQL: {first_line(error)}{hint}") from error
         except (duckdb.Error, UnicodeDecodeError) as error:
@@ -165,12 +166,6 @@ class Views:
             return f"{self.environments[0]!r} is a table's name: give the model's file another to ask it by axis names"
         example = next((env for env in named if env in select), (*named, "ENV")[0])
         return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
-
-    def _instead_of_positions(self, select: str) -> str | None:
-        if (env := next((env for env in self._named if env.lower() in select.lower()), None)) is None:
-            return None  # a struct of the query's own
-        view = self._connection.sql(f"from {identifier(env)}")
-        return named_axes.instead_of_positions(select, env, dict(zip(view.columns, view.types, strict=True)))
 
     def view(
         self, name: str, env: str | Sequence[str] | None = None, *, window: int | None = None
