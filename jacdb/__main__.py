@@ -10,6 +10,7 @@ from jacdb import interruption
 
 def main() -> None:
     """Run the command line; from its first import on, Ctrl-C is one line."""
+    _hold_closed_streams()
     try:
         with interruption.handled():
             from jacdb import cli
@@ -19,6 +20,18 @@ def main() -> None:
         if isinstance(ended.code, int | None) and "jax" in sys.modules:
             _leave(ended.code or 0)
         raise
+
+
+def _hold_closed_streams() -> None:
+    """Open the null device where stdin, stdout or stderr is closed (`2>&-`).
+
+    Else the next file that is opened has that number, and XLA's messages are written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _leave(code: int) -> None:

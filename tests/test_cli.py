@@ -294,6 +294,19 @@ def test_a_closed_stdout_is_told_before_any_work(form, monkeypatch, tmp_path):
     assert out.stat().st_size > 0
 
 
+def test_no_file_has_the_number_of_a_closed_stream(tmp_path):
+    """Or what XLA logs on stderr would be written into it."""
+    program = (
+        "import os, sys; from jacdb import __main__, cli\n"
+        "cli.main = lambda: os.write(made := os.open(sys.argv[1], os.O_CREAT | os.O_RDWR), str(made).encode())\n"
+        "__main__.main()"
+    )
+    made = tmp_path / "made"
+    closed = ["sh", "-c", '"$0" "$@" <&- >&- 2>&-', sys.executable, "-c", program, str(made)]
+    subprocess.run(closed, check=True)
+    assert int(made.read_text()) > 2
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_the_process_ends_as_usual_where_stdout_is_closed(code, monkeypatch):
     left = []
