@@ -14,8 +14,10 @@ def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:
         suffixes: what its name may end in; with none, anything.
 
     Raises:
-        UsageError: its name ends in none of them, it is a folder, or its folder is missing or may not be written to.
+        UsageError: its name ends in none of them, it is a folder or a link to itself, or its folder is missing or may
+            not be written to.
     """
+    _check_link(path, "--out")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder: give a file name")
     if suffixes:
@@ -43,8 +45,9 @@ def check_folder(path: Path, option: str = "--out") -> None:
         option: what the person gave it as, for messages.
 
     Raises:
-        UsageError: it is a file, lies under one, or may not be written to.
+        UsageError: it is a file, lies under one, is a link to itself, or may not be written to.
     """
+    _check_link(path, option)
     standing = path
     while not standing.exists() and standing != standing.parent:
         standing = standing.parent
@@ -71,3 +74,8 @@ def check_own_folder(path: Path, own: Collection[str], mark: str, words: str) ->
     if names and (more or not (path / mark).is_file()):
         holds = f"holds {more[0]}, which is" if more else "is"
         raise UsageError(f"--out {path} {holds} no {words}: give a new folder")
+
+
+def _check_link(path: Path, option: str) -> None:
+    if Path(os.path.realpath(path)).is_symlink():  # it follows all links but those in a circle
+        raise UsageError(f"{option} {path} is a link that leads back to itself: give another place")

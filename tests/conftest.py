@@ -167,3 +167,10 @@ def run_jacdb(*words: str, **environment: str) -> subprocess.CompletedProcess[st
         env={**os.environ, **environment},
         timeout=300,
     )
+
+
+def leave_a_draft(path: Path) -> None:
+    """Leave the draft of a folder, as a writer does that is killed."""
+    drafting = "with draft_of(Path(sys.argv[1])) as draft: draft.mkdir(); os._exit(9)"
+    killed = f"import os, sys; from pathlib import Path; from jacdb.atomic_file import draft_of\n{drafting}"
+    assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False, cwd=ROOT).returncode == 9

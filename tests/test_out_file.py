@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call_jacdb
+from conftest import call_jacdb, leave_a_draft
 from synthetic import dataset, episode
 
-from jacdb import atomic_file
+from jacdb import atomic_file, figures
+from jacdb.errors import FailureError, UsageError
 
 
 @contextlib.contextmanager
@@ -120,11 +121,145 @@ def test_a_fifo_and_a_stream_are_written_to(data, tmp_path):
 
 
 def test_drafts_of_writers_that_were_killed_are_removed(tmp_path):
+    for name in ("it", "its"):
+        leave_a_draft(tmp_path / name)
+    [other] = tmp_path.glob("its.*")
+    own = [tmp_path / name for name in ("it.20240101.tmp", "it.jacdb-1.tmp")]  # a person's
+    for path in own:
+        path.mkdir()
+    with atomic_file.draft_of(tmp_path / "it") as at_work:
+        at_work.mkdir()
+        atomic_file.write_file(tmp_path / "it", b"now")
+        assert set(tmp_path.iterdir()) == {tmp_path / "it", at_work, other, *own}
+
+
+def test_a_draft_whose_writer_can_not_be_asked_for_stays(tmp_path, monkeypatch):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / f"it.{dead.pid}.tmp").write_bytes(b"part")
-    at_work, other = tmp_path / f"it.{os.getppid()}.tmp", tmp_path / f"its.{dead.pid}.tmp"
-    for path in (at_work, other):
-        path.write_bytes(b"part")
-    atomic_file.write_file(tmp_path / "it", b"now")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["it", at_work.name, other.name])
+    path = tmp_path / "it"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: dead.pid)
+        patch.setattr(atomic_file, "_process_space", lambda: "0" * 8)  # another node's, or a container's
+        with atomic_file.draft_of(path) as elsewhere:
+            elsewhere.write_bytes(b"part")
+            patch.undo()
+            atomic_file.write_file(path, b"now")
+            assert elsewhere.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: dead.pid)
+        with atomic_file.draft_of(path) as theirs:
+            theirs.write_bytes(b"part")
+            patch.undo()
+            patch.setattr(atomic_file, "_remove", refusing(errno.EPERM))  # of another user, in a sticky folder
+            atomic_file.write_file(path, b"now")
+            patch.undo()
+
+
+def refusing(code):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS, errno.ENAMETOOLONG])
+def test_a_file_that_can_not_be_replaced_is_written_in_place(code, tmp_path, monkeypatch):
+    path = tmp_path / "it"
+    path.write_bytes(b"long before")
+    file = path.stat().st_ino
+    monkeypatch.setattr(Path, "replace", refusing(code))
+    atomic_file.write_file(path, b"now")
+    assert path.read_bytes() == b"now" and path.stat().st_ino == file and list(tmp_path.iterdir()) == [path]
+    with no_room(), pytest.raises(FailureError, match="No space left on device: make room; the file of before is kept"):
+        atomic_file.write_file(path, b"then")
+    monkeypatch.setattr(os, "open", lambda *a, open=os.open: refusing(code)() if ".jacdb-" in str(a[0]) else open(*a))
+    with no_room(), pytest.raises(FailureError, match="No space left on device: make room; what it held is lost"):
+        atomic_file.write_file(path, b"then")
+    path.write_bytes(b"kept")
+    monkeypatch.setattr(os, "posix_fallocate", refusing(errno.ENOSPC))
+    with pytest.raises(FailureError, match="No space left on device: make room; the file of before is kept"):
+        atomic_file.write_file(path, b"longer")
+    assert path.read_bytes() == b"kept"
+
+
+def test_a_file_stays_its_owners(tmp_path, monkeypatch):
+    path = tmp_path / "it"
+    path.write_bytes(b"before")
+    path.chmod(0o600)
+    owner, asked = (os.getuid(), os.getgid()), []
+    if os.getuid() == 0:
+        owner = (1000, 1001)
+        os.chown(path, *owner)
+    atomic_file.write_file(path, b"now")
+    now = path.stat()
+    assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (*owner, 0o600)
+    # who may not give it to them leaves them the file that they have
+    others = os.stat_result([*now[:4], now.st_uid + 1, *now[5:]])
+    monkeypatch.setattr(atomic_file, "_status", lambda path: others)
+    monkeypatch.setattr(os, "chown", lambda *words: asked.append(words[1]) or refusing(errno.EPERM)())
+    atomic_file.write_file(path, b"then")
+    assert path.read_bytes() == b"then" and path.stat().st_ino == now.st_ino and asked == [now.st_uid + 1]
+
+
+def test_attributes_are_kept(tmp_path):
+    path = tmp_path / "it"
+    path.write_bytes(b"before")
+    os.utime(path, (0, 0))
+    try:
+        os.setxattr(path, "user.of", b"mine")
+    except (AttributeError, OSError):
+        pytest.skip("no extended attributes here")
+    atomic_file.write_file(path, b"")
+    assert os.getxattr(path, "user.of") == b"mine" and path.stat().st_mtime > 0
+
+
+def test_all_names_of_a_file_have_what_was_written(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"long before")
+    other.hardlink_to(one)
+    atomic_file.write_file(one, b"now")
+    assert other.read_bytes() == b"now" and one.samefile(other)
+
+
+def test_a_descriptor_is_written_to_where_it_stands(tmp_path):
+    (tmp_path / "it").write_bytes(b"before,")
+    with (tmp_path / "it").open("ab") as stream:
+        for path in (Path(f"/dev/fd/{stream.fileno()}"), tmp_path / "link"):
+            if path.parent == tmp_path:
+                path.symlink_to(f"/dev/fd/{stream.fileno()}")
+            atomic_file.write_file(path, b"now,")
+        assert (tmp_path / "it").read_bytes() == b"before,now,now," and (tmp_path / "it").samefile(
+            f"/dev/fd/{stream.fileno()}"
+        )
+
+
+@pytest.mark.parametrize("letter", ["n", "ä"])
+def test_a_name_may_be_as_long_as_the_system_has_them(letter, tmp_path):
+    path = tmp_path / (letter * (251 // len(letter.encode())) + ".csv")
+    atomic_file.write_file(path, b"before")
+    atomic_file.write_file(path, b"now")
+    assert path.read_bytes() == b"now" and list(tmp_path.iterdir()) == [path]
+
+
+def test_links_in_a_circle_get_one_line(data, tmp_path):
+    one, other = tmp_path / "one.csv", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(FailureError, match="Too many levels of symbolic links"):
+        atomic_file.write_file(one, b"now")
+    for words in (("sql", "select 1", "--out", one), ("report", "--out", other)):
+        ran = call_jacdb(*words, "--data", data)
+        assert ran.returncode == 2 and "is a link that leads back to itself: give another place" in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_file_that_may_not_be_written_stays(tmp_path, monkeypatch):
+    path = tmp_path / "it.png"
+    path.write_bytes(b"before")
+    path.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may all
+    with pytest.raises(FailureError, match=r"Permission denied: .*; the file of before is kept"):
+        atomic_file.write_file(path, b"now")
+    with pytest.raises(UsageError, match="may not be written: give another place"):
+        figures.save(None, path)
+    assert path.read_bytes() == b"before"

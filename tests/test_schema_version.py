@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -12,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, call_jacdb
+from conftest import ROOT, call_jacdb, leave_a_draft
 from synthetic import dataset, episode
 
 import jacdb
@@ -213,9 +211,8 @@ def test_users_13_an_upgrade_that_fails_leaves_nothing(tmp_path):
 
 
 def test_what_a_killed_upgrade_left_is_removed_by_the_next(tmp_path):
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    (tmp_path / f"new.{killed.pid}.tmp" / "steps").mkdir(parents=True)
+    leave_a_draft(tmp_path / "new")
+    assert len(list(tmp_path.iterdir())) == 1
     upgrade(VERSION_1, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from jacdb import queries
+from jacdb import out_path, queries
 from jacdb.atomic_file import write_file
 from jacdb.dataset.dataset import Dataset
 from jacdb.errors import UsageError, suggestion
@@ -122,9 +122,12 @@ def save(figure: "Figure", out: Path | str | BinaryIO, dpi: int = DPI) -> None:
     it draws a box, which is seen.
 
     Raises:
+        UsageError: it is a folder, lies in none, or may not be written.
         FailureError: the file can't be written.
     """
     path = Path(out) if isinstance(out, str | Path) else None
+    if path is not None:
+        out_path.check_file(path)
     picture = io.BytesIO()  # on a full disk matplotlib's PDF ends in an error that hides the disk's
     with styled(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
