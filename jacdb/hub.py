@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from huggingface_hub.hf_api import RepoFile
 from tqdm import tqdm
 
 from jacdb.checksum import sha256_of
-from jacdb.errors import FailureError, UsageError, first_line
+from jacdb.errors import FailureError, UsageError, first_line, told_with_remedy
 
 POLICIES = "policies"  # the folder of a repository that has trained policies
-_AGAIN = "check the network; the same command goes on from what was transferred"
+_AGAIN = "the same command goes on from what was transferred"
 _UPLOAD = re.compile(r"Error while uploading '(.+)' to the Hub")  # huggingface_hub's, whatever the cause is
+_NETWORK = (errors.HTTPError, ConnectionError, TimeoutError)  # type: ignore[attr-defined]  # httpx's, hf_xet's
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,34 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
         if status in (409, 412):  # it is there already, or the commit's parent is the last one no more
             raise FailureError(f"someone else published to {name} meanwhile: run the same command again") from error
         raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
-    except (errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]  # httpx's, hf_xet's
+    except BrokenPipeError:  # of this process's own output; a connection's is httpx's
+        raise
+    except _NETWORK as error:
         why = first_line(error)[:200]
-        raise FailureError(f"can't reach the Hub at {constants.ENDPOINT} ({why}): {_AGAIN}") from error
-    except RuntimeError as error:  # every failure of an upload, by LFS or hf_xet
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        upload, why = _UPLOAD.match(str(error)), first_line(cause)[:200]
+        raise FailureError(
+            f"can't reach the Hub at {constants.ENDPOINT} ({why}): check the network; {_AGAIN}"
+        ) from error
+    except RuntimeError as error:
+        if not (upload := _UPLOAD.match(str(error))) and not _is_of_transfer(error):
+            raise
         what = f"{upload[1]} was not uploaded" if upload else "a transfer failed"
-        raise FailureError(f"{name}: {what} ({why}): {_AGAIN}") from error
+        raise FailureError(f"{name}: {what}{_why_and_remedy(error)}; {_AGAIN}") from error
+
+
+def _is_of_transfer(error: RuntimeError) -> bool:
+    """Return whether hf_xet raised an error, which is compiled: where it is raised is a call by huggingface_hub."""
+    if type(error) is not RuntimeError:
+        return False
+    if isinstance(error.__cause__, _NETWORK):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("huggingface_hub.")
+
+
+def _why_and_remedy(error: RuntimeError) -> str:
+    """Return why a transfer failed, which is the error's cause if it has one: the network, this disk, or neither."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    if isinstance(cause, OSError) and not isinstance(cause, _NETWORK):
+        return f": {told_with_remedy(cause)}"
+    why = f" ({first_line(cause)[:200]})"
+    return f"{why}: check the network" if cause is error or isinstance(cause, _NETWORK) else why

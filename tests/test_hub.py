@@ -1,5 +1,6 @@
 """Against a Hub on loopback, by the real huggingface_hub client: what is published is what is pulled, and read."""
 
+import errno
 import json
 import os
 import re
@@ -17,9 +18,10 @@ from loopback import HUB, is_large
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import schemas
+from jacdb import hub, schemas
 from jacdb.dataset import manifest
 from jacdb.dataset.layout import PartPath, Run
+from jacdb.errors import FailureError
 from jacdb.publishing.pull import pull
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,34 @@ def test_an_upload_that_is_cut_gets_one_line(tmp_path, monkeypatch):
     refused(as_alice(*words), "alice/cut: ", "was not uploaded", "the same command goes on", code=1)
     monkeypatch.setattr(HUB, "cut_after", None)
     assert as_alice(*words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space"), ": No space left on device: make room; the same command goes on"),
+        (PermissionError(errno.EACCES, "No", "/no/x"), ": Permission denied: /no/x; the same command goes on"),
+        (TimeoutError("timed out"), r" \(timed out\): check the network; the same command goes on"),
+        (ValueError("malformed"), r" \(malformed\); the same command goes on"),
+    ],
+)
+def test_an_upload_that_fails_is_told_by_its_cause(cause, said):
+    error = RuntimeError("Error while uploading 'steps/x' to the Hub.")
+    with pytest.raises(FailureError, match=f"^a/b: steps/x was not uploaded{said}"), hub.explained("a/b"):
+        raise error from cause
+
+
+def test_an_error_that_is_not_the_hubs_stays_what_it_is():
+    for error in (
+        RuntimeError("can't start new thread"), NotImplementedError("x"), RecursionError("deep"), BrokenPipeError()
+    ):  # fmt: skip
+        with pytest.raises(type(error)) as raised, hub.explained("a/b"):
+            raise error
+        assert raised.value is error
+    compiled = {"__name__": "huggingface_hub._commit_api", "error": RuntimeError("Internal error: cut")}
+    said = r"a/b: a transfer failed \(Internal error: cut\): check the network;"
+    with pytest.raises(FailureError, match=said), hub.explained("a/b"):
+        exec("raise error", compiled)
 
 
 def test_of_two_who_publish_at_once_one_is_told(tmp_path):
