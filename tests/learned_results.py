@@ -3,7 +3,12 @@
 import datetime
 import json
 
+import numpy as np
+
+from jacdb.dataset import learning_files
+from jacdb.dataset.layout import Run
 from jacdb.learning import results
+from jacdb.learning.checkpoint import Checkpoint, Progress
 from jacdb.learning.scores import Score
 
 SPARSITY = {"mse": 0.0, "mse+l1": 0.01}
@@ -25,6 +30,15 @@ def learned(root, env, benchmark="b1"):
             results.write(root, env, f"mlp-{loss}-{seed}-{benchmark}", _row("mlp", settings, benchmark, told), scores)
     row = _row("mean_pattern", {"baseline": "mean_pattern"}, benchmark, {})
     results.write(root, env, f"mean_pattern-{benchmark}", row, _scores(0.95, 1.0))
+
+
+def checkpoint(root, run_id, value=1.0, seconds=2.0, *, has_ended=True, env="E"):
+    """Write the checkpoint of a training, whose parameters have a value and which took some time; return its path."""
+    path = root / learning_files.checkpoint_of(Run(env, run_id))
+    params = [np.full((2, 3), value), np.full(3, value, np.float32)]
+    progress = Progress(step=100, seconds=seconds, finished=has_ended)
+    Checkpoint(progress, params, [] if has_ended else params).write(path)
+    return path
 
 
 def _scores(auroc, sparsity):

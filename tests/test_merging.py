@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb
-from learned_results import learned
+from learned_results import checkpoint, learned
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb import FailureError, UsageError, queries
+from jacdb import FailureError, UsageError, queries, schemas
 from jacdb.dataset import learning_files, manifest, shards
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
@@ -317,24 +318,52 @@ def test_a_learning_run_gets_the_scores_of_other_policies_rows_that_another_data
     assert merge([b], a).describe("a").endswith(f"shards, {others + 1} learning runs there already")
 
 
-def test_a_learning_run_comes_with_the_checkpoint_that_its_row_names_or_is_refused(tmp_path):
-    a, out = tmp_path / "a", tmp_path / "out"
-    run = Run("E", "mlp-mse-0-b1")
-    ours, theirs = (root / learning_files.checkpoint_of(run) for root in (out, a))
-    for path, text in ((ours, b"begun"), (theirs, b"trained")):
-        path.parent.mkdir(parents=True)
-        path.write_bytes(text)
-    learned(a, "E")
-    theirs.rename(tmp_path / "kept")
-    with pytest.raises(UsageError, match=r"is not the checkpoint of learning run mlp-mse-0-b1 in .*, which has none"):
-        merge([a], out)
+def test_a_checkpoint_that_is_there_stays_and_what_is_not_its_rows_is_said(tmp_path):
+    run_id = "mlp-mse-0-b1"
+    theirs = checkpoint(tmp_path / "a", run_id)
+    learned(tmp_path / "a", "E")
+    cases = {
+        "the same parameters": ({"seconds": 3.0}, ""),
+        "a training at work": ({"value": 2.0, "has_ended": False}, "is of a training that has not ended"),
+        "another training": ({"value": 2.0}, "it is another training's"),
+    }
+    for has_one in (True, False):
+        for at, (ours, said) in enumerate(cases.values()):
+            out = tmp_path / f"out{at}{has_one}"
+            path = checkpoint(out, run_id, **ours)
+            before = path.read_bytes()
+            merged = merge([tmp_path / "a"], out)
+            told = merged.describe("out")
+            assert f"; {path} stays: it" in told and said in told if said else told.endswith("4 learning runs added")
+            assert len(merged.checkpoints) == bool(said) and path.read_bytes() == before
+            assert verify(out, sample=0).ok == (at < 2)
+        theirs = theirs.rename(tmp_path / "kept.npz")
+    theirs.rename(tmp_path / "a" / learning_files.checkpoint_of(Run("E", run_id)))
+    merge([tmp_path / "a"], tmp_path / "fresh")
+    assert (tmp_path / "fresh" / learning_files.checkpoint_of(Run("E", run_id))).is_file()
+
+
+def test_a_damaged_checkpoint_is_left_out_of_a_merge(tmp_path):
+    theirs = checkpoint(tmp_path / "a", "mlp-mse-0-b1")
+    learned(tmp_path / "a", "E")
     theirs.write_bytes(b"damaged")
-    with pytest.raises(FailureError, match=r"it has changed, or is another training's; nothing was merged"):
-        merge([a], out)
-    assert ours.read_bytes() == b"begun" and not (out / learning_files.row_of(run)).exists()
-    (tmp_path / "kept").rename(theirs)
-    merge([a], out)
-    assert ours.read_bytes() == b"trained" and verify(out, sample=0).ok
+    assert f"; {theirs} was left out: it has the SHA-256 " in merge([tmp_path / "a"], tmp_path / "out").describe("out")
+    assert not (tmp_path / "out" / "checkpoints").exists() and verify(tmp_path / "out", sample=0).ok
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
+def test_a_row_with_checksums_is_taken_before_one_without(tmp_path, order):
+    for name in order:
+        learned(tmp_path / name, "E")
+    for row in tmp_path.glob("old/learning_runs/*/*/*.parquet"):  # as they were before they had checksums
+        table = pq.read_table(row, partitioning=None)
+        kept = {schemas.VERSION_KEY: table.schema.metadata[schemas.VERSION_KEY]}
+        pq.write_table(table.replace_schema_metadata(kept), row)
+    merge([tmp_path / name for name in order], tmp_path / "out")
+    notes = [check.note for check in verify(tmp_path / "out", sample=0).checks]
+    assert not any(notes), notes
+    said = merge([tmp_path / "new"], tmp_path / "old").describe("old")
+    assert said.endswith(", 4 learning runs given checksums")
 
 
 def test_a_learning_run_twice_with_other_scores_or_damaged_is_refused(tmp_path):

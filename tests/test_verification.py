@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb, run_jacdb
-from learned_results import learned
+from learned_results import checkpoint, learned
 from synthetic import dataset, episode
 
 import jacdb
@@ -343,9 +344,7 @@ def results(tmp_path):
     learned(root, "E")  # whose folders say what the checkpoints are called
     runs = [path.name.removeprefix("run=") for path in root.glob("learning_runs/*/*")]
     for run_id in runs:
-        path = root / learning_files.checkpoint_of(Run("E", run_id))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"parameters of " + run_id.encode())
+        checkpoint(root, run_id)
     learned(root, "E")
     for path in root.rglob("run=*+*"):  # an id has no such letter
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -355,17 +354,40 @@ def results(tmp_path):
 def test_a_flipped_bit_of_a_learning_run_is_found(results):
     rng, run = np.random.default_rng(0), learning_files.in_folder(results)[1]
     assert found(results) == [] and not any(check.note for check in verification.verify(results).checks)
-    for path in (learning_files.row_of(run), learning_files.scores_of(run), learning_files.checkpoint_of(run)):
+    of_checkpoint = learning_files.checkpoint_of(run)
+    for path in (learning_files.row_of(run), learning_files.scores_of(run), of_checkpoint, of_checkpoint):
         file = results / path
         original = file.read_bytes()
         for bit in rng.integers(8 * len(original), size=FLIPS // 20).tolist():
             flipped = bytearray(original)
             flipped[bit // 8] ^= 1 << bit % 8
             file.write_bytes(flipped)
-            wrong = learning_files.problem(results, run) or learning_files.problem_of_checkpoint(results, run)
-            assert wrong and wrong.path == path, f"bit {bit} of {path}"
+            if path == of_checkpoint:
+                difference = learning_files.difference_of_checkpoint(results, run)
+                assert difference and difference.is_problem, f"bit {bit} of {path}"
+            else:
+                wrong = learning_files.problem(results, run)
+                assert wrong and wrong.path == path, f"bit {bit} of {path}"
         assert found(results) == [("learned", path, None)]
         file.write_bytes(original)
+        if path == of_checkpoint:  # and then of a training that was repeated, whose file the row does not name
+            checkpoint(results, run.run_id, seconds=3.0)
+            assert found(results) == []
+
+
+def test_a_checkpoint_is_its_rows_by_its_parameters(results):
+    run = learning_files.in_folder(results)[1]
+    path = learning_files.checkpoint_of(run)
+    checkpoint(results, run.run_id, seconds=3.0)
+    checkpoint(results, run.run_id, seconds=1.0, has_ended=False)  # which has found the best, and does not know it
+    assert found(results) == []
+    checkpoint(results, run.run_id, value=2.0, has_ended=False)
+    verified = verification.verify(results)
+    said = "its checkpoint is of a training that has not ended, and goes on from it"
+    assert verified.ok and [check.run_id for check in verified.checks if check.note == said] == [run.run_id]
+    checkpoint(results, run.run_id, value=2.0)
+    [finding] = verification.verify(results).findings
+    assert finding.path == path and "it is another training's" in finding.wrong
 
 
 def test_a_row_of_a_learning_run_that_is_written_anew_is_found_and_one_of_before_is_noted(results):
@@ -396,7 +418,7 @@ def test_a_second_part_of_a_learning_run_is_found_and_doubles_no_view(results, t
     assert found(results) == [("learned", f"{run.folder(tables[0])}/part-00001.parquet", None)]
     with jacdb.open(results) as opened:
         for before, view in zip(views, (opened.leaderboard, opened.learning_runs, opened.learning_scores), strict=True):
-            assert view().equals(before)
+            assert view().sort(pl.all()).equals(before.sort(pl.all()))  # rows of tables have no order
 
 
 def test_scores_without_a_row_are_said_to_be_unfinished(results):

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.checksum import sha256_of
-from jacdb.dataset import row_checksum
+from jacdb.dataset import checkpoint_file, row_checksum
 from jacdb.dataset.integrity import FileProblem, check_footer
 from jacdb.dataset.layout import CURRENT, ONE_PART, PARTS, PartPath, Run
 from jacdb.errors import first_line
@@ -76,20 +77,39 @@ def problem_of_scores(root: Path, run: Run) -> FileProblem | None:
     return _problem_of_parts(root, run, (scores_of(run),))
 
 
-def problem_of_checkpoint(root: Path, run: Run, folder: Path | None = None) -> FileProblem | None:
-    """Return what is wrong with the checkpoint of a run, if there is one; None if nothing is, or nobody knows.
+class CheckpointDifference(NamedTuple):
+    """In what a checkpoint is not the one that a run's row names.
+
+    Attributes:
+        told: the difference, in words that follow "the checkpoint".
+        is_problem: whether something is wrong; a training that has not ended, in its place, is nothing wrong.
+    """
+
+    told: str
+    is_problem: bool = True
+
+
+def difference_of_checkpoint(root: Path, run: Run) -> CheckpointDifference | None:
+    """Return in what the checkpoint of a run, if there is one, is not its row's; None if in nothing, or nobody knows.
+
+    One with the same parameters is the row's: a training that is repeated took another time.
 
     Args:
-        root: the folder with the run's row, in which nothing is wrong.
+        root: the dataset's folder; nothing is wrong with the run's row.
         run: the run.
-        folder: the folder with the checkpoint; None for the same.
     """
-    path, stated = checkpoint_of(run), row_checksum.check(root / row_of(run)).checkpoint
-    file = (folder or root) / path
-    if stated is None or not file.is_file() or (digest := sha256_of(file)) == stated:
+    file, said = root / checkpoint_of(run), row_checksum.check(root / row_of(run))
+    if said.checkpoint is None or not file.is_file() or (digest := sha256_of(file)) == said.checkpoint:
         return None
-    return FileProblem(
-        path, f"its SHA-256 is {digest}, the row says {stated}: it has changed, or is another training's"
+    held = checkpoint_file.read(file)
+    if held is None or said.parameters is None:
+        return CheckpointDifference(f"has the SHA-256 {digest}, the row says {said.checkpoint}: it has changed")
+    if held.parameters == said.parameters:
+        return None
+    if not held.has_ended:
+        return CheckpointDifference("is of a training that has not ended, and goes on from it", is_problem=False)
+    return CheckpointDifference(
+        f"has parameters of the SHA-256 {held.parameters}, the row says {said.parameters}: it is another training's"
     )
 
 

@@ -2,7 +2,8 @@
 
 A run of an ingest has its checksums in a file beside the tables. A learning run has one row, in a file that is replaced
 in one move: a checksum within it can't be left behind when scores are made anew, merged, published or pulled. It is
-taken with zeros in its own place. Beside it stands the checksum of the checkpoint with the parameters that were scored.
+taken with zeros in its own place. Beside it stand the checksums of the checkpoint and of the parameters in
+it, which were scored.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _FILE, _CHECKPOINT = b"jacdb:file_sha256", b"jacdb:checkpoint_sha256"
+_PARAMETERS = b"jacdb:parameters_sha256"
 _UNKNOWN = b"0" * 64
 
 
@@ -23,24 +25,28 @@ class RowChecksum(NamedTuple):
         wrong: what is wrong with the file; None if nothing is.
         known: whether it has a checksum; those of before 1.0 have none.
         checkpoint: the checksum of the checkpoint; None where there was none, or it is not known.
+        parameters: that of the parameters in it; None likewise.
     """
 
     wrong: str | None
     known: bool = True
     checkpoint: str | None = None
+    parameters: str | None = None
 
 
-def write(path: Path, table: pa.Table, checkpoint: str | None, **options: object) -> None:
+def write(path: Path, table: pa.Table, checkpoint: str | None, parameters: str | None, **options: object) -> None:
     """Write a table as a Parquet file that has its own checksum.
 
     Args:
         path: the file.
         table: the table.
         checkpoint: the checksum of the checkpoint that belongs to it; None if none does.
+        parameters: that of the parameters in it; None if there are none.
         options: Arrow's, of its writer.
     """
     # Arrow, writing a table anew, keeps the schema's metadata and not the footer's: then the file's checksum is missed
-    schema = table.schema.with_metadata({**(table.schema.metadata or {}), _CHECKPOINT: (checkpoint or "").encode()})
+    of_checkpoint = {_CHECKPOINT: (checkpoint or "").encode(), _PARAMETERS: (parameters or "").encode()}
+    schema = table.schema.with_metadata({**(table.schema.metadata or {}), **of_checkpoint})
     with pq.ParquetWriter(path, schema, **options) as writer:
         writer.write_table(table.cast(schema))
         writer.add_key_value_metadata({_FILE: _UNKNOWN})
@@ -65,7 +71,8 @@ def check(path: Path) -> RowChecksum:
     if digest.encode() != stated:
         told = stated.decode(errors="replace")
         return RowChecksum(f"its SHA-256, without itself, is {digest}, its footer says {told}: it has changed")
-    return RowChecksum(None, checkpoint=checkpoint.decode() or None)
+    parameters = said.get(_PARAMETERS, b"").decode() or None
+    return RowChecksum(None, checkpoint=checkpoint.decode() or None, parameters=parameters)
 
 
 def _with(content: bytes, old: bytes, new: bytes) -> bytes:

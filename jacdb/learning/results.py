@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from jacdb import atomic_file, schemas
 from jacdb._version import __version__
 from jacdb.checksum import sha256_of
-from jacdb.dataset import row_checksum
+from jacdb.dataset import checkpoint_file, row_checksum
 from jacdb.dataset.encoding import parquet_options
 from jacdb.dataset.layout import Run
 from jacdb.dataset.learning_files import checkpoint_of, row_of, scores_of
@@ -136,5 +136,6 @@ def _write(
             pq.write_table(whole, draft, **options)
         else:
             of_checkpoint = sha256_of(checkpoint) if checkpoint.is_file() else None
-            row_checksum.write(draft, whole, of_checkpoint, **options)
+            held = checkpoint_file.read(checkpoint)
+            row_checksum.write(draft, whole, of_checkpoint, held.parameters if held else None, **options)
         draft.replace(path)

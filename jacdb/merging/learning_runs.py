@@ -18,10 +18,10 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     """Return the learning runs that have a row, and the folders that have each.
 
     A run's scores of other policies' rows may differ between folders, for these are no part of what its id names: the
-    folder with most scores comes first; of several with as many, the first.
+    folder with most scores comes first; of several with as many, the first whose row has checksums.
 
     Raises:
-        UsageError: one is there twice, with different scores, or with the checkpoint of another training.
+        UsageError: one is there twice, with different scores.
         FailureError: a file of one is damaged.
     """
     runs: dict[Run, list[Path]] = collections.defaultdict(list)
@@ -31,26 +31,39 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     _check(runs, roots[0])
     for run, of_run in runs.items():
         if len(of_run) > 1:
-            of_run.sort(key=lambda root: -_n_scores(root, run))
-        if of_run[0] != roots[0]:
-            _check_checkpoint(of_run[0], run, roots[0])
+            of_run.sort(key=lambda root: (-n_scores(root, run), not _has_checksums(root, run)))
     return runs
 
 
-def add(root: Path, run: Run, out: Path) -> None:
+def add(root: Path, run: Run, out: Path) -> str | None:
     """Put a learning run into a dataset's folder, its row last, in the place of one with fewer scores.
 
-    Its parameters come with it. A row of before 1.0 does not name theirs: a checkpoint of its training that is there
-    stays.
+    Its checkpoint comes with it where there is none; one that is there stays, for a training may be at work on it.
+
+    Returns:
+        what there is to say of the checkpoint: that one which is not the row's stays there, or did not come; None if
+        there is nothing to say.
     """
     paths = [learning_files.scores_of(run), learning_files.row_of(run)]
     checkpoint = learning_files.checkpoint_of(run)
-    named = row_checksum.check(root / learning_files.row_of(run)).checkpoint
-    if (root / checkpoint).is_file() and (named or not (out / checkpoint).exists()):
-        paths.insert(0, checkpoint)
+    said, is_there = None, (out / checkpoint).exists()
+    if not is_there and (root / checkpoint).is_file():
+        difference = learning_files.difference_of_checkpoint(root, run)
+        if difference and difference.is_problem:
+            said = f"{root / checkpoint} was left out: it {difference.told}"
+        else:
+            paths.insert(0, checkpoint)
     for path in paths:
         draft_name = out / f".{path.partition('/')[0]}"  # above the tables' folders, which hold parts and nothing else
         file_copies.link_or_copy(root / path, out / path, draft_name, sha256_of(root / path))
+    if is_there and (difference := learning_files.difference_of_checkpoint(out, run)):
+        said = f"{out / checkpoint} stays: it {difference.told}"
+    return said
+
+
+def n_scores(root: Path, run: Run) -> int:
+    """Return how many scores a learning run has, as its row in a folder says."""
+    return int(pl.read_parquet(root / learning_files.row_of(run), columns=["n_scores"], hive_partitioning=False).item())
 
 
 def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
@@ -71,24 +84,12 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
                 )
 
 
-def _check_checkpoint(root: Path, run: Run, out: Path) -> None:
-    """Refuse a learning run whose checkpoint is damaged, or whose row would come to lie beside another's checkpoint."""
-    if (root / learning_files.checkpoint_of(run)).is_file():
-        if wrong := learning_files.problem_of_checkpoint(root, run):
-            raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
-    elif wrong := learning_files.problem_of_checkpoint(root, run, out):
-        raise UsageError(
-            f"{out / wrong.path} is not the checkpoint of learning run {run.run_id} in {root}, which has none: move it"
-            " elsewhere, or give another --out"
-        )
-
-
 def _is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:
     """Return whether a stopped merge put the scores of a later folder into the first, and not yet the row of them."""
     if wrong.path != learning_files.scores_of(run) or not (roots[0] / wrong.path).is_file():
         return False
-    there, n_scores = sha256_of(roots[0] / wrong.path), _n_scores(roots[0], run)
-    return any(sha256_of(root / wrong.path) == there and _n_scores(root, run) > n_scores for root in roots[1:])
+    there, n_there = sha256_of(roots[0] / wrong.path), n_scores(roots[0], run)
+    return any(sha256_of(root / wrong.path) == there and n_scores(root, run) > n_there for root in roots[1:])
 
 
 def _of_one_benchmark(path: Path) -> pl.DataFrame:
@@ -96,5 +97,5 @@ def _of_one_benchmark(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, hive_partitioning=False).filter(pl.col("rows") != "other_policy")
 
 
-def _n_scores(root: Path, run: Run) -> int:
-    return int(pl.read_parquet(root / learning_files.row_of(run), columns=["n_scores"], hive_partitioning=False).item())
+def _has_checksums(root: Path, run: Run) -> bool:
+    return row_checksum.check(root / learning_files.row_of(run)).known

@@ -36,7 +36,9 @@ class Merged:
         missing: which shards are missing of the others.
         learning_added: learning runs that were added.
         learning_rescored: learning runs that were there with fewer scores, and have those of another dataset now.
+        learning_checksummed: those that were there without checksums, and have the row of another dataset now.
         learning_there: learning runs of the datasets that were there before.
+        checkpoints: what there is to say of checkpoints that are not their rows'.
         unfinished: runs of the datasets that were passed over, each with its folder.
     """
 
@@ -46,20 +48,24 @@ class Merged:
     missing: list[Missing] = field(default_factory=list)
     learning_added: list[Run] = field(default_factory=list)
     learning_rescored: list[Run] = field(default_factory=list)
+    learning_checksummed: list[Run] = field(default_factory=list)
     learning_there: list[Run] = field(default_factory=list)
+    checkpoints: list[str] = field(default_factory=list)
     unfinished: list[tuple[Path, Run]] = field(default_factory=list)
 
     def describe(self, out: Path | str) -> str:
         """Return one line for people."""
         there = f", {_runs(self.there)} there already" if self.there else ""
-        added = f", {_runs(self.learning_added, 'learning run')} added" if self.learning_added else ""
-        rescored = (
-            f", {_runs(self.learning_rescored, 'learning run')} given more scores" if self.learning_rescored else ""
+        learned = (
+            (self.learning_added, "added"),
+            (self.learning_rescored, "given more scores"),
+            (self.learning_checksummed, "given checksums"),
+            (self.learning_there, "there already"),
         )
-        learning_there = f", {_runs(self.learning_there, 'learning run')} there already" if self.learning_there else ""
+        learning = "".join(f", {_runs(runs, 'learning run')} {what}" for runs, what in learned if runs)
         return (
             f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
-            f"{added}{rescored}{learning_there}{self._passed_over}"
+            f"{learning}{self._passed_over}{''.join(f'; {said}' for said in self.checkpoints)}"
         )
 
     @property
@@ -124,8 +130,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
                 merged.completed.append(run)
         for run, (root, *more) in sorted(learned.items()):
             if root != out:
-                learning_runs.add(root, run, out)
-                (merged.learning_rescored if out in more else merged.learning_added).append(run)
+                _add_learned(root, run, out, merged, out in more)
             elif more:
                 merged.learning_there.append(run)
     merged.missing = refusals.explained(merged.missing, pieces)
@@ -186,6 +191,18 @@ def _add(root: Path, run: Run, out: Path, report: Report) -> None:
             file_copies.put(root / path, out, run, path, sums[path])
         manifest.write(out, run, sums)
         file_copies.put(root / run.row, out, run, run.row, sums[run.row])
+
+
+def _add_learned(root: Path, run: Run, out: Path, merged: Merged, was_there: bool) -> None:
+    """Add a learning run, and say so; one that was there with fewer scores, or without checksums, is replaced."""
+    if not was_there:
+        merged.learning_added.append(run)
+    elif learning_runs.n_scores(root, run) > learning_runs.n_scores(out, run):
+        merged.learning_rescored.append(run)
+    else:
+        merged.learning_checksummed.append(run)
+    if said := learning_runs.add(root, run, out):
+        merged.checkpoints.append(said)
 
 
 def _complete(run: Run, begun: Sequence[BegunShard], out: Path, report: Report, *, wait: bool = False) -> None:

@@ -40,19 +40,30 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Pulled:
-    """The result of a pull: the commit, how many runs and bytes were fetched, and how many runs were there before."""
+    """The result of a pull.
+
+    Attributes:
+        name: OWNER/NAME.
+        commit: the commit that was fetched.
+        n_runs: how many runs were fetched.
+        n_bytes: how many bytes.
+        n_there: how many runs were there before.
+        checkpoints: what there is to say of checkpoints in the folder that are not those of rows that were fetched.
+    """
 
     name: str
     commit: str
     n_runs: int
     n_bytes: int
     n_there: int
+    checkpoints: tuple[str, ...] = ()
 
     def describe(self, root: Path | str) -> str:
         """Return one line for people."""
         there = f", {self.n_there} were there" if self.n_there else ""
+        said = "".join(f"; {one}" for one in self.checkpoints)
         runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}"
+        return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}{said}"
 
 
 def pull(
@@ -102,9 +113,9 @@ def pull(
         for run, paths in missing.items():
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
-        fetch.learned(learned, root)
+        kept = fetch.learned(learned, root)
     n_fetched = sum(bool(paths) for paths in missing.values())
-    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched)
+    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched, tuple(kept))
 
 
 @contextmanager
@@ -195,8 +206,12 @@ class _Fetch:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def learned(self, runs: list[Run], root: Path) -> None:
-        """Fetch, check and move the learning runs that a folder lacks, their rows last."""
+    def learned(self, runs: list[Run], root: Path) -> list[str]:
+        """Fetch, check and move the learning runs that a folder lacks, their rows last.
+
+        A checkpoint that is there stays, for a training may be at work on it; return what there is to say of such.
+        """
+        said = []
         for run in runs:
             if (root / learning_files.row_of(run)).is_file():
                 continue
@@ -208,14 +223,12 @@ class _Fetch:
             if found := learning_files.problem(self.folder, run):
                 (self.folder / found.path).unlink(missing_ok=True)
                 raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
-            if found := learning_files.problem_of_checkpoint(self.folder, run, root):
-                raise UsageError(
-                    f"{root / found.path} is not the checkpoint of learning run {run.run_id} on the Hub: move it"
-                    " elsewhere, or pull into another --data"
-                )
             for path in paths:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / path).replace(root / path)
+            if difference := learning_files.difference_of_checkpoint(root, run):
+                said.append(f"{root / learning_files.checkpoint_of(run)} stays: it {difference.told}")
+        return said
 
     def _part(self, path: str, sha256: str) -> None:
         file = self._download(path, self._meter(path))

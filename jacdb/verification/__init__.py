@@ -134,8 +134,11 @@ def _check_learned(root: Path, run: Run) -> Check:
         check.note = "its row is of before 1.0: neither it nor its checkpoint has a checksum"
     elif (root / learning_files.checkpoint_of(run)).is_file():
         check.checked += 1
-        if found := learning_files.problem_of_checkpoint(root, run):
-            check.fail(found.path, found.wrong)
+        difference = learning_files.difference_of_checkpoint(root, run)
+        if difference and difference.is_problem:
+            check.fail(learning_files.checkpoint_of(run), f"it {difference.told}")
+        elif difference:
+            check.note = f"its checkpoint {difference.told}"
     return check
 
 

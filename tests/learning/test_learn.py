@@ -1,5 +1,6 @@
 """Training: what it recovers, that it resumes, and what it leaves in the dataset."""
 
+import re
 import shutil
 
 import jax
@@ -14,6 +15,7 @@ from learning_rows import A, B, add_expert
 
 import jacdb
 from jacdb import schemas, verification
+from jacdb.dataset import learning_files
 from jacdb.errors import FailureError, UsageError
 from jacdb.learning import evaluation, results, training
 from jacdb.learning import learn as learning
@@ -237,11 +239,17 @@ def test_users_29_what_was_learned_is_published_and_pulled(root, tmp_path):
         assert len(theirs.learning_scores()) and theirs.learning_scores().equals(ours.learning_scores())
         assert theirs.learning_runs().equals(ours.learning_runs())
     assert verification.verify(tmp_path / "copy").ok
-    [begun] = (path.relative_to(root) for path in root.glob("checkpoints/*/*.npz"))  # as if it had not been trained on
-    (tmp_path / "other" / begun).parent.mkdir(parents=True)
-    (tmp_path / "other" / begun).write_bytes(b"begun")
-    ran = call_jacdb("pull", "alice/learned", "--data", tmp_path / "other", token="hf_alice")
-    assert ran.returncode == 2 and "is not the checkpoint of learning run" in ran.stderr
+    [path] = (path.relative_to(root) for path in root.glob("checkpoints/*/*.npz"))
+    trained = Checkpoint.read(root / path)
+    for name, value, said in (("again", 0.0, ""), ("other", 1.0, "; .* stays: it has parameters of the SHA-256")):
+        trained.progress.seconds += 1  # as if it had been trained there
+        trained.best[0] = trained.best[0] + value
+        trained.write(tmp_path / name / path)
+        before = (tmp_path / name / path).read_bytes()
+        ran = call_jacdb("pull", "alice/learned", "--data", tmp_path / name, token="hf_alice")
+        assert ran.returncode == 0 and (re.search(said, ran.stdout) if said else "stays" not in ran.stdout)
+        assert len(learning_files.in_folder(tmp_path / name)) == 1
+        assert (tmp_path / name / path).read_bytes() == before and verification.verify(tmp_path / name).ok == (not said)
     ran = call_jacdb(
         "query", "learning_runs", "--format", "csv", "--data", "hf://datasets/alice/learned", token="hf_alice"
     )
