@@ -29,10 +29,14 @@ export class Episode {
     return this.rows.values ? this.rows.values[step * this.size + entry] : NaN;
   }
 
-  /** Return which entries are zero in a step: by the stored pattern, or by the values where there is none. */
-  zeros(step: number): Uint8Array {
+  /** Return which entries are zero in a step: by the stored pattern, or by the values where there is none.
+   *
+   * Null where nobody knows: of steps by finite differences, which tell no zeros, and of those that are not finite.
+   */
+  zeros(step: number): Uint8Array | null {
     const pattern = this.pattern[step];
     if (pattern >= 0) return this.patterns.zeros(pattern);
+    if (!this.rows.exact[step] || !this.rows.values) return null;
     if (this.decidedStep !== step) {
       this.decidedStep = step;
       for (let entry = 0; entry < this.size; entry++) {

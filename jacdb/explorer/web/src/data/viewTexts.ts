@@ -22,6 +22,13 @@ export function needs(index: Index, name: string, stop: Set<string>, found = new
   return found;
 }
 
+/** Return of what a view is under a condition on steps. */
+export function scopeUnder(index: Index, name: string): string {
+  const read = needs(index, name, new Set([OF_EPISODES]));
+  if (read.has(OF_EPISODES)) return 'of whole episodes of this run, whatever the condition';
+  return name === 'steps' || read.has('steps') ? 'of steps of this run that meet the condition' : 'whatever the condition';
+}
+
 /** Return the views to make, in order; those without a text are to be dropped.
  *
  * Partials are tables of the dataset; under a condition they are views, counted from the steps that meet it, but one.

@@ -8,12 +8,15 @@ export function nameOf(shape: Shape, entry: number): string {
   return `∂ ${shape.rowAxis(entry).name} / ∂ ${shape.colAxis(entry).name}`;
 }
 
-/** Return an entry's value in a step, with its unit, or that it is zero. */
+/** Return an entry's value in a step, with its unit; without matrices, whether it is zero. */
 export function valueOf({ episode, shape }: Shown, step: number, entry: number): string {
   const value = episode.value(step, entry);
   const unit = shape.unit(entry);
   if (episode.rows.values && Number.isNaN(value)) return 'not a number';
-  if (!episode.rows.values) return episode.zeros(step)[entry] ? 'zero' : 'not zero';
+  if (!episode.rows.values) {
+    const zeros = episode.zeros(step);
+    return zeros ? (zeros[entry] ? 'zero' : 'not zero') : 'not known';
+  }
   return `${number(value)}${unit === '1' ? '' : ` ${unit}`}`;
 }
 

@@ -58,7 +58,8 @@ export class BlockTab implements Tab {
     setText(this.caption, `Values of step ${state.step}; below each, the share of ${shown.occurrences.scope} in which it is zero. Choose one for its history.`);
     const zeros = episode.zeros(state.step);
     this.entries.forEach((entry, at) => {
-      const value = zeros[entry] ? '0' : episode.rows.values ? number(Number(episode.value(state.step, entry).toPrecision(4))) : 'not 0';
+      const value = zeros?.[entry] ? '0' : episode.rows.values ? number(Number(episode.value(state.step, entry).toPrecision(4)))
+        : zeros ? 'not 0' : 'not known';
       setText(this.cells[at], value);
       setText(this.shares[at], percent(zeroShare[entry]));
     });

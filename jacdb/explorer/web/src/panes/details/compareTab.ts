@@ -210,13 +210,13 @@ export class CompareTab implements Tab {
     this.say(state);
   }
 
-  /** Return what gives the number of an entry: in the shown one, 0, or in the other, 1. */
+  /** Return what gives the number of an entry, NaN where it is not known: in the shown one, 0, or in the other, 1. */
   private reader(side: 0 | 1, step: number, mode: Colour): (entry: number) => number {
     const { episode } = side ? this.other! : this.shown!;
     if (mode === 'share') return (entry) => this.other!.shares[side][entry];
     if (mode === 'log') return (entry) => episode.value(step, entry);
     const zeros = episode.zeros(step);
-    return (entry) => 1 - zeros[entry];
+    return (entry) => (zeros ? 1 - zeros[entry] : NaN);
   }
 
   private say(state: State): void {
@@ -232,7 +232,8 @@ export class CompareTab implements Tab {
       return;
     }
     const step = Math.min(state.step, other.episode.steps - 1);
-    const write = (value: number) => (mode === 'share' ? percent(value) : mode === 'log' ? number(value) : value ? 'not zero' : 'zero');
+    const ofZero = (value: number) => (Number.isNaN(value) ? 'not known' : value ? 'not zero' : 'zero');
+    const write = (value: number) => (mode === 'share' ? percent(value) : mode === 'log' ? number(value) : ofZero(value));
     const [mine, theirs] = [this.reader(0, state.step, mode)(at), this.reader(1, step, mode)(at)];
     setText(this.words, `${nameOf(shown.shape, at)}: ${write(mine)} here, ${write(theirs)} there`);
   }

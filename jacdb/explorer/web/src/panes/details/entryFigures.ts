@@ -13,18 +13,20 @@ export interface Bins {
   high: number;
   counts: number[];
   zeros: number;
-  missing: number;
+  /** steps that are in no bin: by finite differences, or not finite */
+  leftOut: number;
 }
 
-/** Return how many steps have the entry's value in each of some bins; zeros are counted apart. */
+/** Return how many steps have the entry's value in each of some bins; zeros are counted apart, and steps that tell no zeros in neither. */
 export function binsOf(episode: Episode, entry: number): Bins | null {
   if (!episode.rows.values) return null;
-  let [low, high, zeros, missing] = [Infinity, -Infinity, 0, 0];
+  let [low, high, zeros, leftOut] = [Infinity, -Infinity, 0, 0];
   const there: number[] = [];
   for (let step = 0; step < episode.steps; step++) {
     const value = episode.value(step, entry);
-    if (!Number.isFinite(value)) missing++;
-    else if (episode.zeros(step)[entry]) zeros++;
+    const known = episode.zeros(step);
+    if (!known || !Number.isFinite(value)) leftOut++;
+    else if (known[entry]) zeros++;
     else {
       there.push(value);
       low = Math.min(low, value);
@@ -34,7 +36,7 @@ export function binsOf(episode: Episode, entry: number): Bins | null {
   const counts = new Array<number>(BINS).fill(0);
   const width = (high - low) / BINS;
   for (const value of there) counts[width > 0 ? Math.min(Math.floor((value - low) / width), BINS - 1) : BINS >> 1]++;
-  return { low, high, counts, zeros, missing };
+  return { low, high, counts, zeros, leftOut };
 }
 
 /** Draw an entry's values along an episode; steps in which it is zero lie on a grey band. */
@@ -52,7 +54,7 @@ export function paintHistory(pen: Pen, episode: Episode, entry: number, width: n
   const y = (value: number) => below - 3 - ((value - low) / (high - low || 1)) * (below - ABOVE - 6);
   let [from, zeros] = [0, 0];
   for (let step = 0; step <= episode.steps; step++) {
-    if (step < episode.steps && episode.zeros(step)[entry]) continue;
+    if (step < episode.steps && episode.zeros(step)?.[entry]) continue;
     if (step > from) pen.rect(x(from), ABOVE, x(step) - x(from), below - ABOVE, colours.band);
     zeros += step - from;
     from = step + 1;
@@ -79,7 +81,7 @@ export function paintHistory(pen: Pen, episode: Episode, entry: number, width: n
 
 /** Return an entry's value, 0 where it counts as zero: what is left there is rounding. */
 function there(episode: Episode, step: number, entry: number): number {
-  return episode.zeros(step)[entry] ? 0 : episode.value(step, entry);
+  return episode.zeros(step)?.[entry] ? 0 : episode.value(step, entry);
 }
 
 /** Draw how values are spread: a bar of zeros on the left, then a bar for each bin. */
@@ -97,6 +99,7 @@ export function paintHistogram(pen: Pen, bins: Bins, width: number, height: numb
     if (n) pen.rect(left + at * bar, below - Math.max(tall(n), 1), Math.max(bar - 1, 1), Math.max(tall(n), 1), colours.state);
   });
   pen.line([0, below + 0.5, width, below + 0.5], colours.rule);
+  if (bins.leftOut) pen.text(width - 2, 11, `without ${count(bins.leftOut, 'step')} by fd or not finite`, { ...muted, anchor: 'end' });
   if (bins.low <= bins.high) {
     pen.text(left, height - 4, number(Number(bins.low.toPrecision(4))), muted);
     pen.text(width - 2, height - 4, number(Number(bins.high.toPrecision(4))), { ...muted, anchor: 'end' });

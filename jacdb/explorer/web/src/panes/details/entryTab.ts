@@ -75,7 +75,7 @@ export class EntryTab implements Tab {
     if (at !== this.entry) this.choose(at);
     if (at < 0) return;
     setText(this.value, `In step ${state.step}: ${valueOf(shown, state.step, at)}`);
-    this.toFirst.hidden = this.first < 0 || !shown.episode.zeros(state.step)[at];
+    this.toFirst.hidden = this.first < 0 || !shown.episode.zeros(state.step)?.[at];
     this.head.style.transform = `translateX(${((state.step + 0.5) / shown.episode.steps) * this.plot.clientWidth}px)`;
   }
 
@@ -209,7 +209,7 @@ export class EntryTab implements Tab {
 /** Return the first step in which an entry is not zero; -1 if there is none. */
 function firstNotZero(episode: Episode, entry: number): number {
   for (let step = 0; step < episode.steps; step++) {
-    if (episode.rows.exact[step] && !episode.zeros(step)[entry]) return step;
+    if (episode.zeros(step)?.[entry] === 0) return step;
   }
   return -1;
 }

@@ -3,7 +3,7 @@ import { button, element, Figure, fill, setText, table } from '../../page/dom';
 import { count } from '../../page/format';
 import { keep, toolsOf } from '../../page/paneFrame';
 import type { Answer } from '../../data/database';
-import { viewNames } from '../../data/viewTexts';
+import { scopeUnder, viewNames } from '../../data/viewTexts';
 import type { State } from '../../state';
 import { codeOf, literal } from '../code';
 import type { App, Shown } from '../pane';
@@ -69,18 +69,18 @@ export class ViewsTab implements Tab {
       });
       if (key !== this.asked) return;
       this.answer = answer;
-      this.lay(answer, where);
+      this.lay(answer, where ? `, ${scopeUnder(this.app.index, view)}` : '');
     } catch (error) {
       if (key === this.asked) setText(this.told, (error as Error).message);
     }
   }
 
-  private lay({ columns: all, rows: whole }: Answer, where: string): void {
+  private lay({ columns: all, rows: whole }: Answer, scope: string): void {
     // every row is of the environment that is chosen
     const columns = all.filter((name) => name !== 'env');
     const rows = whole.map((row) => row.filter((_, at) => all[at] !== 'env'));
     const cut = rows.length > MOST_ROWS ? `, the first ${MOST_ROWS} shown` : '';
-    setText(this.told, `${count(rows.length, 'row')}${cut}${where ? ', of steps of this run that meet the condition' : ''}`);
+    setText(this.told, `${count(rows.length, 'row')}${cut}${scope}`);
     this.holder.replaceChildren(table(columns, rows.slice(0, MOST_ROWS).map((row) => row.map(cellOf))));
   }
 

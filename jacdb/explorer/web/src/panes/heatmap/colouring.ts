@@ -21,8 +21,8 @@ export function logColouring(values: ArrayLike<number> | null): Colouring {
   return { mode: 'log', low: high - DECADES, high };
 }
 
-/** Return an entry's colour, as an image holds it. */
-export function pixelOf(value: number, isZero: number | boolean, how: Colouring, colours: Palette): number {
+/** Return an entry's colour, as an image holds it; whether it is zero is null where it is not known. */
+export function pixelOf(value: number, isZero: number | boolean | null, how: Colouring, colours: Palette): number {
   if (Number.isNaN(value)) return how.mode === 'zero' ? zeroOrNot(isZero, colours) : colours.missingPixel;
   if (how.mode === 'zero') return zeroOrNot(isZero, colours);
   if (how.mode === 'share') return value === 1 ? colours.zeroPixel : colours.negative[((1 - value) * 255) | 0];
@@ -33,6 +33,7 @@ export function pixelOf(value: number, isZero: number | boolean, how: Colouring,
   return ramp[part >= 1 ? 255 : part > 0 ? (part * 255) | 0 : 0];
 }
 
-function zeroOrNot(isZero: number | boolean, colours: Palette): number {
+function zeroOrNot(isZero: number | boolean | null, colours: Palette): number {
+  if (isZero === null) return colours.missingPixel;
   return isZero ? colours.zeroPixel : colours.nonZeroPixel;
 }

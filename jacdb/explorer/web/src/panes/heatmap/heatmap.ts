@@ -12,7 +12,8 @@ export interface Cells {
   values: ArrayLike<number> | null;
   /** where the matrix begins among the values */
   offset: number;
-  zeros: Uint8Array;
+  /** null where it is not known which entries are zero */
+  zeros: Uint8Array | null;
   colouring: Colouring;
 }
 
@@ -78,7 +79,7 @@ export class Heatmap {
     for (const row of this.rows) {
       for (const col of this.cols) {
         const entry = row * shape.cols + col;
-        pixels[at++] = pixelOf(values ? values[offset + entry] : NaN, zeros[entry], colouring, colours);
+        pixels[at++] = pixelOf(values ? values[offset + entry] : NaN, zeros ? zeros[entry] : null, colouring, colours);
       }
     }
     this.small.getContext('2d')!.putImageData(image, 0, 0);
@@ -112,7 +113,7 @@ export class Heatmap {
     this.rows.forEach((row, i) => this.cols.forEach((col, j) => {
       const entry = shape.entry(row, col);
       const value = last.values ? last.values[last.offset + entry] : NaN;
-      const colour = pixelOf(value, last.zeros[entry], last.colouring, colours);
+      const colour = pixelOf(value, last.zeros ? last.zeros[entry] : null, last.colouring, colours);
       if (colour !== colours.zeroPixel) pen.rect(xOf(layout, j), yOf(layout, i), cell, cell, css(colour));
     }));
     drawLabels(pen, layout, shape, colours);

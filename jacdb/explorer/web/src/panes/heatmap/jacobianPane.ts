@@ -110,10 +110,6 @@ export class JacobianPane implements Pane {
     setText(this.words, entry >= 0 ? describe(shown, state.step, entry)
       : 'Point at an entry, or move the cursor with the arrow keys. Click or press Enter for its history.');
     this.words.scrollTop = this.words.scrollHeight; // where names are too long to be seen whole, the value is
-    if (!episode.rows.values) {
-      setText(this.zeros, 'This run has no matrices: only the zeros of its patterns are shown.');
-      return;
-    }
     if (!episode.rows.finite[state.step]) {
       setText(this.zeros, 'This step is not finite (NaN or infinity): it counts in no statistic.');
       return;
@@ -123,6 +119,10 @@ export class JacobianPane implements Pane {
       return;
     }
     const zeros = episode.zeros(state.step);
+    if (!episode.rows.values || !zeros) {
+      setText(this.zeros, 'This run has no matrices: only the zeros of its patterns are shown.');
+      return;
+    }
     let [inState, inAction] = [0, 0];
     for (let at = 0; at < episode.size; at++) {
       if (at % shape.cols < shape.dState) inState += zeros[at];
