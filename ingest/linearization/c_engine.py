@@ -64,29 +64,33 @@ class CEngine:
         self, qpos: np.ndarray, qvel: np.ndarray, act: np.ndarray, control: np.ndarray, start: Start
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return where the evaluations of each substep are, and their accelerations: (n, substeps * 4, …)."""
-        n, substeps, h = len(qpos), self._substeps, self._model.opt.timestep
-        first = [leaf.reshape(n * substeps, -1) for leaf in (qpos, qvel, act)]
-        controls = np.repeat(control, substeps, axis=0)
-        # the solver's start matters where it stops early alone; within an episode it is the evaluation before
-        warm = np.repeat(start.qacc_warmstart, substeps, axis=0)
-        at, along = first, first[1]
+        warmstart = start.qacc_warmstart
+        found: list[tuple[np.ndarray, ...]] = []
+        for substep in range(self._substeps):
+            found += self._stages(qpos[:, substep], qvel[:, substep], act[:, substep], control, warmstart)
+            warmstart = found[-1][3]
+        qpos, qvel, act, qacc = (np.stack(leaf, axis=1) for leaf in zip(*found, strict=True))
+        return qpos, qvel, act, qacc
+
+    def _stages(
+        self, qpos: np.ndarray, qvel: np.ndarray, act: np.ndarray, control: np.ndarray, warmstart: np.ndarray
+    ) -> list[tuple[np.ndarray, ...]]:
+        """Return where the four evaluations of a substep are, and their accelerations: each (n, …)."""
+        h = self._model.opt.timestep
+        at, along = (qpos, qvel, act), qvel
         found: list[tuple[np.ndarray, ...]] = []
         for ahead in RK4_AHEAD:
             if found:
-                qacc, act_dot = found[-1][3:]
-                at = [
-                    _integrated(self._model, first[0], along, ahead * h),
-                    first[1] + ahead * h * qacc,
-                    first[2] + ahead * h * act_dot,
-                ]
+                qacc, act_dot = found[-1][3], self._act_dot(at[2], control)
+                at = (
+                    _integrated(self._model, qpos, along, ahead * h),
+                    qvel + ahead * h * qacc,
+                    act + ahead * h * act_dot,
+                )
                 along = np.asarray(position_rate(self._model, np, ahead * h * along, at[1]))
-            after = self._rollout(self._evaluating, self._state(*at), controls, warm, 1)[:, 0]
-            qacc = (self._parts(after)[1] - at[1]) / h
-            found.append((*at, qacc, self._act_dot(at[2], controls)))
-            warm = qacc
-        leaves = zip(*(stage[:4] for stage in found), strict=True)
-        qpos, qvel, act, qacc = (np.stack(leaf, axis=1).reshape(n, substeps * 4, -1) for leaf in leaves)
-        return qpos, qvel, act, qacc
+            after = self._rollout(self._evaluating, self._state(*at), control, warmstart, 1)[:, 0]
+            found.append((*at, (self._parts(after)[1] - at[1]) / h))
+        return found
 
     def _act_dot(self, act: np.ndarray, control: np.ndarray) -> np.ndarray:
         """Return the rates of activations: MuJoCo's own, state by state, where there are any."""

@@ -1,7 +1,7 @@
 """Reads contacts and dry friction off MuJoCo's C engine, of steps that the differentiated equations do not explain.
 
 There, the forces that these equations have at the engine's acceleration are nobody's. What the engine computed is: its
-evaluations of forward dynamics are made again, each from the solution before it, as the engine made them.
+evaluations of forward dynamics are made again, each from what the engine's solver started from.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jacdb.ingest.dynamics.observations import Observation
-from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.linearization.evaluations import Solved, Start, evaluations_of_step
 
 _FRICTION = (int(mujoco.mjtConstraint.mjCNSTR_FRICTION_DOF), int(mujoco.mjtConstraint.mjCNSTR_FRICTION_TENDON))
 
@@ -26,10 +26,13 @@ def evaluated(model: mujoco.MjModel, data: mujoco.MjData, start: Start, solved: 
     mujoco.mj_resetData(model, data)
     data.ctrl[:], data.mocap_pos[:], data.mocap_quat[:] = start.ctrl[row], start.mocap_pos[row], start.mocap_quat[row]
     warmstart = start.qacc_warmstart[row]
-    for qpos, qvel, act in zip(solved.qpos[row], solved.qvel[row], solved.act[row], strict=True):
+    per_step = evaluations_of_step(model)
+    states = zip(solved.qpos[row], solved.qvel[row], solved.act[row], strict=True)
+    for place, (qpos, qvel, act) in enumerate(states, start=1):
         data.qpos[:], data.qvel[:], data.act[:], data.qacc_warmstart[:] = qpos, qvel, act, warmstart
         mujoco.mj_forward(model, data)
-        warmstart = data.qacc.copy()
+        if place % per_step == 0:
+            warmstart = data.qacc.copy()
         yield
 
 

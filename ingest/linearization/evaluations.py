@@ -2,6 +2,8 @@
 
 Euler, implicitfast and implicit evaluate forward dynamics once in each physics step, the classical Runge-Kutta method
 four times. :func:`control_step_jacobian` chains the derivatives of evaluations as the integrator chained their values.
+In all evaluations of a physics step the solver starts from one acceleration, the step's warm start. That of the last
+evaluation is the next step's.
 
 Orientations are combined by the Munthe-Kaas method: positions go from the step's start along k, not along the angular
 velocity, and k = J_r^-1(theta) omega where theta = a h k is how far the evaluation has turned. So does MuJoCo from 4.0.

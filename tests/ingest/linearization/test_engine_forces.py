@@ -8,7 +8,7 @@ import jacdb
 from jacdb.ingest.dynamics.observations import Observation
 from jacdb.ingest.linearization import engine_forces
 from jacdb.ingest.linearization.c_engine import CEngine
-from jacdb.ingest.linearization.evaluations import Start
+from jacdb.ingest.linearization.evaluations import RK4_WEIGHTS, Start
 from jacdb.ingest.models import loading
 from jacdb.ingest.source_pipeline import Annotation, annotate
 from jacdb.ingest.sources.host_policies import HostNoise
@@ -77,6 +77,34 @@ def test_an_evaluations_contacts_and_friction_are_those_of_the_engines_step(inte
             own = observed.normal_force[row][touching][[other == name for other in names]]
             np.testing.assert_allclose(own.sum() / substeps, force, rtol=1e-9)
         assert {name for name, holds in zip("zx", observed.switches[row].any(axis=0), strict=True) if holds} == held
+
+
+@pytest.mark.parametrize("substeps", [1, 2])
+@pytest.mark.parametrize("integrator", ["EULER", "IMPLICITFAST", "RK4"])
+def test_accelerations_of_evaluations_are_those_of_the_engines_steps(integrator, substeps):
+    """Where the solver stops early, for then they follow from what it started each evaluation from."""
+    model = mujoco.MjModel.from_xml_string(XML)
+    model.opt.integrator = getattr(mujoco.mjtIntegrator, f"mjINT_{integrator}")
+    weights = RK4_WEIGHTS if integrator == "RK4" else (1.0,)
+    rng = np.random.default_rng(0)
+    n = 10
+    data = mujoco.MjData(model)
+    qvel, warmstart = rng.normal(scale=0.05, size=(n, 2)), rng.normal(size=(n, 2))
+    mocap = np.repeat(data.mocap_pos[None], n, 0), np.repeat(data.mocap_quat[None], n, 0)
+    start = Start(np.zeros((n, 2)), qvel, np.zeros((n, 0)), rng.uniform(-1, 1, (n, 1)), warmstart, *mocap)
+    solved = CEngine(model, substeps).solve(start)
+    for row in range(n):
+        again = [data.qacc.copy() for _ in engine_forces.evaluated(model, data, start, solved, row)]
+        mujoco.mj_resetData(model, data)
+        data.qvel[:], data.ctrl[:], data.qacc_warmstart[:] = qvel[row], start.ctrl[row], warmstart[row]
+        velocities = [data.qvel.copy()]
+        for _ in range(substeps):
+            mujoco.mj_step(model, data)
+            velocities.append(data.qvel.copy())
+        expected = np.diff(velocities, axis=0) / model.opt.timestep
+        for qacc in (np.array(again), solved.qacc[row]):
+            of_steps = np.tensordot(qacc.reshape(substeps, len(weights), 2), weights, (1, 0))
+            np.testing.assert_allclose(of_steps, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow
