@@ -36,6 +36,7 @@ class ContactColoring:
 
     geom_color: Float[np.ndarray, " ngeom"]
     first_moves: bool  # whether any pair's first geom can move
+    rigid_pairs: bool  # whether any is of one rigid body, by a <pair>: both geoms have one color
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "ContactColoring":
@@ -46,7 +47,11 @@ class ContactColoring:
         graph.add_nodes_from(sorted({0, *(body for pair in pairs for body in pair)}))  # the world, body 0, first
         graph.add_edges_from(pairs)
         colors = _greedy_colors(graph)
-        return cls(np.array([float(colors.get(body, 0)) for body in welded]), any(body1 != 0 for body1, _ in pairs))
+        return cls(
+            np.array([float(colors.get(body, 0)) for body in welded]),
+            any(body1 != 0 for body1, _ in pairs),
+            any(body1 == body2 for body1, body2 in pairs),
+        )
 
 
 def _greedy_colors(graph: nx.Graph) -> dict[int, int]:

@@ -132,6 +132,9 @@ class ContactFinder:
         def along(motion: Float[Array, " 6"], by_color: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             spin, shift = motion[:3], motion[3:]
             color1, color2 = color[contact.geom[:, 0]], color[contact.geom[:, 1]]
+            apart = color2 - color1
+            if self.coloring.rigid_pairs:  # no joint makes such a motion: all that matters is that rates are finite
+                apart = jnp.where(apart == 0, 1.0, apart)
             turned_frame = jnp.cross(spin, contact.frame, axisb=2, axisc=2)
             if self.coloring.first_moves:
                 turned_frame = turned_frame + (spin @ turns)[:, None, None] * _quarter_turn(contact.frame)
@@ -139,7 +142,7 @@ class ContactFinder:
 
             def by_second_geom(rate: Array, rate_as_one: Array) -> Array:
                 shape = (-1, *[1] * (rate.ndim - 1))
-                return (rate - color1.reshape(shape) * rate_as_one) / (color2 - color1).reshape(shape)
+                return (rate - color1.reshape(shape) * rate_as_one) / apart.reshape(shape)
 
             return jax.tree.map(by_second_geom, by_color, moved_as_one)
 

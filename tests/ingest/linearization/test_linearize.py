@@ -328,6 +328,23 @@ def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider)
     np.testing.assert_allclose(mjx.j_state, one.j_state, rtol=1e-13)
 
 
+@pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
+def test_a_pair_within_one_rigid_body_changes_nothing_by_mjx(cone):
+    """MJX makes constraints of it, which no joint feels: the motion of its geoms against each other is divided by 0."""
+    xml = f'''<mujoco><option iterations="100" tolerance="1e-12" cone="{cone}"/><worldbody>
+    <geom name="floor" type="plane" size="1 1 1"/><body pos="0 0 .099"><joint type="slide" axis="0 0 1"/>
+    <joint axis="0 1 0"/><geom name="ball" size=".1"/><body pos=".13 .01 .03"><geom name="welded" size=".1"/></body>
+    </body></worldbody>%s</mujoco>'''
+    pair = '<contact><pair geom1="ball" geom2="welded" condim="3"/></contact>'
+    without, steps = (
+        jacdb.linearize(mujoco.MjModel.from_xml_string(xml % pairs), [0.0, 0.1], [0.1, 0.3], engine="mjx")
+        for pairs in ("", pair)
+    )
+    assert without.in_contact[0] and steps.contacts == without.contacts
+    np.testing.assert_allclose(steps.j_state, without.j_state, atol=1e-9)
+    np.testing.assert_allclose(steps.next_state, without.next_state, atol=1e-12)
+
+
 def test_a_changed_model_is_another_model(slider):
     heavier = slider.__copy__()
     heavier.body_mass[:] *= 2
