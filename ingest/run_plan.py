@@ -32,8 +32,8 @@ class Request:
         policy: chooses the actions.
         episodes: how many to roll out.
         steps: control steps after which an episode is cut; None for the environment's own length.
-        num_envs: episodes stepped side by side; None for as many as ``memory`` allows and the device gains by. No row
-            depends on it.
+        num_envs: episodes stepped side by side; None for as many as ``memory`` allows and the device gains by. On a
+            CPU no row depends on it; on a GPU rounding does.
         seed: of resets and policy noise.
         method: ``implicit``, ``unrolled``, ``autodiff`` or ``fd``; None for the environment's own.
         dtype: ``float32`` or ``float64``, of stored matrix entries; zeros are decided in float64 before.

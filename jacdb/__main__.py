@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from jacdb import interruption
 
@@ -25,13 +26,16 @@ def main() -> None:
 def _hold_closed_streams() -> None:
     """Open the null device where stdin, stdout or stderr is closed (`2>&-`).
 
-    Else the next file that is opened has that number, and XLA's messages are written into it.
+    Else the next file that is opened has that number, and XLA's messages are written into it. What is said on a closed
+    stderr goes nowhere. Python's stdout stays None: an answer that nobody gets is refused.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # for other processes, too
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as the process lives)
 
 
 def _leave(code: int) -> None:

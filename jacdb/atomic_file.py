@@ -89,7 +89,7 @@ def write_file(path: Path, content: bytes) -> None:
             with stream:
                 stream.write(content)
                 stream.truncate()
-                os.fsync(stream.fileno())
+                _sync(stream.fileno())
         except BaseException:
             if there is None:
                 target.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def _replace(target: Path, there: os.stat_result | None, content: bytes) -> bool
                     _take_over(there, target, draft)
                 stream.write(content)
                 stream.flush()
-                os.fsync(descriptor)
+                _sync(descriptor)
             draft.replace(target)
     except OSError as error:
         if error.errno in _NO_DRAFT:
@@ -181,12 +181,21 @@ def _opened_in_place(target: Path, there: os.stat_result | None, size: int) -> B
     try:
         if there and size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
+    except BaseException as error:
+        if not isinstance(error, OSError) or error.errno in _NO_ROOM:
             with stream:
                 os.ftruncate(stream.fileno(), there.st_size if there else 0)
             raise
     return stream
+
+
+def _sync(descriptor: int) -> None:
+    """Have the system write a file out, where its file system can be told to."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def remove_drafts(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -286,7 +287,9 @@ def test_a_closed_stdout_is_told_before_any_work(form, monkeypatch, tmp_path):
     suffix = next(suffix for suffix, of in output.SUFFIXES.items() if of == form)
     frame, out = pl.DataFrame({"a": [1]}), tmp_path / f"a{suffix}"
     monkeypatch.setattr(sys, "stdout", None)  # as Python has it after `jacdb runs >&-`
-    for ask in (lambda: printing.check_form(form, None), lambda: printing.print_frame(frame, form, None)):
+    stdout = Path("/dev/stdout")
+    asked = [lambda out=out: printing.check_form(form, out) for out in (None, stdout)]
+    for ask in (*asked, lambda: printing.print_frame(frame, form, None)):
         with pytest.raises(FailureError, match=r"stdout is closed, so .*: leave it open, or give --out FILE"):
             ask()
     printing.check_form(form, out)

@@ -14,6 +14,8 @@ from jacdb.ingest.recording.chunk_program import Batch
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.zero_bits import no_statistics
 
+RESETS_KEPT = 4  # whose episodes wait for a slot; where episodes end early there may be more, which are reset again
+
 
 class InitialStates:
     """Puts the episodes wanted into slots. Slots are numbered through all blocks; each block is a batch.
@@ -52,14 +54,18 @@ class InitialStates:
                 batches[block] = self._programs.place(batches[block], states, chosen)
             self._left[number] -= len(places)
             if not self._left[number]:
-                del self._resets[number]
+                self._resets.pop(number, None)
         return batches
 
     def _reset(self, number: int) -> State:
         """Return the first states of the episodes that stand together in a batch, this many batches after the first."""
-        if number not in self._resets:
+        if number in self._resets:
+            self._resets[number] = self._resets.pop(number)  # the last to go
+        else:
             numbers = np.arange(number * self._size, (number + 1) * self._size)
             self._resets[number] = self._programs.lanes.call(number, self._programs.reset, numbers).result()
+            if len(self._resets) > RESETS_KEPT:
+                del self._resets[next(iter(self._resets))]
         return self._resets[number]
 
     def _batch(self, states: State, n_steps: int) -> Batch:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from jacdb.dataset.dataset import Dataset
 
+_NAMES_OF_STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
 
 def print_answer(
     dataset: "Dataset",
@@ -115,10 +117,10 @@ def check_form(form: str | None, out: Path | None) -> None:
     """
     from jacdb import out_path, output
 
+    if out is None or str(out) in _NAMES_OF_STDOUT:
+        _stdout()
     if out is not None:
         out_path.check_file(out)
-    else:
-        _stdout()
     if output.form_of(form, out) == "parquet" and out is None and _stdout().isatty():
         raise UsageError("--format parquet is not for a terminal: give --out FILE")
 

@@ -24,6 +24,7 @@ from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.policies.noise import NoisePolicy, ZeroPolicy
 from jacdb.ingest.program_store import ProgramStore
 from jacdb.ingest.recording import chunk_program, recomputation
+from jacdb.ingest.recording.initial_states import InitialStates
 from jacdb.ingest.recording.programs import Programs
 from jacdb.ingest.recording.rollout import CHUNK_BYTES, Rollout, chunk_steps
 from jacdb.ingest.recording.settings import RolloutSettings
@@ -185,6 +186,23 @@ def test_an_episode_stands_in_one_place_of_a_batch_whatever_is_beside_it(system,
             rounds += 1
         assert sorted(stepped) == [*numbers] and slots.n_blocks == 2
         assert rounds == {70: 3, 35: 2, 3: 2, 5: 1}[len(numbers)]
+
+
+def test_few_resets_are_kept_and_made_again_for_an_episode_that_comes_late(system):
+    programs = Programs(RolloutSettings(system("CartpoleBalance"), NoisePolicy(), "implicit", 3, steps=6, num_envs=24))
+    reset, size, made = programs.reset, programs.block, []
+    programs.__dict__["reset"] = lambda numbers: made.append(int(numbers[0])) or reset(numbers)
+    waiting = InitialStates(programs, range(6 * size))
+    batches = [waiting.idle_batch()]
+    firsts = [*range(0, 6 * size, size)]
+    for number in firsts:  # the others are late
+        batches = waiting.place(batches, {0: number})
+    assert made == firsts
+    [batch] = waiting.place(batches, {1: 1, 2: 5 * size + 2})
+    assert made == [*firsts, 0], "the first reset had gone, the last had not"
+    expected = [np.asarray(reset(first + np.arange(size)).data.qpos) for first in (firsts[-1], 0)]
+    assert np.array_equal(np.asarray(batch.state.data.qpos)[:3], [expected[0][0], expected[1][1], expected[0][2]])
+    programs.close()
 
 
 def test_slots_are_filled_in_order_and_draw_each_episodes_own_noise(system):
