@@ -25,7 +25,7 @@ _PREFIX = "jacdb_file_"  # of the names of files' modules
 
 
 class _Beside(MetaPathFinder):
-    """Finds modules in files' folders as if these were last in Python's path: nothing there hides what is installed.
+    """Finds modules in files' folders as if these were last in Python's path: nothing there hides what the path has.
 
     Attributes:
         folders: those of the latest file first.
@@ -192,7 +192,7 @@ def _look_in(folders: Sequence[Path]) -> None:
 
 
 def _forget_modules() -> None:
-    """Forget modules of files, but not the files' own; and not those that the program itself imported."""
+    """Forget modules of files, but not the files' own; and not those that the program imported before any file did."""
     names = {spec.name for spec in _BESIDE.of_files} & sys.modules.keys()
     of_files = set(filter(_is_of_file, names))
     for name in list(sys.modules):

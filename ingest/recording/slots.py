@@ -1,8 +1,9 @@
 """Assign episodes to the slots of the batches.
 
-An episode's place in a batch follows from its number. Compiled code does not round alike in all places of a batch:
-XLA's loops over one leave the last few to code of their own (`findings/xla_cpu_last_of_a_batch.sh`). An episode that
-stood elsewhere, in a shard or in a run that goes on, would soon be another.
+An episode's place in a batch follows from its number, given the batch's size, which on a CPU is one for all runs.
+Compiled code does not round alike in all places: on a CPU XLA's rounds otherwise in the last few
+(`findings/xla_cpu_last_of_a_batch.sh`). An episode that stood elsewhere, in a shard or in a run that goes on, would
+soon be another.
 """
 
 from collections import Counter, defaultdict, deque
