@@ -24,6 +24,7 @@ from jacdb.dataset.shards import ShardState
 from jacdb.errors import UsageError
 from jacdb.ingest import run_failures, runtime
 from jacdb.ingest.dynamics.newton import RESIDUAL_TOLERANCE
+from jacdb.ingest.environments import registry
 from jacdb.ingest.linearization.trajectory_rows import EARLY, EDGE, OTHERWISE, Replayed, TrajectoryRows
 from jacdb.ingest.models import features
 from jacdb.ingest.models.loading import binary, hash_of
@@ -77,10 +78,16 @@ class Annotation:
         """Refuse what can't be annotated.
 
         Raises:
-            UsageError: the tolerance is no positive number, or the engine does not cover a feature of the model.
+            UsageError: the tolerance is no positive number, the model's name is taken, or the engine does not cover a
+                feature of it.
         """
         if not 0 < self.tolerance < np.inf:
             raise UsageError(f"tolerance={self.tolerance}: give a positive number")
+        if self.source.name in registry.all_specs():
+            raise UsageError(
+                f"{self.source.name} is an environment of Playground, whose rows are others: give the model another"
+                ' name, by <mujoco model="…"> or, where it has none, by its file'
+            )
         features.check(self.source.model, self.source.name)
 
 

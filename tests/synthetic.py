@@ -98,6 +98,7 @@ def dataset(
     versions: str = "{}",
     policy_config: str = "{}",
     suite: str = "playground",
+    model: str = "",
     names: dict[str, list[str]] | None = None,
     bodies: dict[str, list[str | None]] | None = None,
 ) -> RunWriter:
@@ -135,7 +136,7 @@ def dataset(
     texts = {
         "policy_config": policy_config,
         "versions": versions,
-        "model": "",
+        "model": model,
         "method": method,
         "dtype": str(np.dtype((jacobian or pa.float64()).to_pandas_dtype())),
         "held": [],

@@ -1,4 +1,4 @@
-"""The kinematic tree of a robot: which body hangs on which."""
+"""The kinematic trees of a robot: which body hangs on which."""
 
 import mujoco
 
@@ -16,3 +16,9 @@ def parents(model: mujoco.MjModel) -> dict[str, str]:
         if moving[body] and above:
             found[names[body]] = names[above]
     return found
+
+
+def tree_of_body(model: mujoco.MjModel) -> dict[str, int]:
+    """Return the number of the tree of each body that moves: bodies of one tree share a root that moves."""
+    trees = zip(body_names(model), model.body_treeid.tolist(), strict=True)
+    return {body: tree for body, tree in trees if tree >= 0}

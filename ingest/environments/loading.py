@@ -16,7 +16,6 @@ from jacdb.ingest.environments import menagerie, registry
 from jacdb.ingest.environments.registry import EnvSpec
 from jacdb.ingest.environments.tangent_space import tangent_project
 from jacdb.ingest.models import features
-from jacdb.ingest.models.body_names import body_names
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class System:
     def kicked(self) -> bool:
         """Return whether the environment pushes bodies by forces (xfrc_applied)."""
         return "kick" in self.spec.held
-
-    @property
-    def tree_of_body(self) -> dict[str, int]:
-        """The number of the kinematic tree of each body that moves: bodies of one tree share a root that moves."""
-        trees = zip(body_names(self.mj_model), self.mj_model.body_treeid, strict=True)
-        return {body: int(tree) for body, tree in trees if tree >= 0}
 
 
 def load_env(name: str, report: Callable[[str], None] = lambda doing: None) -> MjxEnv:

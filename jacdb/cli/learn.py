@@ -13,6 +13,8 @@ from jacdb.learning.loss_names import LOSSES, Loss, loss_of
 from jacdb.learning.models.registry import BUILT_IN
 
 if TYPE_CHECKING:
+    from jacdb.dataset.views import Views
+    from jacdb.learning.problem import LearningProblem
     from jacdb.learning.training_settings import TrainingSettings
 
 NEEDED = ("jax", "optax")
@@ -91,7 +93,7 @@ def learn(
 
     with Dataset(data) as dataset:
         problem = LearningProblem.of(dataset, env, target=target, policy=policy)
-    model_settings = _with_kinematic_tree(model, model_settings, env)
+        model_settings = _with_kinematic_tree(model, model_settings, dataset, problem)
     with Reporter(quiet=quiet).shown() as report:
         for seed in asked.seeds:
             for one in asked.losses:
@@ -146,27 +148,28 @@ class Trainings(NamedTuple):
         return cls(losses, chosen, model_settings)
 
 
-def _with_kinematic_tree(model: str, settings: dict[str, Any], env: str) -> dict[str, Any]:
+def _with_kinematic_tree(
+    model: str, settings: dict[str, Any], dataset: "Views", problem: "LearningProblem"
+) -> dict[str, Any]:
     """Return a model's settings with the robot's kinematic tree, if it has such a setting and it is not given.
 
     Raises:
-        UsageError: the simulator, which knows the tree, is missing, or it does not know the environment.
+        UsageError: the simulator is missing, or the runs' model, which have the tree.
     """
     from jacdb import simulator
+    from jacdb.cli.kinematic_trees import tree_of_robot
     from jacdb.learning.models import registry
 
     if "parents" in settings or not registry.has_setting(model, "parents"):
         return settings
     otherwise = 'or give --set \'parents={"hand": "arm"}\', the parent of each body, or --set parents=null'
-    asks = f"--model {model} asks the simulator for the robot's tree"
+    asks = f"--model {model} asks for the robot's kinematic tree"
     if simulator.missing():
         raise UsageError(f"{asks}: pip install 'jacdb[ingest]', {otherwise}")
-    # the simulator's own settings of JAX, such as float64, are not for training
     from jacdb.ingest.environments.kinematic_tree import parents
-    from jacdb.ingest.environments.loading import load_env
 
     try:
-        return settings | {"parents": parents(load_env(env).mj_model)}
+        return settings | {"parents": tree_of_robot(dataset, problem, parents)}
     except UsageError as error:
         raise UsageError(f"{asks}: {error}; {otherwise}") from error
 

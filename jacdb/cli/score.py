@@ -8,15 +8,18 @@ import typer
 
 from jacdb import simulator
 from jacdb.cli.options import LocalData, OwnEnvironment, Quiet
-from jacdb.cli.printing import check_form, print_frame
+from jacdb.cli.printing import check_form, note, print_frame
 from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jacdb.dataset.views import Views
     from jacdb.learning.causal_discovery import DiscoverySettings
     from jacdb.learning.problem import LearningProblem
     from jacdb.learning.scoring import Entry
+
+TREE = "kinematic_tree"  # the baseline that knows the robot's model
 
 
 def score(
@@ -71,12 +74,14 @@ def score(
 
     with Dataset(data) as dataset:
         problem = LearningProblem.of(dataset, env, policy=policy)
+        trees = _trees(dataset, problem, baseline == ["all"], quiet) if TREE in names else {}
     if out is not None:
         _write_rows(problem, out)
     elif file is not None:
         _score([str(file)], lambda _: _file(file, name, problem), problem, data, within, quiet)
     else:
-        _score(names, lambda one: _baseline(one, problem, settings), problem, data, within, quiet)
+        names = [one for one in names if one != TREE or trees]
+        _score(names, lambda one: _baseline(one, problem, settings, trees), problem, data, within, quiet)
 
 
 def _write_rows(problem: "LearningProblem", out: Path) -> None:
@@ -181,21 +186,34 @@ def _settings(words: list[str], names: list[str]) -> "DiscoverySettings":
     return DiscoverySettings.of(registry.settings_of(words))
 
 
-def _baseline(name: str, problem: "LearningProblem", settings: "DiscoverySettings") -> "Entry":
-    """Return a baseline.
+def _trees(dataset: "Views", problem: "LearningProblem", is_one_of_all: bool, quiet: bool) -> dict[str, int]:
+    """Return the number of the kinematic tree of each body; none where one of all baselines can't know it.
 
     Raises:
-        UsageError: it needs the model of the robot, and the simulator or the model is missing.
+        UsageError: the baseline was asked for by its name, and the simulator or the runs' model is missing, or is none
+            of theirs.
     """
+    try:
+        simulator.require()
+        from jacdb.cli.kinematic_trees import tree_of_robot
+        from jacdb.ingest.environments.kinematic_tree import tree_of_body
+
+        return tree_of_robot(dataset, problem, tree_of_body)
+    except UsageError as error:
+        if not is_one_of_all:
+            raise UsageError(f"--baseline {TREE} asks for the robot's kinematic tree: {error}") from error
+        note(f"without {TREE}, which asks for the robot's kinematic tree: {error}", quiet)
+        return {}
+
+
+def _baseline(name: str, problem: "LearningProblem", settings: "DiscoverySettings", tree_of: dict[str, int]) -> "Entry":
+    """Return a baseline."""
     from jacdb.learning import baselines, causal_discovery
     from jacdb.learning.scoring import Entry
 
     about: dict[str, Any] = {"baseline": baselines.BASELINES[name]}
-    if name == "kinematic_tree":
-        simulator.require()
-        from jacdb.ingest.environments.loading import System
-
-        graph = baselines.kinematic_tree(problem, System.load(problem.env).tree_of_body)
+    if name == TREE:
+        graph = baselines.kinematic_tree(problem, tree_of)
     elif name in causal_discovery.METHODS:
         graph = causal_discovery.global_graph(problem, name, settings)
         about |= causal_discovery.described(settings)

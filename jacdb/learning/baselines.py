@@ -45,10 +45,16 @@ def kinematic_tree(problem: LearningProblem, tree_of: Mapping[str, int]) -> Grap
     Args:
         problem: the rows.
         tree_of: the number of the tree of each body that moves.
+
+    Raises:
+        UsageError: it lacks a body of the axes.
     """
+    for body in (*problem.bodies.of_tangent, *problem.bodies.of_action):
+        if body is not None and body not in tree_of:
+            raise UsageError(f"the trees have no body {body!r}, which axes of {problem.env} name: give this robot's")
 
     def trees(names: tuple[str | None, ...]) -> np.ndarray:
-        return np.array([-1 if name is None else tree_of.get(name, -1) for name in names])
+        return np.array([-1 if name is None else tree_of[name] for name in names])
 
     of_row, of_action = trees(problem.bodies.of_tangent), trees(problem.bodies.of_action)
     of_column = np.concatenate([of_row, of_action])

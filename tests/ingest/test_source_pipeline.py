@@ -18,6 +18,7 @@ from jacdb import verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, run_status
 from jacdb.dataset.layout import Run
+from jacdb.errors import UsageError
 from jacdb.ingest import run_failures, source_pipeline
 from jacdb.ingest.linearization.linearizer import Linearizer
 from jacdb.ingest.models import loading
@@ -54,6 +55,15 @@ def rolled_out(tmp_path_factory):
     source = ModelSource(cart(folder), 2, rollouts)
     asked = Annotation(source, "noise", rollouts.settings(), seed=3, dtype="float64")
     return folder / "data", asked, annotate(asked, folder / "data")
+
+
+def test_a_recording_is_not_called_like_an_environment_of_playground(tmp_path):
+    model = mujoco.MjModel.from_xml_string(CART.format(timestep=0.01).replace('model="cart"', 'model="CheetahRun"'))
+    np.savez(
+        tmp_path / "walk.npz", qpos=np.zeros((4, 2)), qvel=np.zeros((4, 2)), act=np.zeros((4, 1)), ctrl=np.zeros((3, 2))
+    )
+    with pytest.raises(UsageError, match=r"CheetahRun is an environment of Playground.* give the model another name"):
+        Annotation(recordings.open(tmp_path / "walk.npz", model=model))
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from synthetic import dataset as written
 from synthetic import episode
 
 import jacdb
+from jacdb.cli import score
+from jacdb.errors import UsageError
 from jacdb.learning import baselines, graph_evaluation
 from jacdb.learning.bodies import Bodies
 from jacdb.learning.graph_scores import LocalGraphs, ranking
@@ -81,6 +83,19 @@ def test_users_29_a_kinematic_tree_parts_bodies_that_do_not_touch(problem):
     remembered = dataclasses.replace(problem, bodies=Bodies(("arm", None, "cube"), ("arm",)))
     graph = baselines.kinematic_tree(remembered, {"arm": 0, "cube": 1})
     assert graph(problem.parts["test"])[0].tolist() == [[1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 1, 0]]
+    with pytest.raises(UsageError, match="the trees have no body 'cube'"):  # another robot's
+        baselines.kinematic_tree(of_bodies, {"arm": 0, "hand": 0})
+
+
+def test_without_its_model_the_kinematic_tree_is_left_out_of_all_and_told(problem, tmp_path, capsys):
+    matrices = np.ones((2, 3, 3)), np.ones((2, 3, 1))
+    written(tmp_path, ENV, [episode(0, *matrices)], run_id=problem.parts["train"].run_id[0], suite="file")
+    with jacdb.open(tmp_path) as dataset:
+        assert score._trees(dataset, problem, is_one_of_all=True, quiet=False) == {}
+        [line] = capsys.readouterr().err.splitlines()
+        assert "without kinematic_tree" in line and "the run's model is not here: copy models/" in line
+        with pytest.raises(UsageError, match=r"--baseline kinematic_tree asks for .* the run's model is not here"):
+            score._trees(dataset, problem, is_one_of_all=False, quiet=False)
 
 
 def test_users_29_a_block_of_bodies_is_on_if_any_entry_is():

@@ -34,8 +34,8 @@ class GraphNetwork(WorldModel):
     Attributes:
         rounds: of messages.
         width: numbers of a node and a message, units of the hidden layers.
-        parents: the parent of each body of the kinematic tree; None for gated edges alone. The command line asks the
-            simulator.
+        parents: the parent of each body of the kinematic tree; None for gated edges alone. The command line takes
+            it from the model of the rows' robot.
     """
 
     rounds: int = 3
