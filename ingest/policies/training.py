@@ -9,6 +9,7 @@ the network and the observation statistics of a policy file; value network and o
 import functools
 import importlib.metadata
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -81,7 +82,8 @@ class Training:
 
     Attributes:
         env: Playground's name of the environment.
-        num_timesteps: environment steps; None for what Playground's configuration says.
+        num_timesteps: environment steps, in whole iterations of each leg; None for what Playground's configuration
+            says.
         seed: of networks, environments and exploration.
         legs: in how many parts, after each of which there is a checkpoint and an evaluation.
         small: fewer environments, smaller batches and a smaller value network than Playground's, which suit a GPU: on
@@ -115,6 +117,11 @@ class Training:
         numbers = {name: getattr(self, name) for name in ("env", "num_timesteps", "seed", "legs", "small")}
         start = {"start": self.start.act_settings()} if self.start else {}
         return json.dumps({**numbers, **start, "settings": self.settings()}, sort_keys=True)
+
+    @property
+    def total_steps(self) -> int:
+        """The environment steps of all legs: those that are asked for, in whole iterations."""
+        return self.legs * _steps_of_leg(self.settings(), self.legs)[0]
 
     def settings(self) -> dict[str, Any]:
         """Arguments of Brax's PPO: Playground's for the environment, and what is otherwise."""
@@ -210,11 +217,9 @@ def _leg(
     """Train one leg from a state, whole after the first; return the state after it, its steps, and its evaluation."""
     options = dict(settings)
     factory = functools.partial(ppo_networks.make_ppo_networks, **options.pop("network_factory"))
-    per_step = options["batch_size"] * options["unroll_length"] * options["num_minibatches"] * options["action_repeat"]
-    wanted = max(1, round(options.pop("num_timesteps") / training.legs / per_step))
-    resets = max(1, min(options.pop("num_resets_per_eval"), wanted))
-    steps = per_step * resets * -(-wanted // resets)
-    options.pop("num_evals")
+    steps, resets = _steps_of_leg(settings, training.legs)
+    for name in ("num_timesteps", "num_resets_per_eval", "num_evals"):
+        options.pop(name)
     with brax.state_carried(state, is_part=number == 0) as after:
         _, _, metrics = ppo.train(
             env,
@@ -228,6 +233,16 @@ def _leg(
             wrap_env_fn=wrapper.wrap_for_brax_training,
         )
     return after, steps, metrics
+
+
+def _steps_of_leg(settings: dict[str, Any], legs: int) -> tuple[int, int]:
+    """Return the environment steps of a leg, whole iterations of PPO, and how often environments are reset in it."""
+    of_iteration = math.prod(
+        settings[name] for name in ("batch_size", "unroll_length", "num_minibatches", "action_repeat")
+    )
+    wanted = max(1, round(settings["num_timesteps"] / legs / of_iteration))
+    resets = max(1, min(settings["num_resets_per_eval"], wanted))
+    return of_iteration * resets * -(-wanted // resets), resets
 
 
 def _resume(path: Path, determining: str) -> tuple[State, list[LegResult]]:

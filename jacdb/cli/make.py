@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jacdb.ingest.plans.ray_cluster import Cluster
     from jacdb.ingest.requested_run import RequestedRun
 
+ROUNDED = 0.01  # of the steps asked for: a difference that nobody is told of
+
 
 def envs(form: Form = None, out: Out = None) -> None:
     """List every environment and its dimensions.
@@ -199,7 +201,8 @@ def _cluster(
 def train(
     env: Environment,
     num_timesteps: Annotated[
-        int | None, typer.Option(help="Number of environment steps; default: Playground's.")
+        int | None,
+        typer.Option(help="Environment steps, rounded to whole iterations of each part; default: Playground's."),
     ] = None,
     start: Annotated[
         str | None,
@@ -235,6 +238,9 @@ def train(
     wanted = training.Training(
         env, num_timesteps, seed, legs, not on_gpu if small is None else small, begun, start or ""
     )
+
+    if num_timesteps is not None and abs(wanted.total_steps - num_timesteps) > ROUNDED * num_timesteps:
+        note(f"{wanted.total_steps:,} steps, not {num_timesteps:,}: each part has whole iterations of PPO", quiet)
 
     def show(leg: training.LegResult, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)

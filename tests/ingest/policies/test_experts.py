@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +17,11 @@ import polars as pl
 import pytest
 from brax.training.acme.running_statistics import NestedMeanStd, normalize
 from brax.training.agents.ppo import networks as ppo_networks
+from conftest import call_jacdb
 from safetensors.numpy import save_file
 
 from jacdb.errors import UsageError
+from jacdb.ingest import runtime
 from jacdb.ingest.environments import registry
 from jacdb.ingest.pipeline import ingest
 from jacdb.ingest.policies import choice, resolve
@@ -209,6 +212,20 @@ def test_a_small_training_has_playground_s_settings_but_for_its_size(name):
     for each in (settings, expected):
         each.pop("network_factory", None)
     assert settings == expected
+
+
+def test_a_person_is_told_how_many_steps_are_trained(monkeypatch, tmp_path):
+    from jacdb.ingest.policies import training
+
+    about = {"status": "partial", "return": {"mean": 1.0, "std": 0.0}}
+    monkeypatch.setattr(training, "train", lambda wanted, out, show: SimpleNamespace(about=about))
+    monkeypatch.setattr(runtime, "configure_training", lambda device: False)
+    words = ("train", "--env", "CartpoleBalance", "--small", "--legs", "1", "--out", tmp_path / "it.safetensors")
+    ran = call_jacdb(*words, "--num-timesteps", "100")
+    assert ran.stderr == "245,760 steps, not 100: each part has whole iterations of PPO\n", ran.stderr
+    for more in (["100", "--quiet"], ["245000"]):
+        assert call_jacdb(*words, "--num-timesteps", *more).stderr == ""
+    assert training.Training("CartpoleBalance", 100, legs=4, small=True).total_steps == 4 * 245_760
 
 
 # A training of one leg that leaves networks as they are; 320 steps more of observations count.
