@@ -21,6 +21,7 @@ from jacdb.ingest.recording.settings import RolloutSettings
 from jacdb.ingest.request_checks import check_memory, check_run, step_bytes
 from jacdb.methods import Method
 from jacdb.schemas import ZERO_THRESHOLD
+from jacdb.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Request:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
+        for name in ("episodes", "steps", "num_envs", "seed"):
+            value = getattr(self, name)
+            if value is not None or name in ("episodes", "seed"):
+                vars(self)[name] = whole_number(name, value)  # a run's id is made of JSON, which has none of NumPy's
         check_run(self)
 
 

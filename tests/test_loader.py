@@ -278,6 +278,34 @@ def test_jax_and_a_device_that_is_not_there(opened, stored):
         opened.batches("E", framework="jax", device="gpu:7")
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint64])
+@pytest.mark.parametrize("given", [{}, {"window": 5, "stride": 2}])
+def test_whole_numbers_of_numpy_are_those_of_python(opened, kind, given):
+    """NumPy computes in the type that it is given: 498 rows are not below 128."""
+    own = {"batch_size": 100, "workers": 3, "worker": 1, "seed": 7, "shuffle": True, **given}
+    numpys = {name: value if value is True else kind(value) for name, value in own.items()}
+    plain, small = opened.batches("E", ("state",), **own), opened.batches("E", ("state",), **numpys)
+    assert len(small) == len(plain) > 0 and small.n_rows == plain.n_rows > 0
+    assert np.array_equal(joined(small, "state"), joined(plain, "state"))
+    for env in ("E", ["E"]):
+        whole = opened.batches(env, ("state",), 100)
+        assert whole.share(kind(1), kind(3)).n_rows == whole.share(1, 3).n_rows
+
+
+def test_jax_does_not_cut_ids(opened, stored):
+    """With 32 bits an id would be another pattern's."""
+    columns = ("pattern_id", "step", "zero_state")
+    before = opened.batches("E", columns, framework="jax")  # while JAX has 64 bits, as in all tests
+    assert np.array_equal(joined(before, "pattern_id"), expected(stored, "pattern_id"))
+    with jax.enable_x64(False):
+        with pytest.raises(UsageError, match=r"column 'pattern_id' has 64 bits.*jax_enable_x64.*framework='numpy'"):
+            opened.batches("E", columns, framework="jax")
+        with pytest.raises(UsageError, match="'pattern_id' has 64 bits"):
+            next(iter(before))
+        [first, *_] = opened.batches("E", columns[1:], framework="jax")
+        assert first["step"].dtype == np.int32
+
+
 def test_torch(opened, stored, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match="pip install torch"):
@@ -306,6 +334,12 @@ def test_torch(opened, stored, monkeypatch):
         ({"dtype": "int8"}, "dtype='int8': give float16"),
         ({"method": "magic"}, "method='magic': give implicit, unrolled, autodiff, fd"),
         ({"env": "F"}, "no steps of 'F' here: there are E"),
+        ({"workers": True}, "workers=True: give a whole number"),
+        ({"buffer_mib": float("inf")}, "buffer_mib=inf: give more than 0, and less than"),
+        ({"columns": None}, "column None is no name: give some, such as state"),
+        ({"columns": [["state"]]}, r"column \['state'\] is no name"),
+        ({"framework": "jax", "device": 0}, "device=0: give a name"),
+        ({"framework": "jax", "device": "cpu:-1"}, "device='cpu:-1': JAX has"),
     ],
 )
 def test_wrong_words_are_refused_with_the_remedy(opened, given, told):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from synthetic import dataset, episode
 
@@ -75,6 +76,20 @@ def test_users_16_the_view_has_the_means_and_deviations_of_the_rows(opened, spli
         for name, column in zip(("mean", "deviation", "minimum", "maximum"), expected, strict=True):
             assert of[name].to_list() == pytest.approx(column.tolist(), abs=1e-9), (space, name)
         assert set(of["steps"]) == {len(values)}
+
+
+@pytest.mark.parametrize(("dtype", "j_dtype"), [(None, np.float32), ("float64", np.float64)])
+def test_normalized_columns_have_the_type_that_is_stored(tmp_path, dtype, j_dtype):
+    state, j = RNG.normal(size=(9, 2)), RNG.normal(size=(9, 2, 2))
+    dataset(tmp_path, "E", [episode(0, j, j, dtype=np.float32, state=state)], jacobian=pa.float32())
+    with jacdb.open(tmp_path) as opened:
+        rows = columns_of(opened.batches("E", ("state", "dx", "j_state"), normalize=True, dtype=dtype))
+        scale = opened.batches("E", normalize=True).normalization.tangent
+    assert {name: values.dtype for name, values in rows.items()} == {
+        "state": np.float64, "dx": np.float64, "j_state": j_dtype,
+    }  # fmt: skip
+    exact = j.astype(np.float32) * (scale / scale[:, None])
+    assert np.array_equal(rows["j_state"], exact.astype(j_dtype))  # rounded once, after it was scaled
 
 
 def test_users_16_orientations_are_left_as_they_are():

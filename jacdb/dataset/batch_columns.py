@@ -111,7 +111,10 @@ class BatchColumns:
             values = self._space.difference(rows["state"], rows["next_state"])
         else:
             values = rows["state" if name == "x" else name]
-        return values if self.normalization is None else self.normalization.normalized(name, values)
+        if self.normalization is None:
+            return values
+        normalized = self.normalization.normalized(name, values)
+        return normalized if self.dtype else normalized.astype(values.dtype, copy=False)  # as stored: float32, say
 
     def _cast(self, values: np.ndarray) -> np.ndarray:
         return values if self.dtype is None or values.dtype.kind != "f" else values.astype(self.dtype, copy=False)

@@ -130,6 +130,8 @@ class Dataset(Views):
         """
         from jacdb.dataset import interleaved_batches, loader
 
+        columns = loader.column_names(columns)  # once: an iterator would be used up by the first environment
+
         def of(one: str) -> "Batches":
             return loader.Batches(
                 self, one, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,

@@ -15,6 +15,7 @@ from jacdb.dataset.normalization import Normalization
 from jacdb.dataset.read_ahead import READERS
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError
+from jacdb.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class InterleavedBatches(BatchSequence):
         Raises:
             UsageError: there is no such worker.
         """
+        worker, workers = whole_number("worker", worker), whole_number("workers", workers)
         shares = {
             env: batches.share(worker, workers).share((worker + place) % max(workers, 1), workers)
             for place, (env, batches) in enumerate(self.by_environment.items())

@@ -4,29 +4,31 @@ Rows are read into a buffer, ahead of the training loop. Batches are copied or g
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Self, TypedDict
 
 import numpy as np
 
 from jacdb.dataset.batch_columns import BatchColumns, normalization
 from jacdb.dataset.batch_sequence import BatchSequence
-from jacdb.dataset.frameworks import converter
+from jacdb.dataset.frameworks import check_width, converter
 from jacdb.dataset.normalization import Normalization
 from jacdb.dataset.read_ahead import READERS, read_ahead
 from jacdb.dataset.row_buffers import Buffer, Load, Selection, between, buffer_loads, cut
 from jacdb.dataset.segments import Segments, segments, trajectories
 from jacdb.dataset.split import SPLITS, of_split, sufficient_share
-from jacdb.dataset.step_rows import StepRows
+from jacdb.dataset.step_rows import StepRows, stored_dtypes
 from jacdb.dataset.views import Views
 from jacdb.dataset.windows import Windows, long_enough
 from jacdb.errors import UsageError
 from jacdb.methods import EXACT, METHODS
+from jacdb.whole_number import whole_number
 
 COLUMNS = ("state", "action", "next_state", "j_state", "j_action")
+MAX_BUFFER_MIB = 2**40
 
 
 class BatchOptions(TypedDict, total=False):
@@ -51,6 +53,21 @@ class BatchOptions(TypedDict, total=False):
     stride: int | None
 
 
+def column_names(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return names of columns, each once; a name alone is one.
+
+    Raises:
+        UsageError: they are no names.
+    """
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
+        columns = (columns,)
+    names = tuple(columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"column {name!r} is no name: give some, such as {', '.join(COLUMNS)}")
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True)
 class Batches(BatchSequence):
     """Batches of rows; each pass over them gives every row once. ``Dataset.batches`` makes them.
@@ -64,7 +81,7 @@ class Batches(BatchSequence):
         columns: numeric columns of `steps`: j_state comes as (n, d, d), state as (n, s), reward as (n,), NaN where
             null. Further, x is the state, dx the tangent from it to the next (n, d), see ``jacdb.tangent``; zero_state
             and zero_action say where the Jacobians' entries are zero, (n, d, d) and (n, d, a); method is a place in
-            ``jacdb.methods.METHODS``.
+            ``jacdb.methods.METHODS``. With ``framework="jax"``, pattern_id needs ``jax_enable_x64``: it has 64 bits.
         batch_size: rows in a batch; the last batch may have fewer.
         shuffle: permute the rows. Row groups are read in random order into a buffer, and the rows in the buffer are
             permuted. Seed, ``workers`` and ``buffer_mib`` decide the order. Give ``seed=epoch`` for a new order in each
@@ -131,10 +148,12 @@ class Batches(BatchSequence):
     _spare: list[Buffer] = field(init=False, repr=False)  # buffers of finished passes, for the next
 
     def __post_init__(self) -> None:
-        columns = (self.columns,) if isinstance(self.columns, str) else tuple(dict.fromkeys(self.columns))
+        columns = column_names(self.columns)
+        vars(self).update(columns=columns)
         self._check()
         self._prepare()
         made = BatchColumns(self.dataset, self.env, columns, self.dtype)
+        check_width(self.framework, stored_dtypes(columns))
         dataset = self.dataset if self.where is None else self.dataset.where(self.where)
         if self.normalize:
             of_training = self._kept(dataset, self.split and "train")
@@ -183,7 +202,9 @@ class Batches(BatchSequence):
         rows = read_ahead(self._rows, self._loads(first, stop), buffers, self.buffer_mib * 2**20, readers)
         try:
             for batch in cut(rows, self.batch_size, self.drop_last):
-                yield {name: self._convert(values) for name, values in self._columns.of(batch).items()}
+                columns = self._columns.of(batch)
+                check_width(self.framework, {name: values.dtype for name, values in columns.items()})
+                yield {name: self._convert(values) for name, values in columns.items()}
         finally:
             rows.close()  # waits for running readers: they may be writing into a buffer
             self._spare.extend(buffers)
@@ -258,8 +279,8 @@ class Batches(BatchSequence):
     def _check(self) -> None:
         for name in ("batch_size", "seed", "worker", "workers", "window", "stride"):
             value = getattr(self, name)
-            if not isinstance(value, Integral | None if name in ("window", "stride") else Integral):
-                raise UsageError(f"{name}={value!r}: give a whole number")
+            if value is not None or name not in ("window", "stride"):
+                vars(self)[name] = whole_number(name, value)
         for name in ("validation", "buffer_mib"):
             if not isinstance(value := getattr(self, name), Real):
                 raise UsageError(f"{name}={value!r}: give a number")
@@ -281,8 +302,9 @@ class Batches(BatchSequence):
             raise UsageError(f"method={self.method!r}: give {', '.join(METHODS)}, or None for all but fd")
         if self.method == "fd" and {"zero_state", "zero_action"} & {*self.columns}:
             raise UsageError("zero_state and zero_action are of exact rows: leave them out, or method='fd'")
-        if not self.buffer_mib > 0:
-            raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0")
+        if not 0 < self.buffer_mib < MAX_BUFFER_MIB:
+            raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0, and less than {MAX_BUFFER_MIB:,}")
+        vars(self)["buffer_mib"] = float(self.buffer_mib)  # one of NumPy's may overflow as bytes
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -247,6 +247,12 @@ def check_columns(columns: tuple[str, ...], others: tuple[str, ...] = ()) -> Non
         raise UsageError(f"no column {name!r}: {suggestion(str(name), [*numbers, *others])}")
     if not columns:
         raise UsageError(f"no column is asked for: {choices}")
+
+
+def stored_dtypes(columns: Iterable[str]) -> dict[str, np.dtype]:
+    """Return the types of the numbers in columns of `steps`, by the schema; of the stored ones among these columns."""
+    kinds = {column.name: leaf_type(column.type) for column in schemas.steps().schema}
+    return {name: np.dtype(kinds[name].to_pandas_dtype()) for name in columns if name in kinds.keys() - CODES.keys()}
 
 
 def _bounds(kept: Segments) -> dict[str, tuple[np.ndarray, np.ndarray]]:

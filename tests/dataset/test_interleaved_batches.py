@@ -210,3 +210,8 @@ def test_users_17_environments_share_the_buffer(tmp_path, monkeypatch):
 def test_users_17_type_checkers_know_every_option(opened):
     options = inspect.signature(jacdb.Dataset.batches).parameters.values()
     assert list(BatchOptions.__annotations__) == [one.name for one in options if one.kind is one.KEYWORD_ONLY]
+
+
+def test_an_iterator_of_columns_is_for_all_environments(opened):
+    for batch in opened.batches(("F", "G"), iter(("state", "action")), 4):
+        assert batch.keys() == {"state", "action", "environment"}

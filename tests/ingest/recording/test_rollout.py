@@ -418,3 +418,12 @@ def test_a_seed_given_to_the_reset_is_the_seed_that_jax_would_take(system):
     for seed in (0, 7, 2**33 + 1, 2**63 - 1):
         key = jax.random.fold_in(jax.random.key(seed), 3)
         np.testing.assert_allclose(placed(np.int64(seed), 3), expected(key), rtol=1e-14)
+
+
+def test_numbers_of_a_request_are_those_of_python():
+    """A run's id is made of JSON, which takes none of NumPy's, and 200 episodes of 8 bits would wrap."""
+    asked = Request("CartpoleBalance", episodes=np.uint8(200), steps=np.int64(40), seed=np.uint64(3))
+    assert asked == Request("CartpoleBalance", episodes=200, steps=40, seed=3)
+    assert {type(number) for number in (asked.episodes, asked.steps, asked.seed)} == {int}
+    with pytest.raises(UsageError, match=r"episodes=2\.5: give a whole number"):
+        Request("CartpoleBalance", episodes=2.5)
