@@ -54,6 +54,20 @@ def test_users_17_own_rows_are_joined(rows, opened, tmp_path):
         opened.sql(f"from read_parquet('{tmp_path}/labels.parquet')")  # SQL itself still opens nothing
 
 
+def test_a_table_is_one_in_whatever_spelling(opened, tmp_path):
+    for spelling, value in (("legs", 1), ("Legs", 2), ("legs", 3)):
+        opened.register(spelling, pl.DataFrame({"a": [value]}))
+    with opened.where("true") as same:
+        assert opened.sql("from legs").fetchall() == same.sql("from LEGS").fetchall() == [(3,)]
+    (tmp_path / "LEGS.sql").write_text("select 4 as a")
+    with pytest.raises(UsageError, match="'LEGS' is taken"):
+        opened.register_views(tmp_path)
+    (tmp_path / "LEGS.sql").rename(tmp_path / "Arms.sql")
+    opened.register_views(tmp_path)
+    with pytest.raises(UsageError, match="'arms' is taken"):
+        opened.register("arms", LABELS)
+
+
 def test_users_17_a_folder_of_views(opened, tmp_path):
     views = tmp_path / "views"
     views.mkdir()
@@ -85,6 +99,7 @@ def test_users_17_a_folder_of_views_on_the_command_line(opened, tmp_path):
     [
         ("steps", LABELS, "'steps' is taken"),
         ("e", LABELS, "'e' is taken"),
+        (5, LABELS, "5 is no name of a table: give text"),
         ("stored_steps", LABELS, "is taken"),
         ("mine", 3, "mine: give a frame"),
         ("mine", LABELS.lazy(), r"collect\(\)"),

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from jacdb.dataset import sandbox
-from jacdb.dataset.sql_text import identifier
+from jacdb.dataset.sql_text import folded, identifier
 from jacdb.errors import UsageError, first_line
 
 # A frame, or the Parquet file or folder of Parquet files that holds the rows
@@ -54,7 +54,7 @@ class OwnTables:
             connection.register(name, table)
         except (duckdb.Error, pa.ArrowException) as error:
             raise UsageError(f"{name}: {first_line(error)}") from error
-        self._tables[name] = table
+        self._tables = _without(self._tables, name) | {name: table}
 
     def add_views(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         """Add a view for each .sql file of a folder, named as the file; they may build on each other.
@@ -65,8 +65,12 @@ class OwnTables:
         texts = dict(_selects(connection, folder))
         for name in texts:
             self._check(name, self._tables)
+            if len(_without(texts, name)) < len(texts) - 1:
+                raise UsageError(f"{folder / name}.sql: another file has the name to SQL, which tells no capitals")
         for name, error in _made(connection, texts).items():
             raise UsageError(f"{folder / name}.sql: {first_line(error)}") from error
+        for name in texts:
+            self._views = _without(self._views, name)
         self._views |= texts
 
     def lay_tables(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -79,8 +83,16 @@ class OwnTables:
         _made(connection, self._views)
 
     def _check(self, name: str, others: Mapping[str, object]) -> None:
-        if not name or name.lower() in self._taken or name.lower().startswith(("stored_", "unread")) or name in others:
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r} is no name of a table: give text")
+        taken = name.lower() in self._taken or name.lower().startswith(("stored_", "unread"))
+        if not name or taken or len(_without(others, name)) < len(others):
             raise UsageError(f"{name!r} is taken: give a name that no table, view or environment of the dataset has")
+
+
+def _without[T](named: Mapping[str, T], name: str) -> dict[str, T]:
+    """Return tables or views without those that have a name, in whatever spelling."""
+    return {other: one for other, one in named.items() if folded(other) != folded(name)}
 
 
 def _readable(name: str, rows: Rows) -> object:
@@ -109,7 +121,7 @@ def _selects(connection: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[tu
         raise UsageError(f"{folder}: no .sql file there")
     for path in paths:
         try:
-            yield path.stem, sandbox.one_select(connection, path.read_text())
+            yield path.stem, sandbox.one_select(connection, path.read_text("utf-8"))
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
         except (OSError, UnicodeDecodeError) as error:
