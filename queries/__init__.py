@@ -15,6 +15,7 @@ import string
 from jacdb import schemas
 from jacdb.errors import UsageError, suggestion
 from jacdb.methods import METHODS
+from jacdb.whole_number import whole_number
 
 # The tables as people see them, and the views that answer questions: what may be asked for by name.
 TABLES = ("steps", "episodes", "axes", "runs", "patterns")
@@ -100,7 +101,7 @@ def check(name: str) -> None:
         UsageError: there is no such view (the error lists them, and the nearest).
     """
     if name not in VIEWS:
-        raise UsageError(f"no view {name!r}: {suggestion(name, VIEWS)}")
+        raise UsageError(f"no view {name!r}: {suggestion(str(name), VIEWS)}")
 
 
 def check_window(view: str, window: int | None) -> None:
@@ -113,7 +114,7 @@ def check_window(view: str, window: int | None) -> None:
         return
     if view not in WINDOWED:
         raise UsageError(f"window={window}: {view} has no windows; {', '.join(WINDOWED)} has")
-    if window < 1:
+    if whole_number("window", window) < 1:
         raise UsageError(f"window={window}: give steps of a window, 1 or more")
 
 
@@ -150,7 +151,7 @@ def partials_version() -> str:
 
 
 def _template(name: str) -> string.Template:
-    return string.Template(importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text())
+    return string.Template(importlib.resources.files(__package__).joinpath(f"{name}.sql").read_text("utf-8"))
 
 
 def header(name: str) -> dict[str, str]:

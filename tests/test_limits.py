@@ -104,7 +104,25 @@ def test_users_09_by_default_a_query_has_what_the_container_has_left(small, monk
             opened.fetch(opened.sql("select random() from range(1000000000)"))
 
 
-@pytest.mark.parametrize("limit", [{"memory": 0}, {"memory": -1}, {"timeout": float("nan")}])
+@pytest.mark.parametrize(
+    "limit",
+    [{"memory": 0}, {"memory": -1}, {"timeout": float("nan")}, {"memory": "1"}, {"timeout": "5"}, {"memory": True}],
+)
 def test_a_limit_is_a_number_above_0(limit):
     with pytest.raises(UsageError, match="above 0"):
         Limits.of(limit.get("memory"), limit.get("timeout"))
+
+
+@pytest.mark.parametrize(
+    ("memory", "error", "told"),
+    [
+        (0.0005, FailureError, r"0\.0005 GiB of memory is too little to open a dataset: allow more"),
+        (1e-9, FailureError, "1e-09 GiB of memory is too little"),
+        (1e12, UsageError, r"memory=1e\+12: give a number of GiB, 1,048,576 at most"),
+    ],
+)
+def test_memory_at_its_ends_is_one_line(memory, error, told, small):
+    with pytest.raises(error, match=told):
+        jacdb.Dataset(small, memory=memory)
+    with jacdb.Dataset(small, memory=np.float16(1)) as opened:
+        assert opened.samples()["samples"].to_list() == [3]

@@ -163,3 +163,38 @@ def test_an_environment_named_as_a_table_is_told_to_be_so(tmp_path):
     dataset(tmp_path, "Walk", [episode(0, *matrices)])
     with jacdb.open(tmp_path) as both, pytest.raises(UsageError, match=r"`from Walk` instead of `from steps`"):
         both.sql("select state.state0 from steps")
+
+
+def test_each_condition_stands_alone(opened):
+    """Joined as text, the end of one would be the beginning of the next."""
+    with opened.where("step < 2 -- early") as early, early.where("step > 0 -- late") as second:
+        assert second.condition == "(step < 2) and (step > 0)"
+        assert second.sql("select distinct step from steps").fetchall() == [(1,)]
+        assert early.condition == "step < 2 -- early"
+        for condition, told in (("true) or (true", "syntax error"), ("7", "is INTEGER, not true or false")):
+            with pytest.raises(UsageError, match=told):
+                early.where(condition)
+
+
+@pytest.mark.parametrize("query", [None, b"select 1", 5])
+def test_sql_is_text(query, opened):
+    for ask in (opened.sql, opened.explain):
+        with pytest.raises(UsageError, match="give text"):
+            ask(query)
+
+
+def test_environments_are_any_names(opened):
+    env = opened.environments[0]
+    whole = opened.view("samples", env).fetchall()
+    for names in ([env], {env}, np.array([env]), (name for name in [env])):
+        assert opened.view("samples", names).fetchall() == whole
+    assert opened.explain("samples", iter([env])) == opened.explain("samples", env) == "from partials: 1 run"
+    assert opened.view("samples", []).fetchall() == [] and opened.explain("samples", []) == "from partials: 0 runs"
+    with pytest.raises(UsageError, match="no steps of 5 here"):
+        opened.view("samples", 5)
+
+
+@pytest.mark.parametrize("window", ["10", 10.0, True])
+def test_a_window_is_a_whole_number(window, opened):
+    with pytest.raises(UsageError, match="give a whole number"):
+        opened.lyapunov("Walk", window=window)

@@ -162,15 +162,15 @@ class Catalog:
         """Return which runs are read from partials by now; None under a condition on steps."""
         return self._surveyor.survey() if self._surveyor else None
 
-    def explain(self, select: str, envs: Sequence[str] = ()) -> str:
+    def explain(self, select: str, envs: Sequence[str] | None = None) -> str:
         """Return in words from what a SELECT is answered: "from partials: 12 runs; from steps: 1 run (no partials)".
 
         Args:
             select: the SELECT.
-            envs: the environments that are asked for; none for all.
+            envs: the environments that are asked for; None for all.
         """
         names, survey = self.names(select), self.survey()
-        runs = [run for run in self._location.begun() if not envs or run.env in envs]
+        runs = [run for run in self._location.begun() if envs is None or run.env in envs]
         counted = names & {*queries.PARTIALS}
         if "steps" in names or (counted and survey is None):
             return f"from steps: {_number(len(runs))}" + ("" if survey else " (a condition on steps)")
@@ -180,6 +180,7 @@ class Catalog:
         reasons = "; ".join(reason if len(remaining) == 1 else f"{n} {reason}" for reason, n in remaining.items())
         ways = {"partials": len(runs) - remaining.total(), "steps": remaining.total()}
         said = "; ".join(f"from {way}: {_number(n)}" for way, n in ways.items() if n)
+        said = said or f"from partials: {_number(0)}"
         return f"{said} ({reasons})" if reasons else said
 
     def with_their_own(self, counted: set[str]) -> set[str]:

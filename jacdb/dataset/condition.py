@@ -1,13 +1,15 @@
 """Refuse conditions on steps that are none: they must be SQL that is true or false of a row of `steps`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import duckdb
 
 from jacdb import queries
 from jacdb.dataset import named_axes
 from jacdb.dataset.catalog import Catalog
+from jacdb.dataset.sandbox import without_end
 from jacdb.errors import UsageError, first_line
 
 MISSING = re.compile(r"Table with name (.+) does not exist")
@@ -17,31 +19,48 @@ def check_text(condition: str) -> None:
     """Refuse what is no condition by its text alone, before the dataset is read.
 
     Raises:
-        UsageError: it is no text, is empty, or asks for the first of a list as Python does.
+        UsageError: it is no text, is empty, is not one expression, or asks for the first of a list as Python does.
     """
     if not isinstance(condition, str):
         raise UsageError(f"condition {condition!r}: give SQL, as in 'step < 20'")
     if all(kind == duckdb.token_type.comment for _, kind in duckdb.tokenize(condition)):
         raise UsageError(f"condition {condition!r} is empty: give one, as in step < 20, or leave it out")
+    with _telling(condition, ()):
+        duckdb.SQLExpression(condition)  # refuses anything but one expression
     if subscript := named_axes.counted_from_0(condition):
         raise UsageError(f"condition {condition!r}: {subscript} is always null: {named_axes.COUNTED}")
 
 
-def filter_steps(connection: duckdb.DuckDBPyConnection, condition: str, environments: Sequence[str]) -> None:
-    """Hold the view `steps` to a condition.
+def joined(conditions: Sequence[str]) -> str:
+    """Return several conditions as one, which holds where each does."""
+    # a comment at the end of one would take the bracket
+    return conditions[0] if len(conditions) == 1 else " and ".join(f"({without_end(each)})" for each in conditions)
+
+
+def filter_steps(connection: duckdb.DuckDBPyConnection, conditions: Sequence[str], environments: Sequence[str]) -> None:
+    """Hold the view `steps` to conditions.
 
     Args:
         connection: it has all views, unfiltered.
-        condition: SQL that is true or false of a row of `steps`.
+        conditions: SQL that is true or false of a row of `steps`, each.
         environments: those of the dataset.
 
     Raises:
-        UsageError: the condition is not valid, or reads steps as the view of an environment.
+        UsageError: a condition is not valid, or reads steps as the view of an environment.
     """
+    for condition in conditions:
+        with _telling(condition, environments):
+            _check_kind(connection, condition)
+    whole = joined(conditions)
+    with _telling(whole, environments):
+        connection.execute(f"create or replace view steps as {queries.sql('steps')} where ({whole}\n)")
+
+
+@contextmanager
+def _telling(condition: str, environments: Sequence[str]) -> Iterator[None]:
+    """Tell an error of DuckDB's as one of the condition."""
     try:
-        duckdb.SQLExpression(condition)  # refuses anything but one expression
-        _check_kind(connection, condition)
-        connection.execute(f"create or replace view steps as {queries.sql('steps')} where ({condition}\n)")
+        yield
     except duckdb.CatalogException as error:
         missing = MISSING.search(str(error))
         if missing and missing[1].lower() in map(str.lower, environments):  # its view is made after `steps`

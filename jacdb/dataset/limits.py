@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 from jacdb.errors import FailureError, UsageError
 
+MAX_GIB = 2**20  # more than any machine has; DuckDB counts bytes in 64 bits
 SHARE = 0.8  # of the memory that a process may still take, by default
 INTERVAL = 0.01  # s between two looks at the limits
 GRACE = 1.0  # s that an interrupted query has to end; DuckDB can't be interrupted within a single expression
@@ -34,13 +36,16 @@ class Limits:
         """Return limits; by default 80 % of the memory that the machine or the container has left, and no end of time.
 
         Raises:
-            UsageError: a limit is not above 0.
+            UsageError: a limit is no number above 0, or more memory than a machine can have.
         """
         for name, limit in (("memory", gib), ("timeout", seconds)):
-            if limit is not None and not 0 < limit < math.inf:
-                raise UsageError(f"{name}={limit:g}: give a number above 0")
-        memory = gib * 2**30 if gib else SHARE * (available() - resident())
-        return cls(max(memory, 2**20), math.inf if seconds is None else seconds)
+            is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+            if limit is not None and not (is_number and 0 < limit < math.inf):
+                raise UsageError(f"{name}={limit!r}: give a number above 0")
+        if gib is not None and (gib := float(gib)) > MAX_GIB:  # Python's own: NumPy's of 16 bits ends at 65504
+            raise UsageError(f"memory={gib:g}: give a number of GiB, {MAX_GIB:,} at most")
+        memory = gib * 2**30 if gib else max(SHARE * (available() - resident()), 2**20)
+        return cls(max(memory, 1), math.inf if seconds is None else seconds)
 
     def run[T](self, job: Callable[[], T], interrupt: Callable[[], object], abandon: Callable[[], object]) -> T:
         """Return what a job returns; stop it at the limits, and at Ctrl-C.
@@ -123,7 +128,7 @@ def available(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
     """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     try:
-        lines = groups.read_text().splitlines()
+        lines = os.fsdecode(groups.read_bytes()).splitlines()
     except OSError:  # not Linux
         lines = []
     for line in lines:
@@ -138,7 +143,7 @@ def available(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
         group = Path(path.lstrip("/"))
         for level in (group, *group.parents):
             try:
-                text = (top / level / name).read_text().strip()
+                text = (top / level / name).read_text("ascii").strip()
             except OSError:
                 continue
             if text.isdigit():  # else "max"
@@ -149,6 +154,6 @@ def available(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
 def resident() -> int:
     """Return the bytes of memory that this process has; 0 where the system does not tell, as on macOS."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

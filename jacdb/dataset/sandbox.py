@@ -1,6 +1,7 @@
 """Run SQL that is not trusted: it can read one dataset, within a limit of memory, and nothing else."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import duckdb
 import polars as pl
@@ -12,6 +13,20 @@ from jacdb.dataset.portable_types import portable
 from jacdb.errors import FailureError, UsageError, first_line
 
 BATCH_ROWS = 100_000  # rows of an answer that are fetched at once
+
+
+@contextmanager
+def opening(limits: Limits) -> Iterator[None]:
+    """Tell in one line that memory does not suffice to open a dataset.
+
+    Raises:
+        FailureError: it does not.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        gib = f"{limits.memory / 2**30:.3g} GiB"
+        raise FailureError(f"{gib} of memory is too little to open a dataset: allow more (--memory)") from error
 
 
 def connect(location: Folder, limits: Limits) -> duckdb.DuckDBPyConnection:
@@ -58,6 +73,8 @@ def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     Raises:
         UsageError: the query is not a single SELECT.
     """
+    if not isinstance(query, str):
+        raise UsageError(f"SQL is {query!r}: give text, as in 'select count(*) from steps'")
     try:
         query.encode()  # the shell passes undecodable arguments as surrogates, which DuckDB can't take
         statements = connection.extract_statements(query)
@@ -71,10 +88,10 @@ def one_select(connection: duckdb.DuckDBPyConnection, query: str) -> str:
             f"only SELECT, DESCRIBE, SUMMARIZE and SHOW TABLES are allowed, this is {kind.name}:"
             " jacdb never writes to a dataset that it reads"
         )
-    return _without_end(query)
+    return without_end(query)
 
 
-def _without_end(query: str) -> str:
+def without_end(query: str) -> str:
     """Return a statement without the semicolons and comments that end it."""
     text = query.encode()  # DuckDB counts bytes
     for start, kind in reversed(duckdb.tokenize(query)):

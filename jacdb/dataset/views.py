@@ -5,7 +5,7 @@ import difflib
 import os
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from jacdb import queries
 from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.catalog import Catalog, register
-from jacdb.dataset.condition import MISSING, check_reads, check_text, filter_steps
+from jacdb.dataset.condition import MISSING, check_reads, check_text, filter_steps, joined
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.limits import Limits
 from jacdb.dataset.location import locate
@@ -86,7 +86,7 @@ class Views:
             check_text(where)
         self._limits = Limits.of(memory, timeout)
         self.location = locate(root)
-        self._where = where
+        self._conditions = () if where is None else (where,)
         self._version = check_version(self.location.path)
         self._own = OwnTables(_TABLES | {name.lower() for name in self.environments})
         self._named: dict[str, str] = {}  # views of environments' steps with axes by name
@@ -168,7 +168,7 @@ class Views:
         return f"`from {example}` instead of `from steps` has its axes by name (docs/sql.md)"
 
     def view(
-        self, name: str, env: str | Sequence[str] | None = None, *, window: int | None = None
+        self, name: str, env: str | Iterable[str] | None = None, *, window: int | None = None
     ) -> duckdb.DuckDBPyRelation:
         """Return a named view, of all environments, of one, or of several.
 
@@ -182,21 +182,21 @@ class Views:
         if name not in self._own.names:
             queries.check(name)
         queries.check_window(name, window)
-        if self._where is not None and name in _NOT_OF_STEPS:
+        if self.condition is not None and name in _NOT_OF_STEPS:
             raise UsageError(self._refusal(name))
         source = identifier(name) if window is None else f"{name}_windows({window})"
         if env is None:
             return self.sql(f"from {source}")
-        wanted = [env] if isinstance(env, str) else env
+        wanted = [env] if isinstance(env, str) or not isinstance(env, Iterable) else list(env)
         known = self._environments_of(name)
         for one in wanted:
             if one not in known:
-                raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
+                raise UsageError(f"no steps of {one!r} here: {suggestion(str(one), known)}")
         # DuckDB filters by one value before a view's windows, by a list of one after them
         equal = f"= {literal(wanted[0])}" if len(wanted) == 1 else f"in ({', '.join(map(literal, wanted))})"
         return self.sql(f"from {source} where env {equal}")
 
-    def explain(self, query: str, env: str | Sequence[str] | None = None) -> str:
+    def explain(self, query: str, env: str | Iterable[str] | None = None) -> str:
         """Return in words from what a view, or a SELECT, is answered: partials of so many runs, steps of others.
 
         Args:
@@ -206,14 +206,15 @@ class Views:
         Raises:
             UsageError: the text is neither.
         """
+        envs = [env] if isinstance(env, str) else None if env is None else list(env)
         with self._turns.turn():
             if query in queries.VIEWS or query in self._own.names:
-                self.view(query, env)
+                self.view(query, envs)
                 select = f"from {identifier(query)}"
             else:
                 self.sql(query)
                 select = sandbox.one_select(self._connection, query)
-            return self._catalog.explain(select, [env] if isinstance(env, str) else env or ())
+            return self._catalog.explain(select, envs)
 
     def register(self, name: str, rows: Rows) -> None:
         """Add rows of your own to the dataset's SQL, as a table that can be joined; SQL opens no file for it.
@@ -286,7 +287,7 @@ class Views:
     @property
     def condition(self) -> str | None:
         """The condition on steps that every statistic is held to, in SQL; None if there is none."""
-        return self._where
+        return joined(self._conditions) if self._conditions else None
 
     def _environments_of(self, view: str) -> list[str]:
         """Return the environments that a view may be asked for: results of learning may be kept without their steps."""
@@ -295,11 +296,11 @@ class Views:
     def where(self, condition: str) -> Self:
         """Return the dataset filtered by a condition on steps, such as ``not in_contact``; conditions add up."""
         check_text(condition)
-        both = condition if self._where is None else f"({self._where}) and ({condition})"
         with self._turns.turn():
             self._check_open()
             narrowed = copy.copy(self)
-            narrowed._where, narrowed._own, narrowed._named = both, self._own.copy(), {}
+            narrowed._conditions = (*self._conditions, condition)
+            narrowed._own, narrowed._named = self._own.copy(), {}
         narrowed._open()
         return narrowed
 
@@ -321,7 +322,7 @@ class Views:
         return f"<jacdb.{type(self).__name__} {self.location.name!r}: {', '.join(self.environments)}>"
 
     def _refusal(self, name: str) -> str:
-        return f"a condition on steps ({self._where}) does not apply to {name}"
+        return f"a condition on steps ({self.condition}) does not apply to {name}"
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in vars(self).items() if name not in ("_catalog", "_turns", "_closed")}
@@ -344,23 +345,24 @@ class Views:
         self._opened = None  # a query that can't be interrupted still has it
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        self._opened = sandbox.connect(self.location, self._limits)
-        self._forget_planners()
-        _OPEN.add(self)
-        self._catalog = Catalog(
-            self._opened,
-            self.location,
-            self._version,
-            self._plan,
-            memory=self._limits.memory,
-            filtered=self._where is not None,
-        )
-        self._register(self._opened)
-        self._first_planner = sandbox.for_plans(self._opened.cursor())
-        self._own.lay_tables(self._first_planner)  # a cursor has none of its connection's
-        if self._where is not None:
-            check_reads(self._catalog, self._where)
-        self._opened.execute("set lock_configuration = true")
+        with sandbox.opening(self._limits):
+            self._opened = sandbox.connect(self.location, self._limits)
+            self._forget_planners()
+            _OPEN.add(self)
+            self._catalog = Catalog(
+                self._opened,
+                self.location,
+                self._version,
+                self._plan,
+                memory=self._limits.memory,
+                filtered=self.condition is not None,
+            )
+            self._register(self._opened)
+            self._first_planner = sandbox.for_plans(self._opened.cursor())
+            self._own.lay_tables(self._first_planner)  # a cursor has none of its connection's
+            if self.condition is not None:
+                check_reads(self._catalog, self.condition)
+            self._opened.execute("set lock_configuration = true")
         return self._opened
 
     def _forget_planners(self) -> None:
@@ -385,8 +387,8 @@ class Views:
         LyapunovFunction(self.location).register(connection)
         register(connection)
         self._own.lay_tables(connection)
-        if self._where is not None:
-            filter_steps(connection, self._where, self.environments)
+        if self.condition is not None:
+            filter_steps(connection, self._conditions, self.environments)
             # A query that names threshold_sweep must fail: its numbers would silently count all steps.
             refusal, whole = literal(self._refusal("threshold_sweep")), queries.sql("threshold_sweep")
             create(f"create or replace view threshold_sweep as select * from ({whole}) where error({refusal})")
