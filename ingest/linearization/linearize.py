@@ -143,6 +143,8 @@ def _start(model: mujoco.MjModel, *arrays: npt.ArrayLike | None) -> Start:
     for name in ("qpos", "qvel"):
         if name not in given:
             raise UsageError(f"{name} is missing: give an array of {name}, a row a sample")
+    if not given["qpos"].ndim:
+        raise UsageError(f"qpos is one number: this model needs {data.qpos.shape}, or a row of these a sample")
     single = given["qpos"].ndim == 1
     n = 1 if single else len(given["qpos"])
     if not n:
@@ -165,6 +167,8 @@ def _start(model: mujoco.MjModel, *arrays: npt.ArrayLike | None) -> Start:
 
 def _array(name: str, value: npt.ArrayLike) -> np.ndarray:
     try:
+        if np.iscomplexobj(value):
+            raise UsageError(f"{name} holds complex numbers: give real ones, such as {name}.real")
         return np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} is no array of numbers: {error}") from error

@@ -366,6 +366,8 @@ WRONG = {
     "qvel holds NaN or infinity, first in sample 1": {"qvel": [[0, 0], [np.nan, 0]]},
     "qpos has no rows: give one or more samples": {"qpos": np.zeros((0, 2)), "qvel": np.zeros((0, 2))},
     "ctrl has shape (1, 1): this model needs (2, 1)": {"ctrl": np.zeros((1, 1))},
+    "qpos is one number: this model needs (2,), or a row of these a sample": {"qpos": 0.5},
+    "qvel holds complex numbers: give real ones, such as qvel.real": {"qvel": np.zeros((2, 2)) + 1j},
     "qvel is no array of numbers": {"qvel": [["x", "y"]]},
     "substeps=0: give a whole number from 1": {"substeps": 0},
     "substeps=1000000000000: give a whole number from 1 to 100,000": {"substeps": 10**12},
