@@ -105,7 +105,7 @@ def _processor() -> list[str]:
     """Return what this machine's instructions are; code for others would end the process."""
     facts = [platform.machine(), platform.processor()]
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return facts
     return facts + [next((line for line in lines if line.startswith(name)), "") for name in ("flags", "Features")]

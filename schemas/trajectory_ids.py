@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import numpy.typing as npt
 
 
 def is_rollout(policy_config: str) -> bool:
@@ -50,11 +50,11 @@ class RecordedStates:
 
     def add(
         self,
-        state: Float[np.ndarray, "steps n_state"],
-        action: Float[np.ndarray, "steps d_action"],
-        next_state: Float[np.ndarray, "steps n_state"],
+        state: npt.NDArray[np.floating],
+        action: npt.NDArray[np.floating],
+        next_state: npt.NDArray[np.floating],
     ) -> None:
-        """Take further rows of `steps` into it."""
+        """Take further rows of `steps` into it: (steps, n_state), (steps, d_action) and (steps, n_state)."""
         rows = np.concatenate([state, action, next_state], axis=1, dtype="<f8")
         self._hash.update((rows + 0.0).tobytes())  # -0 is 0
 

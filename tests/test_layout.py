@@ -3,6 +3,8 @@
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ FOLDERS = ("jacdb", "ingest", "queries", "schemas", "benchmarks")
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 400, 60
 # Path or path:function -> why it may be longer
 LONG: dict[str, str] = {}
+# Modules that people import who have more than the bare package, as their docstrings say
+WITH_EXTRAS = ("ingest/", "jacdb/learning/", "jacdb/dataset/torch_batches.py", "benchmarks/")
 TELEGRAM = re.compile(r"(Of|The same|With|What|Whether)\b")
 
 
@@ -90,3 +94,39 @@ def test_docstrings_open_with_a_verb_or_say_what_an_instance_is():
             if TELEGRAM.match(said):
                 telegrams.append(f"{name_of(path)}:{getattr(node, 'name', '')}: {said.splitlines()[0]}")
     assert not telegrams, "say it in a plain sentence:\n" + "\n".join(telegrams)
+
+
+def imported_with(body: list[ast.stmt]) -> Iterator[str]:
+    """The packages that are imported as soon as a module is: not those for type checkers, nor within a function."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").partition(".")[0]
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            yield from imported_with(node.body + node.orelse)
+        elif isinstance(node, ast.Try | ast.With | ast.ClassDef):
+            yield from imported_with(node.body)
+
+
+def test_the_bare_package_imports_what_it_depends_on_alone():
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    bare = {re.match(r"[\w-]+", one)[0].replace("-py", "").replace("-", "_") for one in required}
+    known = {"jacdb", *sys.stdlib_module_names, *(bare - {"pyyaml"}), "yaml"}
+    more = {
+        f"{name_of(path)}: {package}" for path in sources() if not name_of(path).startswith(WITH_EXTRAS)
+        for package in imported_with(ast.parse(path.read_text()).body) if package not in known
+    }  # fmt: skip
+    assert not more, f"import it where it is used, or without it: {more}"
+
+
+def test_files_of_text_are_read_and_written_in_a_named_encoding():
+    """The system's may be another, and can't read what this package wrote in UTF-8."""
+    unnamed = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and path.parent.name != "benchmarks":
+                least = {"read_text": 1, "write_text": 2}.get(node.func.attr, 0)
+                if len(node.args) < least and not any(word.arg == "encoding" for word in node.keywords):
+                    unnamed.append(f"{name_of(path)}:{node.lineno}")
+    assert not unnamed, f"say which, 'utf-8': {unnamed}"

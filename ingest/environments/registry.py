@@ -80,7 +80,7 @@ class EnvSpec:
 @functools.cache
 def all_specs() -> dict[str, EnvSpec]:
     """Return every environment of Playground 0.2 by name, in the order of suite and name."""
-    text = importlib.resources.files(__package__).joinpath("environments.csv").read_text()
+    text = importlib.resources.files(__package__).joinpath("environments.csv").read_text("utf-8")
     return {row["name"]: spec_of_row(row) for row in csv.DictReader(text.splitlines())}
 
 

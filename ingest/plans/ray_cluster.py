@@ -210,7 +210,7 @@ class _Progress:
         for pattern in (f"{SHARDS}/*/{journals}/{PROGRESS}", f"{journals}/{PROGRESS}"):
             for path in self._data.glob(pattern):
                 try:
-                    said = json.loads(path.read_text())
+                    said = json.loads(path.read_text("utf-8"))
                     elapsed = said["updated"] - said["started"]
                     if said["done"] and elapsed > 0 and time.time() - said["updated"] < FRESH:
                         speeds[said["node"]] = speeds.get(said["node"], 0.0) + said["done"] / elapsed

@@ -53,7 +53,7 @@ class SuiteEnv:
 @functools.cache
 def all_envs() -> dict[str, SuiteEnv]:
     """Return every environment by what a person types, ``gymnasium:HalfCheetah-v5`` say, in the order of the table."""
-    text = importlib.resources.files(__package__).joinpath("suites.csv").read_text()
+    text = importlib.resources.files(__package__).joinpath("suites.csv").read_text("utf-8")
     sizes = ("nq", "nv", "na", "nu", "n_substeps", "steps")
     envs = [
         SuiteEnv(row["suite"], row["name"], **{size: int(row[size]) for size in sizes}, refused=row["refused"])

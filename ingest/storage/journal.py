@@ -81,5 +81,5 @@ class Journal:
 
     def _note(self, what: dict[str, Any]) -> None:
         with draft_of(self.folder / PROGRESS) as draft:
-            draft.write_text(json.dumps(what))
+            draft.write_text(json.dumps(what), "utf-8")
             draft.replace(self.folder / PROGRESS)

@@ -89,7 +89,7 @@ def _row(folder: Path, run: Run, finished: bool) -> dict[str, Any]:
         return row | {"status": "finished"}
     row["status"] = "at work" if _is_held(folder, run) else "stopped"
     try:
-        progress = json.loads((folder / run.journal / PROGRESS).read_text())
+        progress = json.loads((folder / run.journal / PROGRESS).read_text("utf-8"))
         row |= {name: progress[name] for name in ("doing", "done", "total")}
         row["updated"] = datetime.datetime.fromtimestamp(progress["updated"], datetime.UTC)
         elapsed = progress["updated"] - progress["started"]

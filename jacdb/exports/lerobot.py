@@ -136,7 +136,7 @@ def _as_lists(statistics: dict[str, np.ndarray]) -> dict[str, list[Any]]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=4) + "\n")
+    path.write_text(json.dumps(value, indent=4) + "\n", "utf-8")
 
 
 def _columns(one: Trajectory, fps: int, episode_index: int, first_index: int) -> Arrays:

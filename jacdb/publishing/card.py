@@ -55,7 +55,7 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
     suites = [suite for suite in SUITES if suite in {run["suite"] for run in runs}]
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = "{:,}".format
-    template = environment.from_string(files("jacdb.publishing").joinpath("card.md.j2").read_text())
+    template = environment.from_string(files("jacdb.publishing").joinpath("card.md.j2").read_text("utf-8"))
     return template.render(
         name=name,
         license=licences.header(runs, name),

@@ -26,7 +26,7 @@ _TEXTS = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinj
 
 
 def _template(name: str) -> jinja2.Template:
-    return _TEXTS.from_string(files("jacdb.report").joinpath(name).read_text())
+    return _TEXTS.from_string(files("jacdb.report").joinpath(name).read_text("utf-8"))
 
 
 def markdown(facts: dict[str, Any], pictures: Pictures | None = None) -> str:

@@ -56,7 +56,7 @@ def _info(folder: Path) -> dict[str, Any]:
     """Return meta/info.json."""
     path = folder / "meta" / "info.json"
     try:
-        info = json.loads(path.read_text())
+        info = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no readable JSON: {first_line(error)}") from error
     version = info.get("codebase_version") if isinstance(info, dict) else None
@@ -101,6 +101,8 @@ def _facts(folder: Path, info: dict[str, Any]) -> dict[str, str]:
     if info.get("robot_type"):
         facts["robot_type"] = str(info["robot_type"])
     card = folder / "README.md"
-    if card.is_file() and (match := re.search(r"^license:\s*(\S+)", card.read_text(errors="replace"), re.MULTILINE)):
+    if card.is_file() and (
+        match := re.search(r"^license:\s*(\S+)", card.read_text("utf-8", errors="replace"), re.MULTILINE)
+    ):
         facts["licence"] = match[1]
     return facts

@@ -189,7 +189,7 @@ def read(path: Path) -> Mapped:
         UsageError: there is no such file, it is no TOML, or a key or a value is none that a mapping has.
     """
     try:
-        said = tomllib.loads(path.read_text())
+        said = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"--mapping {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -90,7 +90,7 @@ def _fetch(name: str) -> None:
 def _metadata(folder: Path) -> dict[str, Any]:
     path = folder / "data" / "metadata.json"
     try:
-        metadata = json.loads(path.read_text())
+        metadata = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no readable JSON: {first_line(error)}") from error
     if not isinstance(metadata, dict) or "dataset_id" not in metadata:
