@@ -26,6 +26,7 @@ from jacdb.merging import file_copies
 from jacdb.progress import Event
 
 TABLES = (*file_copies.ORDER, "journal")  # the folders that a shard may have files in
+_WILDCARDS = frozenset("*?[]")  # fsspec expands them in paths to remove, but for local ones; no name in a shard has any
 _TEXT = b"jacdb wrote this to see whether it may, and will remove it\n"
 
 
@@ -138,7 +139,13 @@ class ObjectStore:
         protocol, colon, _ = self.url.partition("://")
         if not colon or protocol == "memory":
             raise UsageError(f"--store {self.url}: give an address that all nodes can write, s3://BUCKET/PREFIX say")
-        options = {"auto_mkdir": True} if protocol in ("file", "local") else {}
+        is_local = protocol in ("file", "local")
+        if not is_local and set(self.url) & _WILDCARDS:
+            raise UsageError(
+                f"--store {self.url}: * ? [ ] would stand for other names, too, where files are removed: give a prefix"
+                " without them"
+            )
+        options = {"auto_mkdir": True} if is_local else {}
         try:
             files, root = fsspec.core.url_to_fs(self.url, **options)
         except ImportError as error:

@@ -213,3 +213,15 @@ def test_only_ingest_travels(tmp_path):
     assert told.returncode == 2 and told.stderr.count("\n") == 1
     assert "`verify --env CartpoleBalance` needs a folder that all nodes see" in told.stderr
     assert not (tmp_path / "data").exists() and not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("prefix", ["exp?", "exp*", "e[12]", "e]"])
+def test_a_prefix_that_stands_for_others_is_refused_but_of_local_folders(prefix, tmp_path):
+    """fsspec's `rm` takes exact paths for patterns, but in a local folder: another store's shards were removed."""
+    with pytest.raises(UsageError, match=r"--store s3://bucket/e.*: \* \? \[ \] would .* give a prefix without"):
+        ObjectStore(f"s3://bucket/{prefix}").check()
+    mine, other = (ObjectStore(f"file://{tmp_path}/{name}") for name in (prefix, "exp1"))
+    for store in (mine, other):
+        send(store, tmp_path / "node", 1)
+    mine.remove(RUN, Shard(1, N))
+    assert not mine.has(RUN, Shard(1, N)) and not receive(other, 1, tmp_path / "data").failed
