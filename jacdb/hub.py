@@ -78,6 +78,29 @@ class Snapshot:
             }
         return cls(name, commit, files)
 
+    def fetch(self, path: str, folder: Path, meter: "type[Silent] | None" = None) -> Path:
+        """Fetch a file of a dataset into a folder, below which it has the same path; return its place.
+
+        Args:
+            path: the file's path.
+            folder: the folder; a file that it has already, from this commit, is not fetched again.
+            meter: what shows the progress.
+
+        Raises:
+            UsageError: the file or the repository is not there for this token.
+            FailureError: the Hub can't be reached, or fails.
+        """
+        with explained(self.name, self.commit):
+            file = hf_hub_download(
+                self.name,
+                path,
+                repo_type="dataset",
+                revision=self.commit,
+                local_dir=folder,
+                tqdm_class=meter or Silent,
+            )
+        return Path(file)
+
 
 def policy_path(env: str) -> str:
     """Return the path at which a repository has the policy for an environment."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb.dataset import shards
-from jacdb.dataset.layout import Run
+from jacdb.dataset.layout import CURRENT, Layout, Run
 from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.schemas.axis_names import unique_names
 
@@ -50,6 +50,20 @@ class BegunRun(NamedTuple):
     def removal(self) -> str:
         """The command that removes it."""
         return f"`jacdb rm {self.run.run_id} --data {shlex.quote(str(self.dataset))}`"
+
+
+class AxesConflict(NamedTuple):
+    """Two runs of an environment whose axes differ.
+
+    Attributes:
+        told: the difference, in words.
+        run: the run that is to be added.
+        known: the run that it differs from.
+    """
+
+    told: str
+    run: BegunRun
+    known: BegunRun
 
 
 def axes_path(root: Path, run: Run) -> Path:
@@ -90,11 +104,11 @@ def difference(own: Axes, other: Axes) -> tuple[str, str] | None:
     return None
 
 
-def begun(dataset: Path, env: str) -> list[BegunRun]:
+def begun(dataset: Path, env: str, layout: Layout = CURRENT) -> list[BegunRun]:
     """Return the runs and shards of an environment that a dataset's folder has, finished or not; runs first, sorted."""
-    every = Run(env, "*")
+    every = Run(env, "*", layout)
     runs = sorted(path.parent.name.removeprefix("run=") for path in dataset.glob(f"{axes_path(Path(), every)}"))
-    found = [BegunRun(dataset, dataset, Run(env, run_id)) for run_id in runs]
+    found = [BegunRun(dataset, dataset, Run(env, run_id, layout)) for run_id in runs]
     return found + [BegunRun(dataset, one.root, one.run) for one in shards.begun(dataset, every)]
 
 
@@ -118,15 +132,14 @@ def check(dataset: Path, run: Run, axes: Axes) -> None:
     )
 
 
-def check_together(runs: Sequence[BegunRun], out: Path) -> None:
-    """Refuse runs of several datasets that would make an environment with more than one set of axes.
+def conflict(runs: Sequence[BegunRun], out: Path) -> AxesConflict | None:
+    """Return the first run of several datasets that would give an environment more than one set of axes.
 
     Args:
         runs: the runs, those of ``out`` first.
-        out: the dataset that they are to be in; what is in it already is not refused.
+        out: the dataset that they are to be in; what is in it already is not compared with itself.
 
     Raises:
-        UsageError: they would.
         FailureError: the axes of one can't be read.
     """
     first: dict[str, tuple[BegunRun, Axes]] = {}
@@ -135,10 +148,9 @@ def check_together(runs: Sequence[BegunRun], out: Path) -> None:
         known, others = first.setdefault(one.run.env, (one, axes))
         found = difference(axes, others)
         if found and one.dataset != out:
-            raise UsageError(
-                f"{one.run.env}: {found[0]} in {one.words}, and {found[1]} in {known.words}; an environment's runs have"
-                f" the same axes: merge each into a --data of its own, or {one.removal}"
-            )
+            said = f"{one.run.env}: {found[0]} in {one.words}, and {found[1]} in {known.words}"
+            return AxesConflict(f"{said}; an environment's runs have the same axes", one, known)
+    return None
 
 
 def _words(axis: Sequence[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,14 @@ from jacdb.dataset.integrity import FileProblem
 from jacdb.dataset.layout import Run
 from jacdb.errors import FailureError, UsageError
 from jacdb.merging import file_copies
+
+
+class Change(StrEnum):
+    """A change of a dataset that takes a learning run over: what the run is by it, in words."""
+
+    ADDED = "added"
+    RESCORED = "given more scores"
+    CHECKSUMMED = "given checksums"
 
 
 def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
@@ -33,6 +42,16 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
         if len(of_run) > 1:
             of_run.sort(key=lambda root: (-n_scores(root, run), not _has_checksums(root, run)))
     return runs
+
+
+def change(root: Path, run: Run, out: Path) -> Change | None:
+    """Return what a dataset gains by a learning run of a folder, whose scores do not differ; None if nothing."""
+    if not (out / learning_files.row_of(run)).is_file():
+        return Change.ADDED
+    theirs, ours = n_scores(root, run), n_scores(out, run)
+    if theirs > ours:
+        return Change.RESCORED
+    return Change.CHECKSUMMED if theirs == ours and _has_checksums(root, run) > _has_checksums(out, run) else None
 
 
 def add(root: Path, run: Run, out: Path) -> str | None:
@@ -63,7 +82,12 @@ def add(root: Path, run: Run, out: Path) -> str | None:
 
 def n_scores(root: Path, run: Run) -> int:
     """Return how many scores a learning run has, as its row in a folder says."""
-    return int(pl.read_parquet(root / learning_files.row_of(run), columns=["n_scores"], hive_partitioning=False).item())
+    return n_scores_of(root / learning_files.row_of(run))
+
+
+def n_scores_of(row: Path) -> int:
+    """Return how many scores a learning run has, given the file of its row."""
+    return int(pl.read_parquet(row, columns=["n_scores"], hive_partitioning=False).item())
 
 
 def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
@@ -72,19 +96,26 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
         if [*roots] == [out]:
             continue
         for root in roots:
-            if (wrong := learning_files.problem(root, run)) and not (root == out and _is_half_put(run, wrong, roots)):
+            if (wrong := learning_files.problem(root, run)) and not (root == out and is_half_put(run, wrong, roots)):
                 raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
-        # rows alone may differ: they say when and where a model was trained
-        first, *others = [(sha256_of(path), path) for path in (root / learning_files.scores_of(run) for root in roots)]
-        for root, (digest, path) in zip(roots[1:], others, strict=True):
-            if digest != first[0] and not _of_one_benchmark(path).equals(_of_one_benchmark(first[1])):
+        for root in roots[1:]:
+            if differ(roots[0], root, run):
                 raise UsageError(
                     f"learning run {run.run_id} of {run.env} is in {roots[0]} and in {root}, with different scores:"
                     f" leave one of them out, or remove {root / run.folder(learning_files.RUNS)}"
                 )
 
 
-def _is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:
+def differ(one: Path, other: Path, run: Run) -> bool:
+    """Return whether a learning run has different scores in two folders.
+
+    Those of other policies' rows do not count, nor does its row, which says when and where a model was trained.
+    """
+    first, second = (root / learning_files.scores_of(run) for root in (one, other))
+    return sha256_of(first) != sha256_of(second) and not _of_one_benchmark(first).equals(_of_one_benchmark(second))
+
+
+def is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:
     """Return whether a stopped merge put the scores of a later folder into the first, and not yet the row of them."""
     if wrong.path != learning_files.scores_of(run) or not (roots[0] / wrong.path).is_file():
         return False

@@ -20,6 +20,7 @@ from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
 from jacdb.errors import FailureError, UsageError, told_with_remedy
 from jacdb.merging import file_copies, learning_runs, refusals, shard_union
+from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
 
 type Report = Callable[[Event], None]
@@ -57,9 +58,9 @@ class Merged:
         """Return one line for people."""
         there = f", {_runs(self.there)} there already" if self.there else ""
         learned = (
-            (self.learning_added, "added"),
-            (self.learning_rescored, "given more scores"),
-            (self.learning_checksummed, "given checksums"),
+            (self.learning_added, Change.ADDED),
+            (self.learning_rescored, Change.RESCORED),
+            (self.learning_checksummed, Change.CHECKSUMMED),
             (self.learning_there, "there already"),
         )
         learning = "".join(f", {_runs(runs, 'learning run')} {what}" for runs, what in learned if runs)
@@ -130,7 +131,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
                 merged.completed.append(run)
         for run, (root, *more) in sorted(learned.items()):
             if root != out:
-                _add_learned(root, run, out, merged, out in more)
+                _add_learned(root, run, out, merged)
             elif more:
                 merged.learning_there.append(run)
     merged.missing = refusals.explained(merged.missing, pieces)
@@ -193,14 +194,15 @@ def _add(root: Path, run: Run, out: Path, report: Report) -> None:
         file_copies.put(root / run.row, out, run, run.row, sums[run.row])
 
 
-def _add_learned(root: Path, run: Run, out: Path, merged: Merged, was_there: bool) -> None:
+def _add_learned(root: Path, run: Run, out: Path, merged: Merged) -> None:
     """Add a learning run, and say so; one that was there with fewer scores, or without checksums, is replaced."""
-    if not was_there:
-        merged.learning_added.append(run)
-    elif learning_runs.n_scores(root, run) > learning_runs.n_scores(out, run):
-        merged.learning_rescored.append(run)
-    else:
-        merged.learning_checksummed.append(run)
+    match learning_runs.change(root, run, out):
+        case Change.ADDED:
+            merged.learning_added.append(run)
+        case Change.RESCORED:
+            merged.learning_rescored.append(run)
+        case Change.CHECKSUMMED:
+            merged.learning_checksummed.append(run)
     if said := learning_runs.add(root, run, out):
         merged.checkpoints.append(said)
 

@@ -64,7 +64,7 @@ def check_runs(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mappin
                     f"run {run.run_id} of {run.env} is in {first} and in {root}, with different files: leave {root}"
                     f" out, or {' or '.join(either)}"
                 )
-        kinds.setdefault(_dtype(roots[0], run), roots[0])
+        kinds.setdefault(dtype_of(roots[0], run), roots[0])
     for run, begun in pieces.items():
         for piece in [] if run in finished else shards.distinct(begun):
             kinds.setdefault(piece.row["dtype"], piece.begun.root)
@@ -91,10 +91,11 @@ def check_axes(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mappin
     every = sorted(one for run, begun in pieces.items() if run not in finished for one in begun if one.is_finished)
     added += [BegunRun(one.root.parents[1], one.root, one.run) for one in every if one.root.parents[1] != out]
     there = [one for env in sorted({one.run.env for one in added}) for one in environment_axes.begun(out, env)]
-    environment_axes.check_together([*there, *added], out)
+    if found := environment_axes.conflict([*there, *added], out):
+        raise UsageError(f"{found.told}: merge each into a --data of its own, or {found.run.removal}")
 
 
-def check_type(out: Path, dtype: str, root: Path) -> None:
+def check_type(out: Path, dtype: str, root: Path | str) -> None:
     """Refuse matrices of another type than those in a dataset.
 
     Raises:
@@ -108,7 +109,8 @@ def check_type(out: Path, dtype: str, root: Path) -> None:
         )
 
 
-def _dtype(root: Path, run: Run) -> str:
+def dtype_of(root: Path, run: Run) -> str:
+    """Return the type of a run's matrices, as its row in a folder says."""
     with pq.ParquetFile(root / run.row) as file:
         return str(file.read(["dtype"])["dtype"][0])
 
