@@ -41,6 +41,11 @@ def checkpoint(root, run_id, value=1.0, seconds=2.0, *, has_ended=True, env="E")
     return path
 
 
+def row():
+    """The row of an MLP."""
+    return _row("mlp", {"model": {"name": "mlp"}}, "b1", {})
+
+
 def _scores(auroc, sparsity):
     return [
         Score("test", "all", "auroc", 9, auroc),

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import learned_results
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,9 +21,11 @@ from synthetic import dataset, episode
 
 import jacdb
 from jacdb import hub, schemas
-from jacdb.dataset import manifest
+from jacdb.dataset import learning_files, manifest
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.errors import FailureError
+from jacdb.learning import results
+from jacdb.learning.scores import Score
 from jacdb.publishing.pull import pull
 
 pytestmark = pytest.mark.slow
@@ -48,10 +52,18 @@ def contents(root) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def small(root, run_id="run-a", value=1.0):
+def small(root, run_id="run-a", value=1.0, env="E", dtype=np.float64, **options):
     j = np.full((3, 2, 3), value)
-    dataset(root, "E", [episode(0, j[..., :2], j[..., 2:])], run_id)
+    made = episode(0, j[..., :2], j[..., 2:], dtype=dtype)
+    dataset(root, env, [made], run_id, pa.from_numpy_dtype(dtype), **options)
     return root
+
+
+def scored(root, n, run_id="mlp-a", value=0.5):
+    """Write a learning run of one score of its own rows, and of others of another policy's: n in all."""
+    scores = [Score("test", "all", "auroc", 9, value)]
+    scores += [Score("test", "other_policy", "auroc", 9, 0.25, horizon=k) for k in range(1, n)]
+    results.write(root, "E", run_id, learned_results.row(), scores)
 
 
 def refused(ran, *words: str, code: int = 2) -> None:
@@ -331,6 +343,76 @@ def test_a_run_that_is_another_is_not_overwritten(tmp_path):
     before = contents(other)
     refused(as_alice("pull", "alice/mine", "--data", other), "run-a", "another --data")
     assert {path: content for path, content in contents(other).items() if not path.startswith(".pull/")} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"names": {"action": ["other"]}}, "E: action axis 0 is other (1) in run run-b in alice/"),
+        ({"dtype": np.float32}, "are float64, those in alice/"),
+    ],
+)
+def test_what_cannot_be_one_dataset_is_not_pulled_into_one(tmp_path, monkeypatch, options, told):
+    """An environment's runs have the same axes, and a dataset has matrices of one type, as for a merge."""
+    name = f"alice/other-{'-'.join(options)}"
+    monkeypatch.chdir(tmp_path)
+    other, mine = (
+        small(tmp_path / "other", "run-b", **options),
+        small(Path(name)),
+    )  # a folder called as the repository is
+    assert as_alice("publish", name, "--data", other).returncode == 0
+    before = contents(mine)
+    refused(as_alice("pull", name, "--data", mine), told, "another --data")
+    assert contents(mine) == before and not (mine / ".pull").exists()
+    assert as_alice("pull", name, "--data", tmp_path / "fresh").returncode == 0
+    files = contents(small(tmp_path / "third")) | contents(other)  # a repository that mixes them already
+    HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
+    refused(as_alice("pull", name, "--data", tmp_path / "none"), "ask its owner to publish each")
+    assert not (tmp_path / "none").exists()
+    files |= contents(small(tmp_path / "fourth", env="F"))
+    HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
+    refused(as_alice("pull", name, "--data", tmp_path / "none"), "--env")
+    assert as_alice("pull", name, "--env", "F", "--data", tmp_path / "none").returncode == 0
+
+
+def test_a_refused_pull_keeps_what_an_interrupted_one_had_fetched(published, tmp_path):
+    def report(event):
+        if event.total and event.done > event.total / 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull(published, tmp_path, report=report)
+    fetched = [*(tmp_path / ".pull").rglob("*.parquet")]
+    small(tmp_path)
+    refused(as_alice("pull", published, "--data", tmp_path), "one type", "another --data")
+    assert fetched and all(path.is_file() for path in fetched)
+
+
+def test_of_a_learning_run_the_one_with_more_scores_stays(tmp_path):
+    a, b, row = tmp_path / "a", tmp_path / "b", learning_files.row_of(Run("E", "mlp-a"))
+    scored(small(a), 2)
+    assert as_alice("publish", "alice/scored", "--data", a).returncode == 0
+    ran = as_alice("pull", "alice/scored", "--data", b)
+    assert ", 1 learning run added" in ran.stdout
+    scored(a, 5)
+    assert as_alice("publish", "alice/scored", "--data", a).returncode == 0
+    scored(b, 3)
+    head = HUB.repositories["alice/scored"].head
+    said = "has 5 scores of learning run mlp-a of E, this folder 3: `jacdb pull alice/scored` into it first"
+    refused(as_alice("publish", "alice/scored", "--data", b), said)
+    assert HUB.repositories["alice/scored"].head == head
+    ran = as_alice("pull", "alice/scored", "--data", b)
+    assert ran.returncode == 0 and ", 1 learning run given more scores" in ran.stdout
+    assert learning_files.problem(b, Run("E", "mlp-a")) is None and (b / row).read_bytes() == (a / row).read_bytes()
+    assert "nothing had changed" in as_alice("publish", "alice/scored", "--data", b).stdout
+    scored(b, 7)
+    before = contents(b)
+    ran = as_alice("pull", "alice/scored", "--data", b)
+    assert ran.returncode == 0 and "learning run " not in ran.stdout and contents(b) == before
+    assert as_alice("publish", "alice/scored", "--data", b).returncode == 0
+    scored(a, 9, value=0.75)
+    refused(as_alice("pull", "alice/scored", "--data", a), "mlp-a of E", "different scores", "another --data")
+    assert not (a / ".pull").exists()
 
 
 # --- hf:// ---------------------------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ def pull(
 ) -> None:
     """Fetch a dataset from the Hugging Face Hub and check it against its checksums.
 
-    Repeat the command to resume. Runs that the folder already has are not fetched again.
+    Repeat the command to resume. Runs that the folder already has are not fetched again, but for learning runs that
+    have more scores on the Hub.
 
     Example: jacdb pull alice/dynamics --env CheetahRun --revision v1.0.0
     """

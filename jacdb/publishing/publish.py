@@ -16,6 +16,7 @@ from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.schema_version import refuse_former
 from jacdb.errors import FailureError, UsageError
+from jacdb.merging import learning_runs
 from jacdb.progress import Event
 from jacdb.publishing import card
 
@@ -119,14 +120,15 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
     """Commit a publication to a repository's main branch; nothing is committed if it has not changed.
 
     Large files that an interrupted call has sent are not sent again. No run in the repository is lost: one with runs
-    that the publication lacks is refused.
+    that the publication lacks, or with more scores of a learning run, is refused.
 
     Args:
         private: make a new repository private.
         tag: a tag for the commit; it must be new.
 
     Raises:
-        UsageError: the repository is public, or has such a tag, or more runs; no token, or none that may write.
+        UsageError: the repository is public, or has such a tag, or more runs or scores; no token, or none that may
+            write.
         FailureError: the Hub can't be reached, or fails, or someone else has published meanwhile.
     """
     name, api = publication.name, HfApi()
@@ -134,6 +136,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
         _make(api, name, private)
         snapshot = hub.Snapshot.take(name)
         _refuse_more_runs(publication, snapshot)
+        _refuse_fewer_scores(publication, snapshot)
         with tempfile.TemporaryDirectory() as folder:
             fresh = _stage(publication, snapshot, Path(folder))
             stale = _stale(publication, snapshot)
@@ -178,6 +181,27 @@ def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
             f"{snapshot.name} holds {len(more)} runs that this folder lacks ({first.run_id} of {first.env}, …), and its"
             f" card would not name them: `jacdb pull {snapshot.name}` into it first, or delete them on the Hub"
         )
+
+
+def _refuse_fewer_scores(publication: Publication, snapshot: hub.Snapshot) -> None:
+    """Refuse to replace a learning run in the repository by the same one with fewer scores."""
+    for path, file in publication.files.items():
+        part, stored = PartPath.parse(path), snapshot.files.get(path)
+        if part is None or part.table != learning_files.RUNS or stored is None:
+            continue
+        if stored.holds(file, publication.sums[path]):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            row = snapshot.fetch(path, Path(folder))
+            with row.open("rb") as stream:
+                if integrity.check_footer(stream, part):  # it can't be read, and nothing is lost
+                    continue
+            theirs, ours = learning_runs.n_scores_of(row), learning_runs.n_scores_of(file)
+        if theirs > ours:
+            raise UsageError(
+                f"{snapshot.name} has {theirs} scores of learning run {part.run.run_id} of {part.run.env}, this folder"
+                f" {ours}: `jacdb pull {snapshot.name}` into it first, or delete that run on the Hub"
+            )
 
 
 def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> dict[str, int]:

@@ -5,24 +5,27 @@ its table, and a size that can be read. Files are fetched beside the dataset, an
 are checked: the dataset can be read throughout.
 """
 
+import collections
 import concurrent.futures
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import filelock
-from huggingface_hub import hf_hub_download
 
-from jacdb import hub, hub_names
+from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, learning_files, manifest, run_status
-from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
+from jacdb.dataset.layout import MODELS, ONE_PART, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, UsageError, suggestion
+from jacdb.errors import FailureError, JacdbError, UsageError, suggestion
+from jacdb.merging import learning_runs
+from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
+from jacdb.publishing import refusals
 
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
 WORKERS = 8  # files fetched at once
@@ -48,6 +51,7 @@ class Pulled:
         n_runs: how many runs were fetched.
         n_bytes: how many bytes.
         n_there: how many runs were there before.
+        learning: what became of learning runs in the folder, and of how many.
         checkpoints: what there is to say of checkpoints in the folder that are not those of rows that were fetched.
     """
 
@@ -56,6 +60,7 @@ class Pulled:
     n_runs: int
     n_bytes: int
     n_there: int
+    learning: Mapping[Change, int] = field(default_factory=dict)
     checkpoints: tuple[str, ...] = ()
 
     def describe(self, root: Path | str) -> str:
@@ -63,7 +68,8 @@ class Pulled:
         there = f", {self.n_there} were there" if self.n_there else ""
         said = "".join(f"; {one}" for one in self.checkpoints)
         runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}{said}"
+        learning = "".join(f", {n} learning run{'s' * (n > 1)} {what}" for what, n in sorted(self.learning.items()))
+        return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}{learning}{said}"
 
 
 def pull(
@@ -76,7 +82,8 @@ def pull(
 ) -> Pulled:
     """Fetch finished runs from a dataset repository into a folder.
 
-    Calling it again resumes an interrupted pull. Runs that the folder already has are not fetched again.
+    Calling it again resumes an interrupted pull. Runs that the folder already has are not fetched again, but for
+    learning runs that have more scores on the Hub.
 
     Args:
         name: OWNER/NAME.
@@ -86,8 +93,9 @@ def pull(
         report: called with progress.
 
     Raises:
-        UsageError: there is no such repository, revision or environment, or this token may not read it; or the folder
-            has a run with the same id and other contents.
+        UsageError: there is no such repository, revision or environment, or this token may not read it; the folder
+            has a run with the same id and other contents; or an environment would have two sets of axes, or the
+            dataset matrices of two types.
         FailureError: the Hub can't be reached; a file is not valid or has another checksum; or the disk is full.
     """
     hub_names.check_name(name)
@@ -103,19 +111,22 @@ def pull(
     wanted = _wanted(snapshot, envs)
     with _staging(root, snapshot.commit) as staging:
         fetch = _Fetch(snapshot, staging, report)
-        sums = {run: fetch.manifest(run) for run in wanted}
-        missing = {run: _missing(root, run, sums[run]) for run in wanted}
-        learned = [run for run in learning_files.finished(snapshot.files) if not envs or run.env in envs]
-        fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
-        if (free := shutil.disk_usage(root).free) < fetch.total:
-            raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
-        _refuse_other_version(root, here, fetch, {path: sums[run][path] for run in wanted for path in missing[run]})
+        with _cleared_if_refused(staging):
+            sums = {run: fetch.manifest(run) for run in wanted}
+            missing = {run: _missing(root, run, sums[run]) for run in wanted}
+            fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
+            if (free := shutil.disk_usage(root).free) < fetch.total:
+                raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
+            _refuse_mixtures(root, here, fetch, missing, sums)
+            learned = _learned(root, fetch, envs)
         for run, paths in missing.items():
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
-        kept = fetch.learned(learned, root)
+        kept = [said for run in learned if (said := _move_learned(staging, root, run))]
     n_fetched = sum(bool(paths) for paths in missing.values())
-    return Pulled(name, snapshot.commit, n_fetched, fetch.total, len(wanted) - n_fetched, tuple(kept))
+    n_there = len(wanted) - n_fetched
+    changes = collections.Counter(learned.values())
+    return Pulled(name, snapshot.commit, n_fetched, fetch.total, n_there, changes, tuple(kept))
 
 
 @contextmanager
@@ -125,7 +136,7 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
     Raises:
         UsageError: another pull into the same dataset is at work.
     """
-    folder = root / STAGING
+    folder, is_new = root / STAGING, not root.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
@@ -133,10 +144,28 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
                 if other.is_dir() and other.name != commit:
                     shutil.rmtree(other)
             (folder / commit).mkdir(exist_ok=True)
-            yield folder / commit
-            shutil.rmtree(folder)
+            try:
+                yield folder / commit
+                shutil.rmtree(folder / commit)
+            finally:
+                if not (folder / commit).exists():
+                    shutil.rmtree(folder)
+                    if is_new and not any(root.iterdir()):
+                        root.rmdir()
     except filelock.Timeout:
         raise UsageError(f"another pull into {root} is at work: let it finish") from None
+
+
+@contextmanager
+def _cleared_if_refused(staging: Path) -> Iterator[None]:
+    """Remove what was fetched to decide whether a pull can be, if it can't; what was there before stays."""
+    was_empty = not any(staging.iterdir())
+    try:
+        yield
+    except JacdbError:
+        if was_empty:
+            shutil.rmtree(staging)
+        raise
 
 
 def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
@@ -152,23 +181,67 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
     return [run for run in runs if not envs or run.env in envs]
 
 
-def _refuse_other_version(root: Path, here: int | None, fetch: "_Fetch", sums: dict[str, str]) -> None:
-    """Refuse to mix files of two schema versions in one folder: a small file says which one the repository is of.
+def _refuse_mixtures(
+    root: Path,
+    here: int | None,
+    fetch: "_Fetch",
+    missing: Mapping[Run, Sequence[str]],
+    sums: Mapping[Run, Mapping[str, str]],
+) -> None:
+    """Refuse to mix schema versions, axes of an environment, or types of matrices: each run's small files say which.
 
     Args:
         root: the dataset's folder.
         here: the version of its own files; None if it has none.
-        sums: the files that it lacks, with their checksums.
+        missing: the files that it lacks of each run.
+        sums: the checksums of each run.
     """
-    axes = next((path for path in sums if path.startswith("axes/")), None)
-    if here is None or axes is None:
-        return
-    fetch.parts({axes: sums[axes]})
-    if (there := check_version(fetch.folder)) != here:
+    added = {run: {*paths} for run, paths in missing.items() if paths}
+    small = ("axes/", "runs/")
+    said = {path: sums[run][path] for run, paths in added.items() for path in paths if path.startswith(small)}
+    fetch.parts(said)
+    there = check_version(fetch.folder) if any(path.startswith("axes/") for path in said) else here
+    if here not in (None, there):
         raise UsageError(
             f"--data {root} is of schema version {here}, {fetch.snapshot.name} of version {there}: pull into another"
             " folder; `jacdb upgrade` rewrites one of a former version"
         )
+
+    def places(file: Callable[[Run], str]) -> dict[Run, Path]:
+        return {run: fetch.folder if file(run) in paths else root for run, paths in added.items()}
+
+    refusals.check_axes(root, fetch.snapshot.name, places(lambda run: f"{run.folder('axes')}/{ONE_PART}"))
+    if there == schemas.SCHEMA_VERSION:  # one of before may have two
+        refusals.check_type(root, fetch.snapshot.name, places(lambda run: run.row))
+
+
+def _learned(root: Path, fetch: "_Fetch", envs: list[str] | None) -> dict[Run, Change]:
+    """Fetch and check the learning runs that a folder lacks, or has with fewer scores; nothing is moved.
+
+    Raises:
+        UsageError: the folder has one with this id and different scores.
+        FailureError: one is damaged, or in the folder.
+    """
+    changes, folder = dict[Run, Change](), fetch.folder
+    for run in learning_files.finished(fetch.snapshot.files):
+        row = learning_files.row_of(run)
+        is_there = (root / row).is_file()
+        if (envs and run.env not in envs) or (is_there and fetch.snapshot.files[row].holds(root / row)):
+            continue
+        fetch.learned(run)
+        if is_there:
+            wrong = learning_files.problem(root, run)
+            if wrong and not learning_runs.is_half_put(run, wrong, (root, folder)):
+                remedy = f"remove {root / run.folder(learning_files.RUNS)}, and pull again"
+                raise FailureError(f"{root / wrong.path}: {wrong.wrong}; {remedy}")
+            if learning_runs.differ(root, folder, run):
+                raise UsageError(
+                    f"learning run {run.run_id} of {run.env} is in {root} and in {fetch.snapshot.name}, with different"
+                    f" scores: pull into another --data, or remove {root / run.folder(learning_files.RUNS)}"
+                )
+        if change := learning_runs.change(folder, run, root):
+            changes[run] = change
+    return changes
 
 
 @dataclass
@@ -187,7 +260,7 @@ class _Fetch:
         stored = self.snapshot.files[run.manifest]
         if stored.size > MAX_MANIFEST:
             raise FailureError(f"{run.manifest} has {stored.size:,} bytes: a manifest is smaller")
-        text = self._download(run.manifest, hub.Silent).read_bytes().decode("ascii", "replace")
+        text = self.snapshot.fetch(run.manifest, self.folder).read_bytes().decode("ascii", "replace")
         sums = manifest.decode(text, run)
         for path, sha256 in sums.items():
             on_hub = self.snapshot.files.get(path)
@@ -206,47 +279,21 @@ class _Fetch:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def learned(self, runs: list[Run], root: Path) -> list[str]:
-        """Fetch, check and move the learning runs that a folder lacks, their rows last.
-
-        A checkpoint that is there stays, for a training may be at work on it; return what there is to say of such.
-        """
-        said = []
-        for run in runs:
-            if (root / learning_files.row_of(run)).is_file():
-                continue
-            paths = (learning_files.scores_of(run), learning_files.row_of(run))
-            for path in paths:
-                if path not in self.snapshot.files:
-                    raise FailureError(f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again")
-                self._download(path, hub.Silent)
-            if found := learning_files.problem(self.folder, run):
-                (self.folder / found.path).unlink(missing_ok=True)
-                raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
-            for path in paths:
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / path).replace(root / path)
-            if difference := learning_files.difference_of_checkpoint(root, run):
-                said.append(f"{root / learning_files.checkpoint_of(run)} stays: it {difference.told}")
-        return said
+    def learned(self, run: Run) -> None:
+        """Fetch and check a learning run's scores and its row."""
+        for path in (learning_files.scores_of(run), learning_files.row_of(run)):
+            if path not in self.snapshot.files:
+                raise FailureError(f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again")
+            self.snapshot.fetch(path, self.folder)
+        if found := learning_files.problem(self.folder, run):
+            (self.folder / found.path).unlink(missing_ok=True)
+            raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
 
     def _part(self, path: str, sha256: str) -> None:
-        file = self._download(path, self._meter(path))
+        file = self.snapshot.fetch(path, self.folder, self._meter(path))
         if wrong := integrity.check_file(file, path, sha256):
             file.unlink()
             raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept")
-
-    def _download(self, path: str, meter: type[hub.Silent]) -> Path:
-        with hub.explained(self.snapshot.name, self.snapshot.commit):
-            file = hf_hub_download(
-                self.snapshot.name,
-                path,
-                repo_type="dataset",
-                revision=self.snapshot.commit,
-                local_dir=self.folder,
-                tqdm_class=meter,
-            )
-        return Path(file)
 
     def _meter(self, path: str) -> type[hub.Silent]:
         """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""
@@ -303,3 +350,15 @@ def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
                 (staging / path).replace(root / path)
     except filelock.Timeout:
         raise UsageError(f"an ingest is at work on run {run.run_id} of {run.env}: let it finish") from None
+
+
+def _move_learned(staging: Path, root: Path, run: Run) -> str | None:
+    """Move a learning run's checked files into the dataset, its row last.
+
+    A checkpoint that is there stays, for a training may be at work on it; return what there is to say of it.
+    """
+    for path in (learning_files.scores_of(run), learning_files.row_of(run)):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (staging / path).replace(root / path)
+    difference = learning_files.difference_of_checkpoint(root, run)
+    return f"{root / learning_files.checkpoint_of(run)} stays: it {difference.told}" if difference else None
