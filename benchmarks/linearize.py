@@ -123,6 +123,7 @@ def measure(name: str, samples: int, turns: int) -> dict[str, object]:
     model = mujoco.MjModel.from_xml_path(str(path))
     if integrator is not None:
         model.opt.integrator = integrator
+    runtime.configure()
     start, linearizer, peer = states(model, samples), Linearizer(model, substeps), Differences(model, substeps)
 
     def ours() -> np.ndarray:

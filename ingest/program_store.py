@@ -7,7 +7,6 @@ traced, and found by its text: line breaks in jacdb's own code, or another polic
 import functools
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +95,7 @@ def _machine() -> dict[str, Any]:
         "devices": [device.device_kind for device in devices],
         "platform": devices[0].client.platform_version,
         "processor": _processor(),
-        "flags": os.environ.get("XLA_FLAGS", ""),
+        "flags": jax_private.xla_flags(),
         "config": {name: settings.get(name) for name in _CONFIGURED},
     }
 

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from jax.sharding import AxisType, Mesh
 
 from jacdb import user_cache
 from jacdb.errors import UsageError
-from jacdb.ingest.compat.jax import heal_compilation_cache
+from jacdb.ingest.compat import jax as jax_private
 from jacdb.installation import cores as cores
 
 SLOTS_PER_DEVICE = 8  # at least: fewer leave a vector unit's lanes empty
@@ -23,6 +24,7 @@ BLOCKS_OF_CORE = 3  # one is stepped while the host makes rows of another
 _MALLOPT = {-3: 2**30, -1: 2**31 - 1}
 # XLA's flag for what YNNPACK computes on a CPU; without a value: nothing
 _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
+_starting = threading.Lock()  # os.environ is every thread's
 
 
 def configure() -> None:
@@ -34,6 +36,28 @@ def configure() -> None:
     _use_xla_kernels()
     _use_cache()
     _keep_memory()
+
+
+@contextlib.contextmanager
+def lent() -> Iterator[None]:
+    """Have JAX as :func:`configure` does while the context is open, in a process that is another's.
+
+    Float64 is this thread's alone, and the environment is as it was. What can't be taken back is set where nothing is:
+    a folder of compiled programs, which JAX keeps once it has used it. Memory that is freed stays in the process.
+    """
+    with _starting:
+        _start_with_xla_kernels()
+        jax_private.heal_compilation_cache()
+        if not jax.config.jax_compilation_cache_dir:
+            _use_cache()
+    _keep_memory()
+    with float64():
+        yield
+
+
+def float64() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which JAX computes in float64, in this thread alone: threads that it starts need one."""
+    return jax.enable_x64(True)
 
 
 def configure_training(device: str | None) -> bool:
@@ -68,8 +92,25 @@ def _use_xla_kernels() -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {_YNNPACK}".strip()
 
 
+def _start_with_xla_kernels() -> None:
+    """Start JAX's backend with the flags of :func:`_use_xla_kernels`, and leave the environment as it is.
+
+    A backend that runs already has read its flags, and child processes are the caller's.
+    """
+    if jax_private.has_started():
+        return
+    given = os.environ.get("XLA_FLAGS")
+    try:
+        _use_xla_kernels()
+        jax_private.xla_flags()
+    finally:
+        os.environ.pop("XLA_FLAGS", None)
+        if given is not None:
+            os.environ["XLA_FLAGS"] = given
+
+
 def _use_cache() -> None:
-    heal_compilation_cache()
+    jax_private.heal_compilation_cache()
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(user_cache.folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

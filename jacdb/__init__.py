@@ -7,6 +7,7 @@
 >>> jacdb.linearize(mujoco_model, qpos, qvel, ctrl).j_state
 """
 
+import random
 from typing import TYPE_CHECKING
 
 from jacdb._version import __version__
@@ -30,7 +31,10 @@ def __getattr__(name: str) -> object:
         from jacdb import simulator
 
         simulator.require()
-        from jacdb.ingest.linearization import linearize
-
+        drawn = random.getstate()  # flax imports rich, which draws from Python's random numbers as it is imported
+        try:
+            from jacdb.ingest.linearization import linearize
+        finally:
+            random.setstate(drawn)
         return linearize.linearize
     raise AttributeError(f"module 'jacdb' has no attribute {name!r}")

@@ -4,14 +4,16 @@ JAX shows ``jax.extend`` and ``jax.interpreters``, and promises of neither that 
 """
 
 import contextlib
+import functools
 import hashlib
+import os
 import pickle
 import re
 import threading
 from pathlib import Path
 
 import jax
-from jax._src import compilation_cache
+from jax._src import compilation_cache, xla_bridge
 from jax._src.compilation_cache_interface import CacheInterface
 from jax.experimental import serialize_executable
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # type: ignore[attr-defined]  # re-exported without __all__
@@ -24,6 +26,7 @@ from jacdb.atomic_file import draft_of
 WRITTEN_AGAINST = {"jax": "0.12.0.1"}
 
 as_function = jaxpr_as_fun
+has_started = xla_bridge.backends_are_initialized
 # Of an object that prints as Python's own do, and prints otherwise in every process: MJX's static arrays are among them
 # (findings/mjx_structure_is_no_cache_key.sh).
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -39,6 +42,13 @@ def without_unread(program: ClosedJaxpr, outputs: list[bool]) -> tuple[ClosedJax
     """
     less, read = partial_eval.dce_jaxpr(program.jaxpr, outputs)
     return ClosedJaxpr(less, program.consts), read
+
+
+@functools.cache
+def xla_flags() -> str:
+    """Return the XLA_FLAGS that JAX's backend read as it started; it reads them once. Starts it if it does not run."""
+    jax.devices()
+    return os.environ.get("XLA_FLAGS", "")
 
 
 _compiling = threading.local()  # .anew: whether this thread compiles what is to be kept as bytes
@@ -137,12 +147,14 @@ def heal_compilation_cache() -> None:
 
     A bounded cache, one that verifies its contents, and one that is no folder stay JAX's own.
     """
-    given = compilation_cache.get_file_cache
+    compilation_cache.get_file_cache = _get_file_cache
 
-    def get_file_cache(path: str) -> tuple[CacheInterface, str] | None:
-        bounded = jax.config.jax_compilation_cache_max_size != -1
-        if bounded or jax.config.jax_compilation_cache_check_contents or "://" in path:
-            return given(path)
-        return HealingCache(Path(path)), path
 
-    compilation_cache.get_file_cache = get_file_cache
+_given = compilation_cache.get_file_cache
+
+
+def _get_file_cache(path: str) -> tuple[CacheInterface, str] | None:
+    bounded = jax.config.jax_compilation_cache_max_size != -1
+    if bounded or jax.config.jax_compilation_cache_check_contents or "://" in path:
+        return _given(path)
+    return HealingCache(Path(path)), path

@@ -9,8 +9,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from jacdb.errors import UsageError
-from jacdb.ingest.linearization.evaluations import Start
-from jacdb.ingest.linearization.linearizer import Engine, linearizer_of
+from jacdb.ingest import runtime
+from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.linearization.linearizer import Engine, Jacobians, linearizer_of
 from jacdb.ingest.recording.constraint_columns import ConstraintColumns
 from jacdb.ingest.sources.trajectory import check_substeps
 from jacdb.schemas import ZERO_THRESHOLD
@@ -81,6 +82,9 @@ def linearize(
     about half a minute; later ones, with any number of samples and in other processes, do not, but where a step has
     more contacts than any before: there is a program for up to 4 at a time, 12, 36 and so on.
 
+    JAX computes in float64 during the call alone. Where the process has no folder of compiled programs, it gets
+    jacdb's (jax_compilation_cache_dir), and keeps what takes half a second to compile: set one of your own before.
+
     Args:
         model: MuJoCo's. It is not changed.
         qpos, qvel: (n, nq) and (n, nv), or (nq,) and (nv,) for one sample.
@@ -97,9 +101,14 @@ def linearize(
     """
     _check_words(model, substeps, engine)
     start = _start(model, qpos, qvel, ctrl, act, qacc_warmstart, mocap_pos, mocap_quat)
-    linearizer = linearizer_of(model, int(substeps), engine)
-    solved = linearizer.step(start)
-    jacobians = linearizer.jacobians(start, solved)
+    with runtime.lent():
+        linearizer = linearizer_of(model, int(substeps), engine)
+        solved = linearizer.step(start)
+        jacobians = linearizer.jacobians(start, solved)
+    return _linearization(model, start, solved, jacobians)
+
+
+def _linearization(model: mujoco.MjModel, start: Start, solved: Solved, jacobians: Jacobians) -> Linearization:
     columns = ConstraintColumns(model).columns(jacobians.observed)
     j_state, j_action = jacobians.j_state, jacobians.j_action
     return Linearization(

@@ -59,7 +59,8 @@ class Jacobians(NamedTuple):
 class Linearizer:
     """Linearizes control steps of one model, at whatever states: compiled once for each size of :class:`Slots`.
 
-    What is compiled is kept in the user's store of programs, in which the next process finds it.
+    What is compiled is kept in the user's store of programs, in which the next process finds it. JAX must be in float64
+    whenever it is made or called: :func:`runtime.configure`, or :func:`runtime.lent`.
 
     Args:
         model: MuJoCo's; it is not changed, and must not be while this is in use.
@@ -72,7 +73,6 @@ class Linearizer:
 
     def __init__(self, model: mujoco.MjModel, substeps: int = 1, engine: Engine = "c") -> None:
         features.check(model, engine=engine)
-        runtime.configure()
         self.model, self.substeps = model, substeps
         self._made_of = {
             "program": "linearization",
@@ -155,7 +155,8 @@ class Linearizer:
         self, program: Callable[..., Any], start: Start, solved: Solved, slots: Slots
     ) -> tuple[np.ndarray, np.ndarray, Observation]:
         """Return the whole Jacobian, the residual and the constraints of a block of control steps."""
-        result = program(*self._arguments(start, solved, slots))
+        with runtime.float64():  # a thread of its own
+            result = program(*self._arguments(start, solved, slots))
         cut: tuple[np.ndarray, np.ndarray, Observation] = jax.tree.map(
             lambda leaf: np.asarray(leaf)[slots.lanes], result
         )
@@ -271,5 +272,6 @@ class _Model:
 
 @functools.lru_cache(maxsize=8)
 @runtime.without_collector()
+@mjx_private.without_root_handler()
 def _made(model: _Model, substeps: int, engine: Engine) -> Linearizer:
     return Linearizer(model.model.__copy__(), substeps, engine)

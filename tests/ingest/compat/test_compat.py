@@ -75,6 +75,7 @@ OTHER_FUNCTIONS = {
     "jax.interpreters.partial_eval.dce_jaxpr": "jaxpr used_outputs instantiate live_inputs",
     "jax._src.compilation_cache.get_file_cache": "path",
     "jax._src.compilation_cache.decompress_executable": "executable",
+    "jax._src.xla_bridge.backends_are_initialized": "",
 }
 OTHER_OBJECTS = {
     "mujoco_playground._src.mjx_env.MENAGERIE_COMMIT_SHA": "playground",
