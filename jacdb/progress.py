@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 STALL_AFTER = 1800.0  # seconds without progress
@@ -50,8 +50,12 @@ class Reporter:
     """
 
     def __init__(
-        self, console: Console | None = None, stall_after: float = STALL_AFTER, *, quiet: bool = False
+        self, console: "Console | None" = None, stall_after: float = STALL_AFTER, *, quiet: bool = False
     ) -> None:
+        # Here: it draws from Python's own random numbers as it is imported, and opening a dataset draws no bar.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         self._console = console = console or Console(stderr=True, quiet=quiet)
         self._live = Progress(
             SpinnerColumn(),

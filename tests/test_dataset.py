@@ -60,6 +60,16 @@ def test_steps_count_once_their_episodes_are_there(small):
         assert counted(opened) == counted(opened.where("finite")) == [3] * 4
 
 
+def test_opening_draws_none_of_the_callers_random_numbers(small):
+    program = (
+        "import random, sys, jacdb; random.seed(0)\n"
+        "jacdb.open(sys.argv[1])\n"
+        "print(random.random() == random.Random(0).random())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, str(small)], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "True"
+
+
 def test_a_dataset_names_its_environments(opened):
     assert opened.environments == ["E"]
     assert "E" in repr(opened)
