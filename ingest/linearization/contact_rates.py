@@ -29,15 +29,21 @@ IN_CLOSED_FORM = (
 )  # fmt: skip
 
 _END = 1e-9  # m: nearer to a capsule's end, a contact is the end's
+_APART = 1e-10  # m: nearer cores are one but for rounding, and MuJoCo takes the normal from the geoms' axes
 _ROTATIONS = np.concatenate([np.eye(3), np.zeros((3, 3))])  # of the six motions
 _TRANSLATIONS = np.concatenate([np.zeros((3, 3)), np.eye(3)])
 _CROSS = np.cross(_ROTATIONS[None], np.eye(3)[:, None]).reshape(3, 18)  # v @ _CROSS is w x v, by each motion
 
 
 def in_closed_form(model: mujoco.MjModel, contacts: FoundContacts) -> Bool[np.ndarray, " c"]:
-    """Return which contacts :func:`contact_rates` is for. Of parallel capsules it is not: they have two contacts."""
+    """Return which contacts :func:`contact_rates` is for.
+
+    Of parallel capsules it is not, which have two contacts, nor of spheres and capsules whose cores meet, as a ball in
+    its joint: their normal is not from one to the other.
+    """
     kinds = model.geom_type[contacts.geoms]
     known: np.ndarray = np.any([(kinds == pair).all(axis=1) for pair in IN_CLOSED_FORM], axis=0)
+    known &= (kinds[:, 0] == _PLANE) | (_radii(model, contacts).sum(axis=1) + contacts.distance > _APART)
     capsules = np.flatnonzero((kinds == _CAPSULE).all(axis=1))
     if len(capsules):
         pairs = np.concatenate([contacts.evaluation[capsules, None], contacts.geoms[capsules]], axis=1)
@@ -78,6 +84,12 @@ def rotated(vectors: Float[np.ndarray, "*c 3"]) -> Float[np.ndarray, "*c 6 3"]:
     return (vectors @ _CROSS).reshape(*vectors.shape[:-1], 6, 3)
 
 
+def _radii(model: mujoco.MjModel, contacts: FoundContacts) -> Float[np.ndarray, "c 2"]:
+    """Return the radii at which surfaces are from their cores."""
+    round_ones = np.isin(model.geom_type[contacts.geoms], (_SPHERE, _CAPSULE))
+    return np.where(round_ones, model.geom_size[contacts.geoms][:, :, 0], 0.0)
+
+
 class _Cores(NamedTuple):
     """The cores of both surfaces: (c, 2, …)."""
 
@@ -88,13 +100,12 @@ class _Cores(NamedTuple):
     @classmethod
     def of(cls, model: mujoco.MjModel, contacts: FoundContacts) -> "_Cores":
         kinds, sizes = model.geom_type[contacts.geoms], model.geom_size[contacts.geoms]
-        radius = np.where(np.isin(kinds, (_SPHERE, _CAPSULE)), sizes[:, :, 0], 0.0)
         axis = contacts.rotation[:, :, :, 2]
         to_end = 0.5 * contacts.distance[:, None] * contacts.frame[:, 0]
         ends = contacts.point[:, None] + np.stack([-to_end, to_end], axis=1)
         along = np.einsum("cbk,cbk->cb", ends - contacts.position, axis)
         between = np.abs(along) < sizes[:, :, 1] - _END
-        return cls(radius, axis, (kinds == _CAPSULE) & between & (kinds[:, :1] != _PLANE))
+        return cls(_radii(model, contacts), axis, (kinds == _CAPSULE) & between & (kinds[:, :1] != _PLANE))
 
 
 def _slips(

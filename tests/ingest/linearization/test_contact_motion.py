@@ -8,6 +8,7 @@ from jacdb.ingest.dynamics.contacts import FoundContacts
 from jacdb.ingest.linearization import joint_differences
 from jacdb.ingest.linearization.collision_differences import CollisionDifferences
 from jacdb.ingest.linearization.collisions import Collisions
+from jacdb.ingest.linearization.contact_motion import ContactMotion
 from jacdb.ingest.linearization.contact_rates import IN_CLOSED_FORM, contact_rates, in_closed_form
 from jacdb.ingest.linearization.contact_slots import dimensions_of, lay_out
 
@@ -138,6 +139,17 @@ def test_moving_the_joints_between_two_bodies_is_as_good_as_moving_the_bodies(mo
         for name in ("distance", "point", "frame"):
             by_joint = [np.tensordot(relative, getattr(rates, name)[row], 1) for rates in (joints, bodies)]
             np.testing.assert_allclose(*by_joint, atol=1e-6, err_msg=name)
+
+
+def test_a_ball_in_its_joint_has_no_normal_from_core_to_core():
+    """The centre is the capsule's end, but for rounding: turning the joint moves nothing, and so turns no normal."""
+    model = mujoco.MjModel.from_xml_string("""<mujoco><option><flag filterparent="disable"/></option><worldbody>
+<body><joint axis="0 1 0"/><geom type="capsule" fromto="0 0 0 .3 0 -.45" size=".04"/>
+<body pos=".3 0 -.45"><joint axis="0 1 0"/><geom size=".06"/></body></body></worldbody></mujoco>""")
+    qpos, mocap = np.random.default_rng(0).normal(size=(20, 2)), (np.zeros((20, 0, 3)), np.zeros((20, 0, 4)))
+    contacts, rates, known = ContactMotion(model).find(qpos, mocap)
+    assert len(contacts.distance) == 20 and known.all()
+    assert np.abs(rates.frame).max() < 2 and np.abs(rates.distance).max() < 1e-6 and np.abs(rates.point).max() < 2
 
 
 def test_no_contacts_are_no_contacts():
