@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 def is_rollout(policy_config: str) -> bool:
     """Return whether a run's settings say what chose its actions; otherwise its trajectories were recorded."""
-    return isinstance(_settings(policy_config).get("policy"), dict)
+    return isinstance(settings_of(policy_config).get("policy"), dict)
 
 
 def of_rollout(env: str, policy_config: str, seed: int, model: str, n_substeps: int, episode: int) -> int:
@@ -29,7 +29,7 @@ def of_rollout(env: str, policy_config: str, seed: int, model: str, n_substeps: 
         n_substeps: physics steps in a control step.
         episode: its number in the run.
     """
-    settings = _settings(policy_config)
+    settings = settings_of(policy_config)
     settings.pop("episodes", None)
     policy = settings["policy"]
     # Of two lengths the shorter is the beginning of the other, unless the policy plans: noise is drawn for all steps
@@ -63,11 +63,11 @@ class RecordedStates:
         return _bits(self._hash)
 
 
-def _settings(policy_config: str) -> dict[str, Any]:
+def settings_of(policy_config: str) -> dict[str, Any]:
     """Return settings as a dictionary; an empty one where the text is none."""
     try:
         settings = json.loads(policy_config)
-    except ValueError:
+    except (ValueError, TypeError):
         return {}
     return settings if isinstance(settings, dict) else {}
 

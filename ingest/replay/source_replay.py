@@ -17,7 +17,7 @@ from jacdb.ingest.differentiation.finite_differences import displaced
 from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
 from jacdb.ingest.replay.replay import WIDTHS, JacobianCheck, StepReplay
 from jacdb.ingest.sources.kept_model import kept_model
-from jacdb.ingest.sources.model import SUITE
+from jacdb.ingest.sources.model import resting_mocap
 from jacdb.ingest.sources.recordings.replay import state_difference
 from jacdb.verification.samples import EpisodePrefix
 
@@ -30,15 +30,14 @@ class SourceReplayer:
         fact: the run's row in `runs`.
 
     Raises:
-        UsageError: the run's model is not there, can't be read by this MuJoCo, or is another.
+        UsageError: the run's model is not there, can't be read by this MuJoCo, is another, or has not its keyframe.
     """
 
     def __init__(self, root: Path, run: Run, fact: dict[str, Any]) -> None:
         self.model = kept_model(root / run.model, run.model, fact)
         self._substeps = round(fact["ctrl_dt"] / fact["sim_dt"])
         self._tolerance = fact["replay_tolerance"] or 0.0
-        # a rollout of a model has them rest; elsewhere they may have been moved, and no row says where to
-        self._moves_mocap = self.model.nmocap > 0 and fact["suite"] != SUITE
+        self._mocap = resting_mocap(self.model, fact)
         self._data = mujoco.MjData(self.model)
 
     @property
@@ -55,7 +54,7 @@ class SourceReplayer:
                 following = self._data.qacc_warmstart.copy()
                 if prefix.finite[step]:
                     off = self._deviation(after, prefix.next_state[step])
-                    beyond = "poses of mocap bodies are not stored" if self._moves_mocap else None
+                    beyond = "poses of mocap bodies are not stored" if self._mocap is None else None
                     explained = "" if off <= self._tolerance else beyond
                     yield StepReplay(prefix, step, off, explained)
                     if step in prefix.drawn and not explained:
@@ -66,6 +65,8 @@ class SourceReplayer:
         """Return the state after a control step: qpos, qvel, act."""
         model, data = self.model, self._data
         mujoco.mj_resetData(model, data)
+        if self._mocap is not None:
+            data.mocap_pos[:], data.mocap_quat[:] = self._mocap
         data.qpos[:], data.qvel[:], data.act[:] = np.split(state, [model.nq, model.nq + model.nv])
         data.ctrl[:], data.qacc_warmstart[:] = ctrl, warmstart
         mujoco.mj_step(model, data, nstep=self._substeps)

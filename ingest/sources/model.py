@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
+from jaxtyping import Float
 
 from jacdb import installation
 from jacdb.errors import UsageError, suggestion
@@ -16,6 +18,7 @@ from jacdb.ingest.models.loading import LoadedModel
 from jacdb.ingest.sources.episode_recorder import EpisodeRecorder
 from jacdb.ingest.sources.rollouts import Rollouts
 from jacdb.ingest.sources.trajectory import Trajectory, check_substeps
+from jacdb.schemas import trajectory_ids
 
 SUITE = "model"
 SCALAR_JOINTS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -70,6 +73,31 @@ class InitialStates:
         at, (low, high) = model.jnt_qposadr[scalar], model.jnt_range[scalar].T
         # a pose that begins beyond a limit is the model's own, and no noise takes it further
         data.qpos[at] = np.clip(data.qpos[at], np.minimum(low, begin[at]), np.maximum(high, begin[at]))
+
+
+def resting_mocap(
+    model: mujoco.MjModel, fact: dict[str, Any]
+) -> tuple[Float[np.ndarray, "nmocap 3"], Float[np.ndarray, "nmocap 4"]] | None:
+    """Return where mocap bodies rest in a run: their positions and orientations; None where they may have moved.
+
+    In a rollout of a model they rest where its keyframe puts them. Elsewhere no row says where they are.
+
+    Args:
+        model: the one that the run keeps.
+        fact: the run's row in `runs`.
+
+    Raises:
+        UsageError: the model has no such keyframe.
+    """
+    data = mujoco.MjData(model)
+    if model.nmocap:
+        if fact["suite"] != SUITE:
+            return None
+        settings = trajectory_ids.settings_of(fact["policy_config"])
+        number = InitialStates(str(settings.get("keyframe", ""))).number(model)
+        if number >= 0:
+            mujoco.mj_resetDataKeyframe(model, data, number)
+    return data.mocap_pos.copy(), data.mocap_quat.copy()
 
 
 @dataclass(frozen=True)

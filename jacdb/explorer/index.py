@@ -8,6 +8,7 @@ from jacdb import queries, schemas
 from jacdb._version import __version__
 from jacdb.dataset.layout import Run
 from jacdb.explorer.subject import Subject
+from jacdb.schemas.trajectory_ids import settings_of
 
 FORMAT = 1  # of the files that the page reads; it refuses another
 # What needs the matrices, or states: the page has them of one episode at a time, and SQL on them not at all
@@ -55,8 +56,10 @@ def file_name(run: Run, ending: str) -> str:
 
 
 def scene_key(run: Run, fact: dict[str, Any]) -> str:
-    """Return what the scene of a run is called: runs of one model share it."""
-    text = "\n".join(map(str, (fact["suite"], run.env, fact["source"], fact["model"])))
+    """Return what the scene of a run is called: runs of one model share it, if they begin at one keyframe."""
+    keyframe = settings_of(fact["policy_config"]).get("keyframe")  # it says where mocap bodies rest
+    made_of = [fact["suite"], run.env, fact["source"], fact["model"], *([keyframe] if keyframe else [])]
+    text = "\n".join(map(str, made_of))
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 

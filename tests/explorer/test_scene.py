@@ -9,7 +9,9 @@ from conftest import ROOT
 from forward_kinematics import attached, geom_turns
 
 import jacdb
+from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
+from jacdb.explorer.index import scene_key
 from jacdb.ingest.environments.loading import System
 from jacdb.ingest.models.loading import binary, hash_of
 from jacdb.ingest.scene.run_scene import run_scene
@@ -130,7 +132,7 @@ def test_users_32_hidden_geoms_are_shown_where_there_are_no_others():
 
 def fact_of(model: mujoco.MjModel, **of: str) -> dict:
     own = {"suite": "model", "source": "m.xml", "versions": json.dumps({"mujoco": mujoco.__version__})}
-    return {**own, "model": hash_of(model), **of}
+    return {**own, "model": hash_of(model), "policy_config": "{}", **of}
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,23 @@ def test_users_32_a_run_shows_the_model_that_it_keeps(kept):
     ]:
         with pytest.raises(UsageError, match=said):
             run_scene(**{"env": "m", "fact": fact, "kept": path, "axes": axes, **wrong})
+
+
+def test_users_32_mocap_bodies_rest_where_the_runs_keyframe_puts_them(tmp_path):
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><joint name='a'/><geom size='1'/></body><body name='hand' mocap='true' pos='0 0 2'/>"
+        "</worldbody><keyframe><key name='up' mpos='.5 0 .4' mquat='0 2 0 0'/></keyframe></mujoco>"
+    )
+    path, run = tmp_path / "model.mjb", Run("m", "run")
+    path.write_bytes(binary(model))
+    poses, keys = [], set()
+    for settings in ("{}", '{"keyframe": "up"}', "null"):
+        fact = fact_of(model, policy_config=settings)
+        hand = run_scene("m", fact, path, ["a", "a.vel"])[0]["bodies"][2]
+        poses.append((hand["pos"], hand["quat"]))
+        keys.add(scene_key(run, fact))
+    at_rest = ([0, 0, 2], [1, 0, 0, 0])
+    assert poses == [at_rest, ([0.5, 0, 0.4], [0, 1, 0, 0]), at_rest] and len(keys) == 2
 
 
 def test_users_32_a_run_whose_axes_have_one_name_is_shown(tmp_path):

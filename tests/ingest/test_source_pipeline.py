@@ -143,7 +143,8 @@ TOP = """<mujoco><option gravity="0 0 0"/><worldbody>
 <body name="guide" mocap="true" pos="0 0 1"><geom size=".05" contype="0" conaffinity="0"/></body>
 <body name="top" pos="0 0 1"><freejoint/><geom type="box" size=".1 .2 .3"/><site name="axis"/></body>
 </worldbody><equality><weld body1="guide" body2="top" active="{welded}"/></equality>
-<actuator><motor site="axis" gear="0 0 0 1 0 0"/></actuator></mujoco>"""
+<actuator><motor site="axis" gear="0 0 0 1 0 0"/></actuator>
+<keyframe><key name="aside" mpos="1 0 1"/></keyframe></mujoco>"""
 
 
 def recorded_top(welded: bool) -> tuple[mujoco.MjModel, EpisodePrefix]:
@@ -161,10 +162,10 @@ def recorded_top(welded: bool) -> tuple[mujoco.MjModel, EpisodePrefix]:
     )
 
 
-def replayed(monkeypatch, model: mujoco.MjModel, prefix: EpisodePrefix, suite: str) -> list[str | None]:
+def replayed(monkeypatch, model: mujoco.MjModel, prefix: EpisodePrefix, suite: str, settings="{}") -> list[str | None]:
     monkeypatch.setattr(source_replay, "kept_model", lambda *_: model)
     monkeypatch.setattr(SourceReplayer, "_check_jacobian", lambda *_: "jacobian")
-    facts = {"ctrl_dt": 0.002, "sim_dt": 0.002, "replay_tolerance": 1e-6, "suite": suite}
+    facts = {"ctrl_dt": 0.002, "sim_dt": 0.002, "replay_tolerance": 1e-6, "suite": suite, "policy_config": settings}
     taken = SourceReplayer(Path(), Run("top", "run"), facts).replay([prefix])
     return [one if one == "jacobian" else one.explanation for one in taken]
 
@@ -176,11 +177,13 @@ def test_a_rotation_is_replayed_whichever_of_its_two_quaternions_is_stored(monke
 
 
 def test_steps_that_a_moved_mocap_body_decides_are_no_findings(monkeypatch):
-    """No row says where it was. In a rollout of a model it rests: a deviation is a finding there."""
+    """No row says where it was. In a rollout of a model it rests at the keyframe: a deviation is a finding there."""
     model, prefix = recorded_top(welded=True)
     unknown = "poses of mocap bodies are not stored"
     assert replayed(monkeypatch, model, prefix, "file") == ["", "", unknown, unknown]
     assert replayed(monkeypatch, model, prefix, "model") == ["", "", None, None, "jacobian"]
+    aside = replayed(monkeypatch, model, prefix, "model", '{"keyframe": "aside"}')
+    assert aside == [None, None, "", None, "jacobian"], "it is there in step 2 alone"
 
 
 @pytest.mark.slow
