@@ -25,6 +25,7 @@ from jacdb.ingest.compat.mjx import impl
 from jacdb.ingest.differentiation import contact_derivatives, implicit_damping, tendon_armature
 from jacdb.ingest.differentiation.contact_geometry import GeometryRates
 from jacdb.ingest.differentiation.joint_derivatives import n_rows_before_contacts
+from jacdb.ingest.differentiation.muscle_activation import Muscles
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.differentiation.solver_derivatives import AccelerationJacobian, LinearizationPoint
 from jacdb.ingest.dynamics import forward, impedances, newton, observations
@@ -56,12 +57,13 @@ class EvaluationDerivative(NamedTuple):
 
     Attributes:
         qacc: a' by (dq, v, ctrl, act).
-        act_dot: of each activation, by itself and by its actuator's ctrl.
+        act_dot: of each activation, by itself and by its actuator's ctrl. Of a model with muscles there are two: where
+            a muscle's clipped ctrl less its activation falls, and where it rises; of their ctrl, by the clipped one.
         residual: by how much the balance is missed, as :func:`newton.residual` measures it.
     """
 
     qacc: Float[Array, "nv inputs"]
-    act_dot: tuple[Float[Array, " na"], Float[Array, " na"]]
+    act_dot: tuple[Float[Array, "sides na"], Float[Array, "sides na"]]
     residual: Float[Array, ""]
     observed: observations.Observation
 
@@ -75,6 +77,7 @@ class SolvedDynamics:
         model: MJX's, of which the stages are: :func:`stages_model`.
         jacobian: the derivative of its accelerations.
         tendon_armature: what tendons' armature adds to C's mass matrix, where MJX's is without it; None: nothing.
+        muscles: whose activations have derivatives of their own.
     """
 
     mj_model: mujoco.MjModel
@@ -82,6 +85,7 @@ class SolvedDynamics:
     template: mjx.Data
     jacobian: AccelerationJacobian
     tendon_armature: Float[np.ndarray, "nv nv"] | None
+    muscles: Muscles
 
     @classmethod
     def of(cls, mj_model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> "SolvedDynamics":
@@ -105,7 +109,7 @@ class SolvedDynamics:
         impedance = impedances.of_c(mj_model) if apart else impedances.of_mjx
         of_model = mj_model, model, False, damping, coriolis
         jacobian = AccelerationJacobian.of(*of_model, tendons=tendons, poses_apart=apart, impedance=impedance)
-        return cls(mj_model, model, template, jacobian, tendons if apart else None)
+        return cls(mj_model, model, template, jacobian, tendons if apart else None, Muscles.of(mj_model))
 
     def derivative(self) -> Callable[[Evaluation], EvaluationDerivative]:
         """Return the derivative of one evaluation, as a function for ``vmap``."""
@@ -193,10 +197,10 @@ class SolvedDynamics:
         imbalance = inertial_force - d.qfrc_smooth - constraint_force
         return newton.residual(imbalance, d.qfrc_smooth, constraint_force)
 
-    def _act_dot(self, d: mjx.Data) -> tuple[Float[Array, " na"], Float[Array, " na"]]:
+    def _act_dot(self, d: mjx.Data) -> tuple[Float[Array, "sides na"], Float[Array, "sides na"]]:
         """Differentiate each activation's rate by the activation and by its actuator's ctrl: it depends on no other."""
         if not self.mj_model.na:
-            return jnp.zeros(0), jnp.zeros(0)
+            return jnp.zeros((1, 0)), jnp.zeros((1, 0))
 
         def act_dot(act: Array, ctrl: Array) -> Array:
             return mjx_private.fwd_actuation(self.model, d.replace(act=act, ctrl=ctrl)).act_dot
@@ -204,7 +208,8 @@ class SolvedDynamics:
         still = jnp.zeros_like(d.act), jnp.zeros_like(d.ctrl)
         by_act = jax.jvp(act_dot, (d.act, d.ctrl), (jnp.ones_like(d.act), still[1]))[1]
         by_ctrl = jax.jvp(act_dot, (d.act, d.ctrl), (still[0], jnp.ones_like(d.ctrl)))[1]
-        return by_act, by_ctrl
+        muscles_by_act, muscles_by_ctrl = self.muscles.rates(d.act, d.ctrl)
+        return self.muscles.among(by_act, muscles_by_act), self.muscles.among(by_ctrl, muscles_by_ctrl)
 
 
 def stages_model(model: mujoco.MjModel, engine: Literal["c", "mjx"]) -> mujoco.MjModel:

@@ -92,23 +92,38 @@ def position_rate(
 
 
 class NextActivation(NamedTuple):
-    """The derivative of each activation after a physics step, by its value and by its rate: (substeps, na)."""
+    """The derivative of each activation after a physics step.
+
+    Of a model with muscles the clips of these have two: where what is clipped falls, and where it rises. They are 1 of
+    other activations, whose clips are in the other derivatives.
+
+    Attributes:
+        by_act, by_act_dot: by its value, and by its rate.
+        by_unclipped: of a muscle's, by its value before it is clipped.
+        clipped_ctrl: of a muscle's clipped ctrl, by ctrl.
+    """
 
     by_act: Float[Array, "*n substeps na"]
     by_act_dot: Float[Array, "*n substeps na"]
+    by_unclipped: Float[Array, "*n substeps sides na"]
+    clipped_ctrl: Float[Array, "*n sides na"]
 
 
 class _Tangent(NamedTuple):
-    """How a state moves with the control step's inputs (dq, v, act, ctrl), samples last."""
+    """How a state moves with the control step's inputs (dq, v, act, ctrl), samples last.
+
+    Activations do so on two sides if there are muscles, as an input falls and as it rises. What moves with them moves
+    with the mean of both: no other state has any part in an activation.
+    """
 
     q: Float[Array, "nv inputs n"]
     v: Float[Array, "nv inputs n"]
-    act: Float[Array, "na inputs n"]
+    act: Float[Array, "sides na inputs n"]
 
 
 class _Rate(NamedTuple):
     qacc: Float[Array, "nv inputs n"]
-    act_dot: Float[Array, "na inputs n"]
+    act_dot: Float[Array, "sides na inputs n"]
 
 
 def control_step_jacobian(
@@ -136,23 +151,24 @@ class _Chain(NamedTuple):
 
     model: mujoco.MjModel
     d_qacc: Float[Array, "evaluations nv inputs n"]
-    d_act_dot: tuple[Float[Array, "evaluations na n"], Float[Array, "evaluations na n"]]
+    d_act_dot: tuple[Float[Array, "evaluations sides na n"], Float[Array, "evaluations sides na n"]]
     activations: NextActivation
     qvels: Float[Array, "evaluations nv n"]
     qaccs: Float[Array, "evaluations nv n"]
 
     def tangent(self) -> _Tangent:
-        """Return the derivative of the state after the control step."""
+        """Return the derivative of the state after the control step: of its activations, the mean of both sides."""
         nv, na = self.model.nv, self.model.na
         n_inputs = 2 * nv + na + self.model.nu
         identity = jnp.eye(2 * nv + na, n_inputs)[..., None]
         start = jnp.broadcast_to(identity, (*identity.shape[:2], self.qvels.shape[-1]))
-        now = _Tangent(start[:nv], start[nv : 2 * nv], start[2 * nv :])
+        sides = self.d_act_dot[0].shape[1]
+        now = _Tangent(start[:nv], start[nv : 2 * nv], jnp.stack([start[2 * nv :]] * sides))
         per_step = evaluations_of_step(self.model)
         for substep in range(len(self.qvels) // per_step):
             step = self._runge_kutta if per_step > 1 else self._semi_implicit
             now = batched.materialize(step(now, substep))
-        return now
+        return now._replace(act=jnp.mean(now.act, axis=0))
 
     def _semi_implicit(self, now: _Tangent, index: int) -> _Tangent:
         """Go through a step whose positions follow the velocity at its end."""
@@ -203,21 +219,31 @@ class _Chain(NamedTuple):
         nv, nu, na = self.model.nv, self.model.nu, self.model.na
         by_inputs = self.d_qacc[index]
         by_ctrl, by_act = by_inputs[:, 2 * nv : 2 * nv + nu], by_inputs[:, 2 * nv + nu :]
-        state = jnp.concatenate([at.q, at.v, at.act])
+        state = jnp.concatenate([at.q, at.v, jnp.mean(at.act, axis=0)])
         moved = batched.matmul(jnp.concatenate([by_inputs[:, : 2 * nv], by_act], axis=1), state)
         qacc = moved + jnp.pad(by_ctrl, ((0, 0), (2 * nv + na, 0), (0, 0)))
         if not na:
             return _Rate(qacc, at.act)
-        own, by_own_ctrl = (part[index][:, None] for part in self.d_act_dot)
         ctrl = np.zeros((na, state.shape[1], 1))
         addresses = zip(self.model.actuator_actadr, self.model.actuator_actnum, strict=True)
         for actuator, (first, count) in enumerate(addresses):
             ctrl[first : first + count, 2 * nv + na + actuator] = 1.0
-        return _Rate(qacc, own * at.act + by_own_ctrl * ctrl)
+        clipped = self.activations.clipped_ctrl[:, :, None] * ctrl
+        own, by_own_ctrl = (self._towards(clipped - at.act, part[index]) for part in self.d_act_dot)
+        return _Rate(qacc, own * at.act + by_own_ctrl * clipped)
 
     def _activated(self, act: Array, act_dot: Array, substep: int) -> Array:
         by_act, by_act_dot = self.activations.by_act[substep], self.activations.by_act_dot[substep]
-        return by_act[:, None] * act + by_act_dot[:, None] * act_dot
+        unclipped = by_act[:, None] * act + by_act_dot[:, None] * act_dot
+        return self._towards(unclipped, self.activations.by_unclipped[substep]) * unclipped
+
+    @staticmethod
+    def _towards(tangent: Float[Array, "sides na inputs n"], of_sides: Float[Array, "sides na n"]) -> Array:
+        """Return derivatives on the side to which a value moves along its tangents, behind and ahead of the inputs."""
+        if len(of_sides) == 1:
+            return of_sides[:, :, None]
+        along = jnp.array([-1.0, 1.0])[:, None, None, None] * tangent
+        return jnp.where(along > 0, of_sides[1][:, None], of_sides[0][:, None])
 
     def _moved(self, dq: Array, dv: Array, qvel: Float[Array, "nv n"], h: float) -> Array:
         """Differentiate q (+) h v."""

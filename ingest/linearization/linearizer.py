@@ -208,24 +208,35 @@ class Linearizer:
         """Differentiate how activations are advanced: clipped, and some by an exponential."""
         block, substeps = act_before.shape[:2]
         if not self.model.na:
-            return NextActivation(act_before, act_before)
-        model, template = self._dynamics.model, self._dynamics.template
+            none = act_before[:, :, None]
+            return NextActivation(act_before, act_before, none, none[:, 0])
+        model, template, muscles = self._dynamics.model, self._dynamics.template, self._dynamics.muscles
         stages = act.reshape(block, substeps, -1, self.model.na)
+        limited = np.array(self.model.actuator_actlimited)
+        limited[muscles.actuators] = 0  # their clip is apart
+        unclipped_muscles = model.replace(actuator_actlimited=limited)
 
         def rate(act: Array, ctrl: Array) -> Array:
             return mjx_private.fwd_actuation(model, template.replace(act=act, ctrl=ctrl)).act_dot
 
-        def of_substep(before: Array, stages: Array, ctrl: Array) -> tuple[Array, Array]:
+        def of_substep(before: Array, stages: Array, ctrl: Array) -> tuple[Array, ...]:
             rates = jax.vmap(rate, (0, None))(stages, ctrl)
             act_dot = mean_rate(rates)
 
             def advanced(act: Array, act_dot: Array) -> Array:
-                return mjx_private.next_activation(model, template.replace(act=act, ctrl=ctrl), act_dot)
+                now = template.replace(act=act, ctrl=ctrl)
+                return mjx_private.next_activation(unclipped_muscles, now, act_dot)
 
-            still = jnp.zeros_like(before), jnp.ones_like(before)
-            return tuple(jax.jvp(advanced, (before, act_dot), of)[1] for of in (still[::-1], still))
+            still, moves = jnp.zeros_like(before), jnp.ones_like(before)
+            unclipped, by_act = jax.jvp(advanced, (before, act_dot), (moves, still))
+            by_act_dot = jax.jvp(advanced, (before, act_dot), (still, moves))[1]
+            return by_act, by_act_dot, muscles.among(moves, muscles.clipped_act(unclipped))
 
-        return NextActivation(*jax.vmap(lambda *of: jax.vmap(of_substep, (0, 0, None))(*of))(act_before, stages, ctrl))
+        advance: Callable[..., tuple[Array, ...]] = jax.vmap(lambda *of: jax.vmap(of_substep, (0, 0, None))(*of))
+        by_act, by_act_dot, by_unclipped = advance(act_before, stages, ctrl)
+        whole = jnp.ones(self.model.na)
+        clipped_ctrl = jax.vmap(lambda ctrl: muscles.among(whole, muscles.clipped_ctrl(ctrl)))(ctrl)
+        return NextActivation(by_act, by_act_dot, by_unclipped, clipped_ctrl)
 
 
 def _in_order(n: int, parts: list[tuple[np.ndarray, tuple[Any, ...]]]) -> tuple[Any, ...]:

@@ -77,3 +77,31 @@ def test_users_18_two_clips_in_a_row_leave_a_quarter():
     tie = np.array(["ctrl_clip:actuator8" in names for names in rows["active"]]) & (ctrl != 0)
     assert tie.sum() == 7 and np.allclose(ctrl[tie], 0.02) and ctrl.max() == pytest.approx(0.04)
     assert np.median(finger[tie]) == pytest.approx(0.25 * np.quantile(finger[ctrl > 0.03], 0.9), rel=0.02)
+
+
+MUSCLES = """<mujoco><option timestep=".005"/><worldbody>
+<body><joint name="k" axis="0 1 0"/><geom type="capsule" size=".03" fromto="0 0 0 .2 0 0"/></body></worldbody><actuator>
+<general joint="k" dyntype="muscle" dynprm=".02 .04 0" ctrlrange="0 1" gainprm="3" {limits}/></actuator></mujoco>"""
+
+
+def stepped_activation(model: mujoco.MjModel, act: float, ctrl: float, substeps: int) -> float:
+    data = mujoco.MjData(model)
+    data.act[:], data.ctrl[:] = act, ctrl
+    mujoco.mj_step(model, data, substeps)
+    return float(data.act[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limits, substeps", [("", 1), ('actlimited="true" actrange="0 1"', 3)])
+def test_a_muscles_activation_has_the_mean_of_both_sides_wherever_its_kinks_meet(limits, substeps):
+    """At ctrl = act, at the ends of ctrl, of the activation, and of that in its time constants; in every substep."""
+    model = mujoco.MjModel.from_xml_string(MUSCLES.format(limits=limits))
+    act, ctrl = (values.ravel() for values in np.meshgrid([0, 0.3, 0.5, 1], [0, 0.3, 0.5, 1]))
+    still = np.zeros((len(act), 1))
+    steps = jacdb.linearize(model, still, still, ctrl[:, None], act=act[:, None], substeps=substeps)
+    for name, exact, way in [("act", steps.j_state[:, 2, 2], (1, 0)), ("ctrl", steps.j_action[:, 2, 0], (0, 1))]:
+        centred = []
+        for at in np.stack([act, ctrl], axis=1):
+            ends = [stepped_activation(model, *(at + side * np.array(way)), substeps) for side in (EPSILON, -EPSILON)]
+            centred.append((ends[0] - ends[1]) / (2 * EPSILON))
+        np.testing.assert_allclose(exact, centred, atol=1e-5, err_msg=name)
