@@ -22,16 +22,26 @@ from jacdb import FailureError, JacdbError, UsageError, queries, schemas, verifi
 from jacdb.dataset.sandbox import fetch
 
 
-@pytest.fixture
-def small(tmp_path):
-    root = tmp_path / "data"
+def made(root):
     dataset(root, "E", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
     return root
 
 
 @pytest.fixture
-def opened(small):
-    with jacdb.open(small) as one:
+def small(tmp_path):
+    """A dataset to be changed."""
+    return made(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """One that nobody changes."""
+    return made(tmp_path_factory.mktemp("standing") / "data")
+
+
+@pytest.fixture(scope="module")
+def opened(standing):
+    with jacdb.open(standing) as one:
         yield one
 
 
@@ -108,12 +118,12 @@ def test_bits_come_as_text(opened):
         "",
     ],
 )
-def test_only_one_select_is_answered(opened, small, query):
-    before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+def test_only_one_select_is_answered(opened, standing, query):
+    before = {path: path.read_bytes() for path in standing.rglob("*") if path.is_file()}
     with pytest.raises(UsageError):
-        opened.sql(query.format(data=small))
+        opened.sql(query.format(data=standing))
     assert opened.sql("select count(*) from steps;").fetchall() == [(3,)]
-    assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in standing.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -128,12 +138,12 @@ def test_only_one_select_is_answered(opened, small, query):
         "local_frame",
     ],
 )
-def test_no_file_outside_the_dataset_is_read(opened, small, source):
-    other = small.parent / "other.csv"
+def test_no_file_outside_the_dataset_is_read(opened, standing, source):
+    other = standing.parent / "other.csv"
     other.write_text("secret\n1\n")
     local_frame = fetch(opened.view("steps"))  # a variable here is no table there
     assert len(local_frame) == 3
-    text = source.format(other=other, data=small, parent=small.parent)
+    text = source.format(other=other, data=standing, parent=standing.parent)
     with pytest.raises(UsageError):
         fetch(opened.sql(f"select * from {text}"))
 
@@ -151,9 +161,9 @@ def test_no_file_outside_the_dataset_is_read(opened, small, source):
         "env in (select content from read_text('/etc/hosts'))",
     ],
 )
-def test_a_condition_that_is_none_is_refused(small, condition):
+def test_a_condition_that_is_none_is_refused(opened, condition):
     with pytest.raises(UsageError):
-        jacdb.open(small).where(condition)
+        opened.where(condition)
 
 
 @pytest.mark.parametrize("condition", ["", " ", "-- nothing"])
@@ -175,8 +185,8 @@ def test_unions_are_fetched_as_text(opened, value):
     assert found in ("1", ["1"], {"a": "1"}, [{"key": 1, "value": "1"}], {1: "1"})
 
 
-def test_conditions_add_up_and_may_ask_other_views(small):
-    narrowed = jacdb.open(small).where("step < 2").where("step >= 1")
+def test_conditions_add_up_and_may_ask_other_views(opened):
+    narrowed = opened.where("step < 2").where("step >= 1")
     assert narrowed.sql("select step from steps").fetchall() == [(1,)]
     asked = narrowed.where("episode in (select episode from episodes where n_steps = 3)")
     assert asked.global_sparsity()["samples"].to_list() == [1]
@@ -186,15 +196,15 @@ def test_conditions_add_up_and_may_ask_other_views(small):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", [*queries.VIEWS, "sample_counts", "lyapunov_windows(5)", "E", "steps -- all"])
-def test_a_condition_that_reads_steps_is_refused_before_any_question(view, small):
+def test_a_condition_that_reads_steps_is_refused_before_any_question(view, opened):
     """And one that reads another table is held to: DuckDB can't filter what the filter is made of."""
     condition = f"step < (select count(*) from {view}\n)"
     if view in ("episodes", "axes", "runs", "returns", *queries.RESULTS):
-        assert jacdb.open(small).where(condition).samples() is not None
+        assert opened.where(condition).samples() is not None
         return
     refused = r"^condition .* reads steps, or a view of them, and so itself: find the number by `jacdb sql` first, and"
     with pytest.raises(UsageError, match=refused):
-        jacdb.open(small).where(condition)
+        opened.where(condition)
 
 
 @pytest.mark.parametrize("name", ["environment=Other", "run [1] *", "it's", "ünï"])

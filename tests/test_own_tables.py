@@ -120,7 +120,7 @@ def test_users_17_a_misspelt_view_is_told_what_was_meant(opened):
         opened.view("globalsparsity")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_users_17_a_misspelt_view_is_a_type_error(tmp_path):
     """To mypy, which sees the views as methods with a frame for an answer."""
     listed = [

@@ -313,6 +313,7 @@ def test_users_32_bodies_without_a_name_are_not_one_body(tmp_path):
         node("nameless.test.mjs", server.address, expected, tmp_path)
 
 
+@pytest.mark.thorough
 def test_users_32_steps_by_finite_differences_tell_no_zeros(tmp_path):
     j_state = np.ones((4, 2, 2))
     j_state[0, 0, 1] = j_state[2, 0, 1] = 0.0  # by an exact method, and by finite differences

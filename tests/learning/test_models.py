@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cart_rows import ENV, PUSH, SWITCHING, V1, V2, X1, X2, cart_dataset
 from conftest import ROOT, call_jacdb
-from thoroughness import thorough
+from thoroughness import one_in_five
 
 import jacdb
 from jacdb.ingest.environments.kinematic_tree import parents
@@ -46,11 +46,11 @@ def trained(model, problem, steps=1000):
     return training.train(model, problem, loss_of("mse"), settings, 0).params
 
 
-@pytest.mark.parametrize(("name", "steps", "least"), [
-    pytest.param("spartan", 1000, 0.9, marks=pytest.mark.thorough), ("locally_linear", 1000, 0.95),
-    pytest.param("fcdl", 2000, 0.75, marks=pytest.mark.thorough),
-    pytest.param("graph_network", 500, 0.85, marks=pytest.mark.thorough),
-])  # fmt: skip
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("name", "steps", "least"),
+    [("spartan", 1000, 0.9), ("locally_linear", 1000, 0.95), ("fcdl", 2000, 0.75), ("graph_network", 500, 0.85)],
+)
 def test_users_29_a_model_sees_carts_touch(name, steps, least, carts):
     """By the graph of a state alone: AUROC of the entries that switch. A global graph has 0.5."""
     model = registry.make(name, {})
@@ -73,7 +73,7 @@ def test_users_29_cdl_finds_the_global_parents(carts):
     assert ever.sum() == 2 * 2 + len(SWITCHING) + 3 and not ever[V2, PUSH] and not ever[[X1, X2], [V2, V1]].any()
 
 
-@pytest.mark.parametrize("name", registry.BUILT_IN)
+@pytest.mark.parametrize("name", one_in_five(registry.BUILT_IN))
 def test_users_29_models_take_states_with_quaternions(name, panda):
     model, sizes, rows = registry.make(name, {}), training.sizes_of(panda), panda.parts["train"]
     assert (sizes.n_state, sizes.n_action, sizes.n_target) == (39, 8, 38)
@@ -105,7 +105,8 @@ def test_users_29_losses_of_models_differentiate_and_depend_on_the_key(name, car
         == constants  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [thorough("spartan"), "fcdl"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["spartan", "fcdl"])
 def test_users_29_a_larger_penalty_closes_more(name, carts):
     rows = carts.parts["validation"]
 

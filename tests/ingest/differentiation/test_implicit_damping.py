@@ -102,7 +102,7 @@ DRIVEN = """<mujoco><option timestep="0.01" integrator="{}" gravity="0 0 0"><fla
 <general site="s" gear="0 1 0 .3 0 .4" gaintype="affine" gainprm="1 0 -30" ctrlrange="-1 .5"/></actuator></mujoco>"""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("integrator", ["implicitfast", "implicit"])
 @pytest.mark.parametrize("bodies", [SLIDES, FREE], ids=["slides", "free"])
 def test_bodies_of_diagonal_mass_are_damped_by_clamped_ctrl_where_c_keeps_the_damping(integrator, bodies):

@@ -7,7 +7,6 @@ import mujoco
 import numpy as np
 import pytest
 from c_differences import error, visited
-from thoroughness import thorough
 
 import jacdb
 from jacdb.ingest.linearization import linearizer
@@ -224,7 +223,8 @@ PARAMETERS = {  # MJX has other rules for each of them
 }
 
 
-@pytest.mark.parametrize("name", ["without width", *(thorough(name) for name in PARAMETERS if name != "without width")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_impedances_of_every_constraint_are_the_c_engines(name):
     solref, solimp = PARAMETERS[name]
     cone, refsafe = ("elliptic", "disable") if "out" in name else ("pyramidal", "enable")
@@ -246,7 +246,7 @@ RESTING = """<mujoco><option timestep="0.01" tolerance="0">{}</option><worldbody
 <fixed stiffness="{}"><joint joint="h" coef="1"/></fixed></tendon></mujoco>"""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("flag", "stiffness"),
     [("", 50), ('<flag spring="disable" damper="disable"/>', 50), ('<flag damper="disable"/>', 0)],
@@ -261,7 +261,7 @@ def test_tendons_spring_at_their_rest_length_and_disabled_dampers_do_not_damp(fl
     assert error(model, whole, 1, steps.j_state[0]) < 1e-8
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("engine", "grows"), [("c", 1 + 0.01 * 0.5), ("mjx", 1 / (1 - 0.01 * 0.5))])
 def test_negative_damping_alone_is_explicit_by_euler_of_c_and_implicit_by_mjx(engine, grows):
     model = mujoco.MjModel.from_xml_string(
@@ -273,7 +273,7 @@ def test_negative_damping_alone_is_explicit_by_euler_of_c_and_implicit_by_mjx(en
     np.testing.assert_allclose(steps.j_state[0], [[1, 0.01 * grows], [0, grows]], rtol=1e-13)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "option",
     ['density="99" viscosity="1"><flag spring="disable" damper="disable"/>', 'integrator="implicitfast" wind="1 0 0">'],
@@ -328,6 +328,7 @@ def test_one_sample_needs_no_axis_of_samples_and_mjx_takes_the_same_step(slider)
     np.testing.assert_allclose(mjx.j_state, one.j_state, rtol=1e-13)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
 def test_a_pair_within_one_rigid_body_changes_nothing_by_mjx(cone):
     """MJX makes constraints of it, which no joint feels: the motion of its geoms against each other is divided by 0."""

@@ -177,6 +177,7 @@ def test_a_policy_file_of_another_suffix_is_refused_before_work(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_an_expert_that_comes_with_jacdb_balances(tmp_path):
     """Rolled out with Jacobians: it holds the pole up, as its file says that it does."""
     expert = resolve.make("expert", CARTPOLE)
