@@ -214,6 +214,7 @@ def test_users_19_sql_from_a_file_from_standard_input_and_with_a_comment_first(t
         assert ran.returncode == 2 and told in ran.stderr
 
 
+@pytest.mark.slow
 def test_users_19_limit_quiet_and_episodes_without_matrices():
     whole = call_jacdb("query", "episodes", *SAMPLE, "--format", "csv")
     assert "largest_state" not in whole.stdout.splitlines()[0] and "largest_state" in whole.stderr

@@ -58,6 +58,7 @@ def of_kind(constraints: frozenset[str], kind: str) -> set[str]:
     return {name for name in constraints if kind in ("any", name.split(":")[0])}
 
 
+@pytest.mark.slow
 def test_constraints_are_contacts_and_active_by_name(walking):
     opened, rows = walking
     found = fetch(opened.sql("from step_constraints order by run_id, episode, step"))
@@ -176,6 +177,7 @@ def test_an_axis_that_nothing_else_depends_on_is_ignorable(tmp_path):
     assert found["ignorable"].to_list() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_without_a_finite_step_axes_are_there_and_nothing_is_said_of_them(tmp_path):
     dataset(tmp_path, "E", [episode(0, np.full((4, 2, 2), np.nan), np.ones((4, 2, 1)))])
     with jacdb.open(tmp_path) as opened:

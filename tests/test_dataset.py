@@ -70,6 +70,7 @@ def test_steps_count_once_their_episodes_are_there(small):
         assert counted(opened) == counted(opened.where("finite")) == [3] * 4
 
 
+@pytest.mark.slow
 def test_opening_draws_none_of_the_callers_random_numbers(small):
     program = (
         "import random, sys, jacdb; random.seed(0)\n"
@@ -216,6 +217,7 @@ def test_the_folders_name_does_not_matter(tmp_path, name):
         assert odd.global_sparsity()["env"].to_list() == ["E"]
 
 
+@pytest.mark.slow
 def test_a_float64_run_keeps_its_digits_beside_a_float32_one(tmp_path):
     third = np.full((1, 2, 2), 1 / 3), np.full((1, 2, 1), 1 / 3)
     dataset(tmp_path, "E", [episode(0, *third, dtype=np.float32)], "run-a", pa.float32())
@@ -264,6 +266,7 @@ def test_a_newer_dataset_is_refused_with_the_remedy(small):
         jacdb.open(small)
 
 
+@pytest.mark.slow
 def test_every_view_answers_while_the_first_part_is_still_to_come(small):
     for table in ("steps", "patterns", "episodes", "runs"):
         shutil.rmtree(small / table)
@@ -272,6 +275,7 @@ def test_every_view_answers_while_the_first_part_is_still_to_come(small):
             assert fetch(begun.view(name)).is_empty() == (name != "axes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "query", "told"),
     [
@@ -288,6 +292,7 @@ def test_a_query_ends_at_its_limits(small, limit, query, told):
         assert len(limited.fetch(limited.sql("from steps"))) == 3  # and the next one is answered
 
 
+@pytest.mark.slow
 def test_users_11_a_part_may_be_a_link_and_opens_nothing_beside_it(small, tmp_path):
     """A part that is a link to another dataset's, and a folder that is a link to the one above it."""
     other = tmp_path / "other"
@@ -314,6 +319,7 @@ def test_users_11_a_part_may_be_a_link_and_opens_nothing_beside_it(small, tmp_pa
         assert opened.steps()["env"].unique().to_list() == ["E"]
 
 
+@pytest.mark.slow
 def test_users_01_an_episode_by_another_method_has_the_same_trajectory(tmp_path):
     """Stored ids are those that Python gives, whatever the method."""
     one = [episode(number, np.ones((3, 2, 2)), np.ones((3, 2, 1))) for number in range(2)]
@@ -351,6 +357,7 @@ def test_users_11_a_dataset_of_links_answers_as_the_folders_it_links_to(small, t
 PATIENCE = 60  # seconds; who hangs is found out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ask",
     [
@@ -394,6 +401,7 @@ def test_threads_that_share_a_dataset_take_turns(opened):
         assert list(pool.map(ask, range(6), timeout=PATIENCE)) == list(range(6))
 
 
+@pytest.mark.slow
 def test_a_job_has_the_turn_of_who_waits_for_it_until_it_is_given_up(small):
     go_on = threading.Event()
     with jacdb.Dataset(small, timeout=PATIENCE) as patient:
@@ -437,6 +445,7 @@ def test_a_relation_that_another_thread_reads_is_told_with_the_remedy(opened):
         reading.result()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_wait_for_a_turn():
     program = f"""
 import os, signal, threading

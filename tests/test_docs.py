@@ -84,6 +84,7 @@ def test_the_page_on_sql_runs(with_sample, monkeypatch):
     assert ran.returncode == 0 and "\n17\n" in ran.stdout, ran.stderr
 
 
+@pytest.mark.slow
 def test_the_page_on_recordings_runs(tmp_path):
     """Its first program, and its mapping file; the other program is a class for Minari's collector."""
     page = (ROOT / "docs" / "recordings.md").read_text()

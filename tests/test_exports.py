@@ -78,6 +78,7 @@ def pieces(stored: pl.DataFrame) -> list[pl.DataFrame]:
     return stored.partition_by("piece", maintain_order=True)
 
 
+@pytest.mark.slow
 def test_the_dataset_has_what_the_tests_are_about(stored, root):
     assert [len(piece) for piece in pieces(stored)] == [12, 4, 7, 12, 12, 4, 7]
     [path] = root.glob("steps/environment=E/run=run-b/*.parquet")
@@ -126,6 +127,7 @@ def test_minari_reads_the_same_numbers(opened, stored, tmp_path, monkeypatch):
     assert loaded.storage.metadata["description"].startswith("E of MuJoCo Playground; ")
 
 
+@pytest.mark.slow
 def test_minari_says_what_an_environment_is_of(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     make(tmp_path / "data", "run-a", 1, suite="model")
@@ -241,6 +243,7 @@ def test_without_minari_the_remedy_is_told(opened, tmp_path, monkeypatch):
         exports.export(opened, "minari", "E", tmp_path / "E-v0")
 
 
+@pytest.mark.slow
 def test_the_command_line_exports_and_refuses(root, tmp_path):
     words = ("--env", "E", "--data", str(root), "--out")
     out = tmp_path / "E.npz"
@@ -256,6 +259,7 @@ def test_the_command_line_exports_and_refuses(root, tmp_path):
     assert [*tmp_path.iterdir()] == [out]
 
 
+@pytest.mark.slow
 def test_without_actuators_lerobot_is_refused_and_the_others_are_written(tmp_path):
     make(tmp_path / "data", "run-a", 2, d_action=0)
     with jacdb.open(tmp_path / "data") as opened:

@@ -47,6 +47,7 @@ def stepping(tmp_path_factory):
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_every_figure_in_every_format(name, suffix, begins, stepping, tmp_path):
@@ -55,6 +56,7 @@ def test_every_figure_in_every_format(name, suffix, begins, stepping, tmp_path):
     assert not plt.get_fignums()  # nothing is left open behind the caller's back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "embedding"])
 def test_users_20_a_picture_is_drawn_once_and_looks_like_matplotlib_s_own(name, stepping, monkeypatch):
     figure = figures.draw(stepping, name, "Walk")
@@ -84,6 +86,7 @@ def test_the_heatmap_is_the_share_of_zeros(stepping):
     assert [label.get_text() for label in panels[1].get_xticklabels()] == ["action0", "action1"]
 
 
+@pytest.mark.slow
 def test_a_large_matrix_has_names_that_can_be_read(tmp_path):
     dataset(tmp_path, "Large", [episode(0, np.ones((1, 120, 120)), np.ones((1, 120, 30)))])
     with jacdb.open(tmp_path) as opened:
@@ -125,6 +128,7 @@ def test_the_timeline_of_one_step_shows_its_values(tmp_path):
     assert [tick for tick in figure.axes[1].get_xticks() if -0.5 < tick < 0.5] == [0]
 
 
+@pytest.mark.slow
 def test_the_timeline_is_of_the_first_episode_with_a_step_that_counts(tmp_path):
     j = np.ones((3, 2, 2))
     dataset(tmp_path, "E", [episode(number, j if number else j * np.nan, j[..., :1]) for number in range(2)])
@@ -204,6 +208,7 @@ def test_the_embedding_shows_the_patterns_of_one_episode(stepping):
         assert panel.images[0].get_array().mean() == pytest.approx(both[step])
 
 
+@pytest.mark.slow
 def test_users_21_thumbnails_differ_and_without_a_range_there_is_no_scale(stepping, tmp_path):
     thumbnails = [panel.images[0].get_array() for panel in figures.embedding(stepping, "Walk").axes if panel.images]
     assert len({thumbnail.tobytes() for thumbnail in thumbnails}) == len(thumbnails) > 1
@@ -236,6 +241,7 @@ def test_users_21_a_figure_has_a_width_of_print_and_type_of_7_points(name, stepp
     assert {text.get_fontsize() for text in shown} == {figures.POINTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["CartpoleBalance", "CheetahRun", "PandaPickCube", "SwimmerSwimmer6"])
 def test_users_21_no_title_of_a_heatmap_is_cut_off(env):
     with jacdb.open(ROOT / "datasets" / "sample") as opened:
@@ -332,6 +338,7 @@ def test_steps_that_are_all_alike_are_no_embedding(tmp_path):
         figures.embedding(opened, "E")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "panels"), [("heatmap", 1), ("histogram", 1), ("threshold", 1), ("timeline", 2)])
 def test_without_actuators_the_jacobian_by_actions_has_no_panel(name, panels, tmp_path):
     dataset(tmp_path, "Passive", [episode(0, RNG.normal(size=(10, 2, 2)), np.zeros((10, 2, 0)))])
@@ -428,6 +435,7 @@ def test_an_episode_in_several_spans_is_drawn_once_by_all_its_steps(tmp_path):
     np.testing.assert_allclose(next(line for line in panel.lines if line.get_marker() == "o").get_ydata(), expected)
 
 
+@pytest.mark.slow
 def test_one_episode_is_told_in_the_singular(tmp_path):
     dataset(tmp_path, "One", [episode(0, np.eye(2)[None], np.ones((1, 2, 1)))])
     with jacdb.open(tmp_path) as opened:

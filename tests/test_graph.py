@@ -22,6 +22,7 @@ def opened(tmp_path_factory):
         yield opened
 
 
+@pytest.mark.slow
 def test_edges_point_from_cause_to_effect(opened):
     found = graph.causal_graph(opened, "E")
     assert {(source, target): share for source, target, share in found.edges.data("share")} == {
@@ -33,6 +34,7 @@ def test_edges_point_from_cause_to_effect(opened):
     assert found.nodes["action:action0"] == {"space": "action", "name": "action0", "quantity": "q", "unit": "1"}
 
 
+@pytest.mark.slow
 def test_axes_of_one_name_stay_apart(tmp_path):
     """As datasets of before 1.0 have them: the position of joint j.vel, and the velocity of joint j."""
     j_state = np.array([[[1.0, 0, 0], [0, 1, 0], [0, 1, 1]]])

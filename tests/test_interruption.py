@@ -52,6 +52,7 @@ def test_users_10_a_signal_ends_the_command_in_one_line(busy, how, code, tmp_pat
     assert (tmp_path / "kept").read_text() == "all of it"
 
 
+@pytest.mark.slow
 def test_users_10_a_query_at_work_in_duckdb_is_stopped(tmp_path):
     program = """
 import sys

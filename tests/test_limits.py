@@ -94,6 +94,7 @@ def test_users_09_the_containers_memory_is_the_limit(groups, files, limit, tmp_p
     assert limits.available(tmp_path / "cgroup", tmp_path / "sys") == (limit or machine)
 
 
+@pytest.mark.slow
 def test_users_09_by_default_a_query_has_what_the_container_has_left(small, monkeypatch):
     left = int(0.3 * GIB)
     monkeypatch.setattr(limits, "available", lambda: limits.resident() + left)

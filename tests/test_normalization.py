@@ -41,6 +41,7 @@ def columns_of(batches):
     return {name: np.concatenate([batch[name] for batch in found]) for name in batches.columns}
 
 
+@pytest.mark.slow
 def test_users_16_normalized_jacobians_are_those_of_the_normalized_step(opened):
     names = ("state", "action", "next_state", "j_state", "j_action", "reward")
     rows = columns_of(opened.batches("E", names, 7, normalize=True, shuffle=True))
@@ -78,6 +79,7 @@ def test_users_16_the_view_has_the_means_and_deviations_of_the_rows(opened, spli
         assert set(of["steps"]) == {len(values)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "j_dtype"), [(None, np.float32), ("float64", np.float64)])
 def test_normalized_columns_have_the_type_that_is_stored(tmp_path, dtype, j_dtype):
     state, j = RNG.normal(size=(9, 2)), RNG.normal(size=(9, 2, 2))

@@ -38,6 +38,7 @@ def data(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "name"),
     [
@@ -68,6 +69,7 @@ def test_on_a_full_disk_the_file_of_before_is_kept(words, name, data, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_answer_that_has_no_room_on_stdout_is_told_in_one_line(data):
     words = [sys.executable, "-m", "jacdb", "sql", "select 1", "--data", str(data)]
     with Path("/dev/full").open("wb") as full:
@@ -104,6 +106,7 @@ def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
     assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["new", "there"]
 
 
+@pytest.mark.slow
 def test_a_fifo_and_a_stream_are_written_to(data, tmp_path):
     fifo, read = tmp_path / "fifo", []
     os.mkfifo(fifo)

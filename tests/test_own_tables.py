@@ -54,6 +54,7 @@ def test_users_17_own_rows_are_joined(rows, opened, tmp_path):
         opened.sql(f"from read_parquet('{tmp_path}/labels.parquet')")  # SQL itself still opens nothing
 
 
+@pytest.mark.slow
 def test_a_table_is_one_in_whatever_spelling(opened, tmp_path):
     for spelling, value in (("legs", 1), ("Legs", 2), ("legs", 3)):
         opened.register(spelling, pl.DataFrame({"a": [value]}))
@@ -68,6 +69,7 @@ def test_a_table_is_one_in_whatever_spelling(opened, tmp_path):
         opened.register("arms", LABELS)
 
 
+@pytest.mark.slow
 def test_users_17_a_folder_of_views(opened, tmp_path):
     views = tmp_path / "views"
     views.mkdir()

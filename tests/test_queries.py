@@ -73,6 +73,7 @@ def test_global_sparsity_agrees_with_numpy(env, mixed):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["Busy", "Still"])
 def test_entry_zero_fraction_agrees_with_numpy(env, mixed):
     opened, matrices = mixed
@@ -127,6 +128,7 @@ def test_threshold_sweep_agrees_with_numpy(env, mixed):
     assert found.filter(threshold=1e-12, jacobian="state")["zero"][0] == opened.global_sparsity(env)["zero_state"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtypes", [(np.float32,), (np.float64,), (np.float32, np.float64)])
 def test_an_entry_that_is_a_threshold_is_not_below_it_however_it_is_stored(dtypes, tmp_path):
     exactly = np.tile(np.array([[1.0, *schemas.SWEEP], [0.0, *(t * (1 - 1e-3) for t in schemas.SWEEP)]]), (2, 1, 1))
@@ -263,6 +265,7 @@ def test_an_environment_without_a_finite_step_is_not_dropped(tmp_path):
     assert entries["excluded"].unique().to_list() == [4]
 
 
+@pytest.mark.slow
 def test_finite_differences_do_not_end_zeros(tmp_path):
     zero, ones = np.zeros((3, 2, 2)), np.ones((3, 2, 1))
     dataset(tmp_path, "E", [episode(0, zero, ones)], "run-a")
@@ -275,6 +278,7 @@ def test_finite_differences_do_not_end_zeros(tmp_path):
         assert opened.sql("select count(*) from steps").fetchall() == [(6,)]
 
 
+@pytest.mark.slow
 def test_single_steps_by_finite_differences_are_in_no_mean(tmp_path):
     j_state, j_action = np.eye(2) * np.ones((5, 1, 1)), np.ones((5, 2, 1))
     j_state[3:] = 1.0
@@ -291,6 +295,7 @@ def test_single_steps_by_finite_differences_are_in_no_mean(tmp_path):
         shutil.rmtree(tmp_path / "partials", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_method_comparison_agrees_with_numpy(tmp_path):
     ours = RNG.normal(size=(12, 3, 5)) * (RNG.random((12, 3, 5)) < 0.7)
     theirs = ours * (1 + 1e-9 * RNG.normal(size=ours.shape))
@@ -314,6 +319,7 @@ def test_method_comparison_agrees_with_numpy(tmp_path):
         assert [row[f"difference_{of}"] for of in ("median", "p90", "max")] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_methods_are_compared_in_the_same_episodes_and_actions(tmp_path):
     j, rng = np.ones((4, 3, 5)), np.random.default_rng(0)
     action, longer = rng.normal(size=(4, 2)), rng.normal(size=(6, 2))

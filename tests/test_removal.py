@@ -33,6 +33,7 @@ def cheetah(root) -> str:
         return dataset.runs("CheetahRun")["run_id"].item()
 
 
+@pytest.mark.slow
 def test_users_19_rm_removes_one_run_and_nothing_else(sample):
     run_id = cheetah(sample)
     with jacdb.open(sample) as dataset:

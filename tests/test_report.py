@@ -44,6 +44,7 @@ def test_table_1_has_a_verdict_per_row(written):
     assert "not in the dataset: CartpoleBalance, CheetahRun" in report.summary(facts)
 
 
+@pytest.mark.slow
 def test_the_pages_stand_alone_and_kept_facts_give_the_same_page(written):
     facts, out = written
     page, text = (out / "index.html").read_text(), (out / "report.md").read_text()

@@ -39,6 +39,7 @@ def two(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", schemas.TABLES, ids=lambda table: table.name)
 def test_users_13_a_tables_folder_holds_its_parts_and_is_read_without_options(table, two):
     folder = two / table.name

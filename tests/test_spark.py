@@ -88,6 +88,7 @@ def test_steps_are_joined_with_episodes_where_some_of_a_run_do_not_count_yet_and
     assert not any("semi join stored_ep" in text for text in others)
 
 
+@pytest.mark.slow
 def test_matrices_have_the_type_that_the_files_have(mixed):
     def types(data):
         return next(text for text in spark.statements(data) if "`j_state`" in text)

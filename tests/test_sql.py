@@ -45,6 +45,7 @@ def test_users_06_every_axis_has_a_name_in_sql(opened):
     assert opened.sql("select state.* from Walk").columns == names["state"]
 
 
+@pytest.mark.slow
 def test_users_06_views_by_name_wait_until_they_are_asked_for(opened):
     with opened.where("step < 2") as some:
         made = "select view_name from duckdb_views() where view_name in ('Walk', 'Swim')"
@@ -53,6 +54,7 @@ def test_users_06_views_by_name_wait_until_they_are_asked_for(opened):
         assert some.sql(made).fetchall() == [("Walk",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Pend", "pend"])
 def test_environments_that_sql_cant_tell_apart_are_named(name, tmp_path):
     for env in ("Pend", "pend"):
@@ -154,6 +156,7 @@ def test_users_19_what_describes_tables_is_allowed(opened):
     assert {row[0] for row in opened.sql("summarize episodes").fetchall()} >= {"n_steps", "total_reward"}
 
 
+@pytest.mark.slow
 def test_an_environment_named_as_a_table_is_told_to_be_so(tmp_path):
     matrices = np.ones((2, 2, 2)), np.ones((2, 2, 1))
     dataset(tmp_path, "steps", [episode(0, *matrices)])

@@ -55,6 +55,7 @@ def test_users_16_the_gradients_of_the_page_are_those_of_its_losses(run):
         assert gradient[at] == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_users_15_what_the_page_says_of_shapes_is_so(run):
     _, printed = run
     wide = {"x": (32, 39), "action": (32, 8), "dx": (32, 38), "j_state": (32, 38, 38), "zero_state": (32, 38, 38)}

@@ -91,6 +91,7 @@ def entry(row: int, column: int, value: object):
     return put
 
 
+@pytest.mark.slow
 def test_nothing_is_wrong_with_what_was_written(whole):
     verified = verification.verify(whole, sample=0)
     assert verified.ok and not [line for check in verified.checks for line in check.lines()]
@@ -316,6 +317,7 @@ def test_what_is_wrong_over_and_over_is_counted(copy):
     assert list(contacts.lines())[-1] == f"contacts of E, run run-a: {16 - LISTED} more are wrong"
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found(copy):
     """Of a run's files, manifest and row in `runs` included, no bit means nothing: each stands under a checksum."""
     rng = np.random.default_rng(0)
@@ -407,6 +409,7 @@ def test_a_row_of_a_learning_run_that_is_written_anew_is_found_and_one_of_before
     assert finding.wrong == "n_scores is 1, the run has 10"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", [("learning_runs",), ("learning_scores",), ("learning_runs", "learning_scores")])
 def test_a_second_part_of_a_learning_run_is_found_and_doubles_no_view(results, tables):
     with jacdb.open(results) as opened:

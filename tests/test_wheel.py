@@ -56,6 +56,7 @@ def checkout(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(checkout, tmp_path):
     expected = {
         f"{package}/{path.relative_to(checkout / folder).as_posix()}"

@@ -63,6 +63,7 @@ def firsts(batches):
     return [float(number) for batch in batches for number in batch["state"][:, 0, 0]]
 
 
+@pytest.mark.slow
 def test_episodes_here_straddle_row_groups_and_are_not_stored_in_order(opened):
     numbers, groups = [], 0
     for path in sorted(path for path in opened.location.parts("steps") if "run-a" in path):
@@ -89,6 +90,7 @@ def test_users_17_windows_are_consecutive_steps_of_an_episode_as_stored(opened, 
         assert joined(found, name).shape[1] == length and np.array_equal(joined(found, name), stored), name
 
 
+@pytest.mark.slow
 def test_users_17_the_seed_permutes_windows(opened):
     def order(seed, **given):
         return firsts(opened.batches("E", window=3, shuffle=True, seed=seed, **given))

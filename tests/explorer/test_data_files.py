@@ -76,6 +76,7 @@ def test_users_32_the_index_lists_what_the_dataset_has(index):
         assert (env["d_state"], env["d_action"]) == (len(env["axes"]["tangent"]), len(env["axes"]["action"]))
 
 
+@pytest.mark.slow
 def test_users_32_each_episode_begins_where_its_run_file_says(folder, index):
     for run in index["runs"]:
         file = load(folder / run["file"])
@@ -230,6 +231,7 @@ def test_users_32_steps_of_nan_are_null_in_the_run_file(tmp_path):
     assert pl.DataFrame(file["episodes"])["first_row"].to_list() == [0, 2]
 
 
+@pytest.mark.slow
 def test_without_actuators_patterns_have_no_bits_of_actions(tmp_path):
     dataset(tmp_path / "data", "E", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 0)))])
     files, index = files_of(tmp_path / "data", tmp_path / "files", maker=no_robot)

@@ -56,6 +56,7 @@ def file_of(model: mujoco.MjModel) -> tuple[dict, bytes]:
     return json.loads(json.dumps(made.content, allow_nan=False)), made.meshes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["CartpoleBalance", "CheetahRun", "BallInCup", "PandaPickCube", "machine"])
 def test_users_32_every_geom_stands_where_mujoco_has_it(name, request):
     if name == "PandaPickCube":

@@ -198,6 +198,7 @@ def test_users_32_a_link_out_of_the_dataset_is_not_followed(tmp_path, page):
         assert Browser(server)(address).status == 404
 
 
+@pytest.mark.slow
 def test_users_32_what_is_gone_since_the_start_is_told_with_the_remedy(tmp_path, page):
     for table in ("steps", "axes", "episodes", "patterns", "runs", "partials"):
         for env in ("CartpoleBalance", "CheetahRun"):

@@ -51,6 +51,7 @@ def test_users_32_a_site_has_what_the_server_gives(site, page):
             assert address.endswith(".duckdb") or content == path.read_bytes(), address
 
 
+@pytest.mark.slow
 def test_users_32_any_server_of_files_shows_a_site(site):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
     handler.log_message = lambda *_: None
@@ -97,6 +98,7 @@ def test_users_32_a_site_of_before_is_replaced(page, tmp_path):
     write(tmp_path / "empty", page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [".git/config", "notes.txt", "data/mine.csv", "assets"])
 def test_users_32_a_folder_with_anything_else_is_refused(own, page, tmp_path):
     out = tmp_path / "site"
@@ -132,6 +134,7 @@ def test_users_32_an_address_of_parts_is_plain(address):
         pages.check_parts_address(address)
 
 
+@pytest.mark.slow
 def test_users_32_a_robot_that_cant_be_shown_stops_nothing(page, tmp_path):
     def fails(env, *_):
         if env == "CheetahRun":
@@ -145,6 +148,7 @@ def test_users_32_a_robot_that_cant_be_shown_stops_nothing(page, tmp_path):
     assert (tmp_path / "site" / runs["WalkerRun"]["scene"]).is_file()
 
 
+@pytest.mark.slow
 def test_users_32_a_site_without_a_simulator_says_so(page, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jacdb.simulator.missing", lambda: "mujoco")
     monkeypatch.setattr("jacdb.explorer.page.page_folder", lambda: page)
@@ -155,6 +159,7 @@ def test_users_32_a_site_without_a_simulator_says_so(page, tmp_path, monkeypatch
     ]
 
 
+@pytest.mark.slow
 def test_users_32_a_link_out_of_the_dataset_is_not_published(page, tmp_path):
     data = tmp_path / "data"
     for table in ("axes", "episodes", "patterns", "runs", "steps"):

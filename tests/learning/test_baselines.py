@@ -36,6 +36,7 @@ def aurocs(problem, graph):
     return ranking(graph(rows), LocalGraphs.of(problem.zero(rows), problem.undecided(rows)))[0]
 
 
+@pytest.mark.slow
 def test_users_29_the_contact_oracle_knows_what_contacts_decide_and_no_more(problem):
     found = aurocs(problem, baselines.contact_oracle(problem))
     assert found[0, 1] == found[1, 0] == 1.0

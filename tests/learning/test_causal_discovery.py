@@ -59,6 +59,7 @@ def test_users_29_a_column_that_never_changes_has_no_links(tigramite):
     assert found.p_value[1, 0] < 1e-6
 
 
+@pytest.mark.slow
 def test_users_29_trajectories_have_the_columns_of_the_jacobian_and_no_more_rows_than_asked(problem):
     rows = problem.parts["train"]
     whole = causal_discovery.trajectories(problem, len(rows))

@@ -21,6 +21,7 @@ def noisy(rows):
     return np.abs(rows.raw_jacobian) + np.random.default_rng(len(rows)).uniform(size=(len(rows), *SHAPE))
 
 
+@pytest.mark.slow
 def test_users_29_entries_have_scores_of_their_own(problem, tmp_path):
     scores = score(problem, tmp_path, Entry("noisy", noisy, {})).scores
     of_entry = {(one.metric, one.row, one.col): one for one in scores if one.row is not None}
@@ -43,6 +44,7 @@ def test_users_29_entries_have_scores_of_their_own(problem, tmp_path):
     assert shares[2, 1].value == 1.0 and shares[2, 1].n < len(rows) == shares[2, 0].n
 
 
+@pytest.mark.slow
 def test_users_29_sql_reads_scores_of_entries(problem, tmp_path):
     root = contact_dataset(tmp_path / "data")
     score(problem, root, Entry("noisy", noisy, {}))

@@ -199,6 +199,7 @@ def test_a_graph_that_is_not_a_number_has_no_score(linear):
     assert sparsity == {"validation": "nan", "test": "nan"}
 
 
+@pytest.mark.slow
 def test_relative_sparsity_needs_no_threshold_of_the_validation_part(linear):
     def graph(rows):
         graphs = (~linear.zero(rows)).astype(np.float32)

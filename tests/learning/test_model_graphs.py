@@ -40,6 +40,7 @@ def test_users_29_a_graph_by_quaternions_is_folded_into_one_by_rotations():
     np.testing.assert_array_equal(graphs[0, 0], [*range(12), 15, 15, 15, *range(16, 46), np.nan])
 
 
+@pytest.mark.slow
 def test_users_29_a_graph_of_the_change_has_the_states_own_column_besides(linear_root):
     with jacdb.open(linear_root) as dataset:
         problem = LearningProblem.of(dataset, "Linear", target="delta")

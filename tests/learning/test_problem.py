@@ -84,6 +84,7 @@ def test_users_29_windows_and_switches_stay_within_an_episode(linear):
     assert not near[quiet.step < 10].any() and near[quiet.step == 21].all()
 
 
+@pytest.mark.slow
 def test_users_29_rows_of_another_policy_stand_apart(linear, linear_root, tmp_path):
     root = tmp_path / "two"
     shutil.copytree(linear_root, root)

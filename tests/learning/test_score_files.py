@@ -89,6 +89,7 @@ def test_users_29_a_file_is_scored_in_every_form(form, made, root, tmp_path):
     assert verification.verify(root).ok
 
 
+@pytest.mark.slow
 def test_users_29_baselines_need_no_file(made, root):
     done = call_jacdb("score", "--baseline", "mean_pattern", "--baseline", "contact_oracle", "--env", ENV,
                       "--data", root, "--quiet")  # fmt: skip
@@ -155,6 +156,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_users_29_a_wrong_file_gets_one_line_and_leaves_nothing(case, made, root, tmp_path):
     make, said = WRONG[case]
@@ -197,6 +199,7 @@ def test_users_29_episodes_of_several_runs_need_their_run(made, tmp_path):
     assert pl.read_csv(tmp_path / "rows.csv")["run_id"].n_unique() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

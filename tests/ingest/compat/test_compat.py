@@ -241,6 +241,7 @@ def test_replacements_of_mjx_reach_its_stages_and_go_again():
     assert not called
 
 
+@pytest.mark.slow
 def test_every_environment_hands_its_physics_to_the_one_function(system):
     from jacdb.ingest.compat import playground as compat_playground
 

@@ -110,6 +110,7 @@ def test_one_flag_of_springs_and_dampers_is_refused_where_it_matters(flag, joint
         features.check(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx == "raises"])
 def test_mjx_refuses_what_it_is_said_to_refuse(name):
     for case in MODELS[name]:

@@ -14,6 +14,7 @@ def named(rows, space):
     return [row["name"] for row in rows if row["space"] == space]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["CheetahRun", "PandaPickCube", "BallInCup"])
 def test_axes_count_what_the_matrices_count_and_no_name_twice(name, system, menagerie):
     loaded = system(name)

@@ -33,6 +33,7 @@ def test_the_table_has_all_of_the_suite():
     assert {env.name for env in ENVS} == {"-".join(names) for names in load_suite().ALL_TASKS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_states_what_dm_control_loads(name):
     env, (model, n_substeps, _) = suites.find(f"dm_control:{name}"), dm_control.load(name)

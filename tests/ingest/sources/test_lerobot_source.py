@@ -134,6 +134,7 @@ def test_a_mapping_that_does_not_fit_is_told_in_one_line(folder, text, said):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_what_jacdb_exports_as_lerobot_comes_back(tmp_path):
     """The export is what LeRobot's own loader reads (tests/lerobot_check.py): so is what is read here."""
     model = mujoco.MjModel.from_xml_string("""

@@ -683,6 +683,7 @@ def test_why_steps_fail_is_said(tmp_path):
     assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
 
 
+@pytest.mark.slow
 def test_angles_that_jump_by_whole_turns_are_told(tmp_path):
     """As loggers do that keep an angle in [-pi, pi), or that lose count of turns."""
     swing = '<joint name="swing" axis="0 1 0" damping=".01"/><geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/>'

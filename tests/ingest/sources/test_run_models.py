@@ -48,6 +48,7 @@ def test_a_tree_is_of_the_model_that_the_run_keeps(tmp_path):
         tree(tmp_path, "run-a", bodies=("arm", "hand", "torso"))
 
 
+@pytest.mark.slow
 def test_runs_of_robots_with_other_trees_have_none(tmp_path):
     for number, (run_id, xml) in enumerate(
         {"run-a": CHAIN, "run-b": CHAIN.replace(".3", ".4"), "run-c": APART}.items()
@@ -58,6 +59,7 @@ def test_runs_of_robots_with_other_trees_have_none(tmp_path):
         tree(tmp_path, "run-a", "run-c")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_is_told_unless_another_run_has_one(tmp_path):
     kept(tmp_path, "run-a", CHAIN)
     kept(tmp_path, "run-b", CHAIN, seed=1)

@@ -126,6 +126,7 @@ def test_episodes_that_end_together_make_equal_parts(tmp_path):
     assert rows == [40, 30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["episodes", "steps and episodes"])
 def test_a_run_that_stopped_goes_on(tmp_path, lost):
     """The last flush was cut short: its number is dropped whole, and its episodes are wanted again."""
