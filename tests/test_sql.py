@@ -192,6 +192,9 @@ def test_environments_are_any_names(opened):
     for names in ([env], {env}, np.array([env]), (name for name in [env])):
         assert opened.view("samples", names).fetchall() == whole
     assert opened.explain("samples", iter([env])) == opened.explain("samples", env) == "from partials: 1 run"
+    for ask in (opened.view, opened.explain):
+        with pytest.raises(UsageError, match="no steps of 5 here"):
+            ask("samples", 5)
     assert opened.view("samples", []).fetchall() == [] and opened.explain("samples", []) == "from partials: 0 runs"
     with pytest.raises(UsageError, match="no steps of 5 here"):
         opened.view("samples", 5)

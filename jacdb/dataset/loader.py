@@ -302,9 +302,9 @@ class Batches(BatchSequence):
             raise UsageError(f"method={self.method!r}: give {', '.join(METHODS)}, or None for all but fd")
         if self.method == "fd" and {"zero_state", "zero_action"} & {*self.columns}:
             raise UsageError("zero_state and zero_action are of exact rows: leave them out, or method='fd'")
+        vars(self)["buffer_mib"] = float(self.buffer_mib)  # one of NumPy's may overflow as bytes
         if not 0 < self.buffer_mib < MAX_BUFFER_MIB:
             raise UsageError(f"buffer_mib={self.buffer_mib}: give more than 0, and less than {MAX_BUFFER_MIB:,}")
-        vars(self)["buffer_mib"] = float(self.buffer_mib)  # one of NumPy's may overflow as bytes
         if self.dtype not in (None, "float16", "float32", "float64"):
             raise UsageError(f"dtype={self.dtype!r}: give float16, float32 or float64, or None for what is stored")
 

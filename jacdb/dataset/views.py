@@ -49,6 +49,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forke
     os.register_at_fork(after_in_child=_forget_connections)
 
 
+def _each(env: str | Iterable[str]) -> list[str]:
+    """Return the environments that are asked for: one, or several."""
+    return [env] if isinstance(env, str) or not isinstance(env, Iterable) else list(env)
+
+
 class Views:
     """The views of a dataset, open for reading by SQL.
 
@@ -187,7 +192,7 @@ class Views:
         source = identifier(name) if window is None else f"{name}_windows({window})"
         if env is None:
             return self.sql(f"from {source}")
-        wanted = [env] if isinstance(env, str) or not isinstance(env, Iterable) else list(env)
+        wanted = _each(env)
         known = self._environments_of(name)
         for one in wanted:
             if one not in known:
@@ -206,7 +211,7 @@ class Views:
         Raises:
             UsageError: the text is neither.
         """
-        envs = [env] if isinstance(env, str) else None if env is None else list(env)
+        envs = None if env is None else _each(env)
         with self._turns.turn():
             if query in queries.VIEWS or query in self._own.names:
                 self.view(query, envs)
