@@ -6,7 +6,6 @@ Nothing here computes. Where a later MJX moves or renames one, this module is wh
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from mujoco.mjx._src import (
     constraint,
     derivative,
     forward,
+    io,
     math,
     passive,
     sensor,
@@ -26,23 +26,9 @@ from mujoco.mjx._src import (
 
 WRITTEN_AGAINST = {"mujoco-mjx": "3.17.0", "mujoco": "4.0.0"}
 
-_logging = threading.Lock()
-
-
-@contextlib.contextmanager
-def without_root_handler() -> Iterator[None]:
-    """Leave the root logger without a handler if it has none: MJX's ``logging.debug`` gives it one, for good.
-
-    After that the caller's own ``logging.basicConfig`` would do nothing.
-    """
-    with _logging:
-        bare = not logging.root.handlers
-        try:
-            yield
-        finally:
-            for handler in logging.root.handlers[:] if bare else ():
-                logging.root.removeHandler(handler)
-
+# MJX calls `logging.debug`, which gives a root logger without a handler one: the caller's own `logging.basicConfig`
+# would do nothing from then on. A logger of MJX's has the same functions, and gives none.
+io.logging = logging.getLogger("mujoco.mjx")
 
 # --- forward dynamics: the stages of mjx.step -------------------------------------------------------------------
 

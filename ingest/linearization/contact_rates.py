@@ -48,7 +48,7 @@ def in_closed_form(model: mujoco.MjModel, contacts: FoundContacts) -> Bool[np.nd
     if len(capsules):
         pairs = np.concatenate([contacts.evaluation[capsules, None], contacts.geoms[capsules]], axis=1)
         _, index, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-        known[capsules] = counts[index.ravel()] == 1
+        known[capsules] &= counts[index.ravel()] == 1
     return known
 
 

@@ -283,6 +283,5 @@ class _Model:
 
 @functools.lru_cache(maxsize=8)
 @runtime.without_collector()
-@mjx_private.without_root_handler()
 def _made(model: _Model, substeps: int, engine: Engine) -> Linearizer:
     return Linearizer(model.model.__copy__(), substeps, engine)

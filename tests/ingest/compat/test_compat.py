@@ -67,7 +67,7 @@ MJX_FUNCTIONS = {
     "forward._next_activation": "m d act_dot",
 }
 # no functions
-MJX_OBJECTS = {"collision_driver._COLLISION_FUNC", "constraint._Efc"}
+MJX_OBJECTS = {"collision_driver._COLLISION_FUNC", "constraint._Efc", "io.logging"}
 # Other function that is private, or not promised to stay -> its parameters
 OTHER_FUNCTIONS = {
     "mujoco_playground._src.mjx_env.step": "model data action n_substeps",

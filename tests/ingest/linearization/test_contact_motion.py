@@ -141,11 +141,14 @@ def test_moving_the_joints_between_two_bodies_is_as_good_as_moving_the_bodies(mo
             np.testing.assert_allclose(*by_joint, atol=1e-6, err_msg=name)
 
 
-def test_a_ball_in_its_joint_has_no_normal_from_core_to_core():
-    """The centre is the capsule's end, but for rounding: turning the joint moves nothing, and so turns no normal."""
-    model = mujoco.MjModel.from_xml_string("""<mujoco><option><flag filterparent="disable"/></option><worldbody>
+@pytest.mark.parametrize(
+    "lower", ['size=".06"', 'type="capsule" fromto="0 0 0 .2 0 .1" size=".05"'], ids=["ball", "elbow"]
+)
+def test_what_meets_in_a_joint_has_no_normal_from_core_to_core(lower):
+    """A centre or an end is the capsule's end, but for rounding: a normal between them would be of rounding."""
+    model = mujoco.MjModel.from_xml_string(f"""<mujoco><option><flag filterparent="disable"/></option><worldbody>
 <body><joint axis="0 1 0"/><geom type="capsule" fromto="0 0 0 .3 0 -.45" size=".04"/>
-<body pos=".3 0 -.45"><joint axis="0 1 0"/><geom size=".06"/></body></body></worldbody></mujoco>""")
+<body pos=".3 0 -.45"><joint axis="0 1 0"/><geom {lower}/></body></body></worldbody></mujoco>""")
     qpos, mocap = np.random.default_rng(0).normal(size=(20, 2)), (np.zeros((20, 0, 3)), np.zeros((20, 0, 4)))
     contacts, rates, known = ContactMotion(model).find(qpos, mocap)
     assert len(contacts.distance) == 20 and known.all()
