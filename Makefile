@@ -11,7 +11,7 @@ help:
 	@echo "make demo    set up, ingest PandaPickCube, print what it found"
 	@echo "make test    set up, run the tests"
 	@echo "make test-thorough   the tests that it leaves out: more robots, methods and features, which compile for long"
-	@echo "make test-fast   those that take no more than seconds: three minutes"
+	@echo "make test-fast   those that take no more than a moment: two minutes"
 	@echo "make setup   a virtual environment in $(VENV), with locked dependencies"
 	@echo "make lint    ruff, mypy, the imports between rooms, the SQL"
 	@echo "make docs    the documentation as pages, in build/site"

@@ -25,6 +25,7 @@ def head(text: str) -> dict:
     return yaml.safe_load(text.split("---")[1])
 
 
+@pytest.mark.slow
 def test_a_card_of_several_suites_names_each_with_its_licence_and_engine(mixed):
     text = card.write(mixed, "alice/mixed")
     said = head(text)
@@ -66,6 +67,7 @@ def test_the_head_says_a_licence_only_if_every_source_does(runs, lines):
     assert head("\n".join(["---", *found, "---"]))["license"] != "mit"
 
 
+@pytest.mark.slow
 def test_the_report_and_the_list_of_runs_say_how_well_steps_were_replayed(mixed):
     facts = report.facts(mixed)
     assert [(run["env"], run["suite"], run["replay_error"]) for run in facts["runs"]] == [

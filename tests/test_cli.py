@@ -275,6 +275,7 @@ sums.lower().compile()
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_users_19_info_says_what_is_installed_and_where_things_are_kept(tmp_path):
     rows = json.loads(run_jacdb("info", "--format", "json", XDG_CACHE_HOME=str(tmp_path), JACDB_DATA="there").stdout)
     told = {row["what"]: row["value"] for row in rows}

@@ -92,6 +92,7 @@ def test_sparsity_by_constraint_agrees_with_a_loop(walking):
         assert [row[column] for column in columns] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_name_that_a_row_has_several_times_counts_once(tmp_path):
     """Rows of before 1.0 name a joint once for each of its dofs that holds."""
     ball = "friction_holds:ball"
@@ -165,6 +166,7 @@ def test_causal_graph_agrees_with_numpy(walking):
     assert shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.slow
 def test_an_axis_that_nothing_else_depends_on_is_ignorable(tmp_path):
     j = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [0.0, 3.0, 1.0]])  # 0 depends on 2, 2 on 1, 1 on nothing
     two = np.stack([j, np.where(np.arange(3) == 1, j, np.eye(3))])  # in the second step, 0 does not depend on 2

@@ -81,6 +81,7 @@ def test_opening_draws_none_of_the_callers_random_numbers(small):
     assert ran.stdout.strip() == "True"
 
 
+@pytest.mark.slow
 def test_a_dataset_names_its_environments(opened):
     assert opened.environments == ["E"]
     assert "E" in repr(opened)
@@ -186,6 +187,7 @@ def test_unions_are_fetched_as_text(opened, value):
     assert found in ("1", ["1"], {"a": "1"}, [{"key": 1, "value": "1"}], {1: "1"})
 
 
+@pytest.mark.slow
 def test_conditions_add_up_and_may_ask_other_views(opened):
     narrowed = opened.where("step < 2").where("step >= 1")
     assert narrowed.sql("select step from steps").fetchall() == [(1,)]
@@ -208,6 +210,7 @@ def test_a_condition_that_reads_steps_is_refused_before_any_question(view, opene
         opened.where(condition)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["environment=Other", "run [1] *", "it's", "ünï"])
 def test_the_folders_name_does_not_matter(tmp_path, name):
     root = tmp_path / name / "data"
@@ -227,6 +230,7 @@ def test_a_float64_run_keeps_its_digits_beside_a_float32_one(tmp_path):
     assert first == [(float(np.float32(1 / 3)),), (1 / 3,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["axes", "steps", "patterns", "episodes", "runs"])
 def test_a_broken_file_is_named(small, table):
     [path] = small.glob(f"{table}/*/*/*.parquet")

@@ -86,6 +86,7 @@ def test_the_dataset_has_what_the_tests_are_about(stored, root):
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [10, 2, 10, 2]
 
 
+@pytest.mark.slow
 def test_npz_has_every_value_and_says_where_episodes_start(opened, stored, tmp_path):
     out = tmp_path / "new" / "E.npz"
     told = exports.export(opened, "npz", "E", out)
@@ -103,6 +104,7 @@ def test_npz_has_every_value_and_says_where_episodes_start(opened, stored, tmp_p
         assert loaded["action_units"].tolist() == ["1", "1"]
 
 
+@pytest.mark.slow
 def test_minari_reads_the_same_numbers(opened, stored, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     told = exports.export(opened, "minari", "E", tmp_path / "jacdb" / "E-v0")
@@ -150,6 +152,7 @@ def test_a_name_that_minari_does_not_take_is_refused_with_one_that_it_does(opene
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_lerobot_files_are_as_its_format_has_them(opened, stored, tmp_path, monkeypatch):
     monkeypatch.setattr(lerobot, "FILE_MB", 0.004)
     monkeypatch.setattr(lerobot, "CHUNK_FILES", 2)
@@ -214,6 +217,7 @@ def test_lerobot_counts_whole_frames_and_stores_one_number_as_such(tmp_path):
         exports.export(opened.where("run_id = 'run-b'"), "lerobot", "E", tmp_path / "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", exports.FORMATS)
 def test_a_condition_cuts_episodes_where_it_leaves_steps_out(opened, tmp_path, form):
     out = tmp_path / ("E.npz" if form == "npz" else "E-v0")

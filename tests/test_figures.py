@@ -118,6 +118,7 @@ def test_the_timeline_breaks_where_steps_are_left_out_and_marks_a_step_alone(ste
     assert dots.get_marker() == "o" and dots.get_markersize() > 0
 
 
+@pytest.mark.slow
 def test_the_timeline_of_one_step_shows_its_values(tmp_path):
     dataset(tmp_path, "One", [episode(0, np.eye(2)[None], np.ones((1, 2, 1)))])
     with jacdb.open(tmp_path) as opened:
@@ -170,6 +171,7 @@ def test_constraints_are_named_with_their_means(stepping):
     assert holds["floor - foot  60.0 %"] == 0 and holds["nothing  30.0 %"] > 0.3
 
 
+@pytest.mark.slow
 def test_users_04_entries_that_never_switch_are_no_durations_and_their_steps_count(tmp_path):
     dataset(tmp_path, "Still", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
     with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="in its 12 steps no entry becomes zero"):
@@ -220,6 +222,7 @@ def test_users_21_thumbnails_differ_and_without_a_range_there_is_no_scale(steppi
     assert (above.get_xlabel(), above.get_ylabel()) == ("t-SNE 1", "t-SNE 2")
 
 
+@pytest.mark.slow
 def test_steps_of_the_embedding_are_spread_evenly_over_ten_episodes(tmp_path):
     j = np.ones((300, 1, 1))
     episodes = [episode(number, j, j, state=RNG.normal(size=(300, 1))) for number in range(11)]
@@ -230,6 +233,7 @@ def test_steps_of_the_embedding_are_spread_evenly_over_ten_episodes(tmp_path):
     assert len(taken) == 1000 and set(np.diff(taken["place"])) == {3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_users_21_a_figure_has_a_width_of_print_and_type_of_7_points(name, stepping):
     figure = figures.draw(stepping, name, "Walk")
@@ -251,6 +255,7 @@ def test_users_21_no_title_of_a_heatmap_is_cut_off(env):
     assert inside.y0 >= 0 and inside.y1 <= figure.get_figheight()
 
 
+@pytest.mark.slow
 def test_users_21_always_and_never_zero_are_told_from_nearly(tmp_path):
     """In grey, too: white, then every other share, then black, each step at least 8 % of the way."""
     j = np.ones((1000, 2, 2))
@@ -295,6 +300,7 @@ def test_users_21_an_axis_between_round_numbers_has_a_tick():
     assert axis.get_major_locator()().tolist() == [60]
 
 
+@pytest.mark.slow
 def test_users_21_three_constraints_have_room_and_zero_is_the_baseline(tmp_path):
     j = np.ones((4, 2, 2))
     j[:2, 0, 0] = 0
@@ -332,6 +338,7 @@ def test_users_21_the_timeline_s_axis_fits_the_data(stepping):
     assert 0 < np.nanmin(drawn) - low < 0.1 and 0 < high - np.nanmax(drawn) < 0.1
 
 
+@pytest.mark.slow
 def test_steps_that_are_all_alike_are_no_embedding(tmp_path):
     dataset(tmp_path, "E", [episode(0, np.ones((12, 2, 2)), np.ones((12, 2, 1)))])
     with jacdb.open(tmp_path) as opened, pytest.raises(UsageError, match="the same state"):
@@ -348,6 +355,7 @@ def test_without_actuators_the_jacobian_by_actions_has_no_panel(name, panels, tm
     assert figures.png(figure)
 
 
+@pytest.mark.slow
 def test_without_actuators_no_figure_names_the_jacobian_by_actions(tmp_path):
     j = RNG.normal(size=(10, 2, 2))
     j[3:6, 0, 1] = 0
@@ -358,6 +366,7 @@ def test_without_actuators_no_figure_names_the_jacobian_by_actions(tmp_path):
     assert [panel.get_title("left") for panel in durations.axes] == ["$J_s$"]
 
 
+@pytest.mark.slow
 def test_a_small_matrix_names_each_axis_and_a_long_name_keeps_its_end(tmp_path):
     long = "a joint with a name that goes on and on until nobody can read it any more"
     dataset(
@@ -421,6 +430,7 @@ def test_long_names_of_lanes_are_told_apart_and_leave_room(tmp_path):
     assert not timeline._suptitle.get_window_extent().overlaps(legend.get_window_extent())
 
 
+@pytest.mark.slow
 def test_an_episode_in_several_spans_is_drawn_once_by_all_its_steps(tmp_path):
     j = np.tile(np.diag([2.0, 0.5]), (9, 1, 1))
     j[:2] = np.eye(2)

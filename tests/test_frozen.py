@@ -44,6 +44,7 @@ def in_order(rows: list[dict]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_reward_that_a_source_does_not_have_is_nan_in_batches_and_exports(tmp_path):
     with jacdb.open(FROZEN / "v3") as opened:
         [batch] = opened.batches("cart3", batch_size=64, columns=("reward", "replay_error"))

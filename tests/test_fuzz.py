@@ -48,6 +48,7 @@ def mutated(content: bytes, chance: random.Random, tail: int | None = None) -> b
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_sql(chance, tmp_path):
     random_, count = chance
     root = shutil.copytree(FROZEN, tmp_path / "data")

@@ -53,6 +53,7 @@ def test_users_09_a_large_answer_is_one_line_and_little_memory(small, query, wor
         assert int(peak) * 1024 < 2 * GIB
 
 
+@pytest.mark.slow
 def test_users_09_what_nothing_interrupts_is_given_up(small):
     go_on = threading.Event()
     with jacdb.Dataset(small, timeout=0.1) as limited:

@@ -107,6 +107,7 @@ def test_volume_grows_as_the_determinants_say(env):
         assert row["contact_share"] == pytest.approx(steps.filter(of_span)["in_contact"].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("episode", [0, 1])
 def test_the_largest_exponent_is_how_twin_trajectories_of_mujoco_diverge(episode, system):
     """MuJoCo's C engine steps a cart and two others, a ten-millionth to both sides of it, again and again brought near.

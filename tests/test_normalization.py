@@ -53,6 +53,7 @@ def test_users_16_normalized_jacobians_are_those_of_the_normalized_step(opened):
     assert np.isfinite(rows["j_state"]).all() and (rows["reward"] == 1).all()
 
 
+@pytest.mark.slow
 def test_users_16_both_splits_are_normalized_by_the_training_split(opened):
     raw = columns_of(opened.batches("E", ("state", "action"), split="train", validation=0.4))
     for split in ("train", "validation"):
@@ -135,6 +136,7 @@ def test_users_17_the_method_is_a_column(opened, method):
     assert rows["method"].dtype == np.int8 and {METHODS[place] for place in rows["method"]} == {method}
 
 
+@pytest.mark.slow
 def test_users_17_a_condition_narrows_the_batches(opened):
     assert opened.batches("E", where="step < 3").n_rows == 3 * EPISODES
     with pytest.raises(UsageError, match="condition 'stepp < 3'"):

@@ -96,6 +96,7 @@ def test_users_17_a_folder_of_views_on_the_command_line(opened, tmp_path):
     assert (nowhere.returncode, nowhere.stderr) == (2, f"jacdb: {tmp_path}/nowhere: no .sql file there\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rows", "told"),
     [
@@ -115,6 +116,7 @@ def test_users_17_what_is_no_table_is_refused(name, rows, told, opened):
         opened.register(name, rows)
 
 
+@pytest.mark.slow
 def test_users_17_a_misspelt_view_is_told_what_was_meant(opened):
     with pytest.raises(AttributeError, match="did you mean global_sparsity"):
         opened.globalsparsity()
@@ -141,6 +143,7 @@ def test_users_17_a_misspelt_view_is_a_type_error(tmp_path):
     assert 'program.py:4: error: "Dataset" has no attribute "globalsparsity"' in told
 
 
+@pytest.mark.slow
 def test_users_18_steps_at_a_clip_can_be_left_out(opened):
     assert opened.sql("select step, at_clip(active) from steps order by step").fetchall() == [
         (0, False), (1, False), (2, True),

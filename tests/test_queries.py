@@ -255,6 +255,7 @@ def test_a_condition_on_steps_reaches_every_statistic(mixed, lengths):
         assert some.entry_zero_fraction("Busy")["samples"][0] == len(zero)
 
 
+@pytest.mark.slow
 def test_an_environment_without_a_finite_step_is_not_dropped(tmp_path):
     dataset(tmp_path, "E", [episode(0, np.full((4, 2, 2), np.nan), np.ones((4, 2, 1)))])
     with jacdb.open(tmp_path) as opened:

@@ -154,6 +154,7 @@ def test_an_upgrade_of_version_2_keeps_every_bit_and_verifies(tmp_path):
         assert now[name].equals(frame.select(now[name].columns)), name
 
 
+@pytest.mark.slow
 def test_version_2_said_among_the_versions_where_a_run_is_from(tmp_path):
     """No release wrote such a run; a checkout may have."""
     old = shutil.copytree(VERSION_2, tmp_path / "old")

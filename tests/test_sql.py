@@ -68,6 +68,7 @@ def test_environments_that_sql_cant_tell_apart_are_named(name, tmp_path):
         assert opened.sql(f"select count(*) from steps where env = '{name}'").fetchall() == [(2,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["j.vel", "J.Vel"])
 def test_axes_that_sql_cant_tell_apart_are_named(second, tmp_path):
     """Datasets of before 1.0 may have two axes of one name."""

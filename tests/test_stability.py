@@ -41,6 +41,7 @@ def now() -> dict:
     return surface()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tables", "views"])
 def test_no_table_or_view_has_lost_or_changed_a_column(now, kind):
     for name, columns in SURFACE[kind].items():

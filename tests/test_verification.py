@@ -101,6 +101,7 @@ def test_nothing_is_wrong_with_what_was_written(whole):
     assert verified.frame.columns[:5] == ["env", "run_id", "check", "checked", "of"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["playground", "file", "model"])
 def test_only_where_episodes_are_cut_at_a_length_a_shorter_one_is_a_finding(tmp_path, suite):
     """A recording's have lengths of their own, and MuJoCo stops an unstable simulation before its time."""
@@ -185,6 +186,7 @@ def test_one_value_that_is_wrong_is_found(copy, path, column, row, value, check,
     assert (check, at) in {(name, where) for name, _, where in found(copy)}
 
 
+@pytest.mark.slow
 def test_rows_that_are_gone_doubled_or_out_of_order_are_found(whole, tmp_path):
     rows = pq.read_table(whole / STEPS, partitioning=None)
     orders = {
@@ -216,6 +218,7 @@ def test_a_part_that_its_partner_lacks_is_found(whole, tmp_path):
         assert {"summaries", "run"} & {name for name, *_ in found(copy)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_rounding_explains_is_no_finding(dtype, tmp_path):
     """Entries that are 1e-12 in float32, and were told apart in float64; one step of the type further is wrong."""
@@ -234,6 +237,7 @@ def test_what_rounding_explains_is_no_finding(dtype, tmp_path):
     assert run.is_finished()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [table.name for table in schemas.TABLES])
 def test_a_file_that_is_none_is_a_finding(whole, tmp_path, table):
     """Cut short, foreign, of other types, empty, text: with checksums and without, a finding and no traceback."""
@@ -353,6 +357,7 @@ def results(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_learning_run_is_found(results):
     rng, run = np.random.default_rng(0), learning_files.in_folder(results)[1]
     assert found(results) == [] and not any(check.note for check in verification.verify(results).checks)
@@ -452,6 +457,7 @@ def test_the_command_line(copy, tmp_path):
         verification.verify("hf://datasets/alice/dynamics")
 
 
+@pytest.mark.slow
 def test_findings_are_told_run_by_run(copy):
     """Whoever stops a long verification keeps what it found before."""
     dataset(copy, "E", [episode(0, *matrices(np.random.default_rng(0), 8))], "z-after-it")
@@ -469,6 +475,7 @@ def test_findings_are_told_run_by_run(copy):
     assert line.startswith(f"{STEPS}, row 3: n_contacts is 9 ")
 
 
+@pytest.mark.slow
 def test_an_environment_with_two_sets_of_axes_is_found(copy):
     run, other = copy / RUN.folder("axes"), copy / Run("E", "run-b").folder("axes")
     shutil.copytree(run, other)

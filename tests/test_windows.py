@@ -74,6 +74,7 @@ def test_episodes_here_straddle_row_groups_and_are_not_stored_in_order(opened):
     assert {*numbers} == {*range(len(LENGTHS))} and groups > len(LENGTHS) and numbers != sorted(numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", CONDITIONS)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(("length", "stride"), [(1, None), (4, None), (4, 1), (5, 8), (15, 3)])
@@ -100,6 +101,7 @@ def test_users_17_the_seed_permutes_windows(opened):
     assert order(0, framework="jax", dtype="float32") == pytest.approx(order(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_users_17_workers_and_splits_give_every_window_once(opened, shuffle):
     told = dict(batch_size=4, window=3, stride=2, shuffle=shuffle, validation=0.4, buffer_mib=0.004)
@@ -113,6 +115,7 @@ def test_users_17_workers_and_splits_give_every_window_once(opened, shuffle):
     assert sorted(every) == sorted(windows_of(opened, 3, 2))
 
 
+@pytest.mark.slow
 def test_users_17_normalized_and_made_columns_of_windows_are_those_of_their_rows(opened):
     names = ("x", "dx", "state", "j_state", "j_action", "zero_state", "method", "step", "episode")
     told = dict(normalize=True, split="train", validation=0.4, dtype="float32")

@@ -50,7 +50,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forke
 
 
 def _each(env: str | Iterable[str]) -> list[str]:
-    """Return the environments that are asked for: one, or several."""
     return [env] if isinstance(env, str) or not isinstance(env, Iterable) else list(env)
 
 
@@ -192,8 +191,7 @@ class Views:
         source = identifier(name) if window is None else f"{name}_windows({window})"
         if env is None:
             return self.sql(f"from {source}")
-        wanted = _each(env)
-        known = self._environments_of(name)
+        wanted, known = _each(env), self._environments_of(name)
         for one in wanted:
             if one not in known:
                 raise UsageError(f"no steps of {one!r} here: {suggestion(str(one), known)}")

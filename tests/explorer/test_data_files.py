@@ -183,6 +183,7 @@ def test_users_32_a_run_without_partials_is_counted(tmp_path):
         assert connection.execute("select samples, excluded from sample_counts").fetchall() == [(5, 0)]
 
 
+@pytest.mark.slow
 def test_users_32_some_environments_alone(tmp_path):
     with Dataset(SAMPLE) as data:
         files = DataFiles(Subject(data, ["CheetahRun"]), tmp_path, None)
@@ -199,6 +200,7 @@ def test_users_32_numbers_that_json_has_not_are_null():
     assert json.loads(json_file.encode({"a": [math.nan, 1.0, (-math.inf,)]})) == {"a": [None, 1.0, [None]]}
 
 
+@pytest.mark.slow
 def test_users_32_a_run_that_is_not_finished_is_shown_without_its_robot(tmp_path):
     root = small(tmp_path / "data")
     for path in (root / "runs").rglob("*.parquet"):
@@ -223,6 +225,7 @@ def test_users_32_a_sentence_says_why_there_is_no_robot(tmp_path):
         files.path(index["runs"][0]["scene"])
 
 
+@pytest.mark.slow
 def test_users_32_steps_of_nan_are_null_in_the_run_file(tmp_path):
     root = small(tmp_path / "data", values=(np.nan, 1.0))
     files, index = files_of(root, tmp_path)

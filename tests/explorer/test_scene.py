@@ -189,6 +189,7 @@ def test_users_32_a_run_whose_axes_have_one_name_is_shown(tmp_path):
         assert content["nq"] == 2
 
 
+@pytest.mark.slow
 def test_users_32_the_sample_shows_the_environments_themselves():
     with jacdb.open(ROOT / "datasets" / "sample") as dataset:
         [fact] = dataset.runs("CheetahRun").to_dicts()

@@ -239,6 +239,7 @@ def test_users_32_a_robot_that_cant_be_shown_is_a_sentence(page):
         assert browser(f"/{runs['WalkerRun']['scene'].replace('.json', '.bin')}").body == b"mesh"
 
 
+@pytest.mark.slow
 def test_users_32_what_was_made_is_removed_at_the_end(page, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with served(SAMPLE, page, envs=["CartpoleBalance"]) as server:

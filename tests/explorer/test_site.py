@@ -76,6 +76,7 @@ def test_users_32_parts_are_the_datasets_own_files(site):
         assert (site / "data" / part.relative_to(SAMPLE)).samefile(part)
 
 
+@pytest.mark.slow
 def test_users_32_parts_are_copied_where_a_file_cant_have_two_names(page, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("other device")
@@ -114,6 +115,7 @@ def test_users_32_a_folder_with_anything_else_is_refused(own, page, tmp_path):
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_users_32_parts_may_lie_elsewhere(page, tmp_path):
     address = pages.check_parts_address("https://huggingface.co/datasets/alice/d/resolve/main")
     write(tmp_path / "site", page, parts_at=address)

@@ -13,6 +13,7 @@ from jacdb.ingest.run_plan import Request, RunPlan
 UP, TURN = 11, 28  # of PandaPickCube's axes: box.z, box.angvel_y
 
 
+@pytest.mark.slow
 def test_users_02_two_engines_have_two_run_ids(monkeypatch):
     def run_id() -> str:
         provenance.versions.cache_clear()

@@ -88,6 +88,7 @@ def test_users_29_a_kinematic_tree_parts_bodies_that_do_not_touch(problem):
         baselines.kinematic_tree(of_bodies, {"arm": 0, "hand": 0})
 
 
+@pytest.mark.slow
 def test_without_its_model_the_kinematic_tree_is_left_out_of_all_and_told(problem, tmp_path, capsys):
     matrices = np.ones((2, 3, 3)), np.ones((2, 3, 1))
     written(tmp_path, ENV, [episode(0, *matrices)], run_id=problem.parts["train"].run_id[0], suite="file")
@@ -120,6 +121,7 @@ def test_users_29_bodies_are_those_of_the_axes():
     assert bodies.of_tangent == ("proximal", "distal", "spinner") * 2 and bodies.of_action == ("proximal", "distal")
 
 
+@pytest.mark.slow
 def test_users_29_bodies_without_a_name_are_not_one_body(tmp_path):
     """Runs of before 1.0 have '' for each of them."""
     bodies = {"tangent": ["", "", "cart"], "action": ["", ""]}

@@ -123,6 +123,7 @@ def test_environments_have_marks_of_their_own():
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.pairwise(MARKERS))
 
 
+@pytest.mark.slow
 def test_what_is_not_a_number_is_said_and_not_ranked_first(tmp_path):
     learned(tmp_path, ENV)
     [run] = (tmp_path / "learning_scores").rglob("run=mlp-mse-0-b1/*.parquet")

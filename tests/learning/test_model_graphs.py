@@ -30,6 +30,7 @@ def test_users_29_a_model_without_a_graph_has_its_jacobian(linear):
     np.testing.assert_allclose(graphs, np.broadcast_to(0.5 * np.eye(3, 5), (len(rows), 3, 5)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_users_29_a_graph_by_quaternions_is_folded_into_one_by_rotations():
     with jacdb.open("datasets/sample") as dataset:
         problem = LearningProblem.of(dataset, "PandaPickCube")

@@ -168,6 +168,7 @@ def test_users_29_a_wrong_file_gets_one_line_and_leaves_nothing(case, made, root
     assert not (root / "learning_runs").exists() and not (root / "learning_scores").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

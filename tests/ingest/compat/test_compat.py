@@ -163,6 +163,7 @@ def test_names_of_other_objects_are_there(name):
     assert attribute(name) is not None, f"there is no {name} any more: mend ingest/compat/{OTHER_OBJECTS[name]}.py"
 
 
+@pytest.mark.slow
 def test_names_of_jax_s_programs_stand_in_compat_alone():
     """``jax.extend`` and ``jax.interpreters`` promise nothing."""
     root = COMPAT.parent
@@ -279,6 +280,7 @@ def test_the_tendons_repair_is_still_needed():
     )
 
 
+@pytest.mark.slow
 def test_brax_s_repair_is_still_needed():
     from brax.training import pmap
     from brax.training.agents.ppo import train

@@ -51,6 +51,7 @@ def test_users_18_the_c_engine_takes_other_sides(centred, of_force, of_position)
     assert entries(np.hstack([by_state, by_ctrl])) == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.slow
 def test_users_18_active_names_the_actions_at_their_clip():
     """The shares that README and docs/jacobians.md give; leaving such rows out leaves no such action."""
     with jacdb.open(ROOT / "datasets" / "sample") as dataset:

@@ -53,6 +53,7 @@ def test_steps_under_this_mujoco_are_those_of_dm_control_as_it_comes(name):
             assert abs(reward - REFERENCE[f"{name}/reward"][t]) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ball_in_cup-catch", "cheetah-run", "dog-walk", "finger-spin", "lqr-lqr_2_1"])
 def test_recorded_steps_are_the_c_engine_s_bit_for_bit(name):
     source = DmControlSource.load(name, Rollouts(HostNoise(), episodes=2, steps=20, seed=3))

@@ -41,6 +41,7 @@ def tree(root: Path, *run_ids: str, bodies: tuple[str | None, ...] = ("arm", "ha
         return tree_of_robot(opened, problem, parents)
 
 
+@pytest.mark.slow
 def test_a_tree_is_of_the_model_that_the_run_keeps(tmp_path):
     kept(tmp_path, "run-a", CHAIN)
     assert tree(tmp_path, "run-a") == {"hand": "arm"}
@@ -69,6 +70,7 @@ def test_a_model_that_is_not_here_is_told_unless_another_run_has_one(tmp_path):
         tree(tmp_path, "run-a")
 
 
+@pytest.mark.slow
 def test_only_runs_of_playground_are_of_its_environment(tmp_path, monkeypatch):
     model = mujoco.MjModel.from_xml_string(CHAIN)
     monkeypatch.setattr(run_models, "load_env", lambda name: SimpleNamespace(mj_model=model))

@@ -71,6 +71,7 @@ def test_matrices_are_split_and_not_coded_by_dictionary(cartpole):
     assert columns["pattern_id"].has_dictionary_page
 
 
+@pytest.mark.slow
 def test_a_pattern_has_one_id_and_its_id_means_the_same_everywhere():
     zero = RNG.random((6, 3, 3)) < 0.5
     zero[3:] = zero[:3]
@@ -211,6 +212,7 @@ def test_of_two_runs_that_begin_together_one_at_most_stays_where_their_axes_diff
     assert first.has_begun() and not second.has_begun()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_part_is_no_part(tmp_path):
     run = dataset(tmp_path, "E", [episode(0, *matrices(3))])
     [path] = tmp_path.glob("steps/*/*/*.parquet")
