@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -367,7 +368,7 @@ def test_what_cannot_be_one_dataset_is_not_pulled_into_one(tmp_path, monkeypatch
     assert as_alice("pull", name, "--data", tmp_path / "fresh").returncode == 0
     files = contents(small(tmp_path / "third")) | contents(other)  # a repository that mixes them already
     HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
-    refused(as_alice("pull", name, "--data", tmp_path / "none"), "ask its owner to publish each")
+    refused(as_alice("pull", name, "--data", tmp_path / "none" / "below"), "ask its owner to publish each")
     assert not (tmp_path / "none").exists()
     files |= contents(small(tmp_path / "fourth", env="F"))
     HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
@@ -413,6 +414,56 @@ def test_of_a_learning_run_the_one_with_more_scores_stays(tmp_path):
     scored(a, 9, value=0.75)
     refused(as_alice("pull", "alice/scored", "--data", a), "mlp-a of E", "different scores", "another --data")
     assert not (a / ".pull").exists()
+
+
+def test_a_learning_run_that_a_stopped_pull_left_half_put_is_completed_at_any_commit(tmp_path):
+    a, run = tmp_path / "a", Run("E", "mlp-a")
+    row, scores = learning_files.row_of(run), learning_files.scores_of(run)
+    assert as_alice("publish", "alice/stopped", "--data", small(a)).returncode == 0
+    repository, commits = HUB.repositories["alice/stopped"], []
+    for n in (2, 4, 6):
+        scored(a, n)
+        repository.commit({path: HUB.keep(content) for path, content in contents(a).items()})
+        commits.append(repository.head)
+        shutil.copytree(a, tmp_path / str(n))
+    for commit, whole, said in zip(commits, (2, 4, 6), ("completed", *["given more scores"] * 2), strict=True):
+        half = tmp_path / "half"
+        shutil.copytree(tmp_path / "2", half)
+        shutil.copy(tmp_path / "4" / scores, half / scores)  # stopped here, before the row
+        ran = as_alice("pull", "alice/stopped", "--revision", commit, "--data", half)
+        assert ran.returncode == 0 and f", 1 learning run {said}" in ran.stdout, ran.stderr
+        for path in (row, scores):
+            assert (half / path).read_bytes() == (tmp_path / str(whole) / path).read_bytes()
+        shutil.rmtree(half)
+    shutil.copy(tmp_path / "4" / scores, tmp_path / "6" / scores)
+    refused(as_alice("pull", "alice/stopped", "--revision", commits[1], "--data", tmp_path / "6"), "pull again", code=1)
+
+
+def test_a_damaged_learning_run_withholds_nothing_else(tmp_path):
+    a, b = small(tmp_path / "a"), tmp_path / "b"
+    scored(a, 2)
+    scored(a, 2, "mlp-b")
+    scored(a, 2, "mlp-c")
+    assert as_alice("publish", "alice/damaged", "--data", a).returncode == 0
+    files, bad = contents(a), [learning_files.scores_of(Run("E", run_id)) for run_id in ("mlp-a", "mlp-c")]
+    damaged = {path: content for path, content in files.items() if path != bad[1]} | {bad[0]: b"PAR1xxPAR1"}
+    repository = HUB.repositories["alice/damaged"]
+    repository.commit({path: HUB.keep(content) for path, content in damaged.items()})
+    told = (bad[0], "nor can 1 more of its learning runs", "all else was pulled")
+    refused(as_alice("pull", "alice/damaged", "--data", b), *told, code=1)
+    assert contents(b) == {path: content for path, content in files.items() if not re.search("mlp-[ac]", path)}
+    repository.commit({path: HUB.keep(content) for path, content in files.items()})
+    assert as_alice("pull", "alice/damaged", "--data", b).returncode == 0
+    (b / bad[0]).write_bytes(b"PAR1xxPAR1")
+    small(a, "run-b")
+    scored(a, 3)
+    scored(a, 3, "mlp-b")
+    assert as_alice("publish", "alice/damaged", "--data", a).returncode == 0
+    refused(as_alice("pull", "alice/damaged", "--data", b), bad[0], "pull again", "all else was pulled", code=1)
+    here = contents(b)
+    assert {path for path, content in contents(a).items() if here.get(path) != content} == {
+        bad[0], learning_files.row_of(Run("E", "mlp-a"))
+    }  # fmt: skip
 
 
 # --- hf:// ---------------------------------------------------------------------------------------------------

@@ -316,6 +316,14 @@ def test_a_learning_run_gets_the_scores_of_other_policies_rows_that_another_data
         assert (a / name).read_bytes() == (b / name).read_bytes()
     assert all(learning_files.problem(a, one) is None for one in learning_files.in_folder(a))
     assert merge([b], a).describe("a").endswith(f"shards, {others + 1} learning runs there already")
+    results.write(a, run.env, run.run_id, row, more[:-1])
+    (a / name).write_bytes((b / name).read_bytes())  # stopped again, and then the other is scored anew
+    results.write(b, run.env, run.run_id, row, [*more, Score("test", "other_policy", "auroc", 9, 0.5, horizon=2)])
+    shutil.copytree(a, tmp_path / "half")
+    assert "1 learning run given more scores" in merge([b], a).describe("a")
+    results.write(b, run.env, run.run_id, row, more[:-1])
+    assert "1 learning run completed" in merge([b], tmp_path / "half").describe("half")
+    assert all(learning_files.problem(root, run) is None for root in (a, tmp_path / "half"))
 
 
 def test_a_checkpoint_that_is_there_stays_and_what_is_not_its_rows_is_said(tmp_path):

@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jacdb.checksum import sha256_of
 from jacdb.dataset import learning_files, row_checksum
@@ -21,13 +23,15 @@ class Change(StrEnum):
     ADDED = "added"
     RESCORED = "given more scores"
     CHECKSUMMED = "given checksums"
+    COMPLETED = "completed"
 
 
 def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     """Return the learning runs that have a row, and the folders that have each.
 
     A run's scores of other policies' rows may differ between folders, for these are no part of what its id names: the
-    folder with most scores comes first; of several with as many, the first whose row has checksums.
+    folder with most scores comes first; of several with as many, one whose scores are its row's, and the first whose
+    row has checksums.
 
     Raises:
         UsageError: one is there twice, with different scores.
@@ -40,7 +44,9 @@ def found(roots: Sequence[Path]) -> dict[Run, list[Path]]:
     _check(runs, roots[0])
     for run, of_run in runs.items():
         if len(of_run) > 1:
-            of_run.sort(key=lambda root: (-n_scores(root, run), not _has_checksums(root, run)))
+            of_run.sort(
+                key=lambda root: (-n_scores(root, run), not _is_whole(root, run), not _has_checksums(root, run))
+            )
     return runs
 
 
@@ -51,6 +57,8 @@ def change(root: Path, run: Run, out: Path) -> Change | None:
     theirs, ours = n_scores(root, run), n_scores(out, run)
     if theirs > ours:
         return Change.RESCORED
+    if theirs == ours and not _is_whole(out, run):
+        return Change.COMPLETED
     return Change.CHECKSUMMED if theirs == ours and _has_checksums(root, run) > _has_checksums(out, run) else None
 
 
@@ -116,16 +124,33 @@ def differ(one: Path, other: Path, run: Run) -> bool:
 
 
 def is_half_put(run: Run, wrong: FileProblem, roots: Sequence[Path]) -> bool:
-    """Return whether a stopped merge put the scores of a later folder into the first, and not yet the row of them."""
-    if wrong.path != learning_files.scores_of(run) or not (roots[0] / wrong.path).is_file():
+    """Return whether the first folder has scores of another row, and a later one both, with as many scores or more.
+
+    What put them there was stopped before it came to the row. The later folder need not be the one that they came from:
+    that one may have been scored again since.
+
+    Args:
+        run: the learning run.
+        wrong: what is wrong with it in the first folder.
+        roots: the folders.
+    """
+    if wrong.path != learning_files.scores_of(run) or learning_files.problem_of_scores(roots[0], run):
         return False
-    there, n_there = sha256_of(roots[0] / wrong.path), n_scores(roots[0], run)
-    return any(sha256_of(root / wrong.path) == there and n_scores(root, run) > n_there for root in roots[1:])
+    try:
+        pq.read_table(roots[0] / wrong.path, partitioning=None)
+    except (OSError, pa.ArrowException):  # damaged: whose scores they are can't be told
+        return False
+    n_there = n_scores(roots[0], run)
+    return any(_is_whole(root, run) and n_scores(root, run) >= n_there for root in roots[1:])
 
 
 def _of_one_benchmark(path: Path) -> pl.DataFrame:
     """Return the scores in a file but those of other policies' rows."""
     return pl.read_parquet(path, hive_partitioning=False).filter(pl.col("rows") != "other_policy")
+
+
+def _is_whole(root: Path, run: Run) -> bool:
+    return learning_files.problem(root, run) is None
 
 
 def _has_checksums(root: Path, run: Run) -> bool:

@@ -38,6 +38,7 @@ class Merged:
         learning_added: learning runs that were added.
         learning_rescored: learning runs that were there with fewer scores, and have those of another dataset now.
         learning_checksummed: those that were there without checksums, and have the row of another dataset now.
+        learning_completed: those whose scores and row did not go together, and that have those of another dataset now.
         learning_there: learning runs of the datasets that were there before.
         checkpoints: what there is to say of checkpoints that are not their rows'.
         unfinished: runs of the datasets that were passed over, each with its folder.
@@ -50,6 +51,7 @@ class Merged:
     learning_added: list[Run] = field(default_factory=list)
     learning_rescored: list[Run] = field(default_factory=list)
     learning_checksummed: list[Run] = field(default_factory=list)
+    learning_completed: list[Run] = field(default_factory=list)
     learning_there: list[Run] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
     unfinished: list[tuple[Path, Run]] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Merged:
             (self.learning_added, Change.ADDED),
             (self.learning_rescored, Change.RESCORED),
             (self.learning_checksummed, Change.CHECKSUMMED),
+            (self.learning_completed, Change.COMPLETED),
             (self.learning_there, "there already"),
         )
         learning = "".join(f", {_runs(runs, 'learning run')} {what}" for runs, what in learned if runs)
@@ -195,7 +198,7 @@ def _add(root: Path, run: Run, out: Path, report: Report) -> None:
 
 
 def _add_learned(root: Path, run: Run, out: Path, merged: Merged) -> None:
-    """Add a learning run, and say so; one that was there with fewer scores, or without checksums, is replaced."""
+    """Add a learning run, and say so; one that was there with less is replaced."""
     match learning_runs.change(root, run, out):
         case Change.ADDED:
             merged.learning_added.append(run)
@@ -203,6 +206,8 @@ def _add_learned(root: Path, run: Run, out: Path, merged: Merged) -> None:
             merged.learning_rescored.append(run)
         case Change.CHECKSUMMED:
             merged.learning_checksummed.append(run)
+        case Change.COMPLETED:
+            merged.learning_completed.append(run)
     if said := learning_runs.add(root, run, out):
         merged.checkpoints.append(said)
 

@@ -7,6 +7,7 @@ are checked: the dataset can be read throughout.
 
 import collections
 import concurrent.futures
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ def pull(
     """Fetch finished runs from a dataset repository into a folder.
 
     Calling it again resumes an interrupted pull. Runs that the folder already has are not fetched again, but for
-    learning runs that have more scores on the Hub.
+    learning runs that have more scores on the Hub, or whose scores and row a stopped pull left apart. A learning run
+    that is damaged or different is told once all else was fetched.
 
     Args:
         name: OWNER/NAME.
@@ -94,8 +96,8 @@ def pull(
 
     Raises:
         UsageError: there is no such repository, revision or environment, or this token may not read it; the folder
-            has a run with the same id and other contents; or an environment would have two sets of axes, or the
-            dataset matrices of two types.
+            has a run with the same id and other contents, or a learning run with different scores; or an environment
+            would have two sets of axes, or the dataset matrices of two types.
         FailureError: the Hub can't be reached; a file is not valid or has another checksum; or the disk is full.
     """
     hub_names.check_name(name)
@@ -118,14 +120,15 @@ def pull(
             if (free := shutil.disk_usage(root).free) < fetch.total:
                 raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
             _refuse_mixtures(root, here, fetch, missing, sums)
-            learned = _learned(root, fetch, envs)
         for run, paths in missing.items():
             fetch.parts({path: sums[run][path] for path in paths})
             _move(staging, root, run, paths)
-        kept = [said for run in learned if (said := _move_learned(staging, root, run))]
+        changes, kept, refused = _put_learned(root, fetch, envs)
+    if refused:
+        more = f"; nor can {len(refused) - 1} more of its learning runs be pulled" if len(refused) > 1 else ""
+        raise type(refused[0])(f"{refused[0]}{more}; all else was pulled")
     n_fetched = sum(bool(paths) for paths in missing.values())
     n_there = len(wanted) - n_fetched
-    changes = collections.Counter(learned.values())
     return Pulled(name, snapshot.commit, n_fetched, fetch.total, n_there, changes, tuple(kept))
 
 
@@ -136,7 +139,8 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
     Raises:
         UsageError: another pull into the same dataset is at work.
     """
-    folder, is_new = root / STAGING, not root.exists()
+    folder = root / STAGING
+    made = [place for place in (root, *root.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
@@ -150,8 +154,9 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
             finally:
                 if not (folder / commit).exists():
                     shutil.rmtree(folder)
-                    if is_new and not any(root.iterdir()):
-                        root.rmdir()
+                    for place in made:
+                        with contextlib.suppress(OSError):  # it is not empty: something was pulled, or others made it
+                            place.rmdir()
     except filelock.Timeout:
         raise UsageError(f"another pull into {root} is at work: let it finish") from None
 
@@ -215,33 +220,49 @@ def _refuse_mixtures(
         refusals.check_type(root, fetch.snapshot.name, places(lambda run: run.row))
 
 
-def _learned(root: Path, fetch: "_Fetch", envs: list[str] | None) -> dict[Run, Change]:
-    """Fetch and check the learning runs that a folder lacks, or has with fewer scores; nothing is moved.
+def _put_learned(
+    root: Path, fetch: "_Fetch", envs: list[str] | None
+) -> tuple[Mapping[Change, int], list[str], list[JacdbError]]:
+    """Fetch, check and put the learning runs that a folder lacks, or has with less.
 
-    Raises:
-        UsageError: the folder has one with this id and different scores.
-        FailureError: one is damaged, or in the folder.
+    Returns:
+        how many there were of each change; what there is to say of checkpoints; and why others were not put.
     """
-    changes, folder = dict[Run, Change](), fetch.folder
+    changes, kept, refused = collections.Counter[Change](), list[str](), list[JacdbError]()
     for run in learning_files.finished(fetch.snapshot.files):
-        row = learning_files.row_of(run)
-        is_there = (root / row).is_file()
-        if (envs and run.env not in envs) or (is_there and fetch.snapshot.files[row].holds(root / row)):
+        row, wrong = learning_files.row_of(run), None
+        if envs and run.env not in envs:
             continue
-        fetch.learned(run)
-        if is_there:
+        if (root / row).is_file():
             wrong = learning_files.problem(root, run)
-            if wrong and not learning_runs.is_half_put(run, wrong, (root, folder)):
-                remedy = f"remove {root / run.folder(learning_files.RUNS)}, and pull again"
-                raise FailureError(f"{root / wrong.path}: {wrong.wrong}; {remedy}")
-            if learning_runs.differ(root, folder, run):
-                raise UsageError(
-                    f"learning run {run.run_id} of {run.env} is in {root} and in {fetch.snapshot.name}, with different"
-                    f" scores: pull into another --data, or remove {root / run.folder(learning_files.RUNS)}"
-                )
-        if change := learning_runs.change(folder, run, root):
-            changes[run] = change
-    return changes
+            if wrong is None and fetch.snapshot.files[row].holds(root / row):
+                continue
+        if error := _refusal_of_learned(root, fetch, run, wrong):
+            refused.append(error)
+        elif change := learning_runs.change(fetch.folder, run, root):
+            changes[change] += 1
+            if said := _move_learned(fetch.folder, root, run):
+                kept.append(said)
+    return changes, kept, refused
+
+
+def _refusal_of_learned(
+    root: Path, fetch: "_Fetch", run: Run, wrong: integrity.FileProblem | None
+) -> JacdbError | None:
+    """Fetch a learning run; return why it can't be put into a folder, which may have it with this wrong; else None."""
+    if told := fetch.learned(run):
+        return FailureError(told)
+    if not (root / learning_files.row_of(run)).is_file():
+        return None
+    if wrong and not learning_runs.is_half_put(run, wrong, (root, fetch.folder)):
+        remedy = f"remove {root / run.folder(learning_files.RUNS)}, and pull again"
+        return FailureError(f"{root / wrong.path}: {wrong.wrong}; {remedy}")
+    if learning_runs.differ(root, fetch.folder, run):
+        return UsageError(
+            f"learning run {run.run_id} of {run.env} is in {root} and in {fetch.snapshot.name}, with different"
+            f" scores: pull into another --data, or remove {root / run.folder(learning_files.RUNS)}"
+        )
+    return None
 
 
 @dataclass
@@ -279,15 +300,16 @@ class _Fetch:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def learned(self, run: Run) -> None:
-        """Fetch and check a learning run's scores and its row."""
+    def learned(self, run: Run) -> str | None:
+        """Fetch and check a learning run's scores and its row; return what is wrong with them; None if nothing is."""
         for path in (learning_files.scores_of(run), learning_files.row_of(run)):
             if path not in self.snapshot.files:
-                raise FailureError(f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again")
+                return f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again"
             self.snapshot.fetch(path, self.folder)
         if found := learning_files.problem(self.folder, run):
             (self.folder / found.path).unlink(missing_ok=True)
-            raise FailureError(f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept")
+            return f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept"
+        return None
 
     def _part(self, path: str, sha256: str) -> None:
         file = self.snapshot.fetch(path, self.folder, self._meter(path))
