@@ -466,6 +466,23 @@ def test_a_damaged_learning_run_withholds_nothing_else(tmp_path):
     }  # fmt: skip
 
 
+def test_different_scores_of_a_learning_run_are_not_published_over_those_on_the_hub(tmp_path):
+    a = small(tmp_path / "a")
+    scored(a, 2)
+    assert as_alice("publish", "alice/retrained", "--data", a).returncode == 0
+    repository = HUB.repositories["alice/retrained"]
+    head, row = repository.head, learning_files.row_of(Run("E", "mlp-a"))
+    for n in (2, 3):
+        scored(a, n, value=0.75)
+        refused(as_alice("publish", "alice/retrained", "--data", a), "mlp-a of E", "different scores", "remove")
+    assert repository.head == head
+    repository.commit(repository.trees[head] | {row: HUB.keep(b"PAR1xxPAR1")})  # of which nothing can be read
+    assert as_alice("publish", "alice/retrained", "--data", a).returncode == 0
+    shutil.rmtree((a / row).parent)
+    assert as_alice("pull", "alice/retrained", "--data", a).returncode == 0
+    assert learning_files.problem(a, Run("E", "mlp-a")) is None
+
+
 # --- hf:// ---------------------------------------------------------------------------------------------------
 
 

@@ -120,15 +120,15 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
     """Commit a publication to a repository's main branch; nothing is committed if it has not changed.
 
     Large files that an interrupted call has sent are not sent again. No run in the repository is lost: one with runs
-    that the publication lacks, or with more scores of a learning run, is refused.
+    that the publication lacks, or with more or different scores of a learning run, is refused.
 
     Args:
         private: make a new repository private.
         tag: a tag for the commit; it must be new.
 
     Raises:
-        UsageError: the repository is public, or has such a tag, or more runs or scores; no token, or none that may
-            write.
+        UsageError: the repository is public, or has such a tag, or more runs or scores, or different scores; no token,
+            or none that may write.
         FailureError: the Hub can't be reached, or fails, or someone else has published meanwhile.
     """
     name, api = publication.name, HfApi()
@@ -136,7 +136,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
         _make(api, name, private)
         snapshot = hub.Snapshot.take(name)
         _refuse_more_runs(publication, snapshot)
-        _refuse_fewer_scores(publication, snapshot)
+        _refuse_other_scores(publication, snapshot)
         with tempfile.TemporaryDirectory() as folder:
             fresh = _stage(publication, snapshot, Path(folder))
             stale = _stale(publication, snapshot)
@@ -183,24 +183,33 @@ def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
         )
 
 
-def _refuse_fewer_scores(publication: Publication, snapshot: hub.Snapshot) -> None:
-    """Refuse to replace a learning run in the repository by the same one with fewer scores."""
+def _refuse_other_scores(publication: Publication, snapshot: hub.Snapshot) -> None:
+    """Refuse to replace a learning run in the repository by the same one with fewer or with different scores."""
     for path, file in publication.files.items():
         part, stored = PartPath.parse(path), snapshot.files.get(path)
         if part is None or part.table != learning_files.RUNS or stored is None:
             continue
         if stored.holds(file, publication.sums[path]):
             continue
+        run, root = part.run, file.parents[len(Path(path).parents) - 1]
         with tempfile.TemporaryDirectory() as folder:
-            row = snapshot.fetch(path, Path(folder))
-            with row.open("rb") as stream:
-                if integrity.check_footer(stream, part):  # it can't be read, and nothing is lost
-                    continue
-            theirs, ours = learning_runs.n_scores_of(row), learning_runs.n_scores_of(file)
+            for one in (path, learning_files.scores_of(run)):
+                if one in snapshot.files:
+                    snapshot.fetch(one, Path(folder))
+            if learning_files.problem(Path(folder), run):  # nobody can pull it, and nothing is lost
+                continue
+            differ = learning_runs.differ(root, Path(folder), run)
+            theirs, ours = learning_runs.n_scores(Path(folder), run), learning_runs.n_scores(root, run)
+        if differ:
+            raise UsageError(
+                f"learning run {run.run_id} of {run.env} is in {root} and in {snapshot.name}, with different scores:"
+                f" remove {file.parent} and `jacdb pull {snapshot.name}` to have the Hub's, or delete that run on the"
+                " Hub to replace it"
+            )
         if theirs > ours:
             raise UsageError(
-                f"{snapshot.name} has {theirs} scores of learning run {part.run.run_id} of {part.run.env}, this folder"
-                f" {ours}: `jacdb pull {snapshot.name}` into it first, or delete that run on the Hub"
+                f"{snapshot.name} has {theirs} scores of learning run {run.run_id} of {run.env}, this folder {ours}:"
+                f" `jacdb pull {snapshot.name}` into it first, or delete that run on the Hub"
             )
 
 
