@@ -101,7 +101,7 @@ def test_the_page_on_recordings_runs(tmp_path):
     assert said.fields["ctrl"][0].scale * (75 + said.fields["ctrl"][0].offset) == pytest.approx(0.25)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_commands_of_the_page_on_recordings_run_in_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JACDB_DATA", raising=False)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from synthetic import dataset, episode
+from thoroughness import one_in_five
 
 import jacdb
 from jacdb import UsageError, figures
@@ -48,7 +49,7 @@ def stepping(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", one_in_five(figures.FIGURES))
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_every_figure_in_every_format(name, suffix, begins, stepping, tmp_path):
     figures.draw(stepping, name, "Walk").savefig(tmp_path / f"it{suffix}")

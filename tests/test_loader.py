@@ -412,6 +412,7 @@ def test_a_file_that_is_gone_is_named(tmp_path):
             list(batches)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_dataset(tmp_path, monkeypatch):
     monkeypatch.setattr(run_writer, "ROW_GROUP_ROWS", 50)
     make(tmp_path, "run-a", 160, 50, d=20)

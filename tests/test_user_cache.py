@@ -43,7 +43,7 @@ def test_users_11_a_damaged_entry_of_compiled_code_is_replaced(damage, tmp_path)
     assert compiled(XDG_CACHE_HOME=str(tmp_path))[:2] == (result, "True"), "and kept"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_users_11_an_entry_that_jax_wrote_by_itself_is_used_if_it_is_whole(tmp_path):
     result, _, _ = compiled(XDG_CACHE_HOME=str(tmp_path))
     folder = tmp_path / "jacdb" / "xla"

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from synthetic import dataset, episode
+from thoroughness import thorough
 
 import jacdb
 from jacdb import UsageError
@@ -158,7 +159,7 @@ def test_users_17_windows_that_do_not_fit_are_refused(opened, given, told):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 3])
-@pytest.mark.parametrize("condition", [None, "step % 7 < 5"])
+@pytest.mark.parametrize("condition", [None, thorough("step % 7 < 5")])
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_users_17_a_batch_by_its_number_is_that_of_a_pass(opened, shuffle, drop_last, condition, window):

@@ -189,6 +189,7 @@ def test_users_17_an_environment_whose_file_is_gone_is_named(tmp_path):
     assert not readers()
 
 
+@pytest.mark.thorough
 def test_users_17_environments_share_the_buffer(tmp_path, monkeypatch):
     monkeypatch.setattr(run_writer, "ROW_GROUP_ROWS", 50)
     envs = ["E", "F", "G", "H"]

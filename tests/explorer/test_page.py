@@ -253,6 +253,7 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
         node("page.test.mjs", server.address, expected, tmp_path)
 
 
+@pytest.mark.thorough
 def test_users_32_the_address_and_what_is_loaded(data, tmp_path):
     with jacdb.Dataset(data) as dataset:
         expected = {"runs": [{"env": env, "run": run_of(dataset, env)} for env in ENVS]}
@@ -305,6 +306,7 @@ def test_users_32_hostile_names_stay_text(hostile, tmp_path):
         node("hostile.test.mjs", server.address, expected, tmp_path)
 
 
+@pytest.mark.thorough
 def test_users_32_bodies_without_a_name_are_not_one_body(tmp_path):
     joints = ["x", "pole"]  # of a cart whose bodies have no names, kept by a version that had '' for each
     edges = [["pole", "x"], ["x", "pole"], *(["push.action", joint] for joint in joints)]
@@ -348,6 +350,7 @@ class RangedFiles(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.thorough
 def test_users_32_a_static_site_is_the_same_page(data, tmp_path):
     from jacdb.dataset.dataset import Dataset
     from jacdb.explorer import site

@@ -193,7 +193,7 @@ def test_the_same_run_again_is_there_already(rolled_out):
     assert again.was_there and again.run_id == result.run_id
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_another_model_of_its_file_name_is_refused_if_axes_differ(rolled_out, tmp_path, monkeypatch):
     root, _, result = rolled_out
     (tmp_path / "cart.xml").write_text(CART.format(timestep=0.01).replace('name="push"', 'name="pull"'))
@@ -232,7 +232,7 @@ def test_a_recording_of_it_is_annotated_with_the_same_jacobians(rolled_out, tmp_
     np.testing.assert_allclose(np.array(annotated.to_list()), np.array(stored.to_list()), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_recording_of_another_timestep_is_excluded_whole_and_the_reason_is_said(rolled_out, tmp_path):
     root, _, _ = rolled_out
     with jacdb.open(root) as dataset:

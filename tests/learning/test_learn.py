@@ -139,6 +139,7 @@ def test_users_29_the_command_trains_scores_and_resumes(root):
     assert verified.ok and [check.name for check in verified.checks].count("learned") == 4
 
 
+@pytest.mark.thorough
 def test_rows_of_another_policy_that_come_later_are_scored_without_training_again(root, tmp_path, monkeypatch):
     """The run keeps its id, its parameters and all its other scores."""
     words = ["--env", "Linear", "--policy", "noise", "--data", root]

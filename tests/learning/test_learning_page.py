@@ -17,6 +17,7 @@ PAGE = (ROOT / "docs" / "learning.md").read_text()
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.thorough
 def test_users_29_the_page_on_learning_runs(tmp_path, monkeypatch):
     """Its commands, its model in a file, its function."""
     monkeypatch.chdir(tmp_path)

@@ -43,6 +43,7 @@ def test_the_composed_jacobian_is_that_of_the_composed_maps(name, keeps_qpos, sy
 
 
 @pytest.mark.skipif(not os.environ.get("MENAGERIE_ROOT"), reason="needs robot models: set MENAGERIE_ROOT")
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", KEEPS_STATE)
 def test_a_map_with_memory_has_the_derivative_of_its_finite_difference(name, system):
     loaded = system(name)

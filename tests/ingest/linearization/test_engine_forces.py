@@ -107,7 +107,7 @@ def test_accelerations_of_evaluations_are_those_of_the_engines_steps(integrator,
             np.testing.assert_allclose(of_steps, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_rows_of_finite_differences_have_the_engines_forces(tmp_path):
     (tmp_path / "sled.xml").write_text(XML)
     rollouts = Rollouts(HostNoise(), 1, 40, seed=0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from thoroughness import thorough
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ print(json.dumps([bool(one) for one in same]))
 """
 
 
-@pytest.mark.parametrize("early", [True, False], ids=["JAX runs already", "JAX does not run yet"])
+@pytest.mark.parametrize("early", [True, thorough(False)], ids=["JAX runs already", "JAX does not run yet"])
 def test_the_callers_jax_environment_logger_and_random_numbers_are_as_before(early, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("XLA_", "JAX_"))}
     program = PROGRAM.replace("EARLY", str(early))

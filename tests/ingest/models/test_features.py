@@ -11,7 +11,6 @@ from feature_models import MODELS, THROUGH
 from mujoco import mjx
 from mujoco_playground import registry as playground_registry
 from stage_differences import difference, states
-from thoroughness import one_in_five
 
 import jacdb
 from jacdb.errors import UsageError
@@ -119,15 +118,15 @@ def test_mjx_refuses_what_it_is_said_to_refuse(name):
             jax.eval_shape(mjx.step, on_mjx, mjx.make_data(on_mjx, impl="jax"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", one_in_five(name for name in MODELS if BY_NAME[name].on_mjx == "same"))
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx == "same"])
 def test_stages_are_the_same(name):
     for case in MODELS[name]:
         assert stages_differ(case.xml, case.contact, case.integrates) < SAME
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", one_in_five(name for name in MODELS if BY_NAME[name].on_mjx in ("drops", "differs")))
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [name for name in MODELS if BY_NAME[name].on_mjx in ("drops", "differs")])
 def test_stages_or_steps_are_not_the_same(name):
     for case in MODELS[name]:
         if case.without:

@@ -28,6 +28,7 @@ def test_users_02_rows_of_the_cheetah_are_this_engines(cheetah, pytestconfig):
     reference_rows.check(cheetah, "CheetahRun", pytestconfig.getoption("reference"))
 
 
+@pytest.mark.thorough
 def test_contacts_are_those_of_the_c_engine(cheetah, system):
     """CheetahRun takes one physics step per control step: its contacts are those at the stored state."""
     model = system("CheetahRun").mj_model
@@ -55,6 +56,7 @@ def test_contacts_are_those_of_the_c_engine(cheetah, system):
     assert 10 < touching < 90
 
 
+@pytest.mark.thorough
 def test_active_names_limits_and_clipped_actuators(cheetah, system):
     model = system("CheetahRun").mj_model
     joints = [i for i in range(model.njnt) if model.jnt_limited[i]]
@@ -70,6 +72,7 @@ def test_active_names_limits_and_clipped_actuators(cheetah, system):
         assert set(row["active"]) == expected
 
 
+@pytest.mark.thorough
 def test_sparsity_follows_contact(cheetah):
     """The paper's reading of Figures 5 and 6, in one query: two values, and the ground tells them apart."""
     pushed = "len(list_filter(contacts, lambda c: c.normal_force > 0)) > 0"

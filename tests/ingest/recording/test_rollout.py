@@ -239,7 +239,8 @@ def check_sizes(episode):
         assert said[f"below_{matrix}"] == [np.count_nonzero(size < threshold) for threshold in schemas.SWEEP]
 
 
-@pytest.mark.parametrize("instead", ["implicit", thorough("unrolled"), thorough("autodiff")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("instead", ["implicit", "unrolled", "autodiff"])
 def test_steps_above_the_tolerance_are_computed_again(system, monkeypatch, instead):
     """All of them, and half of them: the others stay as they were."""
     monkeypatch.setattr(recomputation, "FALLBACK_METHODS", {"implicit": (instead,)})

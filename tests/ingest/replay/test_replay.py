@@ -136,6 +136,7 @@ def test_the_step_after_one_that_only_roundings_explain_is_tried_from_where_thes
     assert steps[-1].deviation > 0.1 and steps[-1].explanation == "MJX takes it, with other roundings"
 
 
+@pytest.mark.thorough
 def test_another_seed_is_found_and_another_simulator_is_told(copy):
     edit(copy, "runs", "seed", {0: 1})
     [run] = rows(copy, "runs")
