@@ -51,7 +51,10 @@ def stop(root, episodes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "engine"), [("Spark", "local-cluster[2,1,1024]"), ("Sail", "sail")])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [pytest.param("Spark", "local-cluster[2,1,1024]", marks=pytest.mark.thorough), ("Sail", "sail")],
+)
 def test_an_engine_answers_every_view_as_duckdb_does(name, engine, mixed, monkeypatch):
     # few rows: Java's second compiler, for what runs long, and more threads that collect cost half of the time
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
