@@ -264,15 +264,19 @@ def test_one_environment_costs_no_more_than_itself(published, tmp_path):
     assert {PartPath.parse(path).run.env for path in got if PartPath.parse(path)} == {"ReacherHard"}
 
 
-def test_a_pull_that_was_stopped_goes_on(published, tmp_path):
-    """Stopped after a third of the bytes, by a Ctrl-C that the report raises."""
+def stopped_pull(name, root):
+    """Pull until a third of the bytes is there, by a Ctrl-C that the report raises."""
 
     def report(event):
         if event.total and event.done > event.total / 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pull(published, tmp_path, report=report)
+        pull(name, root, report=report)
+
+
+def test_a_pull_that_was_stopped_goes_on(published, tmp_path):
+    stopped_pull(published, tmp_path)
     before = HUB.sent
     assert call_jacdb("pull", published, "--data", tmp_path).returncode == 0
     assert contents(tmp_path) == contents(SAMPLE)
@@ -377,12 +381,7 @@ def test_what_cannot_be_one_dataset_is_not_pulled_into_one(tmp_path, monkeypatch
 
 
 def test_a_refused_pull_keeps_what_an_interrupted_one_had_fetched(published, tmp_path):
-    def report(event):
-        if event.total and event.done > event.total / 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        pull(published, tmp_path, report=report)
+    stopped_pull(published, tmp_path)
     fetched = [*(tmp_path / ".pull").rglob("*.parquet")]
     small(tmp_path)
     refused(as_alice("pull", published, "--data", tmp_path), "one type", "another --data")

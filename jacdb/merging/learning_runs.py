@@ -90,12 +90,7 @@ def add(root: Path, run: Run, out: Path) -> str | None:
 
 def n_scores(root: Path, run: Run) -> int:
     """Return how many scores a learning run has, as its row in a folder says."""
-    return n_scores_of(root / learning_files.row_of(run))
-
-
-def n_scores_of(row: Path) -> int:
-    """Return how many scores a learning run has, given the file of its row."""
-    return int(pl.read_parquet(row, columns=["n_scores"], hive_partitioning=False).item())
+    return int(pl.read_parquet(root / learning_files.row_of(run), columns=["n_scores"], hive_partitioning=False).item())
 
 
 def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:

@@ -19,8 +19,8 @@ import filelock
 
 from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, learning_files, manifest, run_status
-from jacdb.dataset.layout import MODELS, ONE_PART, Run, layout_of, the_one
+from jacdb.dataset import environment_axes, integrity, learning_files, manifest, run_status
+from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, JacdbError, UsageError, suggestion
 from jacdb.merging import learning_runs
@@ -215,7 +215,8 @@ def _refuse_mixtures(
     def places(file: Callable[[Run], str]) -> dict[Run, Path]:
         return {run: fetch.folder if file(run) in paths else root for run, paths in added.items()}
 
-    refusals.check_axes(root, fetch.snapshot.name, places(lambda run: f"{run.folder('axes')}/{ONE_PART}"))
+    of_axes = places(lambda run: environment_axes.axes_path(Path(), run).as_posix())
+    refusals.check_axes(root, fetch.snapshot.name, of_axes)
     if there == schemas.SCHEMA_VERSION:  # one of before may have two
         refusals.check_type(root, fetch.snapshot.name, places(lambda run: run.row))
 
