@@ -23,6 +23,7 @@ help:
 setup: $(READY)
 
 # Python 3.12 or later may exist under a version manager alone; a shim of one may exist and not run.
+# Python compiles a module when it is first imported; pip would compile all of them, two fifths of its time.
 $(READY): $(LOCK) pyproject.toml
 	@set -e; found=; \
 	for python in "$(PYTHON)" python3.12 python3.13 python3.14 python3 \
@@ -32,9 +33,9 @@ $(READY): $(LOCK) pyproject.toml
 	if [ -z "$$found" ]; then \
 	  echo "jacdb needs Python 3.12 or later: install one (pyenv install 3.12, say), or make PYTHON=/path/to/python3.12" >&2; \
 	  exit 2; fi; \
-	echo "setting up $(VENV) with $$("$$found" --version) (about two minutes)"; \
+	echo "setting up $(VENV) with $$("$$found" --version) (about a minute)"; \
 	"$$found" -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r $(LOCK)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
