@@ -1,6 +1,6 @@
 """Loads the MuJoCo models of a dataset's runs: those that runs keep, and Playground's environment for runs of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jacdb.dataset.sql_text import literal
 from jacdb.dataset.views import Views
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.loading import load_env
+from jacdb.ingest.models.body_names import body_names
 from jacdb.ingest.sources import dm_control, gymnasium, suites
 from jacdb.ingest.sources.kept_model import is_of_source, kept_model
 
@@ -51,6 +52,37 @@ def run_models(dataset: Views, env: str, run_ids: Iterable[str]) -> list[mujoco.
     if not found:
         raise errors[0]
     return list(found.values())
+
+
+def tree_of_runs[T](
+    dataset: Views,
+    env: str,
+    run_ids: Iterable[str],
+    bodies: set[str],
+    read: Callable[[mujoco.MjModel], dict[str, T]],
+) -> dict[str, T]:
+    """Return what ``read`` says of the kinematic tree of the robot that an environment's runs are of.
+
+    Args:
+        dataset: what has the runs.
+        env: the environment.
+        run_ids: the runs, one at least.
+        bodies: the bodies that their axes name.
+        read: ``kinematic_tree.parents`` or ``tree_of_body``.
+
+    Raises:
+        UsageError: the runs' model is missing, it lacks one of the bodies, or runs are of robots with different trees.
+    """
+    models = run_models(dataset, env, run_ids)
+    for model in models:
+        if unknown := sorted(bodies.difference(body_names(model))):
+            raise UsageError(f"the model of {env} has no body {unknown[0]!r}, which axes of its runs name")
+    tree, *others = map(read, models)
+    if any(other != tree for other in others):
+        raise UsageError(
+            f"runs of {env} are of robots with different kinematic trees: keep them in datasets of their own"
+        )
+    return tree
 
 
 def source_model(env: str, fact: dict[str, Any], kept: Path | None) -> mujoco.MjModel:

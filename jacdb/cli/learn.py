@@ -157,7 +157,6 @@ def _with_kinematic_tree(
         UsageError: the simulator is missing, or the runs' model, which have the tree.
     """
     from jacdb import simulator
-    from jacdb.cli.kinematic_trees import tree_of_robot
     from jacdb.learning.models import registry
 
     if "parents" in settings or not registry.has_setting(model, "parents"):
@@ -167,9 +166,11 @@ def _with_kinematic_tree(
     if simulator.missing():
         raise UsageError(f"{asks}: pip install 'jacdb[ingest]', {otherwise}")
     from jacdb.ingest.environments.kinematic_tree import parents
+    from jacdb.ingest.sources.run_models import tree_of_runs
 
     try:
-        return settings | {"parents": tree_of_robot(dataset, problem, parents)}
+        tree = tree_of_runs(dataset, problem.env, problem.run_ids, problem.bodies.names, parents)
+        return settings | {"parents": tree}
     except UsageError as error:
         raise UsageError(f"{asks}: {error}; {otherwise}") from error
 

@@ -195,10 +195,10 @@ def _trees(dataset: "Views", problem: "LearningProblem", is_one_of_all: bool, qu
     """
     try:
         simulator.require()
-        from jacdb.cli.kinematic_trees import tree_of_robot
         from jacdb.ingest.environments.kinematic_tree import tree_of_body
+        from jacdb.ingest.sources.run_models import tree_of_runs
 
-        return tree_of_robot(dataset, problem, tree_of_body)
+        return tree_of_runs(dataset, problem.env, problem.run_ids, problem.bodies.names, tree_of_body)
     except UsageError as error:
         if not is_one_of_all:
             raise UsageError(f"--baseline {TREE} asks for the robot's kinematic tree: {error}") from error

@@ -45,6 +45,11 @@ class Bodies:
 
         return cls(bodies("tangent"), bodies("action"))
 
+    @property
+    def names(self) -> set[str]:
+        """The bodies that axes name."""
+        return {body for body in (*self.of_tangent, *self.of_action) if body is not None}
+
     def largest(self, scores: np.ndarray) -> np.ndarray:
         """Return the largest score of each block, (n, bodies, blocks of columns), of those of entries."""
         rows, row_starts, columns, column_starts = self._blocks

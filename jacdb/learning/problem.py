@@ -165,6 +165,11 @@ class LearningProblem:
         )
 
     @property
+    def run_ids(self) -> set[str]:
+        """The runs that rows are of."""
+        return {run for rows in self.parts.values() for run in rows.run_id.tolist()}
+
+    @property
     def shape(self) -> tuple[int, int]:
         """The shape of a Jacobian, (n_tangent, n_tangent + n_action)."""
         return self.patterns.shape[1], self.patterns.shape[2]

@@ -9,13 +9,11 @@ import pytest
 from synthetic import dataset, episode
 
 import jacdb
-from jacdb.cli.kinematic_trees import tree_of_robot
 from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.kinematic_tree import parents
 from jacdb.ingest.models.loading import binary, hash_of
 from jacdb.ingest.sources import run_models
-from jacdb.learning.bodies import Bodies
 
 ENV = "CheetahRun"  # a name of Playground's, in runs that are not
 CHAIN = """<mujoco><worldbody><body name="arm"><joint axis="0 1 0"/><geom size=".1"/>
@@ -34,11 +32,9 @@ def kept(root: Path, run_id: str, xml: str, seed: int = 0) -> None:
     path.write_bytes(binary(model))
 
 
-def tree(root: Path, *run_ids: str, bodies: tuple[str | None, ...] = ("arm", "hand")) -> dict[str, str]:
-    part = SimpleNamespace(run_id=np.array(run_ids))
-    problem = SimpleNamespace(env=ENV, parts={"train": part}, bodies=Bodies(bodies, (None,)))
+def tree(root: Path, *run_ids: str, bodies: tuple[str, ...] = ("arm", "hand")) -> dict[str, str]:
     with jacdb.open(root) as opened:
-        return tree_of_robot(opened, problem, parents)
+        return run_models.tree_of_runs(opened, ENV, run_ids, set(bodies), parents)
 
 
 @pytest.mark.slow
