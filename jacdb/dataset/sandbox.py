@@ -138,6 +138,8 @@ def _batches(relation: duckdb.DuckDBPyRelation, limits: Limits) -> Iterator[pa.R
                 taken += batch.nbytes
                 if taken > limits.memory:
                     raise limits.exceeded()
+    except duckdb.OutOfMemoryException as error:
+        raise limits.exceeded() from error
     except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:
         raise FailureError(f"SQL: {first_line(error)}") from error
 
