@@ -1,5 +1,6 @@
 """What is installed is what stands in the checkout: every module and every data file, under the links' names."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -88,3 +89,20 @@ def test_a_wheel_of_the_source_archive_is_the_same(checkout, tmp_path):
     of_checkout = names(built(tmp_path / "wheel", "build_wheel", checkout))
     of_archive = names(built(tmp_path / "from_sdist", "build_wheel", tmp_path / "unpacked"))
     assert of_archive == of_checkout
+
+
+@pytest.mark.slow
+def test_an_editable_install_is_found_from_the_folder_beside_a_clone_called_jacdb(checkout, tmp_path):
+    """A folder on the path that is called like a package hides it from whatever is asked after the path."""
+    beside, installed = tmp_path / "beside", tmp_path / "installed"
+    beside.mkdir()
+    (beside / "jacdb").symlink_to(checkout)
+    (tmp_path / "wheel").mkdir()
+    with zipfile.ZipFile(built(tmp_path / "wheel", "build_editable", beside / "jacdb")) as archive:
+        archive.extractall(installed)
+    program = f"import site; site.addsitedir({str(installed)!r}); import jacdb; print(jacdb.__file__)"
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=beside, env=alone, check=True, capture_output=True, text=True
+    )
+    assert Path(ran.stdout.strip()).resolve() == checkout / "jacdb" / "__init__.py"
