@@ -70,14 +70,47 @@ def test_on_a_full_disk_the_file_of_before_is_kept(words, name, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_answer_that_has_no_room_on_stdout_is_told_in_one_line(data):
-    words = [sys.executable, "-m", "jacdb", "sql", "select 1", "--data", str(data)]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sql", "select 1", "--data", "data"),
+        ("query", "steps", "--format", "parquet", "--data", "data"),
+        ("sql", "--help"),
+        ("--version",),
+    ],
+)
+def test_an_answer_that_has_no_room_on_stdout_is_told_in_one_line(words, data):
     with Path("/dev/full").open("wb") as full:
-        ran = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert ran.returncode == 1
-    assert ran.stderr == (
-        "jacdb: could not write to standard output: No space left on device: make room; repeat the command\n"
-    )
+        ran = jacdb_process(words, data, stdout=full, stderr=subprocess.PIPE)
+    assert (ran.returncode, ran.stderr) == (
+        1, "jacdb: could not write to standard output: No space left on device: make room; repeat the command\n"
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_without_room_on_stderr_a_command_goes_on_and_ends_with_its_own_code(data):
+    with Path("/dev/full").open("wb") as full:
+        assert jacdb_process(("query", "none"), data, stdout=full, stderr=full).returncode == 2
+        ran = jacdb_process(
+            ("query", "steps", "--format", "csv", "--data", "data"), data, stdout=subprocess.PIPE, stderr=full
+        )
+    assert ran.returncode == 0 and ran.stdout.startswith("env,"), "a note comes before the answer"
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_what_it_wants_makes_no_failure(data):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = jacdb_process(("sql", "select 1", "--data", "data"), data, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def jacdb_process(words, data, **streams):
+    """A process with stdout and stderr as a person's have them: with buffers, which are written out as it ends."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "jacdb", *(str(data) if word == "data" else word for word in words)]
+    return subprocess.run(command, env=environment, text=True, check=False, **streams)
 
 
 def test_permissions_are_kept_and_those_of_a_new_file_the_umasks(tmp_path):

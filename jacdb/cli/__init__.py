@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jacdb import interruption
-from jacdb.cli import annotate, ask, explore, hub, keep, learn, make, score
+from jacdb.cli import annotate, ask, explore, hub, keep, learn, make, score, standard_streams
 from jacdb.cli.command import Command
 from jacdb.cli.printing import explain, fail
 from jacdb.errors import JacdbError, told_with_remedy
@@ -63,13 +63,16 @@ def main() -> None:
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it reports every retry
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA raises alarms about compilations that are merely slow
-    with interruption.handled():
+    with interruption.handled(), standard_streams.told():
         _run()
 
 
 def _run() -> NoReturn:
     try:
-        sys.exit(app(prog_name=app.info.name, standalone_mode=False))
+        code = app(prog_name=app.info.name, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what other libraries have printed
+        sys.exit(code)
     except JacdbError as error:
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -77,9 +80,6 @@ def _run() -> NoReturn:
         fail(f"{explain(error)}; see {at} --help", 2)
     except (typer.Abort, KeyboardInterrupt):
         fail(interruption.line(), 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader, such as `head`, has closed the pipe
-        sys.exit(0)
     except OSError as error:
         # an error of a write names no file
         fail(f"{error.filename or 'a file could not be read or written'}: {told_with_remedy(error)}", 1)

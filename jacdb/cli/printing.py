@@ -10,7 +10,7 @@ import typer
 
 from jacdb.atomic_file import write_file
 from jacdb.dataset import limits
-from jacdb.errors import FailureError, UsageError, telling_writes
+from jacdb.errors import FailureError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,9 +83,8 @@ def _write(content: bytes, notes: list[str], out: Path | None, quiet: bool) -> N
     if out is not None:
         write_file(out, content)
     else:
-        with telling_writes("standard output", "repeat the command"):
-            _stdout().buffer.write(content)
-            _stdout().flush()
+        _stdout().buffer.write(content)
+        _stdout().flush()
     for text in notes:
         note(text, quiet)
 
