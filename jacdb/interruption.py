@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, at any moment: one line that says how to go on, and the process ends at once, without traceback.
+"""Ctrl-C, SIGTERM and SIGHUP, at any moment: one line that says how to go on, and the process ends at once.
 
 Python runs a signal's handler between two of its own instructions, and while XLA compiles or DuckDB computes there is
 none for seconds. So a thread hears of the signal, too, through a pipe that the system itself writes to. It prints the
@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # exit codes 130 and 143, as shells have it
+# Exit codes 130, 143 and 129, as shells have it. A terminal that is closed hangs up; Windows knows no such signal
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_HANG_UP = getattr(signal, "SIGHUP", None)
 STUCK, UNWINDING = 0.3, 1.0  # seconds that the main thread has, outside Python and in it
 ANEW = "repeat the command to begin anew"
 
@@ -85,8 +87,13 @@ def handled() -> Iterator[None]:
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:
-    """Handle a signal in the main thread: raise KeyboardInterrupt; a second signal ends the process."""
+    """Handle a signal in the main thread: raise KeyboardInterrupt; a second signal ends the process.
+
+    One that hangs up again asks for nothing more: who closes a terminal has the system, the shell and its end do so.
+    """
     if _unwinding.is_set():
+        if number == _HANG_UP:
+            return
         _leave(number)
     _unwinding.set()
     _announce(number)
@@ -112,8 +119,8 @@ def _listen(pipe: int) -> None:
 
 
 def _is_asked_again(pipe: int, seconds: float) -> bool:
-    """Wait for another signal; return whether there was one."""
-    return bool(select.select([pipe], [], [], seconds)[0]) and bool(os.read(pipe, 1))
+    """Wait for another signal; return whether there was one that ends the process."""
+    return bool(select.select([pipe], [], [], seconds)[0]) and os.read(pipe, 1)[0] != _HANG_UP
 
 
 def _close() -> None:

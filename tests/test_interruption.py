@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one line, exit code 130 or 143, nothing half written, wherever the command is."""
+"""Ctrl-C, SIGTERM and SIGHUP: one line, exit code 130, 143 or 129, nothing half written, wherever the command is."""
 
 import signal
 import subprocess
@@ -43,7 +43,7 @@ def stopped(program: str, how: signal.Signals, folder, *words: str) -> subproces
 
 
 @pytest.mark.parametrize("busy", BUSY)
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_users_10_a_signal_ends_the_command_in_one_line(busy, how, code, tmp_path):
     ran = stopped(COMMAND.replace("BUSY", BUSY[busy]), how, tmp_path)
     line = "jacdb: stopped; finished parts are kept; repeat the command to resume\n"
@@ -72,16 +72,25 @@ main()
     assert ran.stdout == ""
 
 
-def test_users_10_who_ignores_a_signal_goes_on_ignoring_it(tmp_path):
+@pytest.mark.parametrize("busy", BUSY)
+def test_a_terminal_that_is_closed_hangs_up_more_than_once(busy, tmp_path):
+    again = '(os.kill(os.getpid(), signal.SIGHUP), time.sleep(0.2), kept.write_text("all of it"))'
+    program = COMMAND.replace('kept.write_text("all of it")', again).replace("BUSY", BUSY[busy])
+    ran = stopped(f"import os, signal, time\n{program}", signal.SIGHUP, tmp_path)
+    assert (ran.returncode, [path.name for path in tmp_path.iterdir()]) == (129, ["kept"])
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_users_10_who_ignores_a_signal_goes_on_ignoring_it(how, tmp_path):
     """As the shell starts background jobs, and nohup."""
-    program = """
+    program = f"""
 import os, signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal({how:d}, signal.SIG_IGN)
 from jacdb import interruption
 with interruption.handled():
     print("at work", flush=True)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), {how:d})
 print("done")
 """
-    ran = stopped(program, signal.SIGINT, tmp_path)
+    ran = stopped(program, how, tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")

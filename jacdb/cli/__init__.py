@@ -20,7 +20,8 @@ app = typer.Typer(
     help="""The database of how robots' worlds really depend on themselves.
 
     Exit codes: 0, it did what was asked; 1, it could not; 2, it was asked wrongly; 130, stopped by Ctrl-C; 143, stopped
-    by SIGTERM. An error is one line on stderr. Stopped, a command ends at once, and says how to go on.
+    by SIGTERM; 129, its terminal was closed (SIGHUP), unless it was begun under nohup. An error is one line on stderr.
+    Stopped, a command ends at once, and says how to go on.
 
     Example: jacdb query global_sparsity --data data
     """,
@@ -59,7 +60,7 @@ for _command in (
 def main() -> None:
     """Run the command line. An error prints one line on stderr; the exit code is 2 for wrong use, 1 for a failure.
 
-    On Ctrl-C (exit code 130) and SIGTERM (143) it ends at once, and says how to go on.
+    On Ctrl-C (exit code 130), SIGTERM (143) and SIGHUP (129) it ends at once, and says how to go on.
     """
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it reports every retry
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA raises alarms about compilations that are merely slow

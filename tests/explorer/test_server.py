@@ -263,7 +263,7 @@ def test_users_32_a_dataset_on_the_hub_is_read_by_ranges(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_users_32_the_command_serves_until_it_is_stopped(number, tmp_path):
     page = page_in(tmp_path / "page")
     program = (
