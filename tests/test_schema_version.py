@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, call_jacdb, leave_a_draft
+from learned_results import checkpoint, learned
 from synthetic import dataset, episode
 
 import jacdb
 from jacdb import FailureError, UsageError, schemas, verification
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, manifest, run_status
+from jacdb.dataset import integrity, learning_files, manifest, run_status
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.upgrade import upgrade
 from jacdb.ingest.pipeline import ingest
@@ -217,6 +218,32 @@ def test_what_a_killed_upgrade_left_is_removed_by_the_next(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     upgrade(VERSION_1, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("former", [VERSION_1, VERSION_2], ids=lambda root: root.name)
+def test_an_upgrade_takes_over_what_was_learned(former, tmp_path):
+    env, old, new = "CartpoleBalance", shutil.copytree(former, tmp_path / "old"), tmp_path / "new"
+    kept, damaged = (checkpoint(old, f"mlp-mse-{seed}-b1", env=env) for seed in range(2))
+    learned(old, env)
+    damaged.write_bytes(b"damaged")
+    checkpoint(old, "stopped", has_ended=False, env=env)
+    runs = learning_files.in_folder(old)
+    row = old / learning_files.row_of(runs[0])
+    content = row.read_bytes()
+    row.write_bytes(content[:-1] + b"?")
+    with pytest.raises(FailureError, match=rf"{row}: .*; nothing was written: remove {row.parent} to leave it out"):
+        upgrade(old, new)
+    assert not new.exists()
+    row.write_bytes(content)
+    upgraded = upgrade(old, new)
+    assert upgraded.describe("old", "new") == "1 run and 4 learning runs of old in new, schema version 3"
+    assert upgraded.left_out[0] == f"learning run stopped of {env} is not finished"
+    assert upgraded.left_out[1].startswith(f"{damaged} has the SHA-256 ")
+    paths = [path(run) for run in runs for path in (learning_files.row_of, learning_files.scores_of)]
+    for path in [*paths, kept.relative_to(old)]:
+        assert (new / path).read_bytes() == (old / path).read_bytes()
+    assert [path.name for path in new.glob("checkpoints/*/*")] == [kept.name] and verification.verify(new, sample=0).ok
 
 
 def test_users_13_a_dataset_has_matrices_of_one_type(two):

@@ -150,6 +150,9 @@ def upgrade(
 ) -> None:
     """Rewrite a dataset of a former schema version in the present one, its rows as they are.
 
+    Finished runs are rewritten; learning runs, with their scores and checkpoints, are taken over. What is left out
+    is named.
+
     Example: jacdb upgrade data --out data-v3
     """
     from jacdb.dataset import upgrade as upgrades

@@ -50,6 +50,13 @@ def begun(root: Path) -> list[Run]:
     return sorted(runs - {*in_folder(root)})
 
 
+def unfinished(root: Path) -> list[Run]:
+    """Return the learning runs in a dataset's folder that have scores or a checkpoint and no row, sorted."""
+    files = (path.relative_to(root) for path in root.glob(checkpoint_of(Run("*", "*"))))
+    rows = (PartPath.parse(f"{RUNS}/{file.parent.name}/{file.stem}/{ONE_PART}") for file in files)
+    return sorted(({part.run for part in rows if part} | {*begun(root)}) - {*in_folder(root)})
+
+
 def problem(root: Path, run: Run) -> FileProblem | None:
     """Return what is wrong with a learning run's row and scores, the first of it; None if nothing is."""
     if found := _problem_of_parts(root, run, (row_of(run), scores_of(run))):

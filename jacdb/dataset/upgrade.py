@@ -1,4 +1,7 @@
-"""Rewrite a dataset of a former schema version in the present one: rows equal to the last bit, under their run ids."""
+"""Rewrite a dataset of a former schema version in the present one: rows equal to the last bit, under their run ids.
+
+What was learned of it comes along as it is: rows and ids are the same, and so is what a learning run is of.
+"""
 
 import json
 import shutil
@@ -13,7 +16,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.atomic_file import draft_of, remove_abandoned
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, manifest, partials
+from jacdb.dataset import integrity, learning_files, manifest, partials
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import MODEL, PartPath, Run, layout_of
@@ -26,15 +29,24 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Upgraded:
-    """The result of an upgrade: how many runs were rewritten, and which were left out, each with the reason."""
+    """The result of an upgrade.
+
+    Attributes:
+        n_runs: how many runs were rewritten.
+        left_out: what was not taken over, each with the reason.
+        n_learning_runs: how many learning runs were taken over.
+    """
 
     n_runs: int
     left_out: list[str]
+    n_learning_runs: int = 0
 
     def describe(self, root: Path | str, out: Path | str) -> str:
         """Return one line for people."""
         runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        return f"{runs} of {root} in {out}, schema version {schemas.SCHEMA_VERSION}"
+        plural = "s" if self.n_learning_runs > 1 else ""
+        learning = f" and {self.n_learning_runs} learning run{plural}" if self.n_learning_runs else ""
+        return f"{runs}{learning} of {root} in {out}, schema version {schemas.SCHEMA_VERSION}"
 
 
 def upgrade(
@@ -46,7 +58,8 @@ def upgrade(
 ) -> Upgraded:
     """Rewrite the finished runs of a dataset of a former version in the present one, into a new folder.
 
-    The new folder comes to be when all of it is written. The old one stays as it is.
+    Its learning runs, with their scores and checkpoints, are taken over as they are. The new folder comes to be when
+    all of it is written. The old one stays as it is.
 
     Args:
         root: the old dataset's folder.
@@ -58,7 +71,8 @@ def upgrade(
     Raises:
         UsageError: there is no dataset of a former version, none of its runs is finished, the new folder is not empty,
             or the runs differ in type and none is given.
-        FailureError: a file is not what its run's checksums say, or the new one can't be written.
+        FailureError: a file is not what its run's checksums say, a learning run is damaged, or the new folder can't be
+            written.
     """
     out = Path(out)
     if str(root).startswith("hf:"):
@@ -82,6 +96,8 @@ def upgrade(
         remove_abandoned(out.absolute())
         with draft_of(out.absolute()) as draft:
             draft.mkdir()
+            learned, more = _take_over_learned(old.path, draft)
+            left_out += more
             for done, (run, row) in enumerate(chosen.items()):
                 report(Event("rewriting", done, len(chosen), "runs"))
                 _rewrite(old.path, draft, run, row)
@@ -91,7 +107,7 @@ def upgrade(
         raise FailureError(
             f"could not write to {out}: {reason}; nothing was kept of it, {root} is as it was"
         ) from error
-    return Upgraded(len(chosen), left_out)
+    return Upgraded(len(chosen), left_out, len(learned))
 
 
 def _one_type(root: Path | str, rows: dict[Run, dict[str, Any]], dtype: str | None) -> str:
@@ -105,6 +121,34 @@ def _one_type(root: Path | str, rows: dict[Run, dict[str, Any]], dtype: str | No
             f" type: give --dtype {' or --dtype '.join(present)}, and repeat it with the other into another --out"
         )
     return dtype or present[0]
+
+
+def _take_over_learned(root: Path, out: Path) -> tuple[list[Run], list[str]]:
+    """Copy the learning runs of a folder into another, and check the copies.
+
+    Returns:
+        the learning runs, and what was left out, each with the reason.
+
+    Raises:
+        FailureError: one is damaged.
+    """
+    runs = learning_files.in_folder(root)
+    left_out = [f"learning run {run.run_id} of {run.env} is not finished" for run in learning_files.unfinished(root)]
+    for run in runs:
+        row, checkpoint = learning_files.row_of(run), learning_files.checkpoint_of(run)
+        for path in (row, learning_files.scores_of(run), checkpoint):
+            if (root / path).is_file():  # one only scored has no checkpoint
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / path, out / path)
+        if found := learning_files.problem(out, run):
+            raise FailureError(
+                f"{root / found.path}: {found.wrong}; nothing was written: remove {(root / row).parent} to leave it out"
+            )
+        difference = learning_files.difference_of_checkpoint(out, run)
+        if difference and difference.is_problem:
+            (out / checkpoint).unlink()
+            left_out.append(f"{root / checkpoint} {difference.told},")
+    return runs, left_out
 
 
 def _rewrite(root: Path, out: Path, old: Run, row: dict[str, Any]) -> None:
