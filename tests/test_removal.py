@@ -15,7 +15,8 @@ from synthetic import dataset, episode, trajectory
 
 import jacdb
 from jacdb import FailureError, UsageError, schemas
-from jacdb.dataset import partials, removal, run_status, schema_version, shards
+from jacdb.dataset import integrity, manifest, partials, removal, run_status, schema_version, shards
+from jacdb.dataset.layout import Run
 from jacdb.dataset.removal import Removal
 from jacdb.dataset.shard import Shard
 from jacdb.ingest.storage.run_writer import RunWriter
@@ -163,6 +164,41 @@ def test_the_rest_of_a_shard_is_made_anew_or_taken_from_a_whole_one(cut):
     assert not list(cut.rglob("part-*")) and not list(cut.rglob(shards.MARK))
     assert len(merge([cut.with_name("whole")], cut.with_name("out")).completed) == 1
     assert not (cut.with_name("out") / "shards").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_shards", [0, 2])
+def test_a_merge_clears_what_a_stopped_removal_left_of_a_run_in_other_parts(tmp_path, monkeypatch, n_shards):
+    """Wherever it stopped: foreign patterns would be rows that no checksum names."""
+    rng, out, unlink = np.random.default_rng(1), tmp_path / "out", os.unlink
+    matrices = [rng.normal(size=(5, 2, 3)) * (rng.random((5, 2, 3)) < 0.5) for _ in range(3)]
+
+    def make(name: str, shard: Shard | None = None, **options) -> None:
+        numbers = shard.numbers(3) if shard else range(3)
+        episodes = [episode(n, matrices[n][..., :2], matrices[n][..., 2:]) for n in numbers]
+        dataset(tmp_path / name, "E", episodes, shard=shard, **options)
+
+    make("parts", part_bytes=1)
+    for shard in [Shard(index, n_shards) for index in range(n_shards)] or [None]:
+        make(f"other{shard.index if shard else ''}", shard)
+    others, run = [*tmp_path.glob("other*")], Run("E", "run-a")
+    merge(others, tmp_path / "wanted")
+    n_files = len([*(tmp_path / "parts").rglob("part-*")])
+    for n_removed in range(1, n_files):
+
+        def stop_after(*words: object, left=iter(range(n_removed)), **options: object) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            unlink(*words, **options)
+
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(tmp_path / "parts", out)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "unlink", stop_after)
+            carry_out(out)
+        merge(others, out)
+        assert not [*integrity.check_runs(out, [run])], n_removed
+        assert manifest.read(out, run) == manifest.read(tmp_path / "wanted", run)
 
 
 def test_users_19_every_table_is_removed():

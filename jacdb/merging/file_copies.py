@@ -1,6 +1,5 @@
 """Files put into another dataset: linked where that can be, else copied, and never without their checksums."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from jacdb.atomic_file import draft_of, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity
+from jacdb.dataset import integrity, removal
 from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.errors import FailureError
 from jacdb.progress import Event
@@ -83,20 +82,22 @@ def link_or_copy(source: Path, target: Path, draft_name: Path, sha256: str) -> N
     sync_folder(target.parent)
 
 
-def clear_others(out: Path, run: Run, planned: Mapping[str, str]) -> None:
-    """Remove rows of a run that an unfinished ingest has left, unless they are those that are planned.
+def clear_others(out: Path, run: Run, planned: Mapping[str, str | None]) -> None:
+    """Remove the rows of a run that an ingest or a removal has left unfinished, unless they are those that are planned.
 
     Args:
         out: the dataset's folder.
         run: the run, held by this process.
-        planned: the checksums of the files that are to be, by path.
+        planned: the checksums of the files that are to be, by path; None for one that is not known yet.
     """
-    there = {path.relative_to(out).as_posix(): path for path in (out / run.folder("steps")).glob("part-*")}
-    if all(name in planned and sha256_of(path) == planned[name] for name, path in there.items()):
+    folders = [out / run.folder(table) for table in ("partials", "episodes", "steps", "patterns")]
+    there = {path.relative_to(out).as_posix(): path for folder in folders for path in folder.glob("part-*")}
+    # a merge that was stopped has put steps; what is there without them, views would count with the first that come
+    goes_on = any(name.startswith("steps/") for name in there) or not there
+    if goes_on and all(name in planned and planned[name] in (None, sha256_of(path)) for name, path in there.items()):
         return
-    for table in ("partials", "episodes", "steps", "patterns"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(out / run.folder(table))
+    for folder in folders:
+        removal.remove_folder(folder, out)
 
 
 def _place(path: str) -> int:

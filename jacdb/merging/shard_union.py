@@ -68,8 +68,11 @@ class ShardUnion:
     def put(self) -> dict[str, str]:
         """Put the files, and return their checksums by path."""
         numbered = self._numbered()
-        steps = {self._path("steps", new): self._sum(piece, "steps", old) for piece, old, new in numbered}
-        file_copies.clear_others(self.out, self.run, steps)
+        planned: dict[str, str | None] = {self.run.partials: None}  # others' are written over
+        for piece, old, new in numbered:
+            planned |= {self._path(table, new): None for table in ("patterns", "episodes")}
+            planned[self._path("steps", new)] = self._sum(piece, "steps", old)
+        file_copies.clear_others(self.out, self.run, planned)
         for path in (self.run.model, self._path("axes", 0)):
             if path in self.pieces[0].sums:
                 self._put(self.pieces[0], path, path)
@@ -89,18 +92,19 @@ class ShardUnion:
         return sorted(part for part in map(PartPath.parse, piece.sums) if part)
 
     def _put_patterns(self, piece: FinishedShard, old: int, new: int) -> None:
-        """Put those patterns of a part that no shard before has."""
-        path = self._path("patterns", old)
-        if path not in piece.sums:
-            return
-        table = _read(piece.begun.root / path, schemas.PATTERNS)
+        """Put those patterns of a part that no part before has; where it has none, no other writer's stay."""
+        path, place = self._path("patterns", old), self._path("patterns", new)
+        there = path in piece.sums
+        table = _read(piece.begun.root / path, schemas.PATTERNS) if there else schemas.PATTERNS.schema.empty_table()
         ids = table["pattern_id"].to_pylist()
         unknown = [pattern not in self._patterns for pattern in ids]
         self._patterns.update(ids)
-        if all(unknown):
-            self._put(piece, path, self._path("patterns", new))
-        elif any(unknown):
-            self._write(self._path("patterns", new), table.filter(pa.array(unknown)))
+        if not any(unknown):
+            (self.out / place).unlink(missing_ok=True)
+        elif all(unknown):
+            self._put(piece, path, place)
+        else:
+            self._write(place, table.filter(pa.array(unknown)))
 
     def _put_episodes(self, piece: FinishedShard, old: int, new: int) -> None:
         """Put the rows of a part's episodes, which name the part."""
