@@ -185,8 +185,9 @@ def test_a_merge_clears_what_a_stopped_removal_left_of_a_run_in_other_parts(tmp_
     merge(others, tmp_path / "wanted")
     n_files = len([*(tmp_path / "parts").rglob("part-*")])
     for n_removed in range(1, n_files):
+        left = iter(range(n_removed))
 
-        def stop_after(*words: object, left=iter(range(n_removed)), **options: object) -> None:
+        def stop_after(*words: object, left=left, **options: object) -> None:
             if next(left, None) is None:
                 raise KeyboardInterrupt
             unlink(*words, **options)
@@ -199,6 +200,22 @@ def test_a_merge_clears_what_a_stopped_removal_left_of_a_run_in_other_parts(tmp_
         merge(others, out)
         assert not [*integrity.check_runs(out, [run])], n_removed
         assert manifest.read(out, run) == manifest.read(tmp_path / "wanted", run)
+
+
+@pytest.mark.slow
+def test_a_run_of_links_is_removed_and_what_they_lead_to_stays(tmp_path):
+    data, disk, run = tmp_path / "data", tmp_path / "disk", Run("E", "run-a")
+    dataset(data, "E", [episode(0, np.ones((3, 2, 2)), np.ones((3, 2, 1)))])
+    disk.mkdir()
+    for path in (run.folder("steps"), run.folder("episodes"), f"{run.folder('axes')}/part-00000.parquet"):
+        (data / path).rename(disk / path.partition("/")[0])
+        (data / path).symlink_to(disk / path.partition("/")[0])
+    sizes = [path.stat().st_size for path in data.rglob("*") if path.is_file() and not path.is_symlink()]
+    ran = call_jacdb("rm", "run-a", "--data", data, "--yes")
+    stays = f"what links lead to stays: {disk / 'episodes'} and 2 more"
+    said = f"removed run run-a of E (finished, {sum(sizes) / 1e6:,.1f} MB; {stays}) from {data}\n"
+    assert (ran.returncode, ran.stdout) == (0, said)
+    assert not [*data.iterdir()] and len([*disk.rglob("*")]) == 5
 
 
 def test_users_19_every_table_is_removed():

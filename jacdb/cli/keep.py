@@ -35,6 +35,8 @@ def rm(
 ) -> None:
     """Remove one run from a dataset, after asking. A run that an ingest is at work on is refused.
 
+    Of symbolic links the links are removed; what they lead to stays, and is named.
+
     Example: jacdb rm noise-seed0-c57fd73217 --data data
     """
     from jacdb.dataset.removal import Removal

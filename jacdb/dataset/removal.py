@@ -24,13 +24,15 @@ class Removal:
         root: the dataset's folder.
         run: the run.
         finished: whether it is whole.
-        n_bytes: what its files take.
+        n_bytes: what its own files take.
+        linked: where its symbolic links lead. They go, and what they lead to stays: others may have it, too.
     """
 
     root: Path
     run: Run
     finished: bool
     n_bytes: int
+    linked: list[Path]
 
     @classmethod
     def find(cls, root: Path | str, run_id: str, env: str | None = None) -> "Removal":
@@ -59,14 +61,18 @@ class Removal:
         if len(named) > 1:
             raise UsageError(f"run {run_id} is in {', '.join(run.env for run in named)}: give one as --env")
         [run] = named
-        folders = (place / each for place in _places(folder, run) for each in _folders(run))
-        files = (path for each in folders for path in each.rglob("*") if path.is_file())
-        return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files))
+        folders = [place / each for place in _places(folder, run) for each in _folders(run)]
+        inside = [path for each in folders if not each.is_symlink() for path in each.rglob("*")]
+        linked = [path.resolve() for path in (*folders, *inside) if path.is_symlink()]
+        files = [path for path in inside if path.is_file() and not path.is_symlink()]
+        return cls(folder, run, run in manifest.finished(folder), sum(path.stat().st_size for path in files), linked)
 
     def describe(self) -> str:
-        """Return one line for people: which run it is, and how much of it there is."""
+        """Return one line for people: which run it is, how much of it there is, and what of it will stay."""
         state = "finished" if self.finished else "not finished"
-        return f"run {self.run.run_id} of {self.run.env} ({state}, {self.n_bytes / 1e6:,.1f} MB)"
+        more = f" and {len(self.linked) - 1} more" if len(self.linked) > 1 else ""
+        stays = f"; what links lead to stays: {self.linked[0]}{more}" if self.linked else ""
+        return f"run {self.run.run_id} of {self.run.env} ({state}, {self.n_bytes / 1e6:,.1f} MB{stays})"
 
     def carry_out(self) -> None:
         """Remove the run's files, of every table, and those of its shards.
@@ -107,8 +113,13 @@ def remove_files(place: Path, run: Run, root: Path) -> None:
 
 
 def remove_folder(folder: Path, root: Path) -> None:
-    """Remove a folder of a run, and the folders above it that are empty then, up to the dataset's, ``root``."""
-    if folder.exists():
+    """Remove a folder of a run, and the folders above it that are empty then, up to the dataset's, ``root``.
+
+    What symbolic links lead to stays, as it does where `rm -r` meets them.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
         shutil.rmtree(folder, onexc=_with_its_folder)
     for above in folder.parents:
         if above == root:
