@@ -16,6 +16,7 @@ from jacdb import FailureError, UsageError, queries, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, partials, removal
 from jacdb.dataset.layout import Run
+from jacdb.publishing import publish
 
 pytestmark = pytest.mark.slow
 
@@ -197,6 +198,35 @@ def test_the_command_makes_what_is_missing_and_refuses_what_is_damaged(copy):
     with pytest.raises(FailureError, match=re.escape(path.name)):
         partials.refresh(copy)
     assert not (copy / RUNS[0].partials).exists()
+
+
+def test_partials_whose_making_was_stopped_are_no_fault(copy, monkeypatch):
+    """Between the new file and the checksums that name it; the old one was another jacdb's."""
+    run, write = RUNS[0], manifest.write
+
+    def stop_at_the_last(root, run, sums) -> None:
+        if run.partials in sums:
+            raise KeyboardInterrupt
+        write(root, run, sums)
+
+    monkeypatch.setattr(queries, "partials_version", lambda: "0" * 16)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(manifest, "write", stop_at_the_last)
+        partials.refresh(copy)
+    (copy / run.journal / "SHA256SUMS.jacdb-0.tmp").write_text("half a file")
+    assert explained(copy) == "from steps: 3 runs (1 no partials; 2 partials by other SQL)"
+    verified = verification.verify(copy, sample=0)
+    [note] = [check.note for check in verified.checks if (check.run_id, check.name) == (run.run_id, "partials")]
+    assert verified.ok and note.startswith("the run's checksums do not name them") and "`jacdb partials`" in note
+    assert publish.prepare(copy, "alice/one").files.keys().isdisjoint({run.partials})
+    assert partials.refresh(copy).made == [*RUNS]
+    assert explained(copy) == "from partials: 3 runs" and not [*copy.rglob("*.tmp")]
+
+
+def test_damaged_partials_are_told_with_the_remedy(copy):
+    (copy / RUNS[0].partials).write_bytes(b"damaged")
+    with pytest.raises(FailureError, match="it has changed; `jacdb partials` makes it anew; nothing was published"):
+        publish.prepare(copy, "alice/one")
 
 
 def test_a_run_of_float64_is_summed_beside_one_of_float32(tmp_path):

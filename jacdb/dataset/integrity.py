@@ -44,12 +44,14 @@ def check_runs(root: Path, runs: list[Run], report: Callable[[str], None] = lamb
         tables = schemas.TABLES + schemas.DERIVED
         present = {path for table in tables for path in _files(root, run.folder(table.name), "part-*.parquet")}
         present |= {*_files(root, run.folder(MODELS), "*.mjb")}
-        for path in sorted(present - sums.keys()):
+        # partials come to be before the checksums name them; until then nobody reads them
+        for path in sorted(present - sums.keys() - {run.partials}):
             yield FileProblem(path, "the run's checksums do not name it")
         for path, expected in sorted(sums.items()):
             report(path)
             if wrong := check_file(root / path, path, expected):
-                yield FileProblem(path, wrong)
+                remedy = "; `jacdb partials` makes it anew" if path == run.partials else ""
+                yield FileProblem(path, f"{wrong}{remedy}")
 
 
 def refuse_damaged(finished: FinishedRuns, report: Callable[[Event], None], consequence: str) -> None:

@@ -16,7 +16,7 @@ import filelock
 import pyarrow as pa
 
 from jacdb import queries, schemas
-from jacdb.atomic_file import draft_of, sync_folder
+from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.encoding import write_table
 from jacdb.dataset.folder import FinishedRuns
@@ -28,7 +28,7 @@ from jacdb.progress import Event
 
 FROM = ("steps", "patterns", "episodes", "axes")  # the tables that they are made from
 UNFINISHED = "not finished"
-_MISSING, _DAMAGED = "no partials", "damaged partials"
+MISSING, _DAMAGED = "no partials", "damaged partials"
 OTHER_SQL, _OTHER_RUN = "partials by other SQL", "partials of other files"
 
 
@@ -105,7 +105,7 @@ def write(root: Path, run: Run, sums: Mapping[str, str]) -> str:
 def make(root: Path, run: Run) -> None:
     """Make the partials of a finished run, and enter them in its checksums.
 
-    A reader meets the old file, the new one with the old checksums, which it does not trust, or the new one.
+    A reader meets the old file, one that the checksums do not name, which counts as none, or the new one.
 
     Args:
         root: the dataset's folder.
@@ -115,7 +115,10 @@ def make(root: Path, run: Run) -> None:
         FailureError: a file can't be read, or memory does not suffice.
         OSError: a file can't be written.
     """
-    sums = {path: sha256 for path, sha256 in manifest.read(root, run).items() if path != run.partials}
+    named = manifest.read(root, run)
+    sums = {path: sha256 for path, sha256 in named.items() if path != run.partials}
+    if sums != named:  # stopped after the new file, the run would have one that has changed
+        manifest.write(root, run, sums)
     try:
         sums[run.partials] = write(root, run, sums)
     except duckdb.Error as error:
@@ -167,6 +170,7 @@ def refresh(
             raise FailureError(f"{path}: {wrong}; its run's partials were not made")
         try:
             with run_status.lock(finished.path, run):
+                remove_drafts(finished.path / run.journal)
                 make(finished.path, run)
         except (filelock.Timeout, OSError) as error:
             reason = getattr(error, "strerror", None) or "an ingest is at work on it"
@@ -184,11 +188,11 @@ def problem(listed: bytes, run: Run, read: Callable[[str], bytes]) -> str | None
     """
     others, expected = manifest.split(listed, run.partials)
     if expected is None:
-        return _MISSING
+        return MISSING
     try:
         data = read(run.partials)
     except OSError:
-        return _MISSING
+        return MISSING
     if hashlib.sha256(data).hexdigest() != expected:
         return _DAMAGED
     # the value follows its key in the footer, which stands at the end; the checksum vouches for the bytes

@@ -12,6 +12,11 @@ from jacdb.dataset.layout import Run
 from jacdb.errors import first_line
 from jacdb.verification.findings import Check
 
+_NOTES = {
+    partials.OTHER_SQL: "another jacdb made them",
+    partials.MISSING: "the run's checksums do not name them",  # they are being made, or that was stopped
+}
+
 
 def check(root: Path, run: Run, check: Check) -> None:
     """Compare a finished run's partials with what its rows add up to now; its rows are checked already.
@@ -22,8 +27,8 @@ def check(root: Path, run: Run, check: Check) -> None:
         check: takes the findings.
     """
     unused = partials.problem((root / run.manifest).read_bytes(), run, lambda path: (root / path).read_bytes())
-    if unused == partials.OTHER_SQL:
-        check.note = "another jacdb made them: not compared, nor read; `jacdb partials` makes them anew"
+    if unused in _NOTES:
+        check.note = f"{_NOTES[unused]}: not compared, nor read; `jacdb partials` makes them anew"
         return
     if unused:
         check.fail(run.partials, f"{unused}: `jacdb partials` makes them anew")
