@@ -71,6 +71,8 @@ def told_with_remedy(error: Exception) -> str:
         return f"{reason}: allow more by `ulimit -n 4096`"
     if code == errno.EROFS:
         return f"{reason}: copy the dataset to a disk that can be written to"
+    if code == errno.EXDEV:
+        return f"{reason}: keep all of the dataset on one disk"
     if code not in (errno.EACCES, errno.EPERM):
         return reason
     named = [Path(str(path)) for name in ("filename", "filename2") if (path := getattr(error, name, None))]

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import environment_axes, finishing, removal, run_status, shards
+from jacdb.dataset import environment_axes, finishing, one_disk, removal, run_status, shards
 from jacdb.dataset.encoding import words_column
 from jacdb.dataset.layout import MODELS, Run
 from jacdb.dataset.shard import Shard
@@ -80,12 +80,16 @@ class RunWriter:
     def __post_init__(self) -> None:
         """
         Raises:
-            UsageError: the run was cut into another number of shards.
+            UsageError: the run was cut into another number of shards, or a table's folder is on another disk.
         """
         self._place = self.root
-        if self.shard and not self._run_is_whole():  # the run may be whole already
+        if self._run_is_whole():
+            return
+        one_disk.check(self.root, self._run, self._run.journal)
+        if self.shard:
             shards.check_count(self.root, self._run, self.shard)
             self._place = self.shard.root(self.root)
+            one_disk.check(self._place, self._run, self._run.journal)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

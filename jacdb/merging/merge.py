@@ -96,7 +96,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
     Raises:
         UsageError: a folder has neither runs nor shards; it is of another schema version, or its matrices are of
             another type than those in ``out``; a run, a shard or a learning run is there twice, with different files;
-            or another process is at work on a run.
+            a table's folder in ``out`` is on another disk; or another process is at work on a run.
         FailureError: a file is damaged, or can't be written. Runs that were merged by then are kept.
     """
     out, sources = Path(out), [Path(root) for root in roots]
@@ -112,6 +112,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
     refusals.check_runs(out, finished, pieces)
     refusals.check_axes(out, finished, pieces)
     learned = learning_runs.found((out, *others))
+    refusals.check_disk(out, finished, pieces, learned)
     merged = Merged(unfinished=[(root, run) for root in others for run in _unfinished(root)])
     with _told(out):
         for run, (root, *more) in sorted(finished.items()):

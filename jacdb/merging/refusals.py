@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jacdb import out_path
-from jacdb.dataset import environment_axes, learning_files, manifest, shards
+from jacdb.dataset import environment_axes, learning_files, manifest, one_disk, shards
 from jacdb.dataset.environment_axes import BegunRun
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, Run, layout_of
@@ -93,6 +93,30 @@ def check_axes(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mappin
     there = [one for env in sorted({one.run.env for one in added}) for one in environment_axes.begun(out, env)]
     if found := environment_axes.conflict([*there, *added], out):
         raise UsageError(f"{found.told}: merge each into a --data of its own, or {found.run.removal}")
+
+
+def check_disk(
+    out: Path,
+    finished: Mapping[Run, Sequence[Path]],
+    pieces: Mapping[Run, Sequence[BegunShard]],
+    learned: Mapping[Run, Sequence[Path]],
+) -> None:
+    """Refuse to add or complete runs where a folder of theirs is on another disk than their drafts.
+
+    Args:
+        out: the dataset's folder.
+        finished: the folders that have each finished run.
+        pieces: the shards of each run.
+        learned: the folders that have each learning run.
+
+    Raises:
+        UsageError: one is.
+    """
+    for run in {run for run, roots in finished.items() if roots[0] != out} | pieces.keys() - finished.keys():
+        one_disk.check(out, run, run.journal)
+    for run, roots in learned.items():
+        if roots[0] != out:
+            one_disk.check(out, run, ".", one_disk.OF_A_LEARNING_RUN)
 
 
 def check_type(out: Path, dtype: str, root: Path | str) -> None:

@@ -97,7 +97,7 @@ def pull(
     Raises:
         UsageError: there is no such repository, revision or environment, or this token may not read it; the folder
             has a run with the same id and other contents, or a learning run with different scores; or an environment
-            would have two sets of axes, or the dataset matrices of two types.
+            would have two sets of axes, or the dataset matrices of two types; or a table's folder is on another disk.
         FailureError: the Hub can't be reached; a file is not valid or has another checksum; or the disk is full.
     """
     hub_names.check_name(name)
@@ -202,6 +202,7 @@ def _refuse_mixtures(
         sums: the checksums of each run.
     """
     added = {run: {*paths} for run, paths in missing.items() if paths}
+    refusals.check_disk(root, STAGING, added)
     small = ("axes/", "runs/")
     said = {path: sums[run][path] for run, paths in added.items() for path in paths if path.startswith(small)}
     fetch.parts(said)

@@ -1,9 +1,9 @@
 """Refuse to mix what can't be in one dataset, before a pull puts anything into a folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from jacdb.dataset import environment_axes
+from jacdb.dataset import environment_axes, one_disk
 from jacdb.dataset.environment_axes import BegunRun
 from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
@@ -31,6 +31,21 @@ def check_axes(root: Path, name: str, places: Mapping[Run, Path]) -> None:
         if found.known.dataset == folder:
             remedy = "pull into another --data"
         raise UsageError(f"{found.told}: {remedy}")
+
+
+def check_disk(root: Path, staging: str, runs: Iterable[Run]) -> None:
+    """Refuse to move runs into a folder where a folder of theirs is on another disk than the files that are fetched.
+
+    Args:
+        root: the dataset's folder.
+        staging: the folder of what is fetched, below it.
+        runs: the runs to add.
+
+    Raises:
+        UsageError: one is.
+    """
+    for run in runs:
+        one_disk.check(root, run, staging, (*one_disk.OF_A_RUN, run.layout.journal))
 
 
 def check_type(root: Path, name: str, places: Mapping[Run, Path]) -> None:
