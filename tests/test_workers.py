@@ -43,7 +43,7 @@ def opened(root):
 
 
 def numbers_of(*shares):
-    return [int(number) for batches in shares for batch in batches for number in batch["action"][:, 0]]
+    return [int(number) for batches in shares for batch in batches for number in batch["action"].ravel()]
 
 
 def read(batches, told):
@@ -93,6 +93,25 @@ def test_users_08_shares_are_whole_batches_of_one_pass(opened, workers, drop_las
     assert sum(map(len, shares)) == len(whole) and sum(share.n_rows for share in shares) == whole.n_rows
     shuffled = numbers_of(*(asked(shuffle=True, worker=worker, workers=workers) for worker in range(workers)))
     assert len({*shuffled}) == len(shuffled) == len(numbers_of(whole))
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(2, 1), (2, 3), (3, 20)])
+@pytest.mark.parametrize("given", [{}, {"window": 3, "stride": 1}, {"shuffle": True, "buffer_mib": 0.001}])
+def test_shares_of_a_share_give_its_rows_each_once(opened, given, outer, inner):
+    numbers = []
+    for worker in range(outer):
+        share = opened.batches("E", ("action",), 7, worker=worker, workers=outer, **given)
+        parts = [share.share(one, np.uint8(inner)) for one in range(inner)]
+        assert sum(map(len, parts)) == len(share) and sum(part.n_rows for part in parts) == share.n_rows
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        if "shuffle" not in given:
+            expected = [batch["action"].tolist() for batch in share]
+            assert [batch["action"].tolist() for part in parts for batch in part] == expected
+        assert sorted(numbers_of(*parts)) == sorted(numbers_of(share))
+        numbers += numbers_of(*parts)
+        with pytest.raises(UsageError, match=f"worker={inner} of workers={inner}: give"):
+            share.share(inner, inner)
+    assert sorted(numbers) == sorted(numbers_of(opened.batches("E", ("action",), 7, **given)))
 
 
 def test_users_08_pickled_batches_give_what_was_there_when_they_were_made(root, opened):

@@ -6,9 +6,22 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from jacdb.errors import UsageError
+from jacdb.whole_number import whole_number
 
 if TYPE_CHECKING:
     from jacdb.dataset.torch_batches import BatchDataset, BatchStream
+
+
+def checked_share(worker: int, workers: int) -> tuple[int, int]:
+    """Return a worker and the number of workers, as Python's whole numbers.
+
+    Raises:
+        UsageError: there is no such worker.
+    """
+    worker, workers = whole_number("worker", worker), whole_number("workers", workers)
+    if not 0 <= worker < workers:
+        raise UsageError(f"worker={worker} of workers={workers}: give 0 or more, below workers")
+    return worker, workers
 
 
 class BatchSequence(ABC):
@@ -23,6 +36,8 @@ class BatchSequence(ABC):
     @abstractmethod
     def share(self, worker: int, workers: int) -> Self:
         """Return the batches that one of several workers gives, without another query.
+
+        A share can be shared in turn: its shares have all of its rows, each once, and no others.
 
         Raises:
             UsageError: there is no such worker.
@@ -55,8 +70,9 @@ class BatchSequence(ABC):
     def torch_dataset(self, *, map_style: bool = False) -> "BatchStream | BatchDataset":
         """Return a dataset of PyTorch's for ``torch.utils.data.DataLoader(…, batch_size=None, num_workers=n)``.
 
-        Its items are batches. The workers of the DataLoader share a pass: each row comes once. Of a shuffled
-        stream, which rows share a batch depends on ``num_workers``, too; by number batches are those of one process.
+        Its items are batches. The workers of the DataLoader share a pass, or the share of it that ``worker`` and
+        ``workers`` say: each row comes once. Of a shuffled stream, which rows share a batch depends on ``num_workers``,
+        too; by number batches are those of one process.
 
         Args:
             map_style: False gives an ``IterableDataset``, whose workers each read their share in order. True gives a

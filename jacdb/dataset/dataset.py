@@ -128,17 +128,19 @@ class Dataset(Views):
             UsageError: an argument is not valid, the framework is not installed, or an environment has no row left.
             FailureError: a file can't be read, or its rows differ in shape; this may also happen while iterating.
         """
-        from jacdb.dataset import interleaved_batches, loader
+        from jacdb.dataset import batch_sequence, interleaved_batches, loader
 
+        worker, workers = batch_sequence.checked_share(worker, workers)
         columns = loader.column_names(columns)  # once: an iterator would be used up by the first environment
 
         def of(one: str) -> "Batches":
             return loader.Batches(
                 self, one, columns, batch_size, shuffle, seed, split, validation, framework, device, dtype, drop_last,
-                buffer_mib, method, twins, where, normalize, worker, workers, window, stride,
+                buffer_mib, method, twins, where, normalize, window=window, stride=stride,
             )  # fmt: skip
 
-        return of(env) if isinstance(env, str) else interleaved_batches.InterleavedBatches.of(self, env, of)
+        whole = of(env) if isinstance(env, str) else interleaved_batches.InterleavedBatches.of(self, env, of)
+        return whole.share(worker, workers)
 
     def tangent_space(self, env: str) -> "TangentSpace":
         """Return the tangent space of an environment's states: what its Jacobians are derivatives in.

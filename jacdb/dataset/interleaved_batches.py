@@ -9,13 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from jacdb.dataset.batch_sequence import BatchSequence
+from jacdb.dataset.batch_sequence import BatchSequence, checked_share
 from jacdb.dataset.loader import Batches
 from jacdb.dataset.normalization import Normalization
 from jacdb.dataset.read_ahead import READERS
 from jacdb.dataset.views import Views
 from jacdb.errors import FailureError, UsageError
-from jacdb.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class InterleavedBatches(BatchSequence):
         Args:
             dataset: what to read.
             envs: the environments, each once.
-            batches_of: returns the batches of one, as if it had all of the buffer to itself.
+            batches_of: returns the batches of one, unshared, as if it had all of the buffer to itself.
 
         Raises:
             UsageError: there is no environment, one comes twice, or the dataset does not have it.
@@ -59,8 +58,7 @@ class InterleavedBatches(BatchSequence):
         total = sum(one.nbytes for one in alone)
         sharing = [one.with_buffer(one.buffer_mib * one.nbytes / total) for one in alone]
         first = alone[0]
-        whole = cls(dict(zip(names, sharing, strict=True)), first.shuffle, first.seed)
-        return whole.share(first.worker, first.workers)
+        return cls(dict(zip(names, sharing, strict=True)), first.shuffle, first.seed)
 
     @property
     def normalization(self) -> dict[str, Normalization | None]:
@@ -95,16 +93,17 @@ class InterleavedBatches(BatchSequence):
         """Return the batches that one of several workers gives, without another query.
 
         Each environment's shares begin with another worker, so that small environments do not all come to the last.
+        Of a share, this is a share of that: worker w becomes worker w * workers + worker.
 
         Raises:
             UsageError: there is no such worker.
         """
-        worker, workers = whole_number("worker", worker), whole_number("workers", workers)
+        worker, workers = checked_share(worker, workers)
         shares = {
-            env: batches.share(worker, workers).share((worker + place) % max(workers, 1), workers)
+            env: batches.share((worker + place) % workers, workers)
             for place, (env, batches) in enumerate(self.by_environment.items())
         }
-        return dataclasses.replace(self, by_environment=shares, worker=worker)
+        return dataclasses.replace(self, by_environment=shares, worker=self.worker * workers + worker)
 
     def _at(self, place: int) -> dict[str, Any]:
         which = self._order[place]

@@ -13,7 +13,7 @@ from typing import Any, Self, TypedDict
 import numpy as np
 
 from jacdb.dataset.batch_columns import BatchColumns, normalization
-from jacdb.dataset.batch_sequence import BatchSequence
+from jacdb.dataset.batch_sequence import BatchSequence, checked_share
 from jacdb.dataset.frameworks import check_width, converter
 from jacdb.dataset.normalization import Normalization
 from jacdb.dataset.read_ahead import READERS, read_ahead
@@ -212,12 +212,14 @@ class Batches(BatchSequence):
     def share(self, worker: int, workers: int) -> Self:
         """Return the batches that one of several workers gives, without another query.
 
+        Of a share, this is a share of that: worker w of W becomes worker w * workers + worker of W * workers.
+
         Raises:
             UsageError: there is no such worker.
         """
+        worker, workers = checked_share(worker, workers)
         shared = copy.copy(self)
-        vars(shared).update(worker=worker, workers=workers)
-        shared._check()
+        vars(shared).update(worker=self.worker * workers + worker, workers=self.workers * workers)
         return shared
 
     def with_buffer(self, buffer_mib: float) -> Self:
@@ -277,7 +279,7 @@ class Batches(BatchSequence):
         return fitting
 
     def _check(self) -> None:
-        for name in ("batch_size", "seed", "worker", "workers", "window", "stride"):
+        for name in ("batch_size", "seed", "window", "stride"):
             value = getattr(self, name)
             if value is not None or name not in ("window", "stride"):
                 vars(self)[name] = whole_number(name, value)
@@ -296,8 +298,7 @@ class Batches(BatchSequence):
             raise UsageError(f"split={self.split!r}: give {' or '.join(SPLITS)}, or None for all rows")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation={self.validation}: give a share of the episodes between 0 and 1")
-        if not 0 <= self.worker < self.workers:
-            raise UsageError(f"worker={self.worker} of workers={self.workers}: give 0 or more, below workers")
+        vars(self)["worker"], vars(self)["workers"] = checked_share(self.worker, self.workers)
         if self.method not in (None, *METHODS):
             raise UsageError(f"method={self.method!r}: give {', '.join(METHODS)}, or None for all but fd")
         if self.method == "fd" and {"zero_state", "zero_action"} & {*self.columns}:

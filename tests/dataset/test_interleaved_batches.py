@@ -133,6 +133,19 @@ def test_users_17_workers_give_every_row_of_every_environment_once(opened, shuff
     assert names(asked) == names(shares[-1])
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_shares_of_a_share_of_several_environments_give_its_rows_each_once(opened, shuffle):
+    told = dict(batch_size=4, shuffle=shuffle, seed=2, buffer_mib=0.01)
+    whole = opened.batches([*SIZES], ("state",), **told)
+    ranks = [opened.batches([*SIZES], ("state",), worker=rank, workers=2, **told) for rank in range(2)]
+    for rank in ranks:
+        shares = [pickle.loads(pickle.dumps(rank.share(worker, 3))) for worker in range(3)]
+        found = [name for share in shares for name in names(share)]
+        assert sorted(found) == sorted(names(rank)) and len(found) == rank.n_rows
+        assert sum(map(len, shares)) == len(rank) and max(map(len, shares)) - min(map(len, shares)) <= len(SIZES)
+    assert sorted(name for rank in ranks for name in names(rank)) == sorted(names(whole))
+
+
 def test_users_17_several_environments_as_arrays_of_jax(opened):
     for batch in opened.batches(("F", "G"), ("j_state",), 4, framework="jax"):
         d, _ = SIZES[batch.pop("environment")]

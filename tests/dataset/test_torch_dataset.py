@@ -59,6 +59,26 @@ def test_users_17_a_data_loader_with_two_workers_gives_every_row_once(opened, en
 
 
 @with_torch
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+@pytest.mark.parametrize("env", ["E", ["E", "F"]])
+def test_data_loaders_of_several_ranks_give_every_row_once(opened, env, num_workers):
+    from torch.utils.data import DataLoader
+
+    told = dict(batch_size=7, framework="torch", shuffle=True, seed=1)
+    found = []
+    for rank in range(2):
+        batches = opened.batches(env, ("action",), worker=rank, workers=2, **told)
+        context = "forkserver" if num_workers else None  # a fork of many threads may hang
+        items = batches.torch_dataset()
+        of_rank = numbers_of(
+            DataLoader(items, batch_size=None, num_workers=num_workers, multiprocessing_context=context)
+        )
+        assert len(of_rank) == batches.n_rows
+        found += of_rank
+    assert sorted(found) == sorted(numbers_of(opened.batches(env, ("action",), **told)))
+
+
+@with_torch
 def test_users_17_a_sampler_drives_a_map_style_dataset(opened):
     from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, SubsetRandomSampler
 
