@@ -1,6 +1,7 @@
 """What is exported is what polars reads from the same Parquet; Minari is read by Minari (LeRobot: lerobot_check.py)."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -187,11 +188,12 @@ def test_lerobot_files_are_as_its_format_has_them(opened, stored, tmp_path, monk
         file = info["data_path"].format(chunk_index=one["data/chunk_index"], file_index=one["data/file_index"])
         of = pl.read_parquet(tmp_path / "E" / file).filter(pl.col("episode_index") == one["episode_index"])
         assert (of["index"].min(), of["index"].max() + 1) == (one["dataset_from_index"], one["dataset_to_index"])
-        assert np.allclose(one["stats/j_state/mean"], values(of, "j_state").mean(0), atol=1e-6)
+        assert np.allclose(one["stats/j_state/mean"], values(of, "j_state").mean((0, 1)), atol=1e-6)
         assert one["ctrl_dt"] == 0.02 and one["tasks"] == ["E"]
     stats = json.loads((meta / "stats.json").read_text())
     for name in ("j_state", "action", "next.reward", "frame_index"):
-        found, told = values(rows, name).astype(float).reshape(58, *info["features"][name]["shape"]), stats[name]
+        columns = info["features"][name]["shape"][-1]  # a matrix's statistics are pooled over its rows
+        found, told = values(rows, name).astype(float).reshape(-1, columns), stats[name]
         for of, expected in (
             ("mean", found.mean(0)),
             ("std", found.std(0)),
@@ -202,6 +204,29 @@ def test_lerobot_files_are_as_its_format_has_them(opened, stored, tmp_path, monk
         assert told["count"] == [58] and np.shape(told["q50"]) == found.shape[1:]
     assert pq.read_table(meta / "tasks.parquet").to_pylist() == [{"task_index": 0, "task": "E"}]
     assert json.loads(pq.read_schema(meta / "tasks.parquet").metadata[b"pandas"])["index_columns"] == ["task"]
+
+
+@pytest.mark.slow
+def test_lerobot_statistics_of_a_matrix_are_pooled_over_frames_and_rows(opened, tmp_path):
+    """So are those of an episode of one frame: LeRobot adds up statistics of one shape only."""
+    exports.export(opened.where("step in (1, 3, 4)"), "lerobot", "E", tmp_path / "E")
+    rows = pl.read_parquet(tmp_path / "E/data/*/*.parquet")
+    every = json.loads((tmp_path / "E/meta/stats.json").read_text())
+    episodes = pl.read_parquet(tmp_path / "E/meta/episodes/*/*.parquet")
+    assert sorted(episodes["length"]) == [1] * 7 + [2] * 3
+    for name, columns in (("j_state", 3), ("j_action", 2)):
+        matrices = values(rows, name).astype(float).reshape(13, 3, columns)
+        for one in episodes.iter_rows(named=True):
+            pooled = matrices[one["dataset_from_index"] : one["dataset_to_index"]].reshape(-1, columns)
+            for of in ("min", "max", "mean", "std"):
+                assert np.allclose(one[f"stats/{name}/{of}"], getattr(pooled, of)(0))
+            assert one[f"stats/{name}/count"] == [one["length"]]
+            for of, quantile in lerobot.QUANTILES.items():  # of n numbers the one of rank ceil(quantile n), as LeRobot
+                rank = math.ceil(quantile * len(pooled))
+                assert np.allclose(one[f"stats/{name}/{of}"], np.sort(pooled, axis=0)[rank - 1])
+        assert np.allclose(every[name]["std"], matrices.reshape(-1, columns).std(0))
+        q50 = np.average(np.array(episodes[f"stats/{name}/q50"].to_list()), axis=0, weights=episodes["length"])
+        assert np.allclose(every[name]["q50"], q50) and every[name]["count"] == [13]
 
 
 @pytest.mark.slow

@@ -248,6 +248,7 @@ def export(
 
     minari: a Minari dataset, named as PATH, such as CheetahRun-v0; minari.load_dataset finds it if
     MINARI_DATASETS_PATH is the folder around it. lerobot: LeRobotDataset("any/name", root=PATH). npz: numpy.load(PATH).
+    LeRobot's statistics of a matrix are pooled over its rows; those of each entry: numpy.load(PATH)["j_state"].std(0).
 
     Example: jacdb export npz --env CheetahRun --out cheetah.npz
     """

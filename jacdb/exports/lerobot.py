@@ -35,7 +35,8 @@ def write(source: Source, path: Path, out: Path) -> str:
 
     Features: observation.state, action, next.reward, next.done (the episode ends, for any reason), next.truncated
     (it was cut), next_state, j_state and j_action. LeRobot's frame rate is a whole number, and its timestamps follow
-    from it; ``meta/episodes`` has the true control step, ctrl_dt (s), beside run_id, episode and first_step.
+    from it; ``meta/episodes`` has the true control step, ctrl_dt (s), beside run_id, episode and first_step. Statistics
+    of j_state and j_action are LeRobot's: one number for each column, over all frames and rows.
 
     Raises:
         UsageError: there are no actions, runs differ in their control step, or one is not finished.
@@ -186,17 +187,23 @@ def _table(columns: Arrays) -> pa.Table:
 
 
 def _statistics(columns: Arrays) -> Stats:
-    """Return statistics over an episode's frames, for each entry of a column by itself."""
+    """Return statistics over an episode's frames, as LeRobot has them: a matrix's are pooled over its rows, too.
+
+    Statistics of (frames, rows, columns) have shape (columns,); ``count`` is the number of frames. LeRobot appends to
+    a dataset, and adds up episodes, only where shapes agree. It does not pool an episode of one frame, after which it
+    can't append (findings/lerobot_matrix_statistics_pool_rows.sh): here that is pooled like all others.
+    A quantile q of n numbers is the one of rank ceil(q n), which LeRobot has to the width of a histogram's bin.
+    """
     statistics: Stats = {}
     for name, stored in columns.items():
-        values = stored.reshape(len(stored), *(stored.shape[1:] or (1,))).astype(np.float64)
-        quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
+        values = stored.reshape(-1, *(stored.shape[1:] or (1,))[-1:]).astype(np.float64)
+        quantiles = np.quantile(values, list(QUANTILES.values()), axis=0, method="inverted_cdf")
         statistics[name] = {
             "min": values.min(0),
             "max": values.max(0),
             "mean": values.mean(0),
             "std": values.std(0),
-            "count": np.array([len(values)]),
+            "count": np.array([len(stored)]),
             **dict(zip(QUANTILES, quantiles, strict=True)),
         }
     return statistics
