@@ -1,8 +1,11 @@
 """Refuse conditions on steps that are none: they must be SQL that is true or false of a row of `steps`."""
 
+import functools
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import duckdb
 
@@ -46,14 +49,17 @@ def filter_steps(connection: duckdb.DuckDBPyConnection, conditions: Sequence[str
         environments: those of the dataset.
 
     Raises:
-        UsageError: a condition is not valid, or reads steps as the view of an environment.
+        UsageError: a condition is not valid, draws random numbers, or reads steps as the view of an environment.
     """
     for condition in conditions:
         with _telling(condition, environments):
             _check_kind(connection, condition)
+            _check_repeatable(connection, condition)
     whole = joined(conditions)
     with _telling(whole, environments):
-        connection.execute(f"create or replace view steps as {queries.sql('steps')} where ({whole}\n)")
+        # named, for a condition may say steps.COLUMN
+        text = f"from ({queries.sql('steps')}) as steps where ({whole}\n)"
+        connection.execute(f"create or replace view steps as {text}")
 
 
 @contextmanager
@@ -80,6 +86,41 @@ def _check_kind(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
     kind = connection.sql(f"select ({condition}\n) from steps limit 0").types[0]
     if str(kind) != "BOOLEAN":
         raise UsageError(f"condition {condition!r} is {kind}, not true or false: compare, as in step < 20")
+
+
+def _check_repeatable(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+    """Refuse a condition that chooses other steps each time: one answer may read steps several times.
+
+    Raises:
+        UsageError: it calls a function that DuckDB calls volatile, or draws a sample that can't be repeated.
+    """
+    [(parsed,)] = connection.execute("select json_serialize_sql(?)", [f"select ({condition}\n)"]).fetchall()
+    nodes = [*_objects(json.loads(parsed))]
+    called = [node["function_name"] for node in nodes if node.get("function_name") and not node.get("is_operator")]
+    found = [f"{name}()" for name in called if name in _volatile()] if called else []
+    found += ["a sample" for node in nodes if node.get("sample") and not node["sample"].get("repeatable")]
+    if found:
+        raise UsageError(
+            f"condition {condition!r}: {found[0]} is another each time, and one answer may read steps several times:"
+            " make it of the row, as in hash(run_id, episode, step) % 10 = 0"
+        )
+
+
+def _objects(parsed: Any) -> Iterator[dict[str, Any]]:
+    """Yield all objects of a JSON value."""
+    if isinstance(parsed, dict):
+        yield parsed
+        parsed = list(parsed.values())
+    for each in parsed if isinstance(parsed, list) else ():
+        yield from _objects(each)
+
+
+@functools.cache
+def _volatile() -> frozenset[str]:
+    """Return the names of the functions whose value may be another each time; DuckDB takes long to list them."""
+    with duckdb.connect() as connection:
+        listed = "select function_name from duckdb_functions() where stability = 'VOLATILE'"
+        return frozenset(name for (name,) in connection.execute(listed).fetchall())
 
 
 def check_reads(catalog: Catalog, condition: str) -> None:
