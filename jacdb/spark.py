@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from jacdb import queries, schemas
+from jacdb.dataset.completeness import Completeness, check_known
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import UsageError, suggestion
+from jacdb.errors import UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,12 +40,12 @@ def statements(data: str | Path, env: str | Sequence[str] | None = None) -> list
 
     Raises:
         UsageError: there is no dataset that Spark can read, or it has no such environment.
+        FailureError: a finished run lacks files.
     """
     folder = _folder(data)
     wanted = [env] if isinstance(env, str) else list(env or ())
-    for one in wanted:
-        if one not in (known := folder.environments("steps")):
-            raise UsageError(f"no steps of {one!r} here: {suggestion(one, known)}")
+    check_known(folder, wanted, folder.environments("steps"))
+    Completeness(folder).check(wanted or None)
     tables = sorted(schemas.TABLES, key=lambda table: table is schemas.TABLES[0])  # what steps may ask is made first
     texts = [text for table in tables for text in _table(folder, table.name, wanted)]
     views = {name: queries.spark_sql(name).rstrip() for name in queries.SPARK}
@@ -61,6 +62,7 @@ def register(session: "SparkSession", data: str | Path, env: str | Sequence[str]
 
     Raises:
         UsageError: there is no dataset that Spark can read, or it has no such environment.
+        FailureError: a finished run lacks files.
     """
     for text in statements(data, env):
         session.sql(text)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from jacdb import queries, schemas
 from jacdb.dataset import former_versions, partials
+from jacdb.dataset.completeness import Completeness
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import Run
 from jacdb.dataset.sql_text import empty_select
@@ -27,6 +28,7 @@ _UNREAD = "unread"
 _LARGE = ("set_counts",)  # partials that take most of the bytes, and are in no view of the paper
 _HELD_SHARE = 16  # of the memory limit, in bytes of files: unpacked they take several times as many
 _TABLE_OF = {name: name.removeprefix("remaining_") for name in queries.REMAINING}
+_ROWS_OF_RUNS = {"runs", *queries.RESULTS}  # a run that lacks other files is in them all the same
 _KEYS = [schemas.PARTIALS.schema.field(name) for name in ("env", "run_id")]
 _SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
 
@@ -93,7 +95,11 @@ class Surveyor:
 
 
 class Catalog:
-    """The views of a dataset on a connection."""
+    """The views of a dataset on a connection.
+
+    Attributes:
+        completeness: whether its finished runs have all their files.
+    """
 
     def __init__(
         self,
@@ -120,16 +126,23 @@ class Catalog:
         self._read: set[str] = set()  # the tables that are laid over files
         self._passing: set[str] = set()  # those of them that are laid anew for each query: a part does not count yet
         self._counted: set[str] = set()  # the partials that are laid as the last survey said
+        self.completeness = Completeness(location)
         self._surveyor = None if filtered else Surveyor(location)
         self._survey: Survey | None = None
 
-    def prepare(self, select: str) -> None:
+    def prepare(self, select: str, envs: Sequence[str] | None = None) -> None:
         """Lay over files what a SELECT reads.
 
+        Args:
+            select: the SELECT.
+            envs: the environments that it asks for; None for all.
+
         Raises:
-            FailureError: a file can't be read.
+            FailureError: a file can't be read, or a finished run lacks one.
         """
         names = self.names(select)
+        if names - _ROWS_OF_RUNS:
+            self.completeness.check(envs)
         try:
             if counted := names & {*queries.PARTIALS}:
                 names |= self._lay_partials(counted)

@@ -25,7 +25,10 @@ class Folder:
         name: the path as it was given, for messages.
         path: the folder, absolute.
         layout: the names of its files.
+        is_remote: whether it is on the Hub.
     """
+
+    is_remote = False
 
     def __init__(self, path: Path | str) -> None:
         """
@@ -59,7 +62,7 @@ class Folder:
         """Return the parts of `steps` that do not count yet, as paths below the dataset's folder; of others none.
 
         A part's rows in `episodes` come last, and say that all of it is there. Without them a writer is between the
-        two, or was stopped there, or a removal was. What a finished run lacks is a fault, and left to be found.
+        two, or was stopped there, or a removal was. What a finished run lacks is a fault, which `Completeness` finds.
 
         Args:
             table: the table.
@@ -68,7 +71,7 @@ class Folder:
         if table != "steps":
             return set()
         if runs is None:
-            runs = [Run(env, folder.name[len("run=") :], self.layout) for env, folder in self._runs(table)]
+            runs = self.with_folder_in(table)
         found: set[str] = set()
         for run in runs:
             if not os.path.exists(f"{self.path}/{run.row}"):  # noqa: PTH110 (a Path takes three times as long)
@@ -92,8 +95,11 @@ class Folder:
 
     def begun(self) -> list[Run]:
         """Return the runs that have files, finished or not, sorted: by the names of their folders."""
-        names = {(env, run.name[len("run=") :]) for table in ("axes", "steps") for env, run in self._runs(table)}
-        return [Run(env, run_id, self.layout) for env, run_id in sorted(names)]
+        return sorted({run for table in ("axes", "steps") for run in self.with_folder_in(table)})
+
+    def with_folder_in(self, table: str) -> list[Run]:
+        """Return the runs that have a folder in a table, whatever is in it."""
+        return [Run(env, folder.name[len("run=") :], self.layout) for env, folder in self._runs(table)]
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a small file, given its path below the dataset's folder.
@@ -240,6 +246,9 @@ class FinishedRuns(Folder):
         self.sums = {part: sha256 for run in self.runs for part, sha256 in manifest.read(self.path, run).items()}
 
     def begun(self) -> list[Run]:
+        return self.runs
+
+    def with_folder_in(self, table: str) -> list[Run]:
         return self.runs
 
     def environments(self, table: str) -> list[str]:

@@ -26,6 +26,8 @@ THREADS = 16  # each waits for the network most of the time
 class RemoteFolder(Folder):
     """A dataset in a repository on the Hub, at the commit of its revision when it was opened."""
 
+    is_remote = True
+
     def __init__(self, url: str) -> None:
         """
         Args:

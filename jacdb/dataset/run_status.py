@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jacdb.dataset import manifest, shards
+from jacdb.dataset import completeness, manifest, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PROGRESS, PartPath, Run
 from jacdb.dataset.shards import BegunShard
@@ -57,7 +57,7 @@ def status(root: Path | str) -> pl.DataFrame:
     if not pieces or any(manifest.parts(Path(root))):
         folder = Folder(root)
         finished = {*manifest.finished(folder.path)}
-        begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part}
+        begun = {part.run for part in map(PartPath.parse, folder.parts("axes")) if part} | finished
         rows = [_row(folder.path, run, run in finished) for run in begun if run in finished or run not in pieces]
     rows += [_row_of_shards(run, some) for run, some in pieces.items() if run not in finished]
     return pl.DataFrame(sorted(rows, key=lambda row: (row["env"], row["run_id"])), COLUMNS)
@@ -86,7 +86,8 @@ def _row_of_shards(run: Run, begun: list[BegunShard]) -> dict[str, Any]:
 def _row(folder: Path, run: Run, finished: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, **_on_disk(folder, run)}
     if finished:
-        return row | {"status": "finished"}
+        gone = completeness.missing(folder, run)
+        return row | {"status": "finished", "doing": completeness.lacks(gone) if gone else None}
     row["status"] = "at work" if _is_held(folder, run) else "stopped"
     try:
         progress = json.loads((folder / run.journal / PROGRESS).read_text("utf-8"))
@@ -105,7 +106,8 @@ def _on_disk(folder: Path, run: Run) -> dict[str, Any]:
     try:
         counts = [pq.ParquetFile(part).read(["n_steps", "n_excluded"]) for part in parts]
         # the steps of a part without its episodes are not there yet
-        errors = [_largest_replay_error(folder / run.folder("steps") / part.name) for part in parts]
+        of_steps = [folder / run.folder("steps") / part.name for part in parts]
+        errors = [_largest_replay_error(part) for part in of_steps if part.exists()]  # a finished run may lack some
     except (OSError, pa.ArrowException) as error:
         raise FailureError(f"{folder} can't be read: {first_line(error)}") from error
     steps, excluded = (sum(pc.sum(count[name]).as_py() or 0 for count in counts) for name in ("n_steps", "n_excluded"))

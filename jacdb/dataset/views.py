@@ -16,6 +16,7 @@ import pyarrow as pa
 from jacdb import queries
 from jacdb.dataset import named_axes, sandbox
 from jacdb.dataset.catalog import Catalog, register
+from jacdb.dataset.completeness import check_known
 from jacdb.dataset.condition import MISSING, check_reads, check_text, filter_steps, joined
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.limits import Limits
@@ -26,7 +27,7 @@ from jacdb.dataset.portable_types import portable
 from jacdb.dataset.schema_version import check_version
 from jacdb.dataset.sql_text import identifier, literal
 from jacdb.dataset.turns import Turns
-from jacdb.errors import FailureError, UsageError, first_line, suggestion
+from jacdb.errors import FailureError, UsageError, first_line
 
 # A condition on steps does not filter these views.
 _NOT_OF_STEPS = ("episodes", "axes", "runs", "returns", "threshold_sweep", *queries.RESULTS)
@@ -113,12 +114,12 @@ class Views:
         with self._turns.turn():
             return self._answer(query)
 
-    def _answer(self, query: str) -> duckdb.DuckDBPyRelation:
+    def _answer(self, query: str, envs: list[str] | None = None) -> duckdb.DuckDBPyRelation:
         select = sandbox.one_select(self._connection, query)
         if subscript := named_axes.counted_from_0(select):
             raise UsageError(f"{subscript} is always null: {named_axes.COUNTED}; {self._by_name(select)}")
         try:
-            return self._relation(select)
+            return self._relation(select, envs)
         except duckdb.PermissionException as error:
             raise UsageError(f"not allowed: {first_line(error)}; a query can read only this dataset") from error
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
@@ -130,10 +131,10 @@ class Views:
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise FailureError(f"SQL: {first_line(error)}") from error
 
-    def _relation(self, select: str) -> duckdb.DuckDBPyRelation:
+    def _relation(self, select: str, envs: list[str] | None) -> duckdb.DuckDBPyRelation:
         """Return a SELECT as a relation; views by environment are made when one is named for the first time."""
         while True:
-            self._catalog.prepare(select)
+            self._catalog.prepare(select, envs)
             try:
                 # A subquery: DuckDB classes a WITH that copies or deletes as a SELECT, and refuses it only here.
                 return portable(self._connection.sql(f"from (\n{select}\n)"))
@@ -151,7 +152,7 @@ class Views:
         if (known := named_axes.environment(env, self.environments)) is None:
             return False
         env = known
-        self._catalog.prepare("from axes")
+        self._catalog.prepare("from axes", [env])
         names = {
             space: self._connection.execute(
                 f'select name from axes where env = {literal(env)} and space = {literal(space)} order by "index"'
@@ -180,8 +181,8 @@ class Views:
             window: steps in a window, for views that have windows: lyapunov.
 
         Raises:
-            UsageError: there is no such view (the error lists them), the dataset has no such environment, or the view
-                no such window.
+            UsageError: there is no such view (the error lists them), no such environment, or the view no such window.
+            FailureError: a run lacks files.
         """
         if name not in self._own.names:
             queries.check(name)
@@ -192,12 +193,11 @@ class Views:
         if env is None:
             return self.sql(f"from {source}")
         wanted, known = _each(env), self._environments_of(name)
-        for one in wanted:
-            if one not in known:
-                raise UsageError(f"no steps of {one!r} here: {suggestion(str(one), known)}")
+        check_known(self.location, wanted, known)
         # DuckDB filters by one value before a view's windows, by a list of one after them
         equal = f"= {literal(wanted[0])}" if len(wanted) == 1 else f"in ({', '.join(map(literal, wanted))})"
-        return self.sql(f"from {source} where env {equal}")
+        with self._turns.turn():
+            return self._answer(f"from {source} where env {equal}", None if name in self._own.names else wanted)
 
     def explain(self, query: str, env: str | Iterable[str] | None = None) -> str:
         """Return in words from what a view, or a SELECT, is answered: partials of so many runs, steps of others.

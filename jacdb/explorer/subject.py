@@ -7,10 +7,11 @@ import polars as pl
 
 from jacdb import schemas
 from jacdb.dataset import former_versions
+from jacdb.dataset.completeness import Completeness, check_known
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import Run
 from jacdb.dataset.sql_text import empty_select, literal
-from jacdb.errors import FailureError, UsageError, suggestion
+from jacdb.errors import FailureError, UsageError
 
 _SCHEMAS = {table.name: table.schema for table in schemas.ALL_TABLES}
 
@@ -33,16 +34,15 @@ class Subject:
         """
         Raises:
             UsageError: the dataset has no steps, or none of an environment.
-            FailureError: a file can't be read.
+            FailureError: a file can't be read, or a finished run lacks one.
         """
         self.dataset = dataset
         location = dataset.location
+        Completeness(location).check()  # at once, not when the page asks for a file
         known = dataset.environments
         if not known:
             raise UsageError(f"{location.name} has no steps to be explored: make some with `jacdb ingest`")
-        for env in envs or []:
-            if env not in known:
-                raise UsageError(f"no steps of {env!r} here: {suggestion(env, known)}")
+        check_known(location, envs or [], known)
         self.envs = sorted({*envs}) if envs else known
         begun = [run for run in location.begun() if run.env in self.envs]
         found = {run: sorted(location.parts_of("steps", [run])) for run in begun}
