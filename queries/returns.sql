@@ -22,7 +22,8 @@ with noises as (
 ),
 
 ends as (
-    select env, run_id, episode, max_by(reward, step) >= 11 as success
+    -- NaN would be above all numbers
+    select env, run_id, episode, max_by(reward, step) as last_reward, last_reward >= 11 and not isnan(last_reward) as success
     from stored_steps  -- of whole episodes: a condition on steps filters none of the other columns either
     where env = 'PandaPickCube'
     group by env, run_id, episode

@@ -13,19 +13,18 @@ entries as (
     select env, width, zero, unnest(range(width * width))::integer as entry from always
 ),
 
--- whether target depends on source
-off_diagonal as (
-    select env, entry // width as target, entry % width as source, get_bit(zero, entry) = 0 as depends
+-- whether target depends on source, another axis
+links as (
+    select env, entry // width as target, entry % width as source, target <> source and get_bit(zero, entry) = 0 as depends
     from entries
-    where entry // width <> entry % width
 ),
 
 columns_ as (
-    select env, source as axis, count(*) filter (where depends) as dependents from off_diagonal group by env, source
+    select env, source as axis, count(*) filter (where depends) as dependents from links group by env, source
 ),
 
 rows_ as (
-    select env, target as axis, count(*) filter (where depends) as sources from off_diagonal group by env, target
+    select env, target as axis, count(*) filter (where depends) as sources from links group by env, target
 )
 
 select

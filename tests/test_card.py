@@ -1,10 +1,13 @@
 """The card is true of what is published: suites, licences, engines, and how well steps were replayed."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from synthetic import dataset, episode
 
 import jacdb
 from jacdb import report
@@ -35,6 +38,26 @@ def test_a_card_of_several_suites_names_each_with_its_licence_and_engine(mixed):
     assert f"{OWN_MODEL} not stated | 0 | 1e-06 | 0 |" in text
     assert "| CartpoleBalance | noise-seed0-8b3e2731c4 | playground | - | - | apache-2.0 | 0 | - | - |" in text
     assert "Of Playground's environments on MJX" in text and "is not Playground, of MuJoCo's C engine" in text
+
+
+@pytest.mark.slow
+def test_environments_without_actions_steps_or_zeros_are_in_the_card_and_the_report(tmp_path):
+    """One has no actuators, one no step that counts and the largest matrices, one rows by finite differences alone."""
+    ones = lambda *shape: np.ones((4, *shape))  # noqa: E731
+    dataset(tmp_path, "Free", [episode(0, ones(2, 2), ones(2, 0), columns={"reward": np.full(4, np.inf)})])
+    dataset(tmp_path, "Excluded", [episode(0, ones(3, 3) * np.nan, ones(3, 1))])
+    dataset(tmp_path, "Differences", [episode(0, ones(4, 4), ones(4, 1), method="fd")], method="fd")
+    with jacdb.open(tmp_path) as opened:
+        text, picture = card.write(opened, "alice/odd"), card.picture(opened)
+        facts = report.facts(opened)["environments"]
+    json.dumps(facts, allow_nan=False)
+    assert facts["Free"]["returns"][0]["mean"] == "infinite"
+    assert "| Free | 2 | 0 |" in text and "| 0 % |" in text and "of Free's steps" in text
+    assert "| Differences | None |" in text and picture
+    assert {env: of["table1"]["samples"] for env, of in facts.items()} == {"Differences": 0, "Excluded": 0, "Free": 4}
+    with jacdb.open(shutil.copytree(tmp_path, tmp_path / "x", ignore=shutil.ignore_patterns("*Free", "x"))) as opened:
+        assert card.picture(opened) is None
+        assert "heatmap.png" not in card.write(opened, "alice/odd")
 
 
 @pytest.mark.slow

@@ -52,6 +52,13 @@ def test_a_share_of_the_rows_is_chosen_by_the_row(opened):
 
 
 @pytest.mark.slow
+def test_a_state_of_one_axis_has_symmetries(tmp_path):
+    dataset(tmp_path, "I", [episode(0, np.ones((3, 1, 1)), np.ones((3, 1, 1)))])
+    with jacdb.open(tmp_path) as single:
+        assert single.sql("select dependents, sources, ignorable from symmetries").fetchall() == [(0, 0, True)]
+
+
+@pytest.mark.slow
 def test_a_condition_names_its_table(opened):
     own = "exists (from episodes e where e.run_id = steps.run_id and e.episode = steps.episode and e.episode > 0)"
     with opened.where(own) as some, some.where("steps.step < 5") as fewer:
@@ -59,5 +66,8 @@ def test_a_condition_names_its_table(opened):
         assert fewer.sql("select distinct step from E order by step").fetchall() == [(n,) for n in range(5)]
     rows = sum(len(batch["state"]) for batch in opened.batches("E", where="steps.step < 5"))
     assert rows == 15
+    for columns in ("state", "zero_state"):  # of which there is no pattern either
+        with pytest.raises(UsageError, match=r"no finite row of E by an exact method meets steps\.step > 50"):
+            opened.batches("E", columns, where="steps.step > 50")
     with pytest.raises(UsageError, match="reads steps, or a view of them"):
         opened.where("step < (select max(steps.step) from steps)")

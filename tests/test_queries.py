@@ -354,7 +354,7 @@ def test_returns_are_of_a_policy_with_a_noise_and_success_is_the_last_step_s(tmp
         "run-f": '{"beta": 0.5, "scale": 1e-07}',
         "run-g": '{"beta": 0.0, "scale": 0.0}',
     }
-    last = {"run-a": [11.0, 10.9], "run-b": [12.5, 12.5], "run-c": [3.0, 3.0], "run-d": [0.0, 0.0]}
+    last = {"run-a": [11.0, 10.9], "run-b": [12.5, 12.5], "run-c": [3.0, 3.0], "run-d": [0.0, np.nan]}
     last |= {run: [3.0, 3.0] for run in ("run-e", "run-f", "run-g")}
     for env in ("PandaPickCube", "CheetahRun"):
         for seed, (run, config) in enumerate(configs.items()):

@@ -35,13 +35,15 @@ class ZeroMasks:
 
     @classmethod
     def of(cls, dataset: Views, env: str) -> Self:
-        """Return the masks of all patterns of an environment."""
+        """Return the masks of all patterns of an environment; none where the dataset has no finite step."""
         found = dataset.fetch_table(
             dataset.sql(f"""
                 select distinct pattern_id, d_state, d_action, zero_state, zero_action from patterns
                 where env = {literal(env)} order by pattern_id
             """)
         )
+        if not len(found):
+            return cls(np.empty(0, np.int64), {})
         shape = len(found), found["d_state"][0].as_py(), -1
         masks = {}
         for name in ("zero_state", "zero_action"):

@@ -15,7 +15,7 @@ from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.layout import CURRENT, Run
 from jacdb.publishing import licences
 from jacdb.report import leaderboard
-from jacdb.report.answers import replay_errors
+from jacdb.report.answers import mean_sparsity, replay_errors, row_of_table1
 from jacdb.report.tables import Table, small
 
 SUITES = {
@@ -64,7 +64,8 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
         sources=_sources(dataset, runs),
         size=next((label for limit, label in SIZES if rows < limit), "n>1B"),
         configs=configs(envs, [table.name for table in schemas.RESULTS if dataset.location.parts(table.name)]),
-        env=pictured(dataset),
+        env=example(dataset),
+        pictured=pictured(dataset),
         config_of=config_of,
         facts=facts,
         runs=runs,
@@ -93,21 +94,28 @@ def config_of(env: str) -> str:
     return f"environment={env}" if env in taken else env
 
 
-def pictured(dataset: Dataset) -> str:
-    """Return the environment of the picture and the examples: the one with the largest matrices."""
-    sizes = dataset.fetch(dataset.sql("select env from runs order by d_state desc, env limit 1"))
+def example(dataset: Dataset) -> str:
+    """Return the environment of the examples: the one with the largest matrices of those with a step that counts."""
+    largest = "select env from runs left join global_sparsity using (env) order by samples > 0 desc nulls last"
+    sizes = dataset.fetch(dataset.sql(f"{largest}, runs.d_state desc, env limit 1"))
     return str(sizes["env"][0])
 
 
-def picture(dataset: Dataset) -> bytes:
-    """Return the card's picture, as PNG: in which share of the steps each entry is zero."""
-    return figures.png(figures.heatmap(dataset, pictured(dataset)))
+def pictured(dataset: Dataset) -> str | None:
+    """Return the environment of the picture: that of the examples; None if no step of any counts."""
+    env = example(dataset)
+    return env if row_of_table1(dataset, env)["samples"] else None
+
+
+def picture(dataset: Dataset) -> bytes | None:
+    """Return the card's picture, as PNG: in which share of the steps each entry is zero; None if no step counts."""
+    env = pictured(dataset)
+    return None if env is None else figures.png(figures.heatmap(dataset, env))
 
 
 def _facts(dataset: Dataset, env: str) -> dict[str, Any]:
-    [table1] = dataset.global_sparsity(env).to_dicts()
-    bins = dataset.sparsity_histogram(env).select("jacobian", "mean_sparsity").unique()
-    mean = dict(bins.iter_rows())
+    table1 = row_of_table1(dataset, env)
+    mean = mean_sparsity(dataset.sparsity_histogram(env))
     return {**table1, "verdict": report.verdict(env, table1), "mean": mean}
 
 

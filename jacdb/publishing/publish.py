@@ -30,7 +30,7 @@ class Publication:
         files: the local files, by their paths in the repository; without card and picture.
         sums: the SHA-256 of the files that were checked.
         card: the text of README.md.
-        picture: the card's picture, PNG.
+        picture: the card's picture, PNG; None if it has none.
         left_out: runs that are not finished.
     """
 
@@ -38,13 +38,18 @@ class Publication:
     files: dict[str, Path]
     sums: dict[str, str]
     card: str
-    picture: bytes
+    picture: bytes | None
     left_out: list[Run]
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of every file, by path."""
-        written = {"README.md": len(self.card.encode()), card.PICTURE: len(self.picture)}
+        written = {path: len(content) for path, content in self.written().items()}
         return written | {path: file.stat().st_size for path, file in self.files.items()}
+
+    def written(self) -> dict[str, bytes]:
+        """Return the contents of the files that are made for the repository, by path."""
+        picture = {} if self.picture is None else {card.PICTURE: self.picture}
+        return {"README.md": self.card.encode(), **picture}
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
                     repo_id=name,
                     repo_type="dataset",
                     folder_path=folder,
-                    commit_message=f"jacdb: {len(fresh)} files of {len(publication.files) + 2}",
+                    commit_message=f"jacdb: {len(fresh)} files of {len(publication.sizes())}",
                     delete_patterns=stale or None,
                     parent_commit=snapshot.commit,  # or the card would not name the runs of who came in between
                 )
@@ -216,7 +221,7 @@ def _refuse_other_scores(publication: Publication, snapshot: hub.Snapshot) -> No
 def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> dict[str, int]:
     """Fill a folder with links to the files that the repository lacks, and the card; return their bytes by path."""
     places = dict(publication.files)
-    for path, content in (("README.md", publication.card.encode()), (card.PICTURE, publication.picture)):
+    for path, content in publication.written().items():
         places[path] = folder / path
         places[path].parent.mkdir(exist_ok=True)
         places[path].write_bytes(content)

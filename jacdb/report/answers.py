@@ -3,7 +3,6 @@
 Facts can be kept (datasets/reference), and the same page can be made from them later.
 """
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -48,26 +47,38 @@ def facts(dataset: Dataset, environments: Sequence[str] | None = None) -> dict[s
 def replay_errors(dataset: Dataset) -> dict[tuple[str, str], float | str | None]:
     """Return the largest replay error of each run's steps, excluded ones too, by environment and run.
 
-    None where the engine made every step itself; 'infinite' where it has NaN, for JSON has no word for it.
+    None where the engine made every step itself; 'infinite' where a step could not be replayed at all.
     """
     rows = dataset.fetch(dataset.sql("select env, run_id, max(replay_error) from steps group by all"))
-    return {(env, run): "infinite" if error == math.inf else error for env, run, error in rows.iter_rows()}
+    return {(env, run): leaderboard.plain(error) for env, run, error in rows.iter_rows()}
+
+
+def row_of_table1(dataset: Dataset, env: str) -> dict[str, Any]:
+    """Return an environment's row of `global_sparsity`; of one with rows by finite differences alone, of 0 steps."""
+    view = dataset.global_sparsity(env)
+    none = {**dict.fromkeys(view.columns), "env": env, "samples": 0, "excluded": 0}
+    return next(iter(view.to_dicts()), none)
+
+
+def mean_sparsity(bins: pl.DataFrame) -> dict[str, float | None]:
+    """Return the mean sparsity of each Jacobian by `sparsity_histogram`; None without entries or finite steps."""
+    return {**dict.fromkeys(JACOBIANS), **dict(bins.select("jacobian", "mean_sparsity").unique().iter_rows())}
 
 
 def _of_environment(dataset: Dataset, env: str) -> dict[str, Any]:
-    [table1] = dataset.global_sparsity(env).to_dicts()
+    table1 = row_of_table1(dataset, env)
     bins = dataset.sparsity_histogram(env)
     durations = dataset.zero_durations(env)
     sweep = dataset.threshold_sweep(env)
     return {
         "table1": table1,
         "verdict": verdict(env, table1),
-        "returns": dataset.returns(env).drop("env").to_dicts(),
+        "returns": [
+            {key: leaderboard.plain(value) for key, value in row.items()}
+            for row in dataset.returns(env).drop("env").to_dicts()
+        ],
         "patterns": dataset.patterns(env)["pattern_id"].n_unique(),
-        "mean_sparsity": {
-            **dict.fromkeys(JACOBIANS),  # null without a finite step
-            **dict(bins.select("jacobian", "mean_sparsity").unique(maintain_order=True).iter_rows()),
-        },
+        "mean_sparsity": mean_sparsity(bins),
         "bins": {jacobian: bins.filter(jacobian=jacobian)["share"].to_list() for jacobian in JACOBIANS},
         "durations": durations.group_by("jacobian", "zero", maintain_order=True)
         .agg(pl.col("runs").sum(), pl.col("mean_duration").first())

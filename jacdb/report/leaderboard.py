@@ -43,7 +43,7 @@ def rows(dataset: Dataset, env: str) -> list[dict[str, Any]]:
         return []
     board = dataset.leaderboard(env)
     return [
-        {**{key: _plain(value) for key, value in row.items()}, "label": label}
+        {**{key: plain(value) for key, value in row.items()}, "label": label}
         for row, label in zip(board.to_dicts(), labels(board), strict=True)
     ]
 
@@ -82,7 +82,8 @@ def _score(mean: float | str | None, deviation: float | None, plain: bool) -> st
     return f"{mean:.3g}" + ("" if deviation is None else f" ± {float(f'{deviation:.1g}'):g}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: 'infinite' and 'not a number' for numbers that it has no words for."""
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return "not a number" if math.isnan(value) else "infinite"

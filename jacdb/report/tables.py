@@ -50,8 +50,10 @@ def _table1(facts: Facts) -> Iterator[Row]:
         )
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _number(value: float | str | None, digits: int) -> str:
+    if value is None or isinstance(value, str):  # 'infinite'
+        return value or "-"
+    return f"{value:.{digits}f}"
 
 
 def _steps(facts: Facts) -> Iterator[Row]:
