@@ -52,13 +52,6 @@ def test_a_share_of_the_rows_is_chosen_by_the_row(opened):
 
 
 @pytest.mark.slow
-def test_a_state_of_one_axis_has_symmetries(tmp_path):
-    dataset(tmp_path, "I", [episode(0, np.ones((3, 1, 1)), np.ones((3, 1, 1)))])
-    with jacdb.open(tmp_path) as single:
-        assert single.sql("select dependents, sources, ignorable from symmetries").fetchall() == [(0, 0, True)]
-
-
-@pytest.mark.slow
 def test_a_condition_names_its_table(opened):
     own = "exists (from episodes e where e.run_id = steps.run_id and e.episode = steps.episode and e.episode > 0)"
     with opened.where(own) as some, some.where("steps.step < 5") as fewer:

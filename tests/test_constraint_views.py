@@ -187,3 +187,10 @@ def test_without_a_finite_step_axes_are_there_and_nothing_is_said_of_them(tmp_pa
         assert axes["ignorable"].to_list() == [None, None]
         for name in ("sparsity_by_constraint", "pattern_switches", "switch_explanations", "causal_graph"):
             assert fetch(opened.view(name, "E")).is_empty()
+
+
+@pytest.mark.slow
+def test_a_state_of_one_axis_has_symmetries(tmp_path):
+    dataset(tmp_path, "I", [episode(0, np.ones((3, 1, 1)), np.ones((3, 1, 1)))])
+    with jacdb.open(tmp_path) as single:
+        assert single.sql("select dependents, sources, ignorable from symmetries").fetchall() == [(0, 0, True)]
