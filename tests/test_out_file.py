@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call_jacdb, leave_a_draft
+from conftest import ROOT, call_jacdb, leave_a_draft
 from synthetic import dataset, episode
 
 from jacdb import atomic_file, figures
@@ -299,3 +300,25 @@ def test_a_file_that_may_not_be_written_stays(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="may not be written: give another place"):
         figures.save(None, path)
     assert path.read_bytes() == b"before"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("learn", "--env", "Linear", "--steps", 250, "--set", "width=8", "--data", "DATA"),
+        ("score", "--env", "Linear", "--baseline", "mean_pattern", "--data", "DATA"),
+        ("partials", "--data", "DATA"),
+        ("export", "npz", "--env", "Linear", "--data", "DATA", "--out", "NEW.npz"),
+        ("upgrade", ROOT / "tests" / "frozen" / "v2", "--out", "NEW"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(words, linear_root, tmp_path, monkeypatch):
+    shutil.copytree(linear_root, tmp_path / "DATA", ignore=shutil.ignore_patterns("partials"))
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may all
+    ran = call_jacdb(*words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines()[-1].endswith("may not be written to; give another folder")
+    assert sorted(tmp_path.rglob("*")) == before

@@ -15,7 +15,7 @@ import duckdb
 import filelock
 import pyarrow as pa
 
-from jacdb import queries, schemas
+from jacdb import out_path, queries, schemas
 from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.encoding import write_table
@@ -149,8 +149,8 @@ def refresh(
         report: called with progress.
 
     Raises:
-        UsageError: there is no dataset, it is of a former schema version or on the Hub, no run of it is finished, or it
-            has no such environment.
+        UsageError: there is no dataset, it is of a former schema version or on the Hub, no run of it is finished, it
+            has no such environment, or partials are missing and it may not be written to.
         FailureError: a file is not what its run's checksums say, or can't be read or written.
     """
     if str(root).startswith("hf:"):
@@ -163,6 +163,8 @@ def refresh(
             raise UsageError(f"no finished run of {env!r} here: {suggestion(env, present)}")
     runs = [run for run in finished.runs if not envs or run.env in envs]
     stale = [run for run in runs if problem(finished.read(run.manifest), run, finished.read)]
+    if stale:
+        out_path.check_folder(root, "--data")
     for done, run in enumerate(stale):
         report(Event(f"adding up {run.env}", done, len(stale), "runs"))
         others = integrity.check_runs(finished.path, [run])

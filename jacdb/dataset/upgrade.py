@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jacdb import schemas
+from jacdb import out_path, schemas
 from jacdb.atomic_file import draft_of, remove_abandoned
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, learning_files, manifest, partials
@@ -70,7 +70,7 @@ def upgrade(
 
     Raises:
         UsageError: there is no dataset of a former version, none of its runs is finished, the new folder is not empty,
-            or the runs differ in type and none is given.
+            it may not be written, or the runs differ in type and none is given.
         FailureError: a file is not what its run's checksums say, a learning run is damaged, or the new folder can't be
             written.
     """
@@ -79,6 +79,7 @@ def upgrade(
         raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"--out {out} exists: give a new folder")
+    out_path.check_folder(out)
     if layout_of(Path(root)) is None:
         raise UsageError(
             f"no dataset at {root}: give the folder of one of a schema version before {schemas.SCHEMA_VERSION}"

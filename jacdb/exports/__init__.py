@@ -35,8 +35,8 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
         One line for people: what was written.
 
     Raises:
-        UsageError: there is no such format or environment, ``out`` exists or has the wrong suffix, or a library is
-            missing.
+        UsageError: there is no such format or environment, ``out`` exists, has the wrong suffix or may not be written,
+            or a library is missing.
         FailureError: a file can't be read, or not be written.
     """
     if form not in FORMATS:
@@ -45,6 +45,7 @@ def export(dataset: Dataset, form: str, env: str, out: Path) -> str:
         raise UsageError(f"--out {out} exists: give another name, or remove it first")
     if form in SUFFIXES:
         out_path.check_suffix(out, (SUFFIXES[form],))
+    out_path.check_folder(out)  # it is none yet, but lies in one
     source = Source.of(dataset, env)
     # Hidden, so that who lists the folder meanwhile, as Minari does, takes it for no dataset.
     hidden = out.with_name(f".{out.name}")

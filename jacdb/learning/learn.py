@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from jacdb import out_path
 from jacdb.dataset.layout import Run
 from jacdb.dataset.learning_files import checkpoint_of
 from jacdb.learning import evaluation, graph_evaluation, results, training
@@ -89,7 +90,8 @@ def learn(
         report: called with progress.
 
     Raises:
-        UsageError: there is no such model, it has no such setting, or it does not keep to the protocol.
+        UsageError: there is no such model, it has no such setting, it does not keep to the protocol, or the dataset may
+            not be written to.
         FailureError: training fails, or a checkpoint is damaged.
     """
     settings = settings or TrainingSettings()
@@ -106,6 +108,7 @@ def learn(
     run = _run_id(problem, configuration, seed)
     if results.is_written(root, problem, run):
         return Learned(run, True, [])
+    out_path.check_folder(root, "--data")
     if model_name not in registry.BUILT_IN:
         protocol_check.check(model_name, model, training.sizes_of(problem), loss)
     training.configure()
@@ -136,8 +139,9 @@ def score_function(
             next state. It is traced, batched by ``jax.vmap``, and differentiated.
 
     Raises:
-        UsageError: the function returns something else.
+        UsageError: the function returns something else, or the dataset may not be written to.
     """
+    out_path.check_folder(root, "--data")
     sizes = training.sizes_of(problem)
     protocol_check.check_step(name, step, sizes.n_state, sizes.n_action)
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from jacdb import out_path
 from jacdb.learning import graph_evaluation, results
 from jacdb.learning.graph_evaluation import WITHIN, GraphOf
 from jacdb.learning.problem import PARTS, LearningProblem
@@ -79,12 +80,16 @@ def score(
         entry: the graphs.
         within: steps within which a called switch is right.
         report: called now and then.
+
+    Raises:
+        UsageError: the dataset may not be written to.
     """
     configuration = {"model": entry.name, **entry.about, "within": within}
     text = json.dumps({**configuration, "benchmark": problem.version, "policy": problem.policy}, sort_keys=True)
     run = results.run_id(entry.name, determined_by=text)
     if results.is_written(root, problem, run, entry.parts):
         return ScoredEntry(run, True, [])
+    out_path.check_folder(root, "--data")
     started, begun = datetime.datetime.now(datetime.UTC), time.perf_counter()
     scores = graph_evaluation.evaluate(
         problem, entry.graph, within=within, sparsity=True, parts=entry.parts, report=report
