@@ -143,7 +143,8 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
     """
     log_in = "`hf auth login`, or HF_TOKEN"
     try:
-        yield
+        with _located():
+            yield
     except errors.RevisionNotFoundError as error:
         raise UsageError(f"{name} has no revision {revision!r}: give a branch, a tag or a commit of it") from error
     except errors.OfflineModeIsEnabled as error:
@@ -164,9 +165,10 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
             raise UsageError(
                 f"the Hub shows no {kind} {name}: check the name; if it is private, log in with {log_in}"
             ) from error
-        if status in (409, 412):  # it is there already, or the commit's parent is the last one no more
+        is_read = error.response.request.method in ("GET", "HEAD")
+        if status in (409, 412) and not is_read:  # it is there already, or the commit's parent is the last one no more
             raise FailureError(f"someone else published to {name} meanwhile: run the same command again") from error
-        raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}") from error
+        raise FailureError(f"the Hub said no ({status}): {first_line(error)[:200]}; {_AGAIN}") from error
     except BrokenPipeError:  # of this process's own output; a connection's is httpx's
         raise
     except _NETWORK as error:
@@ -179,6 +181,19 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
             raise
         what = f"{upload[1]} was not uploaded" if upload else "a transfer failed"
         raise FailureError(f"{name}: {what}{_why_and_remedy(error)}; {_AGAIN}") from error
+
+
+@contextmanager
+def _located() -> Iterator[None]:
+    """Raise what the Hub said when it was asked where a file is; huggingface_hub says that its cache lacks the file.
+
+    Raises:
+        Exception: the Hub's refusal, or the network's failure.
+    """
+    try:
+        yield
+    except errors.LocalEntryNotFoundError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, Exception) else error) from None
 
 
 def _is_of_transfer(error: RuntimeError) -> bool:

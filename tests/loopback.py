@@ -64,6 +64,7 @@ class Hub:
     cut_after: int | None = None
     before_commit: list[Callable[[], object]] = field(default_factory=list)  # called once, by the next commit
     gone: set[str] = field(default_factory=set)  # objects that it has no more
+    status_of_files: int | None = None  # what it answers whoever asks where a file is
     lock: threading.RLock = field(default_factory=threading.RLock)
     url: str = ""
     cdn: str = ""
@@ -313,6 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def resolve(self, name: str, revision: str, path: str) -> None:
         commit, tree = self.repository(name).resolve(revision)
+        if self.hub.status_of_files:
+            raise RefusedError(self.hub.status_of_files, "", "not now")
         about = {"X-Repo-Commit": commit}
         if path not in tree:
             return self.answer(

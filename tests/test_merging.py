@@ -388,7 +388,8 @@ def test_a_learning_run_twice_with_other_scores_or_damaged_is_refused(tmp_path):
     ):
         merge([a, b], out)
     (b / learning_files.scores_of(run)).write_bytes(b"")
-    with pytest.raises(FailureError, match=r"not a Parquet file: .*; nothing was merged"):
+    told = rf"not a Parquet file: .*; nothing was merged: remove {b / run.folder('learning_runs')}, and repeat"
+    with pytest.raises(FailureError, match=told):
         merge([b], out)
     assert nothing_was_written(out)
 

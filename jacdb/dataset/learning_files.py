@@ -79,6 +79,17 @@ def problem(root: Path, run: Run) -> FileProblem | None:
     return None
 
 
+def refusal(root: Path, run: Run, found: FileProblem, consequence: str) -> str:
+    """Return one line: what is wrong with a learning run in a folder, what follows from it, and what repairs it.
+
+    Without its row a run counts as not written: its command trains from its checkpoint on, and scores anew.
+    """
+    said = f"{root / found.path}: {found.wrong}; {consequence}"
+    if Path(found.path).name != ONE_PART:  # one too many, which is to be removed
+        return said
+    return f"{said}: remove {root / run.folder(RUNS)}, and repeat the `jacdb learn` or `jacdb score` that made it"
+
+
 def problem_of_scores(root: Path, run: Run) -> FileProblem | None:
     """Return what is wrong with the scores of a run that has no row yet; None if nothing is."""
     return _problem_of_parts(root, run, (scores_of(run),))

@@ -100,7 +100,7 @@ def _check(runs: Mapping[Run, Sequence[Path]], out: Path) -> None:
             continue
         for root in roots:
             if (wrong := learning_files.problem(root, run)) and not (root == out and is_half_put(run, wrong, roots)):
-                raise FailureError(f"{root / wrong.path}: {wrong.wrong}; nothing was merged")
+                raise FailureError(learning_files.refusal(root, run, wrong, "nothing was merged"))
         for root in roots[1:]:
             if differ(roots[0], root, run):
                 raise UsageError(

@@ -109,7 +109,7 @@ def _learned(root: Path) -> dict[str, str]:
     sums: dict[str, str] = {}
     for run in learning_files.in_folder(root):
         if found := learning_files.problem(root, run):
-            raise FailureError(f"{found.path}: {found.wrong}; nothing was published")
+            raise FailureError(learning_files.refusal(root, run, found, "nothing was published"))
         sums |= {path: sha256_of(root / path) for path in (learning_files.scores_of(run), learning_files.row_of(run))}
     return sums
 

@@ -214,10 +214,8 @@ def _scores(root):
 
 
 def test_users_29_a_changed_score_is_found(root):
-    assert (
-        call_jacdb("learn", "--env", "Linear", "--steps", "10", "--validate-every", "10", "--data", root).returncode
-        == 0
-    )
+    words = ("learn", "--env", "Linear", "--steps", "10", "--validate-every", "10", "--data", root)
+    assert call_jacdb(*words).returncode == 0
     [part] = (root / "learning_scores").rglob("*.parquet")
     table = pq.read_table(part, partitioning=None)
     at = table.schema.get_field_index("value")
@@ -225,7 +223,11 @@ def test_users_29_a_changed_score_is_found(root):
     [finding] = verification.verify(root).findings
     assert finding.path.startswith("learning_scores/") and "SHA-256" in finding.wrong
     ran = call_jacdb("publish", "alice/it", "--dry-run", "--data", root)
-    assert ran.returncode == 1 and "nothing was published" in ran.stderr
+    remedy = re.search("nothing was published: remove (.+), and repeat the `jacdb learn`", ran.stderr)
+    assert ran.returncode == 1 and remedy
+    shutil.rmtree(remedy[1])
+    assert call_jacdb(*words).returncode == 0
+    assert call_jacdb("publish", "alice/it", "--dry-run", "--data", root).returncode == 0
 
 
 def test_users_29_what_was_learned_is_published_and_pulled(root, tmp_path):
