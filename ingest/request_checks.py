@@ -139,16 +139,16 @@ def check_resumable(root: Path, env: str, seed: int, shard: Shard | None = None)
 
 def _check_dataset(root: Path, dtype: str) -> None:
     """Refuse a dataset that rows of this type can't be added to."""
-    from jacdb.dataset.folder import Folder  # Arrow takes 0.3 s, and the folder may be new
-    from jacdb.dataset.layout import layout_of
+    from jacdb.dataset import matrix_type  # Arrow takes 0.3 s, and the folder may be new
     from jacdb.dataset.schema_version import refuse_former
 
     refuse_former(root, root, "rows are written in version {}", ", or give another folder")
-    layout = layout_of(root)
-    other = {"float32": "float64", "float64": "float32"}[dtype]
-    if layout and any(root.glob(f"axes/{layout.parts}")) and other in Folder(root).dtypes():
-        # most readers of Parquet would read all of them as float32, without a word
+    if of_other := matrix_type.others(root, dtype):
+        other = {"float32": "float64", "float64": "float32"}[dtype]
+        kinds, remedy = other, f"--dtype {other}"
+        if matrix_type.others(root, other):  # mixed already
+            kinds, remedy = "float32 and float64", matrix_type.removal(of_other)
         raise UsageError(
-            f"--dtype {dtype}: the matrices in {root} are {other}, and a dataset has one type: give another --data, or"
-            f" --dtype {other}"
+            f"--dtype {dtype}: the matrices in {root} are {kinds}, and a dataset has one type: give another --data, or"
+            f" {remedy}"
         )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 3
 VERSION_KEY = b"jacdb.schema_version"  # in the metadata of every Parquet file
+DTYPE_KEY = b"jacdb.dtype"  # in that of a run's axes, which come first: of which type its matrices will be
 PARTIALS_KEY = b"jacdb.partials"  # in those of `partials`: which SQL made them, from which files
 # The columns that a version added, by table
 ADDED = {
@@ -68,6 +69,11 @@ _REPLAY_ERROR = (
     " larger than 1, in tangent coordinates; infinite where the engine has NaN; no unit; null where the engine"
     " made `next_state` itself",
 )
+
+
+def dtype_of_steps(schema: pa.Schema) -> str:
+    """Return the type of a matrix entry in a file of `steps`: float32 or float64."""
+    return "float32" if schema.field("j_state").type.value_type.value_type == pa.float32() else "float64"
 
 
 def steps(jacobian: pa.DataType | None = None) -> Table:

@@ -1,6 +1,6 @@
 """An episode in the making: rows gathered chunk by chunk, until it is done or cut."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -148,3 +148,16 @@ def summaries(episodes: Sequence[Episode]) -> pa.Table:
         "below_action": swept("below_action", (of_one.below[1] for of_one in sizes)),
     }
     return pa.table(columns, SUMMARY)
+
+
+def in_groups(episodes: Iterable[Episode], max_rows: int) -> Iterator[list[Episode]]:
+    """Yield whole episodes while they fit into a row group, so that a reader of one episode reads one."""
+    group: list[Episode] = []
+    rows = 0
+    for episode in episodes:
+        if group and rows + episode.n_steps > max_rows:
+            yield group
+            group, rows = [], 0
+        group.append(episode)
+        rows += episode.n_steps
+    yield group

@@ -29,12 +29,12 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import environment_axes, finishing, one_disk, removal, run_status, shards
+from jacdb.dataset import environment_axes, finishing, joining, one_disk, removal, run_status, shards
 from jacdb.dataset.encoding import words_column
 from jacdb.dataset.layout import MODELS, Run
 from jacdb.dataset.shard import Shard
 from jacdb.errors import FailureError, UsageError
-from jacdb.ingest.storage.episodes import ARRAYS, Episode, summaries
+from jacdb.ingest.storage.episodes import ARRAYS, Episode, in_groups, summaries
 from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
 from jacdb.ingest.storage.parquet_pages import placeholder, rechunk
 
@@ -166,11 +166,18 @@ class RunWriter:
             environment_axes.check(self.root, self._run, environment_axes.of_rows(axes))
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:
-        """Write the run's axes, and look at the others' again: of two that begin together, each sees the other's."""
+        """Write the run's axes, which say the type of its matrices, and then look at the others'.
+
+        Raises:
+            UsageError: they are not those of the dataset's other runs, of which one may have begun just now.
+        """
         is_new, rows = not self.has_begun(), [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
-        self._write(schemas.AXES, rows)
+        said = {schemas.DTYPE_KEY: schemas.dtype_of_steps(schemas.steps(self.jacobian).schema)}
+        schema = schemas.AXES.schema.with_metadata({**schemas.AXES.schema.metadata, **said})
+        with self._draft(schemas.AXES, writing(pa.Table.from_pylist(rows, schema)), 0) as commit:
+            commit()
         try:
-            self.check_axes(axes)
+            joining.check(self.root, self._place, self._run)
         except UsageError:
             for folder in map(self._folder, ("axes", MODELS)):
                 if is_new:
@@ -275,7 +282,7 @@ class RunWriter:
 
     def _row_groups(self, episodes: list[Episode]) -> Iterator[RowGroup]:
         """Yield the rows of the episodes, whose memory is given back once they are written: 0.1 s for a part."""
-        for some in _together(episodes):
+        for some in in_groups(episodes, ROW_GROUP_ROWS):
             rows, pieces = self._steps(some), [piece for episode in some for piece in episode.pieces]
             arrays = (rechunk([getattr(piece, name) for piece in pieces], ROW_GROUP_ROWS) for name in ARRAYS)
             for number, of_group in enumerate(zip(*arrays, strict=True)):
@@ -352,10 +359,6 @@ class RunWriter:
         parts = [pq.ParquetFile(path).read(columns=[column]) for path in self._parts(table.name, place)]
         return pa.concat_tables([none, *parts]).column(column)
 
-    def _write(self, table: schemas.Table, rows: list[dict[str, Any]]) -> None:
-        with self._draft(table, writing(pa.Table.from_pylist(rows, table.schema)), 0) as commit:
-            commit()
-
     def _name(self, path: Path) -> str:
         return path.relative_to(self._place).as_posix()
 
@@ -381,19 +384,6 @@ class RunWriter:
                 sync_folder(folder)
 
             yield commit
-
-
-def _together(episodes: list[Episode]) -> Iterator[list[Episode]]:
-    """Yield whole episodes while they fit, so that a reader of one episode reads one row group."""
-    group: list[Episode] = []
-    rows = 0
-    for episode in episodes:
-        if group and rows + episode.n_steps > ROW_GROUP_ROWS:
-            yield group
-            group, rows = [], 0
-        group.append(episode)
-        rows += episode.n_steps
-    yield group
 
 
 def _is_part(path: Path) -> bool:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jacdb.dataset import shards
-from jacdb.dataset.layout import CURRENT, Layout, Run
+from jacdb.dataset import listing, shards
+from jacdb.dataset.layout import CURRENT, Layout, PartPath, Run
 from jacdb.errors import FailureError, UsageError, first_line
 from jacdb.schemas.axis_names import unique_names
 
@@ -105,31 +105,64 @@ def difference(own: Axes, other: Axes) -> tuple[str, str] | None:
 
 
 def begun(dataset: Path, env: str, layout: Layout = CURRENT) -> list[BegunRun]:
-    """Return the runs and shards of an environment that a dataset's folder has, finished or not; runs first, sorted."""
+    """Return the runs and shards of an environment that a dataset's folder has, finished or not; runs first, sorted.
+
+    Args:
+        dataset: the dataset's folder.
+        env: the environment; "*" for all.
+        layout: the names of its files.
+    """
     every = Run(env, "*", layout)
-    runs = sorted(path.parent.name.removeprefix("run=") for path in dataset.glob(f"{axes_path(Path(), every)}"))
-    found = [BegunRun(dataset, dataset, Run(env, run_id, layout)) for run_id in runs]
+    paths = (path.relative_to(dataset).as_posix() for path in dataset.glob(f"{axes_path(Path(), every)}"))
+    runs = sorted(part.run for part in map(PartPath.parse, paths) if part)
+    found = [BegunRun(dataset, dataset, run) for run in runs]
     return found + [BegunRun(dataset, one.root, one.run) for one in shards.begun(dataset, every)]
+
+
+def compared(dataset: Path, run: Run, env: str = "*") -> list[BegunRun]:
+    """Return the runs of a dataset that one which comes into it has to be compared with.
+
+    One finished run is enough, for these were held to each other; and every one that is not finished, for it may have
+    come just now. Two that come together so meet each other, if each has put its files before it looks.
+
+    Args:
+        dataset: the dataset's folder.
+        run: the run that comes.
+        env: the environment whose runs count; "*" for all.
+    """
+
+    def named(table: str) -> set[tuple[str, str]]:
+        folders = listing.run_folders(dataset / table, run.layout.key)
+        return {(own, each.name.removeprefix("run=")) for own, each in folders if env in ("*", own)}
+
+    there, finished = named("axes") - {(run.env, run.run_id)}, named("runs")
+    chosen = [*sorted(there - finished), *sorted(there & finished)[:1]]
+    found = [BegunRun(dataset, dataset, Run(own, run_id, run.layout)) for own, run_id in chosen]
+    pieces = (one for one in shards.begun(dataset, Run(env, "*")) if one.run != run)
+    return [one for one in found if one.path.is_file()] + [BegunRun(dataset, one.root, one.run) for one in pieces]
 
 
 def check(dataset: Path, run: Run, axes: Axes) -> None:
     """Refuse a run whose axes are not those of the other runs that a dataset has of its environment.
 
-    One other run is looked at: what it differs from, the others were held to.
-
     Raises:
         UsageError: they are not.
-        FailureError: the axes of the other run can't be read.
+        FailureError: the axes of another run can't be read.
     """
-    others = [one for one in begun(dataset, run.env) if one.run.run_id != run.run_id]
-    if not others or not (found := difference(axes, read(others[0].path))):
-        return
-    more = len({one.run for one in others}) - 1
-    and_more = f" and {more} other{'s' * (more > 1)}" if more else ""
-    raise UsageError(
-        f"{run.env}: {found[0]}, and {found[1]} in {others[0].words}; an environment's runs have the same axes: give"
-        f" another --data, the model's file another name, or {others[0].removal}{and_more}"
-    )
+    for one in compared(dataset, run, run.env):
+        try:
+            found = difference(axes, read(one.path))
+        except FailureError:
+            if one.path.is_file():
+                raise
+            continue  # it was taken back
+        if found:
+            more = len({each.run for each in begun(dataset, run.env, run.layout)} - {run, one.run})
+            and_more = f" and {more} other{'s' * (more > 1)}" if more else ""
+            raise UsageError(
+                f"{run.env}: {found[0]}, and {found[1]} in {one.words}; an environment's runs have the same axes: give"
+                f" another --data, the model's file another name, or {one.removal}{and_more}"
+            )
 
 
 def conflict(runs: Sequence[BegunRun], out: Path) -> AxesConflict | None:

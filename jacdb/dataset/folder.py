@@ -185,8 +185,7 @@ class Folder:
             begun = {part.split("/", 1)[1].rpartition("/")[0]: part for part in self.parts("steps")}
             for run in begun.keys() - finished:
                 with self.open(begun[run]) as stream:
-                    kind = pq.read_schema(stream).field("j_state").type.value_type.value_type
-                    kinds.add("float32" if kind == pa.float32() else "float64")
+                    kinds.add(schemas.dtype_of_steps(pq.read_schema(stream)))
         except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
             raise FailureError(f"{self.name} can't be read: {first_line(error)}") from error
         return kinds

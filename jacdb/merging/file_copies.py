@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jacdb.atomic_file import draft_of, sync_folder
 from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, removal
+from jacdb.dataset import integrity, joining, removal
 from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.errors import FailureError
 from jacdb.progress import Event
@@ -51,6 +51,29 @@ def put(source: Path, out: Path, run: Run, path: str, sha256: str) -> None:
         FailureError: it could not be linked, and its copy is not equal to it.
     """
     link_or_copy(source, out / path, out / run.journal / path.replace("/", "-"), sha256)
+
+
+def put_all(source: Path, place: Path, dataset: Path, run: Run, sums: Mapping[str, str]) -> None:
+    """Put the files of a run, or of a shard, in their order; it is held to the dataset's others once it says its type.
+
+    Args:
+        source: the folder that they lie in; their checksums have been compared.
+        place: the folder that they come to lie in: the dataset's, or that of the shard in it.
+        dataset: the dataset's folder.
+        run: the run, held by this process.
+        sums: their checksums, by path.
+
+    Raises:
+        UsageError: it can't be in the dataset; what was put is removed again.
+        FailureError: one could not be linked, and its copy is not equal to it.
+    """
+    paths = in_order(sums)
+    saying = next((path for path in paths if path.startswith("steps/")), paths[-1])
+    with joining.taken_back_if_refused(dataset, place, run):
+        for path in paths:
+            put(source / path, place, run, path, sums[path])
+            if path == saying:
+                joining.check(dataset, place, run)
 
 
 def link_or_copy(source: Path, target: Path, draft_name: Path, sha256: str) -> None:

@@ -14,7 +14,7 @@ import filelock
 import pyarrow as pa
 
 from jacdb.atomic_file import remove_drafts
-from jacdb.dataset import environment_axes, finishing, manifest, removal, run_status, shards
+from jacdb.dataset import finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
@@ -117,8 +117,7 @@ def merge(roots: Sequence[Path | str], out: Path | str, *, report: Report = lamb
     with _told(out):
         for run, (root, *more) in sorted(finished.items()):
             if root != out:
-                _add(root, run, out, report)
-                merged.added.append(run)
+                (merged.added if _add(root, run, out, report) else merged.there).append(run)
             elif more or len(others) < len(sources) or any(one.root.parents[1] != out for one in pieces.get(run, ())):
                 merged.there.append(run)
         for one in shards.on_disk(out):
@@ -186,16 +185,19 @@ def take(one: BegunShard, out: Path, report: Report) -> None:
 # --- one run --------------------------------------------------------------------------------------------------------
 
 
-def _add(root: Path, run: Run, out: Path, report: Report) -> None:
-    """Add a finished run."""
+def _add(root: Path, run: Run, out: Path, report: Report) -> bool:
+    """Add a finished run; return whether it was: another process may have put it there since this one looked."""
     sums = manifest.read(root, run)
     with _held(out, run):
+        if _is_finished(out, run):
+            refusals.check_rows(run, [out, root], out)
+            return False
         file_copies.check(root, sums, report)
         file_copies.clear_others(out, run, sums)
-        for path in file_copies.in_order(sums.keys() - {run.row}):
-            file_copies.put(root / path, out, run, path, sums[path])
+        file_copies.put_all(root, out, out, run, {path: sum_ for path, sum_ in sums.items() if path != run.row})
         manifest.write(out, run, sums)
         file_copies.put(root / run.row, out, run, run.row, sums[run.row])
+    return True
 
 
 def _add_learned(root: Path, run: Run, out: Path, merged: Merged) -> None:
@@ -219,8 +221,6 @@ def _complete(run: Run, begun: Sequence[BegunShard], out: Path, report: Report, 
         if not _is_finished(out, run):
             pieces = shards.distinct(begun)
             row = shard_union.row(pieces)
-            refusals.check_type(out, row["dtype"], pieces[0].begun.root)
-            environment_axes.check(out, run, environment_axes.read(environment_axes.axes_path(begun[0].root, run)))
             for piece in pieces:
                 file_copies.check(piece.begun.root, piece.sums, report)
             shard_union.check_episodes(pieces)
@@ -241,8 +241,7 @@ def _gather(begun: Sequence[BegunShard], out: Path, report: Report) -> None:
             file_copies.check(one.root, piece.sums, report)
             there.mark.unlink(missing_ok=True)  # of a shard that a removal has left in part
             file_copies.clear_others(there.root, one.run, piece.sums)
-            for path in file_copies.in_order(piece.sums):
-                file_copies.put(one.root / path, there.root, one.run, path, piece.sums[path])
+            file_copies.put_all(one.root, there.root, out, one.run, piece.sums)
             shards.write_mark(there, piece.row, piece.sums)
 
 

@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from jacdb import out_path
-from jacdb.dataset import environment_axes, learning_files, manifest, one_disk, shards
+from jacdb.dataset import environment_axes, learning_files, manifest, matrix_type, one_disk, shards
 from jacdb.dataset.environment_axes import BegunRun
-from jacdb.dataset.folder import Folder
-from jacdb.dataset.layout import CURRENT, Run, layout_of
+from jacdb.dataset.layout import Run, layout_of
 from jacdb.dataset.schema_version import refuse_former
 from jacdb.dataset.shard import SHARDS
 from jacdb.dataset.shards import BegunShard, Missing
@@ -53,26 +50,47 @@ def check_runs(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mappin
         UsageError: one is there twice, with different rows; or matrices are of two types.
         FailureError: what is said of a run or shard can't be read.
     """
-    kinds: dict[str, Path] = {}
+    kinds: dict[str, list[BegunRun]] = collections.defaultdict(list)
     for run, roots in finished.items():
-        rows = {root: _of_steps(manifest.read(root, run)) for root in roots}
-        for root in roots[1:]:
-            if rows[root] != rows[roots[0]]:
-                first = f"--data {roots[0]}" if roots[0] == out else str(roots[0])
-                either = (f"`jacdb rm {run.run_id} --data {shlex.quote(str(one))}`" for one in (roots[0], root))
-                raise UsageError(
-                    f"run {run.run_id} of {run.env} is in {first} and in {root}, with different files: leave {root}"
-                    f" out, or {' or '.join(either)}"
-                )
-        kinds.setdefault(dtype_of(roots[0], run), roots[0])
+        check_rows(run, roots, out)
+        kinds[matrix_type.of_row(roots[0], run)].append(BegunRun(roots[0], roots[0], run))
+    for one in environment_axes.begun(out, "*"):
+        if one.run not in finished and one.root == out and (dtype := matrix_type.of_run(one)):
+            kinds[dtype].append(one)
     for run, begun in pieces.items():
         for piece in [] if run in finished else shards.distinct(begun):
-            kinds.setdefault(piece.row["dtype"], piece.begun.root)
+            root = piece.begun.root
+            kinds[piece.row["dtype"]].append(BegunRun(root.parents[1], root, run))
     if len(kinds) > 1:
-        said = ", ".join(f"{kind} in {root}" for kind, root in sorted(kinds.items()))
-        raise UsageError(
-            f"matrices are {said}, and a dataset has one type: merge those of each into a --data of its own"
-        )
+        said = ", ".join(f"{kind} in {ones[0].root}" for kind, ones in sorted(kinds.items()))
+        remedy = "merge those of each into a --data of its own"
+        if mixed := set.intersection(*({one.dataset for one in ones} for ones in kinds.values())):
+            of_kinds = ([one for one in ones if one.dataset == min(mixed)] for ones in kinds.values())
+            remedy = matrix_type.removal(min(of_kinds, key=len))
+        raise UsageError(f"matrices are {said}, and a dataset has one type: {remedy}")
+
+
+def check_rows(run: Run, roots: Sequence[Path], out: Path) -> None:
+    """Refuse a finished run that folders have with different rows.
+
+    Args:
+        run: the run.
+        roots: the folders that have it.
+        out: the dataset's folder.
+
+    Raises:
+        UsageError: they differ.
+        FailureError: its checksums can't be read.
+    """
+    rows = {root: _of_steps(manifest.read(root, run)) for root in roots}
+    for root in roots[1:]:
+        if rows[root] != rows[roots[0]]:
+            first = f"--data {roots[0]}" if roots[0] == out else str(roots[0])
+            either = (f"`jacdb rm {run.run_id} --data {shlex.quote(str(one))}`" for one in (roots[0], root))
+            raise UsageError(
+                f"run {run.run_id} of {run.env} is in {first} and in {root}, with different files: leave {root}"
+                f" out, or {' or '.join(either)}"
+            )
 
 
 def check_axes(out: Path, finished: Mapping[Run, Sequence[Path]], pieces: Mapping[Run, Sequence[BegunShard]]) -> None:
@@ -117,26 +135,6 @@ def check_disk(
     for run, roots in learned.items():
         if roots[0] != out:
             one_disk.check(out, run, ".", one_disk.OF_A_LEARNING_RUN)
-
-
-def check_type(out: Path, dtype: str, root: Path | str) -> None:
-    """Refuse matrices of another type than those in a dataset.
-
-    Raises:
-        UsageError: they are.
-    """
-    there = Folder(out).dtypes() if any(out.glob(f"axes/{CURRENT.parts}")) else set()
-    if there - {dtype}:
-        raise UsageError(
-            f"the matrices in {out} are {' and '.join(sorted(there))}, those in {root} {dtype}, and a dataset has one"
-            " type: give another --data"
-        )
-
-
-def dtype_of(root: Path, run: Run) -> str:
-    """Return the type of a run's matrices, as its row in a folder says."""
-    with pq.ParquetFile(root / run.row) as file:
-        return str(file.read(["dtype"])["dtype"][0])
 
 
 def explained(missing: Sequence[Missing], pieces: Mapping[Run, Sequence[BegunShard]]) -> list[Missing]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from jacdb import schemas
 from jacdb.atomic_file import draft_of, sync_folder
+from jacdb.dataset import joining
 from jacdb.dataset.encoding import write_table
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shards import FinishedShard
@@ -66,21 +67,28 @@ class ShardUnion:
     _patterns: set[int] = field(default_factory=set, init=False)  # that are there
 
     def put(self) -> dict[str, str]:
-        """Put the files, and return their checksums by path."""
+        """Put the files, and return their checksums by path; the run is held to the dataset's others by its first part.
+
+        Raises:
+            UsageError: it can't be in the dataset; what was put is removed again.
+        """
         numbered = self._numbered()
         planned: dict[str, str | None] = {self.run.partials: None}  # others' are written over
         for piece, old, new in numbered:
             planned |= {self._path(table, new): None for table in ("patterns", "episodes")}
             planned[self._path("steps", new)] = self._sum(piece, "steps", old)
         file_copies.clear_others(self.out, self.run, planned)
-        for path in (self.run.model, self._path("axes", 0)):
-            if path in self.pieces[0].sums:
-                self._put(self.pieces[0], path, path)
-        for done, (piece, old, new) in enumerate(numbered):
-            self.report(Event("merging", done, len(numbered), "parts"))
-            self._put_patterns(piece, old, new)
-            self._put(piece, self._path("steps", old), self._path("steps", new))
-            self._put_episodes(piece, old, new)
+        with joining.taken_back_if_refused(self.out, self.out, self.run):
+            for path in (self.run.model, self._path("axes", 0)):
+                if path in self.pieces[0].sums:
+                    self._put(self.pieces[0], path, path)
+            for done, (piece, old, new) in enumerate(numbered):
+                self.report(Event("merging", done, len(numbered), "parts"))
+                self._put_patterns(piece, old, new)
+                self._put(piece, self._path("steps", old), self._path("steps", new))
+                if not done:
+                    joining.check(self.out, self.out, self.run)
+                self._put_episodes(piece, old, new)
         return self._sums
 
     def _numbered(self) -> list[tuple[FinishedShard, int, int]]:

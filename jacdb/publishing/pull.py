@@ -6,31 +6,28 @@ are checked: the dataset can be read throughout.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
-from jacdb.dataset import environment_axes, integrity, learning_files, manifest, run_status
+from jacdb.dataset import environment_axes, integrity, joining, learning_files, run_status
 from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, JacdbError, UsageError, suggestion
+from jacdb.errors import FailureError, JacdbError, UsageError, suggestion, told_with_remedy
 from jacdb.merging import learning_runs
 from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
 from jacdb.publishing import refusals
+from jacdb.publishing.fetch import Fetch
 
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
-WORKERS = 8  # files fetched at once
-MAX_MANIFEST = 2**26  # bytes
 ORDER = (
     MODELS,
     "axes",
@@ -102,34 +99,64 @@ def pull(
     """
     hub_names.check_name(name)
     root = Path(root)
-    if root.exists():
-        if not root.is_dir():
+    with _told(root):
+        if root.exists() and not root.is_dir():
             raise UsageError(f"--data {root} is a file: give a folder")
-        here = check_version(root) if layout_of(root) else None
-    else:
-        here = None
-    report(Event("asking the Hub"))
-    snapshot = hub.Snapshot.take(name, revision)
-    wanted = _wanted(snapshot, envs)
-    with _staging(root, snapshot.commit) as staging:
-        fetch = _Fetch(snapshot, staging, report)
-        with _cleared_if_refused(staging):
-            sums = {run: fetch.manifest(run) for run in wanted}
-            missing = {run: _missing(root, run, sums[run]) for run in wanted}
-            fetch.total = sum(snapshot.files[path].size for paths in missing.values() for path in paths)
-            if (free := shutil.disk_usage(root).free) < fetch.total:
-                raise FailureError(f"{name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env")
-            _refuse_mixtures(root, here, fetch, missing, sums)
-        for run, paths in missing.items():
-            fetch.parts({path: sums[run][path] for path in paths})
-            _move(staging, root, run, paths)
-        changes, kept, refused = _put_learned(root, fetch, envs)
+        here = check_version(root) if root.exists() and layout_of(root) else None
+        report(Event("asking the Hub"))
+        snapshot = hub.Snapshot.take(name, revision)
+        wanted = _wanted(snapshot, envs)
+        with _staging(root, snapshot.commit) as staging, _cleared_if(UsageError, staging):
+            fetch = Fetch(snapshot, staging, report)
+            with _cleared_if(JacdbError, staging):
+                sums, missing = _asked(root, here, fetch, wanted)
+            put = [run for run, paths in missing.items() if paths and _put(root, fetch, run, paths, sums[run])]
+            changes, kept, refused = _put_learned(root, fetch, envs)
     if refused:
         more = f"; nor can {len(refused) - 1} more of its learning runs be pulled" if len(refused) > 1 else ""
         raise type(refused[0])(f"{refused[0]}{more}; all else was pulled")
-    n_fetched = sum(bool(paths) for paths in missing.values())
-    n_there = len(wanted) - n_fetched
-    return Pulled(name, snapshot.commit, n_fetched, fetch.total, n_there, changes, tuple(kept))
+    n_there = len(wanted) - len(put)
+    return Pulled(name, snapshot.commit, len(put), fetch.total, n_there, changes, tuple(kept))
+
+
+def _asked(
+    root: Path, here: int | None, fetch: Fetch, wanted: Sequence[Run]
+) -> tuple[dict[Run, dict[str, str]], dict[Run, list[str]]]:
+    """Return the checksums of each run, and its parts that a folder lacks; refuse what can't be put there.
+
+    Args:
+        root: the dataset's folder.
+        here: the version of its own files; None if it has none.
+        fetch: it is told how many bytes there are to fetch.
+        wanted: the runs.
+    """
+    sums = {run: fetch.manifest(run) for run in wanted}
+    missing = {run: _missing(root, run, sums[run]) for run in wanted}
+    fetch.total = sum(fetch.snapshot.files[path].size for paths in missing.values() for path in paths)
+    if (free := shutil.disk_usage(root).free) < fetch.total:
+        raise FailureError(
+            f"{fetch.snapshot.name}: {fetch.total:,} bytes to fetch, {free:,} free at {root}; give fewer --env"
+        )
+    _refuse_mixtures(root, here, fetch, missing, sums)
+    return sums, missing
+
+
+@contextmanager
+def _told(root: Path) -> Iterator[None]:
+    """Tell failures of the disk in one line.
+
+    Raises:
+        FailureError: in their place.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of this process's own output
+        raise
+    except OSError as error:
+        raise FailureError(
+            f"could not pull into {root}: {told_with_remedy(error)}; what was fetched is kept, and the same command"
+            " goes on from it"
+        ) from error
 
 
 @contextmanager
@@ -162,13 +189,13 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _cleared_if_refused(staging: Path) -> Iterator[None]:
-    """Remove what was fetched to decide whether a pull can be, if it can't; what was there before stays."""
+def _cleared_if(kind: type[JacdbError], staging: Path) -> Iterator[None]:
+    """Remove what was fetched if a pull ends by this error; what was there before stays."""
     was_empty = not any(staging.iterdir())
     try:
         yield
-    except JacdbError:
-        if was_empty:
+    except kind:
+        if was_empty and staging.exists():
             shutil.rmtree(staging)
         raise
 
@@ -189,7 +216,7 @@ def _wanted(snapshot: hub.Snapshot, envs: list[str] | None) -> list[Run]:
 def _refuse_mixtures(
     root: Path,
     here: int | None,
-    fetch: "_Fetch",
+    fetch: Fetch,
     missing: Mapping[Run, Sequence[str]],
     sums: Mapping[Run, Mapping[str, str]],
 ) -> None:
@@ -223,7 +250,7 @@ def _refuse_mixtures(
 
 
 def _put_learned(
-    root: Path, fetch: "_Fetch", envs: list[str] | None
+    root: Path, fetch: Fetch, envs: list[str] | None
 ) -> tuple[Mapping[Change, int], list[str], list[JacdbError]]:
     """Fetch, check and put the learning runs that a folder lacks, or has with less.
 
@@ -248,9 +275,7 @@ def _put_learned(
     return changes, kept, refused
 
 
-def _refusal_of_learned(
-    root: Path, fetch: "_Fetch", run: Run, wrong: integrity.FileProblem | None
-) -> JacdbError | None:
+def _refusal_of_learned(root: Path, fetch: Fetch, run: Run, wrong: integrity.FileProblem | None) -> JacdbError | None:
     """Fetch a learning run; return why it can't be put into a folder, which may have it with this wrong; else None."""
     if told := fetch.learned(run):
         return FailureError(told)
@@ -265,77 +290,6 @@ def _refusal_of_learned(
             f" scores: pull into another --data, or remove {root / run.folder(learning_files.RUNS)}"
         )
     return None
-
-
-@dataclass
-class _Fetch:
-    """A fetch of files of a snapshot into a folder; each file is checked."""
-
-    snapshot: hub.Snapshot
-    folder: Path
-    report: Callable[[Event], None]
-    total: int = 0
-    _got: dict[str, int] = field(default_factory=dict)  # bytes by path
-    _stopped: bool = False
-
-    def manifest(self, run: Run) -> dict[str, str]:
-        """Fetch a run's checksums; check that the Hub has every file that they name, with the same checksum."""
-        stored = self.snapshot.files[run.manifest]
-        if stored.size > MAX_MANIFEST:
-            raise FailureError(f"{run.manifest} has {stored.size:,} bytes: a manifest is smaller")
-        text = self.snapshot.fetch(run.manifest, self.folder).read_bytes().decode("ascii", "replace")
-        sums = manifest.decode(text, run)
-        for path, sha256 in sums.items():
-            on_hub = self.snapshot.files.get(path)
-            if on_hub is None or on_hub.sha256 not in (None, sha256):
-                wrong = "is missing" if on_hub is None else "is not what the run's checksums say"
-                raise FailureError(f"{self.snapshot.name}: {path} {wrong}; ask its owner to publish it again")
-        return sums
-
-    def parts(self, sums: dict[str, str]) -> None:
-        """Fetch and check parts, several at once."""
-        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-            try:
-                list(pool.map(self._part, sums, sums.values()))
-            except BaseException:
-                self._stopped = True
-                pool.shutdown(cancel_futures=True)
-                raise
-
-    def learned(self, run: Run) -> str | None:
-        """Fetch and check a learning run's scores and its row; return what is wrong with them; None if nothing is."""
-        for path in (learning_files.scores_of(run), learning_files.row_of(run)):
-            if path not in self.snapshot.files:
-                return f"{self.snapshot.name}: {path} is missing; ask its owner to publish it again"
-            self.snapshot.fetch(path, self.folder)
-        if found := learning_files.problem(self.folder, run):
-            (self.folder / found.path).unlink(missing_ok=True)
-            return f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept"
-        return None
-
-    def _part(self, path: str, sha256: str) -> None:
-        file = self.snapshot.fetch(path, self.folder, self._meter(path))
-        if wrong := integrity.check_file(file, path, sha256):
-            file.unlink()
-            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept")
-
-    def _meter(self, path: str) -> type[hub.Silent]:
-        """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""
-        fetch, env = self, path.split("/")[1].partition("=")[2]
-
-        class Meter(hub.Silent):
-            def __init__(self, *args: Any, **options: Any) -> None:
-                super().__init__(*args, **options)
-                self.count = int(options.get("initial") or 0)
-
-            def update(self, n: float | None = 1) -> None:
-                if fetch._stopped:
-                    raise FailureError("stopped")
-                self.count += int(n or 0)
-                fetch._got[path] = max(fetch._got.get(path, 0), self.count)  # Xet sometimes reports a file twice
-                fetch.report(Event(f"fetching {env}", sum(fetch._got.values()), fetch.total, "bytes"))
-
-        return Meter
 
 
 def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
@@ -361,19 +315,36 @@ def _missing(root: Path, run: Run, sums: dict[str, str]) -> list[str]:
     return missing if missing != [run.partials] else []
 
 
-def _move(staging: Path, root: Path, run: Run, paths: list[str]) -> None:
-    """Move a run's checked files into the dataset, its row in `runs` last."""
+def _put(root: Path, fetch: Fetch, run: Run, paths: Sequence[str], sums: dict[str, str]) -> bool:
+    """Fetch a run's parts and put them into the dataset; return whether they were: others may have, meanwhile.
+
+    Raises:
+        UsageError: the run that others put there is another, or an environment has other axes now or the dataset
+            matrices of another type; or an ingest is at work on the run.
+        FailureError: a part can't be fetched or is not valid; or others have removed what was there of the run.
+    """
+    fetch.parts({path: sums[path] for path in paths})
     for place in (root / run.lock, root / run.manifest):
         place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with run_status.lock(root, run):
-            for path in sorted(paths, key=lambda path: ORDER.index(path.split("/")[0])):
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                if path.startswith("runs/"):
-                    (staging / run.manifest).replace(root / run.manifest)
-                (staging / path).replace(root / path)
+        with run_status.lock(root, run), joining.taken_back_if_refused(root, root, run):
+            missing = _missing(root, run, sums)
+            if gone := {*missing} - {*paths}:
+                raise FailureError(f"{root / min(gone)} was removed meanwhile: the same command goes on")
+            _move(fetch.folder, root, run, missing)
+            return bool(missing)
     except filelock.Timeout:
         raise UsageError(f"an ingest is at work on run {run.run_id} of {run.env}: let it finish") from None
+
+
+def _move(staging: Path, root: Path, run: Run, paths: Sequence[str]) -> None:
+    """Move a run's checked files into the dataset, its row in `runs` last, once the dataset's others allow it."""
+    for path in sorted(paths, key=lambda path: ORDER.index(path.split("/")[0])):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if path == run.row:
+            joining.check(root, root, run)
+            (staging / run.manifest).replace(root / run.manifest)
+        (staging / path).replace(root / path)
 
 
 def _move_learned(staging: Path, root: Path, run: Run) -> str | None:

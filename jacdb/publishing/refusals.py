@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from jacdb.dataset import environment_axes, one_disk
+from jacdb.dataset import environment_axes, matrix_type, one_disk
 from jacdb.dataset.environment_axes import BegunRun
 from jacdb.dataset.layout import Run
 from jacdb.errors import UsageError
-from jacdb.merging import refusals
 
 
 def check_axes(root: Path, name: str, places: Mapping[Run, Path]) -> None:
@@ -61,7 +60,7 @@ def check_type(root: Path, name: str, places: Mapping[Run, Path]) -> None:
     """
     kinds: dict[str, Run] = {}
     for run, place in sorted(places.items()):
-        kinds.setdefault(refusals.dtype_of(place, run), run)
+        kinds.setdefault(matrix_type.of_row(place, run), run)
     if len(kinds) > 1:
         said = " and ".join(f"{kind} in run {run.run_id} of {run.env}" for kind, run in sorted(kinds.items()))
         envs = {run.env for run in kinds.values()}
@@ -72,7 +71,12 @@ def check_type(root: Path, name: str, places: Mapping[Run, Path]) -> None:
         )
         raise UsageError(f"{name}: matrices are {said}, and a dataset has one type: {remedy}")
     for kind in kinds:
-        refusals.check_type(root, kind, name)
+        if others := matrix_type.others(root, kind):
+            other = matrix_type.of_run(others[0])
+            raise UsageError(
+                f"the matrices of {others[0].words} are {other}, those in {name} {kind}, and a dataset has one type:"
+                f" pull into another --data, or {matrix_type.removal(others)}"
+            )
 
 
 def _other(places: Mapping[Run, Path], *envs: str) -> str:

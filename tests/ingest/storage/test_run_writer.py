@@ -212,6 +212,19 @@ def test_of_two_runs_that_begin_together_one_at_most_stays_where_their_axes_diff
     assert first.has_begun() and not second.has_begun()
 
 
+@pytest.mark.parametrize("cut", [None, Shard(0, 2)])
+def test_of_two_runs_that_begin_together_one_at_most_stays_where_their_matrices_are_of_two_types(tmp_path, cut):
+    """The axes say the type: none of the two has a step yet."""
+    first = RunWriter(tmp_path, "E", "noise", "a", trajectory, pa.float64(), shard=cut)
+    second = RunWriter(tmp_path, "F", "noise", "b", trajectory, pa.float32())
+    first.write_axes(axes_of("x"))
+    said = r"run b of F are float32, those of run a in .* float64, .* one type: .* `jacdb rm a --data [^ ]*`$"
+    with pytest.raises(UsageError, match=said):
+        second.write_axes(axes_of("y"))
+    assert first.has_begun() and not second.has_begun()
+    RunWriter(tmp_path, "F", "noise", "b", trajectory, pa.float64()).write_axes(axes_of("y"))
+
+
 @pytest.mark.slow
 def test_a_file_that_is_no_part_is_no_part(tmp_path):
     run = dataset(tmp_path, "E", [episode(0, *matrices(3))])
