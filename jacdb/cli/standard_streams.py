@@ -20,7 +20,7 @@ class _Notes(io.FileIO):
 
     _is_lost = False
 
-    def write(self, content: "ReadableBuffer", /) -> int | None:
+    def write(self, content: "ReadableBuffer", /) -> int:
         if not self._is_lost:
             try:
                 return super().write(content)
@@ -75,5 +75,5 @@ def _over(stream: TextIO, kind: type[_Notes]) -> TextIO:
         io.BufferedWriter(kind(raw.fileno(), "wb", closefd=False)),
         stream.encoding,
         stream.errors,
-        line_buffering=stream.line_buffering or raw is binary,
+        line_buffering=bool(stream.line_buffering) or raw is binary,
     )
