@@ -226,9 +226,10 @@ def test_the_folders_name_does_not_matter(tmp_path, name):
 @pytest.mark.slow
 def test_a_float64_run_keeps_its_digits_beside_a_float32_one(tmp_path):
     third = np.full((1, 2, 2), 1 / 3), np.full((1, 2, 1), 1 / 3)
-    dataset(tmp_path, "E", [episode(0, *third, dtype=np.float32)], "run-a", pa.float32())
-    dataset(tmp_path, "E", [episode(0, *third)], "run-b")
-    with jacdb.open(tmp_path) as mixed:
+    dataset(tmp_path / "mixed", "E", [episode(0, *third, dtype=np.float32)], "run-a", pa.float32())
+    dataset(tmp_path / "other", "E", [episode(0, *third)], "run-b")
+    shutil.copytree(tmp_path / "other", tmp_path / "mixed", dirs_exist_ok=True)  # as no command does
+    with jacdb.open(tmp_path / "mixed") as mixed:
         first = mixed.sql("select j_state[1][1] from steps order by run_id").fetchall()
     assert first == [(float(np.float32(1 / 3)),), (1 / 3,)]
 

@@ -381,10 +381,11 @@ def test_what_cannot_be_one_dataset_is_not_pulled_into_one(tmp_path, monkeypatch
 
 
 def test_a_refused_pull_keeps_what_an_interrupted_one_had_fetched(published, tmp_path):
-    stopped_pull(published, tmp_path)
-    fetched = [*(tmp_path / ".pull").rglob("*.parquet")]
-    small(tmp_path)
-    refused(as_alice("pull", published, "--data", tmp_path), "one type", "another --data")
+    root = tmp_path / "data"
+    stopped_pull(published, root)
+    fetched = [*(root / ".pull").rglob("*.parquet")]
+    shutil.copytree(small(tmp_path / "other"), root, dirs_exist_ok=True)
+    refused(as_alice("pull", published, "--data", root), "one type", "another --data")
     assert fetched and all(path.is_file() for path in fetched)
 
 

@@ -231,12 +231,14 @@ def test_damaged_partials_are_told_with_the_remedy(copy):
 
 def test_a_run_of_float64_is_summed_beside_one_of_float32(tmp_path):
     rng = np.random.default_rng(0)
-    dataset(tmp_path, "E", [episode(0, *matrices(rng, 9), dtype=np.float32)], "run-a", pa.float32())
-    dataset(tmp_path, "E", [episode(0, *matrices(rng, 9))], "run-b", seed=1)
-    wanted = answers(tmp_path)
-    shutil.rmtree(tmp_path / Run("E", "run-b").folder("partials"))
-    assert explained(tmp_path) == "from partials: 1 run; from steps: 1 run (no partials)"
-    assert_same(answers(tmp_path), wanted)
+    root = tmp_path / "mixed"
+    dataset(root, "E", [episode(0, *matrices(rng, 9), dtype=np.float32)], "run-a", pa.float32())
+    dataset(tmp_path / "other", "E", [episode(0, *matrices(rng, 9))], "run-b", seed=1)
+    shutil.copytree(tmp_path / "other", root, dirs_exist_ok=True)  # as no command does
+    wanted = answers(root)
+    shutil.rmtree(root / Run("E", "run-b").folder("partials"))
+    assert explained(root) == "from partials: 1 run; from steps: 1 run (no partials)"
+    assert_same(answers(root), wanted)
 
 
 def test_the_page_says_which_views_add_sums_up(made):

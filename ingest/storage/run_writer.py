@@ -166,11 +166,7 @@ class RunWriter:
             environment_axes.check(self.root, self._run, environment_axes.of_rows(axes))
 
     def write_axes(self, axes: list[dict[str, Any]]) -> None:
-        """Write the run's axes, which say the type of its matrices, and then look at the others'.
-
-        Raises:
-            UsageError: they are not those of the dataset's other runs, of which one may have begun just now.
-        """
+        """Write the run's axes and the type of its matrices, and look at the others': one may have begun just now."""
         is_new, rows = not self.has_begun(), [{"env": self.env, "run_id": self.run_id, **axis} for axis in axes]
         said = {schemas.DTYPE_KEY: schemas.dtype_of_steps(schemas.steps(self.jacobian).schema)}
         schema = schemas.AXES.schema.with_metadata({**schemas.AXES.schema.metadata, **said})
