@@ -99,10 +99,12 @@ def _carry_out(
     started, clock = datetime.datetime.now(datetime.UTC).replace(tzinfo=None), time.perf_counter()
     if resume and not writer.has_begun():
         raise UsageError(f"nothing to resume: {root} has no run {plan.run_id}; leave out --resume to begin it")
+    if writer.is_finished():  # before a lock is made: the folder may be a colleague's
+        return _result(plan, writer, clock, was_there=True)
     named = axes.axis_rows(plan.rollout.system)
     writer.check_axes(named)
     with writer.alone():
-        if writer.is_finished():
+        if writer.is_finished():  # by another process, meanwhile
             return _result(plan, writer, clock, was_there=True)
         there = writer.resume()
         missing = [number for number in plan.numbers if number not in there]

@@ -12,6 +12,8 @@ _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
 _BUSY = "connection is busy with another call"  # DuckDB's; it advises a cursor, which a dataset has none of
 _OWN_TURN = "read it by dataset.fetch, which waits its turn, or open a dataset in each thread"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+DENIED = (*_NOT_ALLOWED, errno.EROFS)  # the system's errors where a file may not be read or written
 _IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
 
 
@@ -73,7 +75,7 @@ def told_with_remedy(error: Exception) -> str:
         return f"{reason}: copy the dataset to a disk that can be written to"
     if code == errno.EXDEV:
         return f"{reason}: keep all of the dataset on one disk"
-    if code not in (errno.EACCES, errno.EPERM):
+    if code not in _NOT_ALLOWED:
         return reason
     named = [Path(str(path)) for name in ("filename", "filename2") if (path := getattr(error, name, None))]
     for path in named:
@@ -82,6 +84,8 @@ def told_with_remedy(error: Exception) -> str:
         folder = next(above for above in path.absolute().parents if above.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{reason}: make {folder} writable"
+        if path.is_file() and not os.access(path, os.W_OK):  # somebody else's
+            return f"{reason}: make {path} writable"
     return f"{reason}: {named[0]}" if named else reason
 
 

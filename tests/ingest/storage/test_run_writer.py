@@ -258,6 +258,25 @@ def test_users_11_a_file_system_without_locks_is_told_in_one_line(tmp_path, monk
         pass
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EACCES, "make .*/lock writable"), (errno.EROFS, "copy the dataset to a disk that can be written to")],
+)
+def test_a_lock_that_may_not_be_written_is_no_missing_lock(tmp_path, monkeypatch, code, said):
+    writer = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64())
+    writer.journal.mkdir(parents=True)
+    (lock := writer.journal / "lock").touch()
+
+    def denied(path, *_):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(os, "access", lambda path, mode: path != lock or not mode & os.W_OK)  # root may all
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", denied)
+        with pytest.raises(FailureError, match=rf"can't be locked in .*: {os.strerror(code)}: {said}$"), writer.alone():
+            pytest.fail("it went on")
+
+
 def test_a_shard_is_finished_once_its_run_is_whole_whatever_is_left_of_it(tmp_path):
     """Who completes the run removes the shards' files, also while a repeated shard begins."""
     repeated = RunWriter(tmp_path, "E", "noise", "run-a", trajectory, shard=Shard(0, 2))
