@@ -59,8 +59,10 @@ class Learned:
         told = [f"test error {of('prediction_mse', horizon=1):.3g}", f"error of the Jacobian {of('jacobian_mse'):.3g}"]
         if of("true_sparsity"):
             told.append(f"relative sparsity {of('relative_sparsity', threshold=MODEL_THRESHOLD):.2g}")
-        took = f"; {self.progress.best_step:,} steps, {self.progress.seconds:.0f} s" if self.progress else ""
-        return f"{self.run_id}: {', '.join(told)}{took}"
+        words = f"{self.run_id}: {', '.join(told)}"
+        if (did := self.progress) is None:
+            return words
+        return f"{words}; {did.step:,} steps in {did.seconds:.0f} s, the best after {did.best_step:,}"
 
 
 def learn(

@@ -19,12 +19,13 @@ from jacdb.dataset import learning_files
 from jacdb.errors import FailureError, UsageError
 from jacdb.learning import evaluation, results, training
 from jacdb.learning import learn as learning
-from jacdb.learning.checkpoint import Checkpoint
-from jacdb.learning.learn import learn
+from jacdb.learning.checkpoint import Checkpoint, Progress
+from jacdb.learning.learn import Learned, learn
 from jacdb.learning.loss_names import loss_of
 from jacdb.learning.losses import MinibatchLoss, device_rows
 from jacdb.learning.models import registry
 from jacdb.learning.models.mlp import MLP
+from jacdb.learning.scores import Score
 from jacdb.learning.training_settings import TrainingSettings
 from jacdb.merging import merge
 
@@ -109,6 +110,12 @@ def test_users_29_training_stops_when_validation_no_longer_improves(linear):
     progress = training.train(MLP(width=8), linear, loss_of("mse"), settings, 0).progress
     assert progress.step < 10_000 and progress.step == progress.best_step + 20
     assert min(loss for _, loss in progress.history) == progress.best_loss
+
+
+def test_the_line_says_how_many_steps_were_taken_and_which_was_best():
+    scores = [Score("test", "all", name, 1, 0.0, 1) for name in ("prediction_mse", "jacobian_mse", "true_sparsity")]
+    made = Learned("mlp", False, scores, Progress(step=1000, best_step=750, seconds=2.2))
+    assert made.describe().endswith("; 1,000 steps in 2 s, the best after 750")
 
 
 def test_users_29_a_loss_that_is_not_finite_gets_one_line(linear):
