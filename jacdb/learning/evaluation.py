@@ -91,7 +91,7 @@ class Evaluator:
             apart = self._problem.coordinates.error(
                 np.asarray(found, np.float64), rows.next_state[places + horizon - 1].astype(np.float64)
             )
-            errors.append(np.nan_to_num((apart**2).mean(1), nan=np.inf))
+            errors.append(np.nan_to_num((apart**2).mean(1), nan=np.inf, posinf=np.inf))
         return starts, np.concatenate(errors)[: len(starts)]
 
 

@@ -100,13 +100,8 @@ def learn(
     settings.check()
     started = datetime.datetime.now(datetime.UTC)
     model = registry.make(model_name, model_settings or {})
-    configuration = {
-        **registry.described(model_name, model, model_settings or {}),
-        "loss": loss.name,
-        "weight": loss.weight,
-        "target": problem.coordinates.target,
-        "training": asdict(settings),
-    }
+    about_model = registry.described(model_name, model, model_settings or {})
+    configuration = about_model | _about_training(problem, loss, settings)
     run = _run_id(problem, configuration, seed)
     if results.is_written(root, problem, run):
         return Learned(run, True, [])
@@ -160,6 +155,20 @@ def score_function(
     }
     results.write(root, problem.env, run, row, scores)
     return Learned(run, False, scores)
+
+
+def _about_training(problem: LearningProblem, loss: Loss, settings: TrainingSettings) -> dict[str, Any]:
+    """Return what determines a training besides its rows, the model and the seed."""
+    told = {
+        "loss": loss.name,
+        "weight": loss.weight,
+        "target": problem.coordinates.target,
+        # steps as they are taken: numbers that are rounded up to the same are equal work
+        "training": {**asdict(settings), "steps": settings.all_steps},
+    }
+    n_validated, n_compared = training.validated_rows(problem, loss, settings)
+    # before 1.0 these were the first of the validation part: such a run has another id
+    return told | ({"validation": "spread"} if n_compared < n_validated else {})
 
 
 def _run_id(problem: LearningProblem, configuration: Mapping[str, Any], seed: int) -> str:

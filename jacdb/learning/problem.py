@@ -6,7 +6,8 @@ Two problems with the same ``version`` have the same rows in the same parts. So 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from itertools import combinations
+from typing import Any, Self
 
 import numpy as np
 
@@ -132,13 +133,14 @@ class LearningProblem:
             validation, test: the expected shares of trajectories in these parts.
 
         Raises:
-            UsageError: there is no such environment or policy, a share is not valid, or there are fewer than three
-                trajectories.
+            UsageError: there is no such environment or policy, a share is not valid, there are fewer than three
+                trajectories, or they are of several models or control steps.
             FailureError: a file can't be read.
         """
         check_target(target)
         check_shares(validation, test)
         kept = segments(dataset, env, EXACT)
+        _check_physics(dataset, env, set(kept.run_id))
         of_policy, others = _by_policy(dataset, env, kept, policy)
         ids = np.unique(of_policy.trajectory_id)
         if len(ids) < 3:
@@ -198,6 +200,32 @@ def check_shares(validation: float, test: float) -> None:
             raise UsageError(f"{name}={share}: give a share of the episodes between 0 and 1")
     if validation + test >= 1:
         raise UsageError(f"validation={validation} and test={test} leave no episode to train on: give less than 1")
+
+
+def _check_physics(dataset: Views, env: str, kept: set[str]) -> None:
+    """Refuse runs of several control steps or models: the same state and action would have several next states.
+
+    A model's hash is of a file that each version of MuJoCo writes in its own way: other versions do not compare.
+
+    Raises:
+        UsageError: they are.
+    """
+    asked = f"select run_id, ctrl_dt, model, versions::json ->> 'mujoco' from runs where env = {literal(env)}"
+    first: dict[tuple[Any, ...], str] = {}  # the first run of each
+    for run, *physics in sorted(dataset.fetch(dataset.sql(asked)).rows()):
+        if run in kept:
+            first.setdefault(tuple(physics), run)
+    for ((dt, model, mujoco), one), ((other_dt, other_model, other_mujoco), other) in combinations(first.items(), 2):
+        if None not in (dt, other_dt) and dt != other_dt:
+            said = f"control steps of {dt:g} s and {other_dt:g} s"
+        elif None not in (model, other_model) and model != other_model and mujoco == other_mujoco:
+            said = f"the models {model} and {other_model}"
+        else:
+            continue
+        raise UsageError(
+            f"runs {one} and {other} of {env} have {said}: nothing fits both, so keep each in a dataset of its own"
+            " (copy the dataset, `jacdb rm` the other runs), or in Python give dataset.where(\"run_id = '…'\")"
+        )
 
 
 def _by_policy(dataset: Views, env: str, kept: Segments, policy: str | None) -> tuple[Segments, Segments]:

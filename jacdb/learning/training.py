@@ -135,10 +135,12 @@ class Training:
         self._rows = device_rows(problem, rows, loss)
         batch_size = self._minibatches.batch_size
         self._compared = min(settings.jacobian_rows or batch_size, batch_size)
+        self._validated = validated_rows(problem, loss, settings)
         self._whole = self._value.whole(self._compared)
         self._tiers = self._whole if zeros is None else zeros.tiers(rows.pattern, self._compared)
-        self._validation = _in_pieces(problem, loss, batch_size)
-        params = initial_params(model, problem, seed)
+        self._validation = _in_pieces(problem, loss, *self._validated)
+        # copies: a call takes the memory of the state that it gets, and a model may keep an array, or give one twice
+        params = jax.tree.map(jnp.array, initial_params(model, problem, seed))
         self._state = params, self._optimizer.init(params)
         self.best = jax.tree.map(np.array, params)  # a copy: the next call takes the state's own memory
 
@@ -215,20 +217,31 @@ class Training:
         """Return the mean loss of parameters over pieces of rows of equal size."""
 
         def validate(params: Parameters, pieces: Any) -> jax.Array:
-            n_rows = min(self._settings.jacobian_rows or VALIDATION_ROWS, pieces["state"].shape[1])
-            return jnp.mean(jax.lax.map(lambda rows: self._value(params, rows, self._value.whole(n_rows)), pieces))
+            _, compared = self._validated
+            return jnp.mean(jax.lax.map(lambda rows: self._value(params, rows, self._value.whole(compared)), pieces))
 
         return jax.jit(validate)
 
 
-def _in_pieces(problem: LearningProblem, loss: Loss, most: int) -> Any:
-    """Return validation rows in pieces of equal size, (pieces, rows, …), spread over the validation part."""
+def validated_rows(problem: LearningProblem, loss: Loss, settings: TrainingSettings) -> tuple[int, int]:
+    """Return how many rows validation takes at once, and of how many of these it compares Jacobians, if it does."""
+    size = min(settings.batch_size, len(problem.parts["train"]), len(problem.parts["validation"]))
+    return size, size if loss.jacobian == "none" else min(settings.jacobian_rows or size, size)
+
+
+def _in_pieces(problem: LearningProblem, loss: Loss, size: int, compared: int) -> Any:
+    """Return validation rows in pieces of ``size``, (pieces, rows, …), spread over the validation part.
+
+    So are the first ``compared`` of each, whose Jacobians are compared.
+    """
     rows = problem.parts["validation"]
-    size = min(most, len(rows))
     n_pieces = max(1, min(len(rows), VALIDATION_ROWS) // size)
     chosen = np.linspace(0, len(rows) - 1, n_pieces * size).astype(int)
+    n_first = n_pieces * compared
+    first = (2 * np.arange(n_first) + 1) * len(chosen) // (2 * n_first)
+    order = np.concatenate([first, np.delete(np.arange(len(chosen)), first)])
     # each piece is spread over the part, too
-    places = chosen.reshape(size, n_pieces).T.ravel()
+    places = chosen[order].reshape(size, n_pieces).T.ravel()
     columns = device_rows(problem, rows.where(places), loss)
     return {name: values.reshape(n_pieces, size, *values.shape[1:]) for name, values in columns.items()}
 

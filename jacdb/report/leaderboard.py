@@ -74,12 +74,15 @@ def _cells(board: Rows) -> Iterator[Row]:
         yield f"{row['rank']}", model, f"{row['seeds'] or '-'}", *scores, steps, f"{row['seconds']:,.0f}"
 
 
-def _score(mean: float | str | None, deviation: float | None, plain: bool) -> str:
+def _score(mean: float | str | None, deviation: float | str | None, plain: bool) -> str:
     if mean is None or isinstance(mean, str):
         return mean or "-"
-    if plain:
-        return f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
-    return f"{mean:.3g}" + ("" if deviation is None else f" ± {float(f'{deviation:.1g}'):g}")
+    told = f"{mean:.3f}" if plain else f"{mean:.3g}"
+    if deviation is None:
+        return told
+    if isinstance(deviation, str):
+        return f"{told} ± {deviation}"
+    return f"{told} ± {deviation:.3f}" if plain else f"{told} ± {float(f'{deviation:.1g}'):g}"
 
 
 def plain(value: Any) -> Any:

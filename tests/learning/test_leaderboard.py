@@ -60,6 +60,12 @@ def test_users_29_only_one_benchmark_compares(tmp_path):
     assert leaderboard.markdown([]) == ""
 
 
+def test_a_deviation_that_is_infinite_is_told(kept):
+    board = leaderboard.rows(kept, ENV)
+    board[2] |= {"prediction_mse_50_mean": 7e305, "prediction_mse_50_std": "infinite"}
+    assert "| 7e+305 ± infinite |" in leaderboard.markdown(board)
+
+
 def test_users_29_errors_are_relative_to_mse_and_zeros_stand_at_the_end(kept):
     error, sparsity, auroc, *_ = figures.draw(kept, "learning", ENV).axes
     marks = {line.get_ydata()[0]: line.get_xdata()[0] for line in error.lines if line.get_marker() == "o"}

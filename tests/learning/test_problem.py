@@ -100,6 +100,30 @@ def test_users_29_rows_of_another_policy_stand_apart(linear, linear_root, tmp_pa
             LearningProblem.of(opened, "Linear", policy="exprt")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("physics", "told"),
+    [
+        ({"ctrl_dt": 2e-12}, "control steps of 1e-12 s and 2e-12 s"),
+        ({"model": "edited"}, "the models  and edited"),
+        ({"model": "edited", "versions": '{"mujoco": "9.9"}'}, ""),  # its hash is of another MuJoCo's file
+        ({"method": "unrolled"}, ""),
+    ],
+)
+def test_runs_of_other_physics_are_no_one_problem(physics, told, linear_root, tmp_path):
+    root = tmp_path / "two"
+    shutil.copytree(linear_root, root)
+    dataset(root, "Linear", [linear_episode(number) for number in range(20, 23)], "run-d", seed=1, **physics)
+    with jacdb.open(root) as opened:
+        if told:
+            with pytest.raises(UsageError, match=f"runs run-a and run-d of Linear have {told}: nothing fits both"):
+                LearningProblem.of(opened, "Linear")
+        else:
+            assert "run-d" in LearningProblem.of(opened, "Linear").run_ids
+        alone = LearningProblem.of(opened.where("run_id = 'run-d'"), "Linear")
+    assert alone.run_ids == {"run-d"}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -37,6 +37,8 @@ class Vector(Right):
     def loss(self, params, state, action, target, key): return (self.predict(params, state, action) - target) ** 2
 class Numbered(Right):
     def init(self, key, sizes): return super().init(key, sizes) | {"n": jnp.arange(3, dtype=jnp.int32)}
+class Rounded(Right):
+    def init(self, key, sizes): return {"w": super().init(key, sizes)["w"].astype(jnp.bfloat16)}
 class Named(Right):
     def init(self, key, sizes): return super().init(key, sizes) | {"n": "x"}
 class Setting(Right):
@@ -82,6 +84,7 @@ class SizeOne(Right):
     ("Vector", "loss returns an array of shape (3,): give a scalar"),
     ("Numbered", "init returns int32 among its parameters (['n']): give floating-point arrays"),
     ("Named", "init returns str among its parameters (['n']): give floating-point arrays"),
+    ("Rounded", "init returns bfloat16 among its parameters (['w']): give float32; predict may convert them"),
     ("Setting", "its loss is of type str, no method: give the attribute another name"),
     ("Flag", "its graph is of type bool, no method: give the attribute another name"),
     ("Backward", "predict raises TypeError: can't apply forward-mode autodiff"),

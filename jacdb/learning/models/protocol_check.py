@@ -39,9 +39,14 @@ def check(name: str, model: WorldModel, sizes: Sizes, loss: Loss) -> None:
     key = jax.random.key(0)
     params = _called(name, model, "init", lambda: model.init(key, sizes))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        remedy = ""
         if not jnp.issubdtype(kind := _kind(leaf), jnp.inexact):
+            remedy = f"give {_FLOAT} arrays; keep constants in the class"
+        elif kind.kind == "V":  # not NumPy's own: bfloat16 and the like, which no checkpoint gives back
+            remedy = "give float32; predict may convert them"
+        if remedy:
             what = f"{_kind_name(kind)} among its parameters ({jax.tree_util.keystr(path) or 'the only one'})"
-            raise UsageError(f"--model {name}: init returns {what}: give {_FLOAT} arrays; keep constants in the class")
+            raise UsageError(f"--model {name}: init returns {what}: {remedy}")
 
     def traced(method: str, function: Callable[..., Any], *given: Any) -> Any:
         return _called(name, model, method, lambda: jax.eval_shape(function, params, *given))

@@ -85,7 +85,7 @@ def make(name: str, settings: Mapping[str, Any]) -> "WorldModel":
             raise UsageError(f"--set {setting}: {name} has no such setting; {suggestion(setting, known)}")
         _check_value(setting, settings[setting], known[setting].annotation, bounded=name in BUILT_IN)
     try:
-        model: WorldModel = kind(**settings)
+        model: WorldModel = kind(**_as_annotated(kind, settings))
     except (TypeError, ValueError) as error:
         raise UsageError(f"--model {name}: {first_line(error)}") from error
     if missing := [method for method in _METHODS if not callable(getattr(model, method, None))]:
@@ -109,13 +109,19 @@ def described(name: str, model: "WorldModel", settings: Mapping[str, Any]) -> di
     """
     if dataclasses.is_dataclass(model) and not isinstance(model, type):
         settings = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
-    about: dict[str, Any] = {"model": name, "settings": dict(settings)}
+    about: dict[str, Any] = {"model": name, "settings": _as_annotated(type(model), settings)}
     if path := name.rpartition(":")[0]:
         about |= {"model": f"{Path(path).name}:{name.rpartition(':')[2]}"}
         about["source_sha256"] = sha256_of(Path(path))
         if imported := file_module.imports(Path(path)):
             about["imports_sha256"] = {module: sha256_of(file) for module, file in imported.items()}
     return about
+
+
+def _as_annotated(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with numbers as the class takes them: a weight that is typed as 1 is 1.0, the same model."""
+    floats = {name for name, one in inspect.signature(kind).parameters.items() if one.annotation in (float, "float")}
+    return {key: float(value) if key in floats and type(value) is int else value for key, value in settings.items()}
 
 
 def _check_value(setting: str, value: Any, kind: Any, *, bounded: bool) -> None:
