@@ -107,6 +107,8 @@ def _carry_out(
         if writer.is_finished():  # by another process, meanwhile
             return _result(plan, writer, clock, was_there=True)
         there = writer.resume()
+        if there and all(ident == plan.former_trajectory_id(number) for number, ident in there.items()):
+            writer.trajectory_id = plan.former_trajectory_id  # a run is ended by the rule that it was begun by
         missing = [number for number in plan.numbers if number not in there]
         _check_space(root, plan, len(missing) * plan.rollout.steps)
         with Journal(writer.journal, plan.settings()) as journal:

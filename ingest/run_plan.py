@@ -111,10 +111,32 @@ class RunPlan:
 
     def trajectory_id(self, episode: int) -> int:
         """Return the id of an episode's states, given its number."""
-        policy = self.request.policy
-        return schemas.trajectory_id(
-            self.request.env, policy.name, as_json(policy.settings()), self.request.seed, self.model_hash, episode
+        return self._trajectory_id(episode, self._planned(episode))
+
+    def former_trajectory_id(self, episode: int) -> int:
+        """Return the id that it had before 1.0, when the length that noise was drawn for played no part."""
+        return self._trajectory_id(episode)
+
+    def _trajectory_id(self, episode: int, planned: int | None = None) -> int:
+        request = self.request
+        determining = request.env, request.policy.name, as_json(request.policy.settings()), request.seed
+        return schemas.trajectory_id(*determining, self.model_hash, episode, planned)
+
+    def _planned(self, episode: int) -> int | None:
+        """Return the length that an episode's noise is drawn for, if that of the environment's own length is another.
+
+        Coloured noise is drawn for all steps at once. What is drawn step by step, or not at all, begins alike.
+        """
+        system, steps = self.rollout.system, self.rollout.steps
+        own_steps = playground.episode_length(system.env)
+        if steps == own_steps:
+            return None
+        drawn, own = (
+            self.request.policy.noise(self.request.seed, episode, length, system.spec.d_action)
+            for length in (steps, own_steps)
         )
+        both = min(steps, own_steps)
+        return None if np.array_equal(drawn[:both], own[:both]) else steps
 
     def matrix_bytes(self, rows: int) -> int:
         """Return what the matrices of so many rows take: nearly all that a run takes."""

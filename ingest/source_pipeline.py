@@ -7,7 +7,7 @@ one's own.
 import datetime
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,7 @@ class _AnnotationRun:
         return itertools.chain([first], taken)
 
     def _write_episodes(
-        self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int], report: Callable[[Event], None]
+        self, taken: Iterator[tuple[Trajectory, Replay]], there: Container[int], report: Callable[[Event], None]
     ) -> None:
         """Write the episodes that are not there; whatever stops it, finished ones are kept."""
         rows = TrajectoryRows(self._asked.source.model, self._asked.source.n_substeps, np.dtype(self._asked.dtype).type)
@@ -251,7 +251,7 @@ class _AnnotationRun:
                 self._writer.flush()
         self._why_differences = tuple(rows.reasons.most_common())
 
-    def _together(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[list[Replayed]]:
+    def _together(self, taken: Iterator[tuple[Trajectory, Replay]], there: Container[int]) -> Iterator[list[Replayed]]:
         """Yield replayed episodes, as many at once as are differentiated together."""
         waiting: list[Replayed] = []
         for one in self._replayed(taken, there):
@@ -262,7 +262,7 @@ class _AnnotationRun:
         if waiting:
             yield waiting
 
-    def _replayed(self, taken: Iterator[tuple[Trajectory, Replay]], there: set[int]) -> Iterator[Replayed]:
+    def _replayed(self, taken: Iterator[tuple[Trajectory, Replay]], there: Container[int]) -> Iterator[Replayed]:
         for number, (trajectory, replay) in enumerate(taken, self._numbers.start if self._numbers else 0):
             self._n_episodes += 1
             self._longest = max(self._longest, trajectory.n_steps)

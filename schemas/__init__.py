@@ -181,8 +181,8 @@ EPISODES = _table(
         "trajectory_id",
         pa.int64(),
         "a hash of what determines its states (environment, policy and its settings, seed, model, physics steps,"
-        " episode; of a recording its states and actions), not of how they were differentiated or stored: the same"
-        " episode by another method has the same id",
+        " episode, and the length that noise is drawn for; of a recording its states and actions), not of how they"
+        " were differentiated or stored: the same episode by another method has the same id",
     ),
     nullable=("total_reward", "largest_state", "largest_action", "below_state", "below_action"),
 )
@@ -307,7 +307,7 @@ LEARNING_RUNS = _table(
     ("n_train", pa.int64(), "rows of the training part"),
     ("n_validation", pa.int64(), "rows of the validation part"),
     ("n_test", pa.int64(), "rows of the test part"),
-    ("n_parameters", pa.int64(), "numbers that training changes; null where it was not trained here"),
+    ("n_parameters", pa.int64(), "numbers of its parameters, constants included; null where it was not trained here"),
     ("steps", pa.int64(), "training steps taken: minibatches; null likewise"),
     ("best_step", pa.int64(), "the step whose parameters are scored, of the least validation loss; null likewise"),
     ("validation_loss", pa.float64(), "that loss; null likewise"),
@@ -382,7 +382,9 @@ def pattern_id(d_state: int, d_action: int, bits: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(shape + bits, digest_size=8).digest(), "big") >> 1
 
 
-def trajectory_id(env: str, policy: str, policy_config: str, seed: int, model: str, episode: int) -> int:
+def trajectory_id(
+    env: str, policy: str, policy_config: str, seed: int, model: str, episode: int, planned: int | None = None
+) -> int:
     """Return the id of the states of an episode of Playground's: 63 bits of the SHA-256 of all that determines them.
 
     How its Jacobians are computed and stored plays no part: the same episode by another method has the same id.
@@ -390,6 +392,9 @@ def trajectory_id(env: str, policy: str, policy_config: str, seed: int, model: s
     Args:
         env, policy, policy_config, seed, model: as in `runs`.
         episode: its number in the run.
+        planned: the run's steps, where its policy's noise is another than that of the environment's own length; else
+            None. Before 1.0 it was None everywhere, and datasets keep the ids that they have.
     """
-    text = "\n".join((env, policy, policy_config, str(seed), model, str(episode)))
+    words = (env, policy, policy_config, seed, model, episode, *(() if planned is None else (f"{planned} steps",)))
+    text = "\n".join(map(str, words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -2,8 +2,9 @@
 
 Recordings of equal states and actions have equal ids. A rollout's id is of the words that determine its states, which
 may say one thing in two ways: ``--keyframe home`` and ``--keyframe 0`` have different ids for the same states.
-Playground's are :func:`jacdb.schemas.trajectory_id`. That was the rule for sources too, before 1.0: an id was then
-another for another number of episodes, and the same for other physics steps. Datasets keep the ids that they have.
+Playground's are :func:`jacdb.schemas.trajectory_id`. Without lengths that was the rule for sources too, before 1.0: an
+id was then another for another number of episodes, and the same for other physics steps. Datasets keep the ids that
+they have.
 """
 
 import hashlib

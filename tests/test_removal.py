@@ -160,7 +160,7 @@ def test_the_rest_of_a_shard_is_made_anew_or_taken_from_a_whole_one(cut):
     leave(cut)
     shutil.copytree(cut, cut.with_name("out"))
     writer = RunWriter(cut, "E", "noise", "run-a", trajectory, shard=Shard(0, 1))
-    assert not writer.is_finished() and writer.resume() == set()
+    assert not writer.is_finished() and writer.resume() == {}
     assert not list(cut.rglob("part-*")) and not list(cut.rglob(shards.MARK))
     assert len(merge([cut.with_name("whole")], cut.with_name("out")).completed) == 1
     assert not (cut.with_name("out") / "shards").exists()

@@ -120,13 +120,13 @@ class RunWriter:
         finally:
             lock.release()
 
-    def resume(self) -> set[int]:
+    def resume(self) -> dict[int, int]:
         """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.
 
         A shard that a stopped removal has left without axes begins anew: its patterns may be gone.
 
         Returns:
-            The episodes that are already there, whole.
+            The episodes that are already there, whole, each with the id of its states.
         """
         remove_drafts(self.journal)
         tables = ("steps", "patterns", "episodes")
@@ -140,7 +140,8 @@ class RunWriter:
                     path.unlink()
         self._next_part = max(committed, default=-1) + 1
         self._known_patterns = set(self._column(schemas.PATTERNS, "pattern_id").to_pylist())
-        return set(self._column(schemas.EPISODES, "episode").to_pylist())
+        numbers, ids = (self._column(schemas.EPISODES, name).to_pylist() for name in ("episode", "trajectory_id"))
+        return dict(zip(numbers, ids, strict=True))
 
     def has_begun(self) -> bool:
         return bool(self._parts("axes"))

@@ -242,6 +242,9 @@ def train(
     if num_timesteps is not None and abs(wanted.total_steps - num_timesteps) > ROUNDED * num_timesteps:
         note(f"{wanted.total_steps:,} steps, not {num_timesteps:,}: each part has whole iterations of PPO", quiet)
 
+    if (repeat := wanted.settings()["action_repeat"]) > 1:
+        note(f"each action is taken {repeat} times, as Playground trains {env}; `jacdb ingest` takes it once", quiet)
+
     def show(leg: training.LegResult, total: int) -> None:
         left = leg.seconds * (total / leg.steps - 1)
         note(f"{leg.steps:,} of {total:,} steps: return {leg.mean:.0f} ± {leg.std:.0f}; {left:.0f} s left", quiet)

@@ -104,7 +104,7 @@ class Batches(BatchSequence):
             used, so memory is twice this, plus a few row groups as they are stored. It is kept for the next pass.
         method: rows by this method only: implicit, unrolled, autodiff or fd. None takes all but fd, which are
             differences.
-        twins: also take the same trajectories of other runs, which differ in method, dtype or length. By default
+        twins: also take the same trajectories of other runs, which differ in method or dtype, say. By default
             the run that has most rows of a trajectory stands for it.
         where: a condition on steps, in SQL, which the rows meet besides the dataset's own.
         normalize: give state, next_state, x, action and dx with mean 0 and deviation 1, and the Jacobians of the

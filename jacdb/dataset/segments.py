@@ -52,7 +52,8 @@ class Segments:
 def segments(dataset: Views, env: str, methods: Sequence[str] = METHODS, *, twins: bool = False) -> Segments:
     """Return the segments of an environment: consecutive steps that are finite and meet the dataset's condition.
 
-    Runs that differ in method, dtype or length have the same episodes. Of such twins one is taken: an exact one before
+    Runs that differ in method or dtype have the same episodes, and of other lengths have those whose noise is the same
+    at every length. Of such twins one is taken: an exact one before
     one by finite differences, then the one of most rows, then the first by run id.
 
     Args:

@@ -295,10 +295,10 @@ class RunChecks:
                 kept[row["episode"]] = {**row, "trajectory_id": of_states, "row": place}
         return kept
 
-    def _former_id(self, episode: int, facts: dict[str, Any]) -> int:
-        """Return the id that an episode of Playground's has, and had of every suite before 1.0."""
+    def _former_id(self, episode: int, facts: dict[str, Any], planned: int | None = None) -> int:
+        """Return the id that an episode had before 1.0; Playground's have it still, unless noise is planned."""
         determining = {name: facts[name] for name in ("policy", "policy_config", "seed", "model")}
-        return schemas.trajectory_id(self.run.env, episode=episode, **determining)
+        return schemas.trajectory_id(self.run.env, episode=episode, planned=planned, **determining)
 
     def _other_id(self, row: dict[str, Any], facts: dict[str, Any]) -> int | None:
         """Return the id that a row of `episodes` should have; None where it has it, or the states say it."""
@@ -306,7 +306,9 @@ class RunChecks:
         if row.get("trajectory_id") in (None, former):
             return None
         if facts["suite"] in (None, schemas.PLAYGROUND):
-            return former
+            # which of both it is only the environment can say, whose own length stands nowhere in the dataset
+            is_planned = row["trajectory_id"] == self._former_id(row["episode"], facts, facts["steps"])
+            return None if is_planned else former
         if not trajectory_ids.is_rollout(facts["policy_config"]):
             return None
         constants = facts["policy_config"], facts["seed"], facts["model"], _substeps(facts)

@@ -227,6 +227,10 @@ def test_a_person_is_told_how_many_steps_are_trained(monkeypatch, tmp_path):
     for more in (["100", "--quiet"], ["245000"]):
         assert call_jacdb(*words, "--num-timesteps", *more).stderr == ""
     assert training.Training("CartpoleBalance", 100, legs=4, small=True).total_steps == 4 * 245_760
+    ran = call_jacdb("train", "--env", "PandaRobotiqPushCube", "--out", tmp_path / "it.safetensors")
+    assert ran.stderr.startswith("each action is taken 4 times, as Playground trains PandaRobotiqPushCube; "), (
+        ran.stderr
+    )
 
 
 # A training of one leg that leaves networks as they are; 320 steps more of observations count.

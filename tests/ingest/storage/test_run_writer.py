@@ -145,7 +145,7 @@ def test_a_run_that_stopped_goes_on(tmp_path, lost):
     (next(tmp_path.glob("steps/*/*/")) / "part-00002.999.tmp").write_bytes(b"half a file")
 
     resumed = RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64(), part_bytes=size)
-    assert resumed.resume() == {0, 1}
+    assert resumed.resume() == {number: trajectory(number) for number in (0, 1)}
     for one in again:
         resumed.add(one)
     resumed.flush()
@@ -176,7 +176,7 @@ def test_nothing_follows_a_part_that_could_not_be_written(tmp_path):
         run.flush()
     assert [path.name for path in tmp_path.glob("episodes/*/*/part-*")] == ["part-00000.parquet"]  # nor a draft
     in_the_way.rmdir()
-    assert RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64()).resume() == {0}
+    assert RunWriter(tmp_path, "E", "noise", "r", trajectory, pa.float64()).resume().keys() == {0}
 
 
 def test_a_run_has_one_writer_at_a_time(tmp_path):
