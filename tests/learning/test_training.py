@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jacdb.learning import training
+from jacdb.learning import evaluation, training
 from jacdb.learning.learn import learn
 from jacdb.learning.loss_names import loss_of
 from jacdb.learning.models import registry
@@ -81,6 +81,18 @@ def test_equal_work_has_one_id_and_other_rows_of_validation_another(root, linear
     for other in ({"loss": "mse", "jacobian_rows": 4}, {"jacobian_rows": 16}):
         [told] = pl.read_parquet(next(root.glob(f"learning_runs/*/run={ran(**other)[0]}/*")))["configuration"]
         assert "spread" not in told
+
+
+@pytest.mark.slow
+def test_a_prediction_that_goes_to_infinity_has_an_infinite_error(linear):
+    class Diverging(MLP):
+        def predict(self, params, state, action):
+            return state + np.float32(3e38) * (1 + state**2)
+
+    model = Diverging(depth=0)
+    params = training.initial_params(model, linear, 0)
+    errors = evaluation.Evaluator(model, linear).evaluate(params, linear.parts["test"]).squared_error
+    assert np.isinf(errors[10][1]).all()
 
 
 def test_a_whole_number_is_a_float_where_a_class_takes_one(tmp_path):
