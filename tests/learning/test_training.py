@@ -87,12 +87,12 @@ def test_equal_work_has_one_id_and_other_rows_of_validation_another(root, linear
 def test_a_prediction_that_goes_to_infinity_has_an_infinite_error(linear):
     class Diverging(MLP):
         def predict(self, params, state, action):
-            return state + np.float32(3e38) * (1 + state**2)
+            return state + np.float32(np.inf)
 
     model = Diverging(depth=0)
     params = training.initial_params(model, linear, 0)
     errors = evaluation.Evaluator(model, linear).evaluate(params, linear.parts["test"]).squared_error
-    assert np.isinf(errors[10][1]).all()
+    assert np.isinf(errors[1][1]).all()
 
 
 def test_a_whole_number_is_a_float_where_a_class_takes_one(tmp_path):
