@@ -255,9 +255,8 @@ class Batches(BatchSequence):
         kept = segments(dataset, self.env, methods, twins=self.twins)
         if not len(kept):
             by = "by an exact method" if self.method is None else f"of method={self.method!r}"
-            if dataset.condition is not None:
-                raise UsageError(f"no finite row of {self.env} {by} meets {dataset.condition}: give another condition")
-            raise UsageError(f"no finite row of {self.env} {by}: ingest some, or ask for other rows with method=")
+            more = "ingest some" if dataset.condition is None else f"give another condition than {dataset.condition}"
+            raise UsageError(f"no finite row of {self.env} {by}: {more}, or ask for other rows with method=")
         if split is None:
             return kept
         every = trajectories(self.dataset, self.env, methods)
