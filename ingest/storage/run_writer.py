@@ -33,7 +33,7 @@ from jacdb.dataset import environment_axes, finishing, joining, one_disk, remova
 from jacdb.dataset.encoding import words_column
 from jacdb.dataset.layout import MODELS, Run
 from jacdb.dataset.shard import Shard
-from jacdb.errors import DENIED, FailureError, UsageError, told_with_remedy
+from jacdb.errors import DENIED, FailureError, UsageError
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, in_groups, summaries
 from jacdb.ingest.storage.parquet import Encoder, RowGroup, Writing, writing, writing_steps
 from jacdb.ingest.storage.parquet_pages import placeholder, rechunk
@@ -97,28 +97,24 @@ class RunWriter:
 
         Raises:
             UsageError: another does.
-            FailureError: the file system has no locks, or the lock may not be written.
+            FailureError: the file system has no locks.
+            OSError: the lock may not be written.
         """
         self.journal.mkdir(parents=True, exist_ok=True)
-        lock = run_status.lock(self._place, self._run)
         try:
-            lock.acquire()
+            held = run_status.lock(self._place, self._run).acquire()
         except filelock.Timeout:
             raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
         except (OSError, NotImplementedError) as error:
             if getattr(error, "errno", None) in DENIED:
-                raise FailureError(
-                    f"run {self.run_id} can't be locked in {self.root}: {told_with_remedy(error)}"
-                ) from error
+                raise
             reason = getattr(error, "strerror", None) or str(error)
             raise FailureError(
-                f"run {self.run_id} can't be locked in {self.root} ({reason}): give a --data on a disk that has locks"
-                " and that you may write, and copy the dataset from there"
+                f"run {self.run_id} can't be locked in {self.root} ({reason}): give a --data on a disk that has locks,"
+                " and copy the dataset from there"
             ) from error
-        try:
+        with held:
             yield
-        finally:
-            lock.release()
 
     def resume(self) -> dict[int, int]:
         """Take up a run that stopped, if it had begun: drop what its last flush left half done. Hold it first.
