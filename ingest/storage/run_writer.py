@@ -10,7 +10,6 @@ import concurrent.futures
 import contextlib
 import errno
 import os
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
 from jacdb.checksum import sha256_of
 from jacdb.dataset import environment_axes, finishing, joining, one_disk, removal, run_status, shards
 from jacdb.dataset.encoding import words_column
-from jacdb.dataset.layout import MODELS, Run
+from jacdb.dataset.layout import MODELS, PARTS, Run
 from jacdb.dataset.shard import Shard
 from jacdb.errors import DENIED, FailureError, UsageError
 from jacdb.ingest.storage.episodes import ARRAYS, Episode, in_groups, summaries
@@ -132,7 +131,7 @@ class RunWriter:
             (self.journal / shards.MARK).unlink(missing_ok=True)
         for table in tables:
             for path in self._folder(table).glob("part-*"):
-                if not _is_part(path) or _part_number(path) not in committed:
+                if not path.match(PARTS) or _part_number(path) not in committed:
                     path.unlink()
         self._next_part = max(committed, default=-1) + 1
         self._known_patterns = set(self._column(schemas.PATTERNS, "pattern_id").to_pylist())
@@ -349,7 +348,7 @@ class RunWriter:
         return (place or self._place) / self._run.folder(table)
 
     def _parts(self, table: str, place: Path | None = None) -> list[Path]:
-        return sorted(path for path in self._folder(table, place).glob("part-*") if _is_part(path))
+        return sorted(self._folder(table, place).glob(PARTS))
 
     def _column(self, table: schemas.Table, column: str, place: Path | None = None) -> pa.ChunkedArray:
         none = table.schema.empty_table().select([column])
@@ -381,10 +380,6 @@ class RunWriter:
                 sync_folder(folder)
 
             yield commit
-
-
-def _is_part(path: Path) -> bool:
-    return re.fullmatch(r"part-\d{5}\.parquet", path.name) is not None
 
 
 def _part_number(path: Path) -> int:
