@@ -110,7 +110,6 @@ class CollisionDifferences:
         places, turned = _displaced(contacts, origin, color)
         values, valid = np.zeros((12, n, VALUES)), np.zeros((12, n), bool)
         data, pairs = self._pairs.data, self._pairs
-        xpos, xmat = data.geom_xpos, data.geom_xmat
         for number, start, end in zip(numbers, first, first + counts, strict=True):
             data.qpos[:] = qpos[number]
             data.mocap_pos[:], data.mocap_quat[:] = mocap[0][number], mocap[1][number]
@@ -119,7 +118,7 @@ class CollisionDifferences:
             moved, both = geoms.ravel(), slice(2 * start, 2 * end)
             pairs.choose(geoms)
             for which in range(12):
-                xpos[moved], xmat[moved] = places[which, both], turned[which, both]
+                pairs.place(moved, places[which, both], turned[which, both])
                 pairs.read(values[which, start:end], valid[which, start:end])
         there = values.reshape(6, 2, n, VALUES)
         bends = np.abs(there.sum(axis=1) - 2 * _as_values(contacts)).max(axis=2)  # by motion

@@ -20,6 +20,8 @@ class PairCollisions:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model, self.data = model.__copy__(), mujoco.MjData(model)
+        self._poses = self.data.geom_xpos, self.data.geom_xmat
+        self._has_sdf = bool((model.geom_type == mujoco.mjtGeom.mjGEOM_SDF).any())
         self._switches = [
             (getattr(self.model, f"{owner}_{mask}"), getattr(model, f"{owner}_{mask}"))
             for owner in ("geom", "body")
@@ -44,6 +46,19 @@ class PairCollisions:
         for (mask, own), chosen in zip(self._switches, (geoms, geoms, bodies, bodies), strict=True):
             mask[:] = 0
             mask[chosen] = own[chosen]
+
+    def place(
+        self,
+        geoms: Int[np.ndarray, " moved"],
+        positions: Float[np.ndarray, "moved 3"],
+        rotations: Float[np.ndarray, "moved 9"],
+    ) -> None:
+        """Put geoms where they are to be collided: a pair with an SDF reads quaternions, other pairs matrices."""
+        xpos, xmat = self._poses
+        xpos[geoms], xmat[geoms] = positions, rotations
+        if self._has_sdf:
+            for geom in np.unique(geoms):
+                mujoco.mju_mat2Quat(self.data.geom_xquat[geom], xmat[geom])
 
     def read(self, values: Float[np.ndarray, "c 13"], valid: Bool[np.ndarray, " c"]) -> None:
         """Collide the geoms where they are; fill in the wanted contacts, where there are these and the same others."""

@@ -260,7 +260,8 @@ _CONTACTS = (
     ),
     Feature(
         "pairs that MJX has no function for", "geom/type ellipsoid or cylinder against box, mesh or hfield; sdf",
-        has.pairs_without_function, "raises", note=_OF_C_MEASURED,
+        has.pairs_without_function, "raises",
+        note=_OF_C_MEASURED + "; most contacts of an SDF with other geoms than planes and meshes jump: no derivative",
     ),
     Feature(
         "margins of meshes and height fields", "geom/margin, pair/margin", has.margins_of_meshes,

@@ -84,6 +84,7 @@ SHAPES = {
     "box": 'type="box" size=".1 .12 .15"',
     "mesh": 'type="mesh" mesh="tetrahedron"',
     "hfield": 'type="hfield" hfield="hills"',
+    "sdf": 'type="sdf" mesh="tetrahedron"',
 }
 ASSETS = """<asset>
   <mesh name="tetrahedron" vertex="0 0 .2  .2 0 -.1  -.1 .2 -.1  -.1 -.2 -.1"/>
@@ -291,8 +292,11 @@ MODELS: dict[str, list[Case]] = {
         Case(touching(*shapes), contact=True) for shapes in (("box", "box"), ("cylinder", "sphere"), ("hfield", "box"))
     ],
     "pairs that MJX has no function for": [
-        Case(touching(*shapes))
-        for shapes in (("box", "cylinder"), ("box", "ellipsoid"), ("mesh", "cylinder"), ("hfield", "cylinder"))
+        *(
+            Case(touching(*shapes))
+            for shapes in (("box", "cylinder"), ("box", "ellipsoid"), ("mesh", "cylinder"), ("hfield", "cylinder"))
+        ),
+        Case(touching("mesh", "sdf"), contact=True),
     ],
     "margins of meshes and height fields": [Case(touching("plane", "mesh", low='margin=".1"'))],
     "surface velocities": [Case(touching(low='surfacevel="1 0 0 0 0 0"'), contact=True)],
