@@ -45,7 +45,7 @@ from jacdb.schemas import ZERO_THRESHOLD, trajectory_ids
 ROWS_AT_ONCE = 1024  # differentiated together: short episodes fill a block with others
 _WHY_DIFFERENCES = {
     EARLY: "the solver stopped early: a smaller option/tolerance or more option/iterations in the model let it finish",
-    EDGE: "a contact is on an edge, where its motion has no derivative",
+    EDGE: "a contact is on an edge, or a tendon is pulled where it has no length: there is no derivative",
     OTHERWISE: "the engine's step differs from the equations that jacdb differentiates, and its solver is not why:"
     " these rows are right, but without exact zeros; please report the model to jacdb's authors",
 }

@@ -24,6 +24,7 @@ from jacdb.ingest.compat.mjx import ConstraintRows, impl, replace_impl
 from jacdb.ingest.differentiation import implicit_damping
 from jacdb.ingest.differentiation.coloring import color_columns
 from jacdb.ingest.differentiation.implicit_damping import Damping
+from jacdb.ingest.differentiation.point_springs import PointSprings
 from jacdb.ingest.differentiation.pose_equalities import are_of_poses
 from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
@@ -176,6 +177,7 @@ def joint_forces(
     """
     n_rows = n_rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
+    springs = PointSprings.of(mj_model)
 
     @mjx_private.rotations_by(tangent_space.rotation_vector)
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
@@ -183,12 +185,17 @@ def joint_forces(
         d = forwarded.replace(qpos=forwarded.qpos + lift @ dq, qvel=qvel, ctrl=ctrl, act=act)
         if coupling.needs_poses:
             d = mjx_private.com_pos(model, mjx_private.kinematics(model, d))
-        d = mjx_private.transmission(model, mjx_private.tendon(model, d))
+        d = mjx_private.tendon(model, d)
+        if springs is not None:
+            d = springs.hold_lengths(d, forwarded)
+        d = mjx_private.transmission(model, d)
         d = replace_impl(d, actuator_velocity=impl(d).actuator_moment @ qvel, ten_velocity=impl(d).ten_J @ qvel)
         d = mjx_private.fwd_actuation(model, _with_passive(model, d))
         force = d.qfrc_passive + d.qfrc_actuator
         if coupling.needs_poses:
             force = force + mjx_private.xfrc_accumulate(model, d)
+        if springs is not None:
+            force = force + springs.forces(model, d, forwarded)
         if active_set is not None and n_rows:
             jacobian, weight, reference = _constraint_rows(model, d, impedance)
             row_force = jnp.where(

@@ -31,6 +31,7 @@ from jacdb.ingest.linearization.evaluations import (
     mean_rate,
 )
 from jacdb.ingest.linearization.mjx_engine import MjxEngine
+from jacdb.ingest.linearization.vanishing_segments import VanishingSegments
 from jacdb.ingest.models import features
 from jacdb.ingest.models.loading import hash_of
 from jacdb.ingest.program_store import ProgramStore
@@ -86,6 +87,7 @@ class Linearizer:
         self._engine = CEngine(model, substeps) if engine == "c" else MjxEngine(model, substeps)
         self._dynamics = SolvedDynamics.of(model, engine)
         self._contacts = ContactMotion(model) if engine == "c" else None
+        self._segments = VanishingSegments(model)
         self._compiled: dict[int | None, Callable[..., Any]] = {}
         self._compiling = threading.Lock()
         self._stepping = threading.Lock()  # MuJoCo's data are one caller's at a time
@@ -103,7 +105,8 @@ class Linearizer:
     def jacobians(self, start: Start, solved: Solved, places: Int[np.ndarray, " n"] | None = None) -> Jacobians:
         """Differentiate control steps that :meth:`step` took.
 
-        A step that touched where MuJoCo's collision detection has an edge has an infinite residual.
+        A step that touched where MuJoCo's collision detection has an edge has an infinite residual, and so has one in
+        which a segment of a tendon was pulled where it had no length.
 
         Args:
             start, solved: of n control steps.
@@ -117,7 +120,8 @@ class Linearizer:
         with ThreadPoolExecutor(runtime.lanes()) as lanes:
             for rows in turns:
                 groups, of_turn = self._with_contacts(start, solved, rows, lanes_of)
-                lost.append(of_turn)
+                with self._stepping:
+                    lost += [of_turn, self._segments.without_derivative(start, solved, rows)]
                 for slots in groups:
                     of_block = functools.partial(self._of_block, self._program(start, solved, slots), start, solved)
                     parts += [(block.rows, lanes.submit(of_block, block)) for block in slots.blocks()]

@@ -3,8 +3,9 @@
 A step's Jacobian is taken at the recorded state, and of the step that the installed engine takes from there. Where that
 step is not the recorded one, or the recorded state is doubtful, the row has no matrices (NaN): it is not finite, and no
 statistic counts it. Where the engine's acceleration does not solve the balance that is differentiated (its solver
-stopped early, a contact is on an edge, or the engine computes otherwise than the equations that are differentiated),
-the row's matrices are centred differences of the engine's step, and its forces those that the engine computed.
+stopped early, a contact is on an edge, a tendon is pulled where it has no length, or the engine computes otherwise than
+the equations that are differentiated), the row's matrices are centred differences of the engine's step, and its forces
+those that the engine computed.
 """
 
 import collections

@@ -63,6 +63,7 @@ MJX_FUNCTIONS = {
     "support.mul_m": "m d vec",
     "support.is_sparse": "m",
     "support.xfrc_accumulate": "m d",
+    "support.jac": "m d point body_id",
     "support.muscle_gain": "length vel lengthrange acc0 prm",
     "forward._next_activation": "m d act_dot",
 }
