@@ -460,7 +460,8 @@ def test_the_command_line(copy, tmp_path):
 @pytest.mark.slow
 def test_findings_are_told_run_by_run(copy):
     """Whoever stops a long verification keeps what it found before."""
-    dataset(copy, "E", [episode(0, *matrices(np.random.default_rng(0), 8))], "z-after-it")
+    after = episode(0, *matrices(np.random.default_rng(0), 8), dtype=np.float32)
+    dataset(copy, "E", [after], "z-after-it", pa.float32())
     change(copy, STEPS, "n_contacts", 3, 9)
 
     def stop_at_the_other(check: Check) -> None:
