@@ -13,7 +13,8 @@ from jacdb.ingest.linearization.vanishing_segments import VanishingSegments
 HAND = """<mujoco><option timestep=".01" gravity="0 0 0" integrator="{integrator}"/><worldbody>
 <site name="target"/><site name="far" pos="1 0 .2"/><geom name="post" type="sphere" size=".05" pos="3 0 0"/>
 <body><joint name="x" type="slide" axis="1 0 0"/><joint name="y" type="slide" axis="0 1 0"/>
-<joint axis="0 0 1" pos=".1 .2 0"/><geom size=".1" pos=".05 .1 0" mass="1"/><site name="hand"/><site name="side" pos=".1 0 .2"/>
+<joint axis="0 0 1" pos=".1 .2 0"/><geom size=".1" pos=".05 .1 0" mass="1"/><site name="hand"/>
+<site name="side" pos=".1 0 .2"/>
 <body><joint axis="1 1 0"/><geom size=".05" pos="0 .1 .1" mass=".2"/><site name="wrist"/></body></body></worldbody>
 <tendon><spatial name="pull" {pull}>{path}</spatial><spatial name="pushes" stiffness="9" springlength=".1 1">
 <site site="far"/><site site="side"/></spatial><fixed name="x"><joint joint="x" coef="1"/></fixed></tendon>
