@@ -9,9 +9,11 @@ from conftest import ROOT
 
 # A command that is at work when it says so. BUSY is Python, or C that returns to Python after minutes only.
 COMMAND = """
-import hashlib, sys
+import hashlib, signal, sys
 from pathlib import Path
 from jacdb import interruption
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background, or under nohup, have these ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with interruption.handled():
     from jacdb.atomic_file import draft_of
     interruption.advise("finished parts are kept; repeat the command to resume")
@@ -38,7 +40,10 @@ def stopped(program: str, how: signal.Signals, folder, *words: str) -> subproces
     ) as process:  # without a buffer, for `communicate` does not give what one has read ahead
         assert process.stdout and process.stdout.readline() == b"at work\n", process.stderr.read()
         process.send_signal(how)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # whatever has failed, nothing waits for it
         return subprocess.CompletedProcess(words, process.returncode, out.decode(), err.decode())
 
 

@@ -267,7 +267,8 @@ def test_users_32_a_dataset_on_the_hub_is_read_by_ranges(page):
 def test_users_32_the_command_serves_until_it_is_stopped(number, tmp_path):
     page = page_in(tmp_path / "page")
     program = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # one in the background ignores it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # one in the background ignores it,
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # and one under nohup this
         f"from pathlib import Path; from jacdb import cli; from jacdb.explorer import page\n"
         f"page.page_folder = lambda: Path({str(page)!r})\ncli.main()"
     )
