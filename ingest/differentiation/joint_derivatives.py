@@ -30,6 +30,7 @@ from jacdb.ingest.dynamics import impedances
 from jacdb.ingest.dynamics.constraint_problem import ActiveSet
 from jacdb.ingest.dynamics.impedances import Impedance
 from jacdb.ingest.environments import tangent_space
+from jacdb.ingest.models.recognition import without_passive_forces
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def n_rows_before_contacts(d: mjx.Data) -> int:
 
 def _with_passive(model: mjx.Model, d: mjx.Data) -> mjx.Data:
     """Compute springs, dampers and gravity compensation: the passive forces without the medium's."""
-    if model.opt.disableflags & (DisableBit.SPRING | DisableBit.DAMPER):  # as MJX has it
+    if without_passive_forces(model.opt.disableflags):
         return d.replace(qfrc_passive=jnp.zeros(model.nv), qfrc_gravcomp=jnp.zeros(model.nv))
     force, compensation = mjx_private.spring_damper(model, d), jnp.zeros(model.nv)
     if model.flg_gravcomp and not model.opt.disableflags & DisableBit.GRAVITY:

@@ -14,9 +14,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Array, Float, Int
 from mujoco import mjx
-from mujoco.mjx import DisableBit
 
 from jacdb.ingest.compat import mjx as mjx_private
+from jacdb.ingest.models.recognition import without_passive_forces
 
 MEET = 1e-8  # m, by coordinate: MJX takes a shorter gap for none
 
@@ -38,7 +38,7 @@ class PointSprings:
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "PointSprings | None":
         """Return those of a model; None: it has none."""
-        if model.opt.disableflags & (DisableBit.SPRING | DisableBit.DAMPER):  # as MJX has it
+        if without_passive_forces(model.opt.disableflags):
             return None
         taut = (model.tendon_num == 2) & (model.tendon_stiffness > 0) & (model.tendon_lengthspring[:, 1] < MEET)
         path = np.asarray(model.tendon_adr)[:, None] + np.arange(2)

@@ -36,13 +36,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from mujoco import mjx
-from mujoco.mjx import DisableBit
 
 from jacdb.ingest.environments.tangent_space import FREE, HINGE, SLIDE
 from jacdb.ingest.linalg import spatial
 from jacdb.ingest.linalg.batched import materialize
 from jacdb.ingest.linalg.spatial import SYMMETRIC_ENTRIES, Force, Inertia, Known, Motion, Symmetric, Vector, outer
-from jacdb.ingest.models.recognition import fluid
+from jacdb.ingest.models.recognition import fluid, without_passive_forces
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def medium_drag(model: mujoco.MjModel, kin: Kinematics, d: mjx.Data) -> Drag | N
     Raises:
         NotImplementedError: the medium moves (wind).
     """
-    if not fluid(model) or model.opt.disableflags & (DisableBit.SPRING | DisableBit.DAMPER):
+    if not fluid(model) or without_passive_forces(model.opt.disableflags):
         return None
     if np.any(model.opt.wind):
         raise NotImplementedError("a medium that moves (wind)")

@@ -13,11 +13,11 @@ import itertools
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from mujoco.mjx import DisableBit
 
 from jacdb.ingest.differentiation.point_springs import MEET, PointSprings
 from jacdb.ingest.linearization.engine_forces import evaluated
 from jacdb.ingest.linearization.evaluations import Solved, Start
+from jacdb.ingest.models.recognition import without_passive_forces
 
 _PARTS = 1e-10  # m/rad, m/m: sites part faster, or a joint turns about both
 _MOVES = 1e-12  # m/s, rad/s: less is rounding
@@ -106,7 +106,7 @@ class VanishingSegments:
 
     def _is_at_rest(self, tendon: int) -> bool:
         """Return whether a tendon's spring has no force, and none beside this state but towards it."""
-        if not self._model.tendon_stiffness[tendon] or _without_springs(self._model):
+        if not self._model.tendon_stiffness[tendon] or without_passive_forces(self._model.opt.disableflags):
             return True
         length, (lower, upper) = self._data.ten_length[tendon], self._model.tendon_lengthspring[tendon]
         at_end = length > upper - MEET or (lower > MEET and length < lower + MEET)
@@ -126,16 +126,12 @@ class VanishingSegments:
         return forceless and (not self._damping(tendon) or (still and explicit))
 
     def _damping(self, tendon: int) -> float:
-        return 0.0 if _without_springs(self._model) else float(self._model.tendon_damping[tendon])
+        model = self._model
+        return 0.0 if without_passive_forces(model.opt.disableflags) else float(model.tendon_damping[tendon])
 
     def _actuators(self, tendon: int) -> Int[np.ndarray, " own"]:
         model = self._model
         return np.flatnonzero((model.actuator_trntype == _BY_TENDON) & (model.actuator_trnid[:, 0] == tendon))
-
-
-def _without_springs(model: mujoco.MjModel) -> bool:
-    """Return whether neither springs nor dampers act: a model with one flag alone is refused where that matters."""
-    return bool(model.opt.disableflags & (DisableBit.SPRING | DisableBit.DAMPER))
 
 
 def _acted_on(model: mujoco.MjModel) -> Bool[np.ndarray, " ntendon"]:

@@ -82,6 +82,11 @@ def fluid(model: mujoco.MjModel) -> int:
     return int(model.opt.density > 0 or model.opt.viscosity > 0)
 
 
+def without_passive_forces(disableflags: int) -> bool:
+    """Return whether flags disable passive forces: MJX takes either of springs and dampers for all of them."""
+    return bool(disableflags & (int(_DISABLE.mjDSBL_SPRING) | int(_DISABLE.mjDSBL_DAMPER)))
+
+
 def forces_of_one_flag(model: mujoco.MjModel) -> int:
     """Count what acts in C and not in MJX, or the other way, where one of springs and dampers is disabled.
 

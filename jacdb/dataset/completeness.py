@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jacdb import schemas
+from jacdb.dataset import manifest
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import Run
 from jacdb.errors import FailureError, UsageError, suggestion
@@ -74,12 +75,7 @@ def missing(root: Path, run: Run) -> list[str]:
 
     Checksums that can't be read name none: `jacdb verify` says so.
     """
-    try:
-        listed = (root / run.manifest).read_text("utf-8", "replace")
-    except OSError:
-        return []
-    named = (line[66:] for line in listed.splitlines())  # behind a checksum and two spaces
-    needed = (path for path in named if path.partition("/")[0] in _NEEDED)
+    needed = (path for path in manifest.named(root, run) if path.partition("/")[0] in _NEEDED)
     return [path for path in needed if not os.path.exists(f"{root}/{path}")]  # noqa: PTH110 (a Path takes long)
 
 

@@ -62,6 +62,15 @@ def read(root: Path, run: Run) -> dict[str, str]:
     return decode(text, run)
 
 
+def named(root: Path, run: Run) -> list[str]:
+    """Return the files that a run's manifest names, unchecked, as paths below the dataset's folder; none without it."""
+    try:
+        listed = (root / run.manifest).read_text("utf-8", "replace")
+    except OSError:
+        return []
+    return [line[66:] for line in listed.splitlines()]  # behind a checksum and two spaces
+
+
 def split(text: bytes, path: str) -> tuple[bytes, str | None]:
     """Return a manifest's text without the line of a path, and that line's checksum; None if there is none."""
     place = text.find(f"  {path}\n".encode())

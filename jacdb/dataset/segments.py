@@ -53,8 +53,8 @@ def segments(dataset: Views, env: str, methods: Sequence[str] = METHODS, *, twin
     """Return the segments of an environment: consecutive steps that are finite and meet the dataset's condition.
 
     Runs that differ in method or dtype have the same episodes, and of other lengths have those whose noise is the same
-    at every length. Of such twins one is taken: an exact one before
-    one by finite differences, then the one of most rows, then the first by run id.
+    at every length. Of such twins one is taken: an exact one before one by finite differences, then the one of most
+    rows, then the first by run id.
 
     Args:
         dataset: what to read.

@@ -92,7 +92,8 @@ def learn(
         report: called with progress.
 
     Raises:
-        UsageError: there is no such model or setting, it keeps no protocol, or the dataset may not be written to.
+        UsageError: there is no such model or setting, the model does not keep to the protocol, or the dataset may not
+            be written to.
         FailureError: training fails, or a checkpoint is damaged.
     """
     settings = settings or TrainingSettings()
