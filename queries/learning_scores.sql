@@ -6,3 +6,4 @@
 select *
 from stored_learning_scores
 where (env, run_id) in (select (env, run_id) from stored_learning_runs)
+order by env, run_id, part, "rows", metric, horizon, threshold, "row", col
