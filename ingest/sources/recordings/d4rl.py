@@ -8,6 +8,7 @@ As D4RL's scripts/generation/mujoco/collect_data.py writes it. The models were t
 of Walker2d has less friction than in v5, as in gymnasium:Walker2d-v4.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def read(path: Path, origin: Origin) -> Recording:
             names: list[str] = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             _require(path, names)
-            lengths = {name: len(file[name]) for name in NEEDED}
+            lengths = {name: math.prod(file[name].shape[:1]) for name in (*NEEDED, "rewards") if name in names}
             dtype = precision(file[name].dtype for name in ("infos/qpos", "infos/qvel"))
             algorithm = file["metadata/algorithm"][()] if "metadata/algorithm" in names else None
     except OSError as error:
@@ -43,6 +44,8 @@ def read(path: Path, origin: Origin) -> Recording:
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise UsageError(f"{path}: its columns have different numbers of rows ({said})")
+    if not lengths["actions"]:
+        raise UsageError(f"{path} has no rows: give states, one a row")
     facts = {"source": path.name, "format": "D4RL"}
     if isinstance(algorithm, bytes):
         facts["algorithm"] = algorithm.decode("utf-8", "replace")

@@ -71,10 +71,18 @@ def _info(folder: Path) -> dict[str, Any]:
 
 
 def _entry_names(feature: Any) -> list[str]:
-    """Return the names of a feature's entries: a list, or the values of a dictionary of lists; [] if it has none."""
+    """Return the names of a feature's entries, [] if it has none.
+
+    LeRobot keeps a list, a dictionary of lists (``{"motors": [...]}``), or, of its teleoperators, one of each name's
+    place (``{"delta_x": 0, "delta_y": 1}``).
+    """
     names = feature.get("names") if isinstance(feature, dict) else None
     if isinstance(names, dict):
-        names = [each for value in names.values() if isinstance(value, list) for each in value]
+        by_place = {place: name for name, place in names.items() if isinstance(place, int)}
+        if sorted(by_place) == [*range(len(names))]:
+            names = [by_place[place] for place in range(len(names))]
+        else:
+            names = [each for value in names.values() if isinstance(value, list) for each in value]
     return [str(name) for name in names] if isinstance(names, list) else []
 
 

@@ -4,6 +4,7 @@ An episode has one observation more than actions; ``infos``, where they are kept
 Minari keeps no version of MuJoCo; ``requirements``, if the author gave some, may say it.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from jacdb.ingest.sources.recordings.recording import Origin, Recording, precisi
 from jacdb.ingest.sources.trajectory import Trajectory
 
 STATE = ("qpos", "qvel", "act")
+_UNREADABLE = (ValueError, KeyError, OSError, AssertionError, ImportError)  # what Minari raises of damaged files
 
 
 def read(folder: Path, env: str | None, model: mujoco.MjModel | None, n_substeps: int | None) -> Recording:
@@ -47,7 +49,7 @@ def read(folder: Path, env: str | None, model: mujoco.MjModel | None, n_substeps
     try:
         dataset = minari.MinariDataset(folder / "data")
         first = next(iter(dataset.iterate_episodes(episode_indices=[0])))
-    except (ValueError, KeyError, OSError, AssertionError, ImportError, StopIteration) as error:
+    except (*_UNREADABLE, StopIteration) as error:
         raise UsageError(f"{folder} is no Minari dataset that can be read: {first_line(error)}") from error
     facts = _facts(folder, metadata)
     files = tuple(sorted(path for path in (folder / "data").rglob("*") if path.is_file()))
@@ -187,7 +189,7 @@ def _vectors(origin: Origin, folder: Path, episode: Any) -> np.ndarray:
 
 
 def _episodes(dataset: Any, folder: Path, origin: Origin) -> Iterator[Trajectory]:
-    for episode in dataset.iterate_episodes():
+    for episode in _read(dataset, folder):
         where = f"{folder.name}, episode {episode.id}"
         _whole(dataset, where, episode)
         arrays = {"ctrl": episode.actions, "reward": episode.rewards, "done": episode.terminations}
@@ -200,6 +202,25 @@ def _episodes(dataset: Any, folder: Path, origin: Origin) -> Iterator[Trajectory
         one = trajectory(origin.model, where, arrays, seen.doubtful, unit_length=not origin.is_gymnasium)
         observations.follow(origin.model, origin.n_substeps, one, seen)
         yield one
+
+
+def _read(dataset: Any, folder: Path) -> Iterator[Any]:
+    """Yield Minari's episodes.
+
+    Raises:
+        UsageError: files lack one of them, or a part of it.
+    """
+    episodes = dataset.iterate_episodes()
+    for number in itertools.count():
+        try:
+            episode = next(episodes, None)
+        except _UNREADABLE as error:
+            raise UsageError(
+                f"{folder}: Minari can't read its episode {number} ({first_line(error)}): copy or download it again"
+            ) from error
+        if episode is None:
+            return
+        yield episode
 
 
 def _whole(dataset: Any, where: str, episode: Any) -> None:

@@ -44,7 +44,7 @@ def collected(model, n_substeps, lengths, reset, dtype=np.float32):
 def written(path, rows):
     with h5py.File(path, "w") as file:
         for name, values in rows.items():
-            file.create_dataset(name, data=values, compression="gzip")
+            file.create_dataset(name, data=values, compression="gzip" if np.ndim(values) else None)
         file["metadata/algorithm"] = np.bytes_("SAC")
     return path
 
@@ -120,6 +120,9 @@ def test_rows_that_no_flag_ends_and_columns_of_one_number_are_read(tmp_path):
         ({"infos/qpos": None}, "no infos/qpos, and without it no state"),
         ({"timeouts": None}, "no timeouts"),
         ({"actions": lambda v: v[:-1]}, "different numbers of rows"),
+        ({"rewards": lambda v: v[:-1]}, "different numbers of rows"),
+        ({"terminals": lambda v: v[0]}, "different numbers of rows"),
+        (dict.fromkeys(swings((2,)), lambda v: v[:0]), "has no rows"),
         ({"infos/qpos": lambda v: np.tile(v, 2)}, "qpos has 2 numbers a row, the model 1"),
         ({"infos/qvel": lambda v: v * np.nan}, "episode 0 (rows 0 to 29): qvel is nan"),
     ],

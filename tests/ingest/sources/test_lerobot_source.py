@@ -88,6 +88,17 @@ def test_a_mapped_dataset_is_replayed(folder):
     assert (facts["licence"], facts["robot_type"], facts["fps"]) == ("apache-2.0", "arm", "50")
 
 
+@pytest.mark.parametrize("named", [list, lambda names: {name: place for place, name in enumerate(names)}])
+def test_entries_are_named_by_a_list_too_and_by_places_as_teleoperators_do(folder, named):
+    path = folder / "meta" / "info.json"
+    info = json.loads(path.read_text())
+    feature = info["features"]["observation.state"]
+    expected = [one.qpos for one in opened(folder).trajectories()]
+    feature["names"] = named(feature["names"]["motors"])
+    path.write_text(json.dumps(info, sort_keys=True))
+    np.testing.assert_array_equal([one.qpos for one in opened(folder).trajectories()], expected)
+
+
 def test_the_mapping_or_the_caller_may_say_the_physics_steps(folder):
     assert opened(folder, n_substeps=7).n_substeps == 7
     (folder / "map.toml").write_text("fps = 25\n" + MAPPING)

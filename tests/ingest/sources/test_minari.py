@@ -15,6 +15,7 @@ from jacdb.ingest.sources import gymnasium, recordings, suites
 from jacdb.ingest.sources.recordings import diagnosis, observations, replay
 
 minari = pytest.importorskip("minari")
+h5py = pytest.importorskip("h5py")
 pytestmark = pytest.mark.skipif(suites.version("gymnasium") is None, reason="needs the gymnasium extra")
 
 
@@ -176,6 +177,16 @@ def test_a_broken_dataset_is_told_in_one_line(made, change, said):
         recordings.open(folder)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_episode_that_files_lack_is_told_in_one_line(made):
+    folder = made("InvertedPendulum-v5", n_steps=3)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_1"]
+    trajectories = recordings.open(folder).trajectories()
+    assert next(trajectories).n_steps == 3
+    with pytest.raises(UsageError, match=r"can't read its episode 1 \(.*\): copy or download it again$"):
+        next(trajectories)
 
 
 def test_an_id_that_is_not_here_needs_the_network(tmp_path, monkeypatch):
