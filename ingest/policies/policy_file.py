@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from jacdb.atomic_file import draft_of
+from jacdb.atomic_file import write_file
 from jacdb.errors import UsageError
 
 MAX_BYTES = 64 * 2**20  # a few hundred KB are usual
@@ -23,10 +23,12 @@ SUFFIX = ".safetensors"
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all."""
-    with draft_of(path) as draft:
-        save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, draft, about)
-        draft.replace(path)
+    """Write a safetensors file, whole or not at all.
+
+    Raises:
+        FailureError: it can't be written.
+    """
+    write_file(path, save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, about))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

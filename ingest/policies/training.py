@@ -6,17 +6,19 @@ are the same whether the process that runs them ran the ones before or not. The 
 the network and the observation statistics of a policy file; value network and optimizer are new then.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import json
 import math
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import flax.traverse_util
 import jax
 import numpy as np
@@ -25,8 +27,9 @@ from brax.training.agents.ppo import train as ppo
 from mujoco_playground import wrapper
 from mujoco_playground.config import dm_control_suite_params, locomotion_params, manipulation_params
 
+from jacdb import interruption
 from jacdb._version import __version__
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError, telling_writes
 from jacdb.ingest.compat import brax
 from jacdb.ingest.compat.brax import State
 from jacdb.ingest.environments import loading, registry
@@ -147,10 +150,43 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
         report: called after each leg with what it reached, and the steps of all.
 
     Raises:
-        UsageError: the training can't be so, or the file or checkpoint is of another one.
+        UsageError: the training can't be so, the file or checkpoint is of another one, or another training writes it.
+        FailureError: the file or checkpoint can't be written, or the file system has no locks.
     """
     if out.suffix.lower() != SUFFIX:
         raise UsageError(f"{out}: give a file name that ends in {SUFFIX}")
+    with telling_writes(out, "repeat the command"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        return _trained(training, out, report)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold a policy file against any other training: of two that write one, the last to end would be kept.
+
+    Raises:
+        UsageError: another is at work.
+        FailureError: the file system has no locks, or its folder may not be written.
+    """
+    lock = out.with_name(out.name + ".lock")
+    try:
+        held = filelock.FileLock(lock, timeout=0).acquire()
+    except filelock.Timeout:
+        raise UsageError(f"another training writes {out}: give another --out, or let it finish") from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FailureError(f"{lock} can't be locked ({reason}): give an --out in another folder") from error
+    remove = functools.partial(lock.unlink, missing_ok=True)
+    with held, interruption.at_stop(remove):
+        try:
+            yield
+        finally:
+            remove()
+
+
+def _trained(training: Training, out: Path, report: Callable[[LegResult, int], None]) -> Network:
+    """Train, and write the policy file; or return what it holds, if it is of this training."""
     settings = training.settings()
     determining = training.determining
     if out.exists():
@@ -159,7 +195,6 @@ def train(training: Training, out: Path, report: Callable[[LegResult, int], None
             return done
         raise UsageError(f"{out} is there already, trained otherwise: give another --out, or remove it")
     checkpoint = out.with_name(out.name + ".checkpoint")
-    out.parent.mkdir(parents=True, exist_ok=True)
     env = loading.load_env(training.env)
     if checkpoint.exists():
         state, legs = _resume(checkpoint, determining)

@@ -1,6 +1,7 @@
 """Trained policies: the file, what it acts like, and a training that is killed and goes on."""
 
 import dataclasses
+import errno
 import functools
 import itertools
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import filelock
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ from brax.training.agents.ppo import networks as ppo_networks
 from conftest import call_jacdb
 from safetensors.numpy import save_file
 
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 from jacdb.ingest import runtime
 from jacdb.ingest.environments import registry
 from jacdb.ingest.pipeline import ingest
@@ -174,6 +176,31 @@ def test_a_policy_file_of_another_suffix_is_refused_before_work(tmp_path):
 
     with pytest.raises(UsageError, match=r"it\.txt: give a file name that ends in \.safetensors"):
         training.train(training.Training("CartpoleBalance"), tmp_path / "it.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_trainings_never_write_one_file(network, tmp_path):
+    """The one that ends first would be replaced by the other."""
+    from jacdb.ingest.policies import training
+
+    out = tmp_path / "new" / "it.safetensors"
+    wanted = training.Training("CartpoleBalance")
+    out.parent.mkdir()
+    refused = pytest.raises(UsageError, match=r"another training writes .*it\.safetensors: give another --out")
+    with filelock.FileLock(out.with_name("it.safetensors.lock")), refused:
+        training.train(wanted, out)
+    dataclasses.replace(network, about={**network.about, "determining": wanted.determining}).save(out)
+    assert training.train(wanted, out).about["env"] == "CartpoleBalance"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_policy_on_a_full_disk_is_told_in_one_line(network, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FailureError, match=r"it\.safetensors: No space left on device: make room; nothing of it"):
+        network.save(tmp_path / "it.safetensors")
     assert not list(tmp_path.iterdir())
 
 
