@@ -9,6 +9,7 @@ from threading import Thread
 from conftest import ROOT
 
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.location import as_it_is
 from jacdb.explorer.server import Server, serving
 from jacdb.explorer.subject import Subject
 
@@ -33,7 +34,7 @@ def no_robot(env: str, *_: object) -> tuple[dict, bytes]:
 
 @contextmanager
 def served(data: Path | str, page: Path, maker=no_robot, envs=None) -> Iterator[Server]:
-    with Dataset(data) as dataset, serving(Subject(dataset, envs), page, maker) as server:
+    with Dataset(as_it_is(data)) as dataset, serving(Subject(dataset, envs), page, maker) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -16,6 +16,7 @@ from jacdb import FailureError, UsageError, queries, verification
 from jacdb.checksum import sha256_of
 from jacdb.dataset import manifest, partials, removal
 from jacdb.dataset.layout import Run
+from jacdb.dataset.location import as_it_is
 from jacdb.publishing import publish
 
 pytestmark = pytest.mark.slow
@@ -162,6 +163,24 @@ def test_runs_come_and_go_while_a_dataset_is_open(copy):
         (copy / Run("F", "run-f").partials).unlink()
         assert opened.explain("samples") == "from partials: 2 runs; from steps: 1 run (no partials)"
         assert opened.samples()["samples"].to_list() == [119, 7]
+
+
+def test_a_run_at_work_grows_while_a_dataset_is_open(copy, tmp_path):
+    run = RUNS[0]
+    for name in (run.row, run.manifest):
+        (copy / name).unlink()
+    later = [path.relative_to(copy) for path in copy.glob(f"*/environment=E/run={run.run_id}/part-00001.parquet")]
+    for path in later:
+        (tmp_path / path).parent.mkdir(parents=True)
+        (copy / path).rename(tmp_path / path)
+    with jacdb.open(copy) as opened, jacdb.Dataset(as_it_is(copy)) as still:
+        assert opened.samples()["samples"].to_list() == still.samples()["samples"].to_list() == [59 + 119]
+        for path in later:
+            (tmp_path / path).rename(copy / path)
+        steps = "select count(*) from steps where finite and method <> 'fd'"
+        for found, samples in ((opened, 119 + 119), (still, 59 + 119)):
+            assert found.samples()["samples"].to_list() == [samples]
+            assert found.sql(steps).fetchall() == [(samples,)]
 
 
 def test_the_same_files_give_the_same_sums_and_wrong_ones_are_found(copy):

@@ -68,13 +68,14 @@ def explore(
 
 
 def _serve(data: str, env: list[str] | None, port: int, browser: bool) -> None:
+    from jacdb.dataset import location
     from jacdb.dataset.dataset import Dataset
     from jacdb.explorer import page
     from jacdb.explorer.server import serving
     from jacdb.explorer.subject import Subject
 
     interruption.advise("what was made for the page is removed")
-    with Dataset(data) as dataset:
+    with Dataset(location.as_it_is(data)) as dataset:
         subject = Subject(dataset, env)
         maker = _installed_maker()
         with serving(subject, page.page_folder(), maker, port) as server:
@@ -96,11 +97,12 @@ def write_site(
     report: Callable[["Event"], None],
 ) -> "Site":
     """Write a static site, say which robots it can't show, and return it."""
+    from jacdb.dataset import location
     from jacdb.dataset.dataset import Dataset
     from jacdb.explorer import page, site
     from jacdb.explorer.subject import Subject
 
-    with Dataset(data) as dataset:
+    with Dataset(location.as_it_is(data)) as dataset:
         subject = Subject(dataset, env)
         maker = _installed_maker()
         made = site.write(subject, page.page_folder(), out, maker, parts_at=parts_at, report=report)

@@ -124,11 +124,12 @@ class Catalog:
         self._connection, self._location, self._version, self._plan = connection, location, version, plan
         self._memory = memory
         self._read: set[str] = set()  # the tables that are laid over files
-        self._passing: set[str] = set()  # those of them that are laid anew for each query: a part does not count yet
+        self._passing: set[str] = set()  # those of them that are laid anew for each query: not all parts count
         self._counted: set[str] = set()  # the partials that are laid as the last survey said
         self.completeness = Completeness(location)
         self._surveyor = None if filtered else Surveyor(location)
         self._survey: Survey | None = None
+        self._parts_at_work: list[str] = []  # parts of `episodes` of runs that are not finished, as they are counted
 
     def prepare(self, select: str, envs: Sequence[str] | None = None) -> None:
         """Lay over files what a SELECT reads.
@@ -144,10 +145,12 @@ class Catalog:
         if names - _ROWS_OF_RUNS:
             self.completeness.check(envs)
         try:
+            for table in sorted(self._passing):  # first: a view that is made looks for the files of those that it reads
+                self._lay(table)
             if counted := names & {*queries.PARTIALS}:
                 names |= self._lay_partials(counted)
             names |= {read for name in names for read in former_versions.READS.get(name, ())}
-            for table in sorted((names & _SCHEMAS.keys()) - (self._read - self._passing)):
+            for table in sorted((names & _SCHEMAS.keys()) - self._read):
                 if self._location.has(table):
                     self._lay(table)
         except (duckdb.Error, UnicodeDecodeError) as error:  # a broken footer may hold names that are not UTF-8
@@ -155,7 +158,7 @@ class Catalog:
 
     def _lay(self, table: str) -> None:
         """Lay a table over its files: over all that there are whenever it is read, if each of them counts by now."""
-        some = self._location.uncommitted(table)
+        some = self._location.is_still or bool(self._location.uncommitted(table))
         self._replace(f"stored_{table}", self._select(table, self._location.begun() if some else None))
         self._read.add(table)
         self._passing = self._passing | {table} if some else self._passing - {table}
@@ -216,11 +219,16 @@ class Catalog:
         survey = self.survey() or Survey([], {})
         if survey.remaining or not survey.used:
             names = self.with_their_own(names)
-        if survey != self._survey:
+        at_work = [run for run, reason in survey.remaining.items() if reason == partials.UNFINISHED]
+        parts_at_work = self._location.parts_of("episodes", at_work)  # a part counts once it is in `episodes`
+        changed = survey != self._survey
+        if changed:
             self._survey, self._counted = survey, set()
             if survey.used:
                 files = [run.partials for run in survey.used]
                 self._replace("used_partials", f"select * from {self._location.scan('partials', files)}")
+        if changed or parts_at_work != self._parts_at_work:
+            self._parts_at_work = parts_at_work
             for view, table in _TABLE_OF.items():
                 self._replace(view, self._remaining(table, survey) if survey.used else queries.sql(view))
         new = [name for name in queries.PARTIALS if name in names - self._counted]

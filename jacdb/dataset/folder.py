@@ -26,9 +26,10 @@ class Folder:
         path: the folder, absolute.
         layout: the names of its files.
         is_remote: whether it is on the Hub.
+        is_still: whether parts that come later do not count.
     """
 
-    is_remote = False
+    is_remote = is_still = False
 
     def __init__(self, path: Path | str) -> None:
         """
@@ -54,9 +55,12 @@ class Folder:
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table, sorted, as paths below the dataset's folder."""
+        return sorted(self._stored(table) - self.uncommitted(table))
+
+    def _stored(self, table: str) -> set[str]:
+        """Return the parts of a table, whether they count or not."""
         above = len(str(self.path)) + 1
-        found = {part.path[above:] for _, run in self._runs(table) for part in self._parts_of_run(table, run.path)}
-        return sorted(found - self.uncommitted(table))
+        return {part.path[above:] for _, run in self._runs(table) for part in self._parts_of_run(table, run.path)}
 
     def uncommitted(self, table: str, runs: Iterable[Run] | None = None) -> set[str]:
         """Return the parts of `steps` that do not count yet, as paths below the dataset's folder; of others none.
@@ -218,6 +222,38 @@ def _datasets_in(path: Path) -> list[str]:
     """Return the names of a folder's own folders that are datasets, sorted; at most three."""
     found = [sub.name for sub in path.iterdir() if any((sub / "axes").glob(f"{CURRENT.key}=*"))]
     return sorted(found)[:3]
+
+
+class StillFolder(Folder):
+    """A dataset in a local folder without what comes later: of the files that it has when this is made, those left."""
+
+    is_still = True
+
+    def __init__(self, path: Path | str) -> None:
+        """
+        Raises:
+            UsageError: there is no dataset.
+        """
+        self._files: dict[str, set[str]] | None = None  # while it is None all count
+        super().__init__(path)
+        self._begun = {*super().begun()}
+        self._files = {table.name: {*self.parts(table.name)} for table in schemas.ALL_TABLES}
+
+    def uncommitted(self, table: str, runs: Iterable[Run] | None = None) -> set[str]:
+        if self._files is None:
+            return super().uncommitted(table, runs)
+        if runs is None:
+            return self._stored(table) - self._files[table]
+        folders = [run.folder(table) for run in runs]
+        there = {f"{folder}/{part.name}" for folder in folders for part in listing.parts(self.path / folder)}
+        return there - self._files[table]
+
+    def begun(self) -> list[Run]:
+        return [run for run in super().begun() if run in self._begun]
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        of_table = (self._files or {}).get(path.partition("/")[0])
+        return None if of_table is not None and path not in of_table else super().stamp(path)
 
 
 class FinishedRuns(Folder):

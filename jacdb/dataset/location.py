@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from jacdb.dataset.folder import Folder
+from jacdb.dataset.folder import Folder, StillFolder
 from jacdb.errors import UsageError
 
 
@@ -25,3 +25,14 @@ def locate(where: Path | str | Folder) -> Folder:
 
         return RemoteFolder(re.sub("^hf:/+", SCHEME, str(where)))  # a Path has lost a slash
     return Folder(where)
+
+
+def as_it_is(where: Path | str) -> Folder:
+    """Return a dataset as ``locate`` does, without what comes into it later; on the Hub nothing comes into a commit.
+
+    Raises:
+        UsageError: there is no dataset, or this is no path.
+        FailureError: the Hub can't be reached.
+    """
+    found = locate(where)
+    return found if found.is_remote else StillFolder(where)

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import shutil
 
 import duckdb
 import numpy as np
@@ -16,6 +17,7 @@ from synthetic import dataset, episode
 import jacdb
 from jacdb import queries, schemas
 from jacdb.dataset.dataset import Dataset
+from jacdb.dataset.location import as_it_is
 from jacdb.errors import UsageError
 from jacdb.explorer import json_file
 from jacdb.explorer.data_files import INDEX, TABLES, DataFiles
@@ -209,6 +211,25 @@ def test_users_32_a_run_that_is_not_finished_is_shown_without_its_robot(tmp_path
     [run] = index["runs"]
     assert (run["n_episodes"], run["n_steps"], run["finished"], run["method"]) == (2, 5, False, None)
     assert run["scene"] is None and "not finished" in run["scene_missing"]
+
+
+@pytest.mark.slow
+def test_what_comes_into_a_dataset_is_in_no_file_of_the_page(tmp_path):
+    """Steps of patterns that a file does not have would be left out, and shares be of other steps."""
+    root, later = small(tmp_path / "data"), small(tmp_path / "later", (0.0,) * 3)
+    for path in (root / "runs").rglob("*.parquet"):
+        path.unlink()
+    files, index = files_of(as_it_is(root), tmp_path, maker=no_robot)
+    for path in later.rglob("part-00000.parquet"):
+        if path.relative_to(later).parts[0] in ("steps", "episodes", "patterns", "runs"):
+            shutil.copy(path, root / path.relative_to(later).with_name("part-00001.parquet"))
+    small(root, run_id="run-b")
+    [run] = index["runs"]
+    file = load(files.path(run["file"]))
+    assert [row["n_steps"] for row in file["episodes"]] == [2, 3] and sum(p["steps"] for p in file["patterns"]) == 5
+    for address, table, n in ((file["steps"], "stored_steps", 5), (TABLES, "stored_episodes", 2)):
+        with duckdb.connect(files.path(address), read_only=True) as made:
+            assert made.sql(f"select count(*) from {table}").fetchall() == [(n,)], table
 
 
 @pytest.mark.slow
