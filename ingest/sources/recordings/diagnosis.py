@@ -35,8 +35,9 @@ def reason(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, toler
     """Return in one line why steps of a trajectory are not the model's.
 
     It tries other timesteps and numbers of physics steps, whichever the displacements and velocities suggest, contact
-    margins as they were once, hinges' angles without jumps of whole turns, and controls that belong to a neighbouring
-    row. If none explains the steps, it names the coordinate that is off most.
+    margins as they were once, hinges' angles without jumps of whole turns, angles in degrees, orientations and angular
+    velocities as other simulators have them, and controls that belong to a neighbouring row. If none explains the
+    steps, it names the coordinate that is off most.
 
     Args:
         model, n_substeps: what they were replayed with.
@@ -65,7 +66,8 @@ def reason(model: mujoco.MjModel, n_substeps: int, trajectory: Trajectory, toler
     worst = int(off.sum(0).argmax())
     return (
         f"steps take the recorded time, and {_coordinate(model, worst)} is off in {off[:, worst].mean():.0%} of them: "
-        "the model (masses, gains, contacts, integrator) or MuJoCo's version is not the recording's"
+        "the columns' order or units, the model (masses, gains, contacts, integrator) or MuJoCo's version is not the "
+        "recording's"
     )
 
 
@@ -92,6 +94,8 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
         )
         yield _Guess(says, _with_half_margins(model), n_substeps, few)
     yield from _without_whole_turns(model, n_substeps, few)
+    yield from _in_radians(model, n_substeps, few)
+    yield from _in_mujocos_frames(model, n_substeps, few)
     if few.n_steps > 2:
         shifted = {
             "late": np.concatenate([few.ctrl[1:], few.ctrl[-1:]]),
@@ -115,6 +119,40 @@ def _without_whole_turns(model: mujoco.MjModel, n_substeps: int, few: Trajectory
             "unwrap it, by np.unwrap of each episode's angles (rad)"
         )
         yield _Guess(says, model, n_substeps, replace(few, qpos=qpos))
+
+
+def _in_radians(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterator[_Guess]:
+    """Yield the trajectory whose hinges' angles and velocities are recorded in degrees, if there are hinges."""
+    hinges = model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
+    if hinges.any():
+        qpos, qvel = few.qpos.copy(), few.qvel.copy()
+        qpos[:, model.jnt_qposadr[hinges]] *= np.pi / 180
+        qvel[:, model.jnt_dofadr[hinges]] *= np.pi / 180
+        says = 'hinges look recorded in degrees: MuJoCo has rad and rad/s (unit = "deg" in a file for --mapping)'
+        yield _Guess(says, model, n_substeps, replace(few, qpos=qpos, qvel=qvel))
+
+
+def _in_mujocos_frames(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterator[_Guess]:
+    """Yield the trajectory of other simulators' orientations (x, y, z, w) and free joints' angular velocities.
+
+    Many simulators give the latter in the world's axes. A recording may have one of both habits, or both.
+    """
+    free = model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+    starts = model.jnt_qposadr + np.where(free, 3, 0)
+    w_first = few.qpos.copy()
+    for at in starts[free | (model.jnt_type == mujoco.mjtJoint.mjJNT_BALL)]:
+        w_first[:, at : at + 4] = few.qpos[:, [at + 3, at, at + 1, at + 2]]
+    for qpos, order in ((few.qpos, ""), (w_first, "quaternions look like x, y, z, w: MuJoCo has w first")):
+        qvel = few.qvel.copy()
+        for at, dof in zip(starts[free], model.jnt_dofadr[free] + 3, strict=True):
+            for rates, quat in zip(qvel[:, dof : dof + 3], qpos[:, at : at + 4] * (1, -1, -1, -1), strict=True):
+                mujoco.mju_rotVecQuat(rates, rates.copy(), quat)
+        axes = "angular velocities of free joints look like the world's axes': MuJoCo's are along the body's own"
+        if order:
+            yield _Guess(order, model, n_substeps, replace(few, qpos=qpos))
+        if free.any():
+            says = f"{order}, and {axes}" if order else axes
+            yield _Guess(says, model, n_substeps, replace(few, qpos=qpos, qvel=qvel))
 
 
 def _with_half_margins(model: mujoco.MjModel) -> mujoco.MjModel:
