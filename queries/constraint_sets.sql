@@ -16,3 +16,4 @@ select
     sum(zero_action)::bigint as zero_action
 from set_counts
 group by env, set
+order by env, constraints, set

@@ -18,3 +18,4 @@ select
     coalesce(bit_count(zero_action::bit), 0)::integer as n_zero_action,
     counts
 from pattern_counts
+order by env, run_id, pattern_id

@@ -14,3 +14,4 @@ select
     constraints
 from step_sets
 inner join constraint_sets using (env, set)
+order by env, run_id, episode, step

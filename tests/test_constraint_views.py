@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import polars as pl
 import pytest
+from conftest import ROOT
 from synthetic import dataset, episode
 
 import jacdb
@@ -43,6 +44,18 @@ def walking(tmp_path_factory, scale):
     dataset(root, "Walk", [finite_differences], "run-c")
     with jacdb.open(root) as opened:
         yield opened, rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("view", "keys"), [
+    ("patterns", ("env", "run_id", "pattern_id")), ("constraint_sets", ("env", "constraints", "set")),
+    ("step_constraints", ("env", "run_id", "episode", "step")),
+])  # fmt: skip
+def test_rows_come_in_one_order_whichever_thread_is_first(view, keys):
+    with jacdb.open(ROOT / "datasets" / "sample") as sample:
+        counted = sample.where("step >= 0")  # from steps, not from partials
+        rows = counted.fetch(counted.view(view)).select(keys).rows()
+    assert rows == sorted(rows)
 
 
 def pairs(rows: list[Row]) -> list[tuple[Row, Row]]:

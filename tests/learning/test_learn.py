@@ -156,7 +156,8 @@ def test_rows_of_another_policy_that_come_later_are_scored_without_training_agai
     assert [ran.returncode for ran in first] == [0, 0]
     shutil.copytree(root, tmp_path / "before")
     before = _scores(root)
-    assert before.equals(before.sort("run_id", "part", "rows", "metric", "horizon", "threshold", nulls_last=True))
+    keys = ("run_id", "part", "rows", "metric", "horizon", "threshold", "row", "col")
+    assert before.equals(before.sort(keys, nulls_last=True))
 
     def advance(training):
         raise AssertionError("it trains again")
