@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from jacdb import out_path
+from jacdb.counted import counted
 from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
 from jacdb.ingest.environments.registry import EnvSpec
@@ -63,8 +64,8 @@ def check_shard(shard: Shard, episodes: int) -> None:
     """
     if shard.count > episodes:
         raise UsageError(
-            f"--shard {shard.index}/{shard.count}: a run of {episodes} episode{'s' * (episodes > 1)} has no more shards"
-            " than that: give a smaller N"
+            f"--shard {shard.index}/{shard.count}: a run of {counted(episodes, 'episode')} has no more shards than"
+            " that: give a smaller N"
         )
 
 
@@ -97,7 +98,7 @@ def check_memory(spec: EnvSpec, steps: int, num_envs: int | None, episodes: int,
     needed = asked * steps * step_bytes(spec, dtype) / 2**30
     if needed > memory:
         raise UsageError(
-            f"{asked} episode{'s' * (asked > 1)} of {steps:,} steps side by side need {needed:.3g} GiB, --memory allows"
+            f"{counted(asked, 'episode')} of {steps:,} steps side by side need {needed:.3g} GiB, --memory allows"
             f" {memory:g}: give fewer --num-envs or --steps, or more --memory"
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jacdb.counted import counted
 from jacdb.dataset.layout import Run
 from jacdb.dataset.shard import Shard
 from jacdb.errors import UsageError
@@ -87,7 +88,9 @@ class RequestedRun:
             UsageError: it has fewer episodes.
         """
         if count > self.episodes:
-            raise UsageError(f"shards={count}: a run of {self.episodes} episodes has no more shards: give fewer")
+            raise UsageError(
+                f"shards={count}: a run of {counted(self.episodes, 'episode')} has no more shards: give fewer"
+            )
         return [replace(self, shard=Shard(index, count)) for index in range(count)] if count > 1 else [self]
 
     def check(self, data: Path, *, resume: bool = False) -> None:

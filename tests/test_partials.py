@@ -137,7 +137,8 @@ def test_partials_of_other_steps_are_stale_and_the_steps_are_counted(copy):
     assert explained(copy) == "from partials: 2 runs; from steps: 1 run (partials of other files)"
     with jacdb.open(copy) as opened:
         assert opened.samples()["samples"].to_list() == [119 + 89]
-    assert partials.refresh(copy).made == [run]
+    refreshed = partials.refresh(copy)
+    assert refreshed.made == [run] and refreshed.describe("it") == "it: partials of 1 run made, 2 were there"
     assert explained(copy) == "from partials: 3 runs"
     with jacdb.open(copy) as opened:
         assert opened.samples()["samples"].to_list() == [119 + 89]

@@ -12,6 +12,7 @@ from typing import Any, Self, TypedDict
 
 import numpy as np
 
+from jacdb.counted import counted
 from jacdb.dataset.batch_columns import BatchColumns, normalization
 from jacdb.dataset.batch_sequence import BatchSequence, checked_share
 from jacdb.dataset.frameworks import check_width, converter
@@ -265,8 +266,8 @@ class Batches(BatchSequence):
             share = sufficient_share(kept, split, every)
             remedy = "ingest more episodes" if share is None else f"give validation={share}, or ingest more episodes"
             told = f"no row of {self.env} in split={split!r} of validation={self.validation}"
-            n = len(set(kept.trajectory_id))
-            raise UsageError(f"{told}, of {n} episode{'s' * (n > 1)}: {remedy}")
+            episodes = counted(len(set(kept.trajectory_id)), "episode")
+            raise UsageError(f"{told}, of {episodes}: {remedy}")
         return chosen
 
     def _with_windows(self, kept: Segments) -> Segments:

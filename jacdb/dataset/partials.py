@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from jacdb import out_path, queries, schemas
 from jacdb.atomic_file import draft_of, remove_drafts, sync_folder
+from jacdb.counted import counted
 from jacdb.dataset import integrity, manifest, run_status
 from jacdb.dataset.encoding import write_table
 from jacdb.dataset.folder import FinishedRuns
@@ -135,7 +136,7 @@ class Refreshed:
 
     def describe(self, root: Path | str) -> str:
         """Return one line for people."""
-        return f"{root}: partials of {len(self.made)} runs made, {self.n_there} were there"
+        return f"{root}: partials of {counted(len(self.made), 'run')} made, {self.n_there:,} were there"
 
 
 def refresh(

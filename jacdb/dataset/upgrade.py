@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from jacdb import out_path, schemas
 from jacdb.atomic_file import draft_of, remove_abandoned
 from jacdb.checksum import sha256_of
+from jacdb.counted import counted
 from jacdb.dataset import integrity, learning_files, manifest, partials
 from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
@@ -23,8 +24,6 @@ from jacdb.dataset.layout import MODEL, PartPath, Run, layout_of
 from jacdb.dataset.schema_version import check_version
 from jacdb.errors import FailureError, UsageError, told_with_remedy
 from jacdb.progress import Event
-
-DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,8 @@ class Upgraded:
 
     def describe(self, root: Path | str, out: Path | str) -> str:
         """Return one line for people."""
-        runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        plural = "s" if self.n_learning_runs > 1 else ""
-        learning = f" and {self.n_learning_runs} learning run{plural}" if self.n_learning_runs else ""
-        return f"{runs}{learning} of {root} in {out}, schema version {schemas.SCHEMA_VERSION}"
+        learning = f" and {counted(self.n_learning_runs, 'learning run')}" if self.n_learning_runs else ""
+        return f"{counted(self.n_runs, 'run')}{learning} of {root} in {out}, schema version {schemas.SCHEMA_VERSION}"
 
 
 def upgrade(

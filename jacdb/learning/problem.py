@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from jacdb.counted import counted
 from jacdb.dataset.batch_columns import ZeroMasks, normalization, tangent_space
 from jacdb.dataset.segments import Segments, segments
 from jacdb.dataset.split import three_parts
@@ -144,9 +145,10 @@ class LearningProblem:
         of_policy, others = _by_policy(dataset, env, kept, policy)
         ids = np.unique(of_policy.trajectory_id)
         if len(ids) < 3:
+            said = f" of policy {policy}" if policy else ""
             raise UsageError(
-                f"{env} has {len(ids)} episodes{f' of policy {policy}' if policy else ''}: a training, a validation and"
-                " a test part need three at least; ingest more"
+                f"{env} has {counted(len(ids), 'episode')}{said}: a training, a validation and a test part need three"
+                " at least; ingest more"
             )
         split = {**three_parts(of_policy, validation, test, ids), "other_policy": others}
         space = tangent_space(dataset, env)

@@ -14,6 +14,7 @@ import filelock
 import pyarrow as pa
 
 from jacdb.atomic_file import remove_drafts
+from jacdb.counted import counted
 from jacdb.dataset import finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
@@ -58,7 +59,7 @@ class Merged:
 
     def describe(self, out: Path | str) -> str:
         """Return one line for people."""
-        there = f", {_runs(self.there)} there already" if self.there else ""
+        there = f", {counted(len(self.there), 'run')} there already" if self.there else ""
         learned = (
             (self.learning_added, Change.ADDED),
             (self.learning_rescored, Change.RESCORED),
@@ -66,9 +67,10 @@ class Merged:
             (self.learning_completed, Change.COMPLETED),
             (self.learning_there, "there already"),
         )
-        learning = "".join(f", {_runs(runs, 'learning run')} {what}" for runs, what in learned if runs)
+        learning = "".join(f", {counted(len(runs), 'learning run')} {what}" for runs, what in learned if runs)
+        added, completed = (counted(len(runs), "run") for runs in (self.added, self.completed))
         return (
-            f"{_runs(self.added)} added to {out}, {_runs(self.completed)} completed from shards{there}"
+            f"{added} added to {out}, {completed} completed from shards{there}"
             f"{learning}{self._passed_over}{''.join(f'; {said}' for said in self.checkpoints)}"
         )
 
@@ -293,7 +295,3 @@ def _unfinished(root: Path) -> list[Run]:
 
 def _is_finished(root: Path, run: Run) -> bool:
     return (root / run.row).is_file() and (root / run.manifest).is_file()
-
-
-def _runs(runs: Sequence[Run], name: str = "run") -> str:
-    return f"1 {name}" if len(runs) == 1 else f"{len(runs)} {name}s"

@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, constants, errors
 
 from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
+from jacdb.counted import counted
 from jacdb.dataset import integrity, learning_files
 from jacdb.dataset.dataset import Dataset
 from jacdb.dataset.folder import FinishedRuns
@@ -65,7 +66,9 @@ class Published:
         """Return one line for people."""
         tagged = f", tagged {tag}" if tag else ""
         at = f"{self.url} at {self.commit}{tagged}"
-        return f"{at}: {self.n_files:,} files, {self.n_bytes:,} bytes" if self.n_files else f"{at}: nothing had changed"
+        if not self.n_files:
+            return f"{at}: nothing had changed"
+        return f"{at}: {counted(self.n_files, 'file')}, {self.n_bytes:,} bytes"
 
 
 def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambda event: None) -> Publication:
@@ -183,8 +186,9 @@ def _refuse_more_runs(publication: Publication, snapshot: hub.Snapshot) -> None:
     if more:
         first = min(more)
         raise UsageError(
-            f"{snapshot.name} holds {len(more)} runs that this folder lacks ({first.run_id} of {first.env}, …), and its"
-            f" card would not name them: `jacdb pull {snapshot.name}` into it first, or delete them on the Hub"
+            f"{snapshot.name} holds {counted(len(more), 'run')} that this folder lacks, such as {first.run_id} of"
+            f" {first.env}, and its card would not name them: `jacdb pull {snapshot.name}` into it first, or delete"
+            " them on the Hub"
         )
 
 

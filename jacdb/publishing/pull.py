@@ -17,6 +17,7 @@ import filelock
 
 from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
+from jacdb.counted import counted
 from jacdb.dataset import environment_axes, integrity, joining, learning_files, run_status
 from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
@@ -65,8 +66,8 @@ class Pulled:
         """Return one line for people."""
         there = f", {self.n_there} were there" if self.n_there else ""
         said = "".join(f"; {one}" for one in self.checkpoints)
-        runs = "1 run" if self.n_runs == 1 else f"{self.n_runs} runs"
-        learning = "".join(f", {n} learning run{'s' * (n > 1)} {what}" for what, n in sorted(self.learning.items()))
+        runs = counted(self.n_runs, "run")
+        learning = "".join(f", {counted(n, 'learning run')} {what}" for what, n in sorted(self.learning.items()))
         return f"{self.name} at {self.commit}: {runs}, {self.n_bytes:,} bytes into {root}{there}{learning}{said}"
 
 

@@ -142,7 +142,7 @@ def test_users_29_what_is_no_problem_gets_one_line(options, told, linear_root):
 @pytest.mark.slow
 def test_users_29_three_episodes_are_needed(tmp_path):
     dataset(tmp_path / "two", "Linear", [linear_episode(number) for number in range(2)])
-    with jacdb.open(tmp_path / "two") as opened, pytest.raises(UsageError, match="has 2 episodes"):
+    with jacdb.open(tmp_path / "two") as opened, pytest.raises(UsageError, match="has 2 episodes: a training"):
         LearningProblem.of(opened, "Linear")
 
 
