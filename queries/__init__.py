@@ -1,8 +1,8 @@
 """The SQL: one view per file. A file opens with its grain, its question and its columns.
 
 ``steps``, ``patterns``, ``episodes``, ``axes`` and ``runs`` are the tables as people see them, each over a view
-``stored_<table>`` that :mod:`jacdb.dataset.views` lays over the Parquet files. The results of
-learning are shown likewise. All else builds on the five.
+``stored_<table>`` that :mod:`jacdb.dataset.catalog` lays over the Parquet files. The results of learning are shown
+likewise. All else builds on the five.
 """
 
 import functools
@@ -50,9 +50,8 @@ PARTIALS = (
 )  # fmt: skip
 # What partials are counted from, where none are read
 REMAINING = ("remaining_steps", "remaining_axes", "remaining_patterns", "remaining_episodes")
-# Views that only others build on; a later version may change them.
-INTERNAL = ("exact_steps", *REMAINING, *PARTIALS, "pattern_totals", "jacobian_patterns", "sampled_steps")
-# All of them in the order in which they are registered: each builds on those before.
+# All views in the order in which they are registered: each builds on those before. Only others build on those that are
+# not among VIEWS; a later version may change them.
 REGISTERED = (
     "steps", "episodes", "runs", "exact_steps", *REMAINING, "sample_counts", "axis_names", "axes", "pattern_counts",
     "pattern_totals", "jacobian_patterns", "patterns", "set_counts", "switch_counts", "duration_counts",

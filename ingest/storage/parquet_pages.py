@@ -47,7 +47,7 @@ class DenseColumns:
     """Writes the columns of vectors and matrices of one file whose other columns Arrow writes.
 
     For every row group: Arrow writes a table with :func:`placeholder`, then :meth:`write` is called. When Arrow has
-    closed the file, :meth:`finish`.
+    closed the file, :meth:`completed` returns its end.
 
     Args:
         stream: the file's, which Arrow writes to.

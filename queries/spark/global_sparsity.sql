@@ -1,4 +1,4 @@
--- By hand, over words: DuckDB takes bit_and of bit strings. An entry is always zero where it is in as many steps as there are.
+-- By hand, over words: DuckDB's bit_and of bit strings is Spark's bool_and of entries.
 with totals as (
     select env, jacobian, entry, bool_and(zero) as zero from entries group by env, jacobian, entry
 ),
