@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 
 def folded(name: str) -> bytes:
-    """Return a name as SQL compares it: DuckDB's structs do not tell a from A, and tell other letters apart."""
-    return name.encode().lower()
+    """Return a name as SQL compares it: to DuckDB a is A, and other letters are as they stand."""
+    return name.encode(errors="surrogatepass").lower()  # a file's name need not be UTF-8
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

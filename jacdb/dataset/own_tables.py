@@ -9,8 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from jacdb.dataset import sandbox
-from jacdb.dataset.sql_text import folded, identifier
+from jacdb.dataset.sql_text import identifier
 from jacdb.errors import UsageError, first_line
+from jacdb.schemas.axis_names import folded
 
 # A frame, or the Parquet file or folder of Parquet files that holds the rows
 Rows = Any

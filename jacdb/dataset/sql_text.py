@@ -24,11 +24,6 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def folded(name: str) -> str:
-    """Return what names share that are one to DuckDB, which tells capitals from small letters only beyond ASCII."""
-    return name.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
-
-
 def patterns_select(scan: str) -> str:
     """Return SQL that selects zero patterns, with null for the bits of a matrix without entries.
 
