@@ -90,19 +90,23 @@ def told_with_remedy(error: Exception) -> str:
 
 
 @contextmanager
-def telling_writes(place: Path | str, kept: str) -> Iterator[None]:
+def telling_writes(
+    place: Path | str, kept: str, doing: str = "write to", kinds: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
     """Tell a failure of the disk in one line: where it was written to, what helps, and what there is now.
 
     Args:
         place: the file or folder that is written; the error may name another, or none.
         kept: the end of the line.
+        doing: what could not be done there, in words before the place.
+        kinds: the errors that tell of a disk; of whoever writes by Arrow, its own too.
 
     Raises:
-        FailureError: in place of an OSError; a pipe that its reader has closed stays what it is.
+        FailureError: in their place; a pipe that its reader has closed stays what it is.
     """
     try:
         yield
     except BrokenPipeError:
         raise
-    except OSError as error:
-        raise FailureError(f"could not write to {place}: {told_with_remedy(error)}; {kept}") from error
+    except kinds as error:
+        raise FailureError(f"could not {doing} {place}: {told_with_remedy(error)}; {kept}") from error

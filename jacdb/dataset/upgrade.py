@@ -22,7 +22,7 @@ from jacdb.dataset.encoding import parquet_options, words_column
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import MODEL, PartPath, Run, layout_of
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, UsageError, told_with_remedy
+from jacdb.errors import FailureError, UsageError, telling_writes
 from jacdb.progress import Event
 
 
@@ -89,7 +89,8 @@ def upgrade(
     rows = {run: pq.read_table(old.path / run.row, partitioning=None).to_pylist()[0] for run in old.runs}
     chosen = {run: row for run, row in rows.items() if row["dtype"] == _one_type(root, rows, dtype)}
     left_out += [f"run {run.run_id} of {run.env} is {rows[run]['dtype']}" for run in rows if run not in chosen]
-    try:
+    kept = f"nothing was kept of it, {root} is as it was"
+    with telling_writes(out, kept, kinds=(OSError, pa.ArrowException)):
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(out.absolute())
         with draft_of(out.absolute()) as draft:
@@ -100,11 +101,6 @@ def upgrade(
                 report(Event("rewriting", done, len(chosen), "runs"))
                 _rewrite(old.path, draft, run, row)
             draft.replace(out.absolute())
-    except (OSError, pa.ArrowException) as error:
-        reason = told_with_remedy(error)
-        raise FailureError(
-            f"could not write to {out}: {reason}; nothing was kept of it, {root} is as it was"
-        ) from error
     return Upgraded(len(chosen), left_out, len(learned))
 
 

@@ -6,7 +6,7 @@ once: its row in ``runs`` is written last. What an interrupted merge has done st
 
 import collections
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jacdb.dataset import finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
-from jacdb.errors import FailureError, UsageError, told_with_remedy
+from jacdb.errors import FailureError, UsageError, telling_writes
 from jacdb.merging import file_copies, learning_runs, refusals, shard_union
 from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
@@ -271,20 +271,10 @@ def _held(root: Path, run: Run, wait: bool = False) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """Tell failures of the disk in one line.
-
-    Raises:
-        FailureError: in their place.
-    """
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise FailureError(
-            f"could not merge into {out}: {told_with_remedy(error)}; what was merged is kept, and the same command goes"
-            " on from it"
-        ) from error
+def _told(out: Path) -> AbstractContextManager[None]:
+    """Return a context that tells failures of the disk in one line."""
+    kept = "what was merged is kept, and the same command goes on from it"
+    return telling_writes(out, kept, "merge into", (OSError, pa.ArrowException))
 
 
 def _unfinished(root: Path) -> list[Run]:

@@ -21,23 +21,15 @@ from jacdb.counted import counted
 from jacdb.dataset import environment_axes, integrity, joining, learning_files, run_status
 from jacdb.dataset.layout import MODELS, Run, layout_of, the_one
 from jacdb.dataset.schema_version import check_version
-from jacdb.errors import FailureError, JacdbError, UsageError, suggestion, told_with_remedy
-from jacdb.merging import learning_runs
+from jacdb.errors import FailureError, JacdbError, UsageError, suggestion, telling_writes
+from jacdb.merging import file_copies, learning_runs
 from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
 from jacdb.publishing import refusals
 from jacdb.publishing.fetch import Fetch
 
 STAGING = ".pull"  # below the dataset: on the same disk, so that files can be moved into their places
-ORDER = (
-    MODELS,
-    "axes",
-    "patterns",
-    "steps",
-    "episodes",
-    "partials",
-    "runs",
-)  # a run's row comes last, as when it is written
+ORDER = (*file_copies.ORDER, "runs")  # a run's row comes last, as when it is written
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def pull(
     """
     hub_names.check_name(name)
     root = Path(root)
-    with _told(root):
+    with telling_writes(root, "what was fetched is kept, and the same command goes on from it", "pull into"):
         if root.exists() and not root.is_dir():
             raise UsageError(f"--data {root} is a file: give a folder")
         here = check_version(root) if root.exists() and layout_of(root) else None
@@ -140,24 +132,6 @@ def _asked(
         )
     _refuse_mixtures(root, here, fetch, missing, sums)
     return sums, missing
-
-
-@contextmanager
-def _told(root: Path) -> Iterator[None]:
-    """Tell failures of the disk in one line.
-
-    Raises:
-        FailureError: in their place.
-    """
-    try:
-        yield
-    except BrokenPipeError:  # of this process's own output
-        raise
-    except OSError as error:
-        raise FailureError(
-            f"could not pull into {root}: {told_with_remedy(error)}; what was fetched is kept, and the same command"
-            " goes on from it"
-        ) from error
 
 
 @contextmanager
