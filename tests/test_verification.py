@@ -311,6 +311,14 @@ def test_files_that_nobody_names_are_found(copy):
     }
 
 
+def test_of_many_wrong_files_the_first_are_told_whatever_the_file_systems_order(copy):
+    strays = [f"steps/environment=X{number:02}/notes.txt" for number in range(40)]
+    for path in strays:
+        (copy / path).parent.mkdir()
+        (copy / path).touch()
+    assert [path for _, path, _ in found(copy)] == strays[:LISTED]
+
+
 def test_what_is_wrong_over_and_over_is_counted(copy):
     table = pq.read_table(copy / STEPS, partitioning=None)
     column = table.schema.names.index("n_contacts")

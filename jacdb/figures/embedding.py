@@ -88,7 +88,7 @@ def _different_patterns(steps: pl.DataFrame) -> list[int]:
     one = steps.with_row_index().filter(run_id=run_id, episode=episode)
     kinds = one.group_by("pattern_id").agg(pl.col("index").min(), pl.col("sparsity").first(), pl.len().alias("steps"))
     kinds = kinds.sort("steps", "index", descending=[True, False])
-    by_zeros = kinds.sort("sparsity")["pattern_id"]
+    by_zeros = kinds.sort("sparsity", maintain_order=True)["pattern_id"]
     extremes = [by_zeros[0], by_zeros[-1]]
     chosen = list(dict.fromkeys([*extremes, *kinds["pattern_id"]]))[:THUMBNAILS]
     return sorted(kinds.filter(pl.col("pattern_id").is_in(chosen))["index"].to_list())

@@ -164,7 +164,8 @@ def _check_names(root: Path, layout: Layout, envs: list[str] | None, check: Chec
     if envs:
         tops = [top / f"{layout.key}={env}" for top in tops for env in envs]
     for top in tops:
-        for folder, _, files in os.walk(top):
+        for folder, inner, files in os.walk(top):
+            inner.sort()  # in place: os.walk goes into them in this order, and not in the file system's
             for name in sorted(files):
                 path = (Path(folder) / name).relative_to(root).as_posix()
                 check.checked += 1
