@@ -161,9 +161,8 @@ def _names(baseline: list[str], quiet: bool) -> list[str]:
         names = list(baselines.BASELINES)
         if causal_discovery.missing():
             names = [name for name in names if name not in causal_discovery.METHODS]
-            if not quiet:
-                left_out = ", ".join(causal_discovery.METHODS)
-                typer.echo(f"without {left_out}, which need tigramite: pip install 'jacdb[causal]'", err=True)
+            left_out = ", ".join(causal_discovery.METHODS)
+            note(f"without {left_out}, which need tigramite: pip install 'jacdb[causal]'", quiet)
         return names
     for one in baseline:
         baselines.check(one)

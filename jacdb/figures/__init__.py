@@ -79,9 +79,8 @@ SEVERAL = ("learning",)  # may show several environments together
 TAKES = {"timeline": ("run_id", "episode"), "lyapunov": ("window",)}  # options that are a figure's own
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300  # of a PNG: a column's width on paper, sharp
-COMPRESSION = (
-    3  # of zlib's nine: half the time of its usual six, and files are no larger than with transparency and six
-)
+# Of zlib's nine: half the time of its usual six, and files are no larger than with transparency and six
+COMPRESSION = 3
 
 
 def check(name: str, env: str | Sequence[str] = "", **options: Any) -> dict[str, Any]:

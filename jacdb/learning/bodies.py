@@ -38,7 +38,7 @@ class Bodies:
 
         def bodies(space: str) -> tuple[str | None, ...]:
             asked = f"""
-                select distinct on (index) nullif(body, '') as body from axes
+                select nullif(body, '') as body from axes
                 where env = {literal(env)} and space = {literal(space)} order by index
             """
             return tuple(dataset.fetch(dataset.sql(asked))["body"].to_list())

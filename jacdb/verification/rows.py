@@ -25,12 +25,8 @@ SCALARS = ("env", "policy", "run_id", "episode", "step", "reward", "done", "trun
 VECTORS = ("state", "action", "next_state", "j_state", "j_action")
 # One leaf of the contacts: only their number is checked, and their names could unpack to any size
 CONTACTS = "contacts.list.element.distance"
-CODED = (
-    "env",
-    "policy",
-    "run_id",
-    "method",
-)  # text with few values: it is read as codes, for a corrupt file could unpack to any size
+# Text with few values: it is read as codes, for a corrupt file could unpack to any size
+CODED = ("env", "policy", "run_id", "method")
 
 
 @dataclass(frozen=True)
@@ -214,9 +210,8 @@ def oversized(path: Path, table: str, dimensions: Dimensions) -> str | None:
         group = groups.row_group(index)
         for place in range(group.num_columns):
             column = group.column(place)
-            name = groups.schema.column(place).path.split(".")[
-                0
-            ]  # the schema has been checked, the group's own path has not
+            # by the schema, which has been checked; the group's own path has not
+            name = groups.schema.column(place).path.partition(".")[0]
             # a small excess is left to `well_formed`, which names the row
             if column.num_values > MAX_LIST + group.num_rows * expected.get(name, MAX_LIST):
                 return f"row group {index} has {column.num_values:,} values of {name} in {group.num_rows:,} rows"

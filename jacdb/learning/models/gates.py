@@ -7,14 +7,14 @@ import jax
 type Gate = Callable[[jax.Array], jax.Array]  # from logits to 0 or 1
 
 
-def sampled(key: jax.Array, logits: jax.Array, temperature: float = 1.0) -> jax.Array:
+def sampled(key: jax.Array, logits: jax.Array) -> jax.Array:
     """Return 1 with probability sigmoid(logits), else 0; the gradient is that of a relaxed sample.
 
-    Source: the straight-through Gumbel-softmax of two classes; Jang, Gu and Poole, arXiv 1611.01144; Maddison, Mnih and
-    Teh, arXiv 1611.00712.
+    Source: the straight-through Gumbel-softmax of two classes, at temperature 1; Jang, Gu and Poole, arXiv 1611.01144;
+    Maddison, Mnih and Teh, arXiv 1611.00712.
     """
     noise = jax.random.logistic(key, logits.shape, logits.dtype)
-    relaxed = jax.nn.sigmoid((logits + noise) / temperature)
+    relaxed = jax.nn.sigmoid(logits + noise)
     return relaxed + jax.lax.stop_gradient((relaxed > 0.5) - relaxed)
 
 
