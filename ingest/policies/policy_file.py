@@ -32,7 +32,13 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], about: dict[str, s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return tensors and header of a safetensors file; raise whatever a broken one makes of its reader."""
+    """Return tensors and header of a safetensors file; raise whatever a broken one makes of its reader.
+
+    Raises:
+        OSError: the system does not let it be read; what is in it is another matter.
+    """
+    with path.open("rb"):  # of one that may not be opened safetensors says that there is none
+        pass
     with safetensors.safe_open(path, "numpy") as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
         return tensors, opened.metadata() or {}
@@ -70,6 +76,7 @@ class PolicyFile:
 
         Raises:
             UsageError: it is not there, is no policy of jacdb's, is broken, or not of one piece.
+            OSError: the system does not let it be read.
         """
         if not path.is_file():
             command = f"jacdb train --env … --out {shlex.quote(str(path))}"
@@ -85,7 +92,7 @@ class PolicyFile:
             layers = tuple((tensors[f"kernel_{i}"], tensors[f"bias_{i}"]) for i in range(count))
             policy = cls(tensors["mean"], tensors["std"], layers, about)
             policy._check()
-        except UsageError:
+        except (UsageError, OSError):
             raise
         except Exception as error:  # whatever a stranger's file makes of its reader
             said = str(error).strip().splitlines()

@@ -285,12 +285,15 @@ def _resume(path: Path, determining: str) -> tuple[State, list[LegResult]]:
 
     Raises:
         UsageError: the checkpoint is broken, or another training's.
+        OSError: the system does not let it be read: hours of work may be in it.
     """
     try:
         state, about = read_tensors(path)
         legs = [LegResult(*leg) for leg in json.loads(about["legs"])]
         if not any(name.startswith("optimizer_state/") for name in state):
             raise ValueError("no optimizer in it")
+    except OSError:
+        raise
     except Exception as error:
         raise UsageError(f"{path} is broken ({error}): remove it to begin anew") from error
     if about["determining"] != determining:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pickle
+import resource
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -153,6 +154,25 @@ def test_a_broken_or_foreign_file_is_one_line(network, tmp_path):
     save_file({"mean": network.mean}, path)  # of another project
     with pytest.raises(UsageError, match="is no policy"):
         resolve.find(str(path), CARTPOLE)
+
+
+def test_a_file_that_the_system_does_not_open_is_not_called_broken(network, tmp_path, monkeypatch):
+    """Here too many are open. Who is told to train anew, or to remove a checkpoint, loses hours."""
+    from jacdb.ingest.policies import training
+
+    monkeypatch.setattr(training.loading, "load_env", lambda name: None)
+    path = tmp_path / "it.safetensors"
+    network.save(path)
+    network.save(tmp_path / "new.safetensors.checkpoint")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            resolve.find(str(path), CARTPOLE)
+        with pytest.raises(OSError, match="Too many open files"):
+            training.train(training.Training("CartpoleBalance"), tmp_path / "new.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_policy_is_for_one_environment(network, tmp_path):
