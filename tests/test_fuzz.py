@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 from conftest import ROOT
-from test_hub import contents
+from hub_datasets import contents
 
 import jacdb
 from jacdb import JacdbError, queries

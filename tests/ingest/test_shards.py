@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import call_jacdb
-from test_merging import rows, same
+from shard_rows import rows, same
 
 import jacdb
 from jacdb import UsageError, merging

@@ -10,8 +10,8 @@ from pathlib import Path
 import filelock
 import pytest
 from conftest import call_jacdb
+from shard_rows import EPISODES, N, made, rows, same, shard
 from synthetic import dataset
-from test_merging import EPISODES, N, made, rows, same, shard
 
 from jacdb import FailureError, UsageError
 from jacdb.dataset import manifest, shards

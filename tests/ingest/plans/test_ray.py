@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import call_jacdb
-from test_merging import rows, same
+from shard_rows import rows, same
 
 from jacdb import UsageError
 from jacdb.dataset.shards import MARK
