@@ -156,23 +156,27 @@ def test_a_broken_or_foreign_file_is_one_line(network, tmp_path):
         resolve.find(str(path), CARTPOLE)
 
 
-def test_a_file_that_the_system_does_not_open_is_not_called_broken(network, tmp_path, monkeypatch):
-    """Here too many are open. Who is told to train anew, or to remove a checkpoint, loses hours."""
-    from jacdb.ingest.policies import training
-
-    monkeypatch.setattr(training.loading, "load_env", lambda name: None)
+def test_a_file_that_the_system_does_not_open_is_not_called_broken(network, tmp_path):
+    """Here too many are open. Who is told to train anew loses hours."""
     path = tmp_path / "it.safetensors"
     network.save(path)
-    network.save(tmp_path / "new.safetensors.checkpoint")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
             resolve.find(str(path), CARTPOLE)
-        with pytest.raises(OSError, match="Too many open files"):
-            training.train(training.Training("CartpoleBalance"), tmp_path / "new.safetensors")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_checkpoint_that_the_system_does_not_open_is_not_called_broken(tmp_path, monkeypatch):
+    """Who is told to remove it loses hours."""
+    from jacdb.ingest.policies import training
+
+    monkeypatch.setattr(training.loading, "load_env", lambda name: None)
+    (tmp_path / "new.safetensors.checkpoint").mkdir()
+    with pytest.raises(IsADirectoryError):
+        training.train(training.Training("CartpoleBalance"), tmp_path / "new.safetensors")
 
 
 def test_a_policy_is_for_one_environment(network, tmp_path):
