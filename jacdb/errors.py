@@ -12,6 +12,7 @@ _SUGGESTIONS = ("Candidate bindings:", "Candidate Entries:", "Did you mean")
 _BUSY = "connection is busy with another call"  # DuckDB's; it advises a cursor, which a dataset has none of
 _OWN_TURN = "read it by dataset.fetch, which waits its turn, or open a dataset in each thread"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # network file systems, as they are mounted
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 DENIED = (*_NOT_ALLOWED, errno.EROFS)  # the system's errors where a file may not be read or written
 _IN_UDF = re.compile(r"^.* executing the UDF: \w+Error: ")  # DuckDB's words before those of a function in Python
@@ -73,15 +74,20 @@ def told_with_remedy(error: Exception) -> str:
         return f"{reason}: allow more by `ulimit -n 4096`"
     if code == errno.EROFS:
         return f"{reason}: copy the dataset to a disk that can be written to"
+    if code in _NO_LOCKS:
+        return f"{reason}: keep the dataset on a disk that has locks"
     if code == errno.EXDEV:
         return f"{reason}: keep all of the dataset on one disk"
     if code not in _NOT_ALLOWED:
         return reason
     named = [Path(str(path)) for name in ("filename", "filename2") if (path := getattr(error, name, None))]
     for path in named:
-        if path.exists() and not os.access(path, os.R_OK):
+        # os.path's exists: a Path's raises where a folder may not be entered
+        if os.path.exists(path) and not os.access(path, os.R_OK):  # noqa: PTH110
             return f"{reason}: {path}; make it readable"
-        folder = next(above for above in path.absolute().parents if above.exists())
+        folder = next(above for above in path.absolute().parents if os.path.exists(above))  # noqa: PTH110
+        if not os.access(folder, os.X_OK):
+            return f"{reason}: make {folder} readable"
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{reason}: make {folder} writable"
         if path.is_file() and not os.access(path, os.W_OK):  # somebody else's

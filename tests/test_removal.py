@@ -19,6 +19,7 @@ from jacdb.dataset import integrity, manifest, partials, removal, run_status, sc
 from jacdb.dataset.layout import Run
 from jacdb.dataset.removal import Removal
 from jacdb.dataset.shard import Shard
+from jacdb.errors import told_with_remedy
 from jacdb.ingest.storage.run_writer import RunWriter
 from jacdb.merging import merge
 
@@ -236,3 +237,31 @@ def test_what_can_not_be_removed_is_told_with_its_folder(sample, monkeypatch, co
         found.carry_out()
     assert f"can't be removed from {sample}" in str(raised.value)
     assert code == errno.EROFS or f"{sample / found.run.row}" in str(raised.value)
+
+
+def test_a_folder_that_may_not_be_entered_is_told_as_such(tmp_path, monkeypatch):
+    stat, access = os.stat, os.access
+
+    def status(path, **options):
+        if str(path).startswith(f"{tmp_path}/"):
+            raise PermissionError(errno.EACCES, "No", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", status)
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path) and access(path, mode))
+    refused = PermissionError(errno.EACCES, "No", str(tmp_path / "part-00000.parquet"))
+    assert told_with_remedy(refused) == f"Permission denied: make {tmp_path} readable"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_lock_file_that_an_ingest_left_holds_no_run_where_there_are_no_locks(tmp_path, monkeypatch, code):
+    dataset(tmp_path, "E", [episode(0, np.ones((2, 2, 2)), np.ones((2, 2, 1)))])
+    found = Removal.find(tmp_path, "run-a")
+    (tmp_path / found.run.lock).touch()
+
+    def no_locks(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(FailureError, match=f"{os.strerror(code)}: keep the dataset on a disk that has locks"):
+        found.carry_out()

@@ -28,9 +28,9 @@ def scratch_folder(top: Path) -> Iterator[Path]:
         try:
             made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=top, ignore_cleanup_errors=True)
             folder = Path(kept.enter_context(made))
-            kept.enter_context(filelock.FileLock(folder / LOCK))
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            kept.enter_context(filelock.FileLock(folder / LOCK, fallback_to_soft=False))
+        except OSError as error:
+            reason = error.strerror or str(error)
             raise FailureError(f"no folder can be made and locked in {top}/ ({reason})") from error
         yield folder
 
@@ -40,5 +40,5 @@ def _remove_left(top: Path) -> None:
     for left in top.glob(f"{PREFIX}*/{LOCK}"):
         with contextlib.suppress(OSError, filelock.Timeout):  # it is at work, or somebody else's
             if time.time() - left.parent.stat().st_mtime > YOUNG:
-                with filelock.FileLock(left, timeout=0):
+                with filelock.FileLock(left, timeout=0, fallback_to_soft=False):
                     shutil.rmtree(left.parent)

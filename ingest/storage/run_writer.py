@@ -104,13 +104,12 @@ class RunWriter:
             held = run_status.lock(self._place, self._run).acquire()
         except filelock.Timeout:
             raise UsageError(f"another ingest is at work on run {self.run_id} of {self.env}: let it finish") from None
-        except (OSError, NotImplementedError) as error:
-            if getattr(error, "errno", None) in DENIED:
+        except OSError as error:
+            if error.errno in DENIED:
                 raise
-            reason = getattr(error, "strerror", None) or str(error)
             raise FailureError(
-                f"run {self.run_id} can't be locked in {self.root} ({reason}): give a --data on a disk that has locks,"
-                " and copy the dataset from there"
+                f"run {self.run_id} can't be locked in {self.root} ({error.strerror}): give a --data on a disk that has"
+                " locks, and copy the dataset from there"
             ) from error
         with held:
             yield

@@ -24,7 +24,7 @@ from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import Run
 from jacdb.dataset.schema_version import refuse_former
 from jacdb.dataset.sql_text import empty_select, literal, patterns_select
-from jacdb.errors import FailureError, UsageError, first_line, suggestion
+from jacdb.errors import FailureError, UsageError, first_line, suggestion, told_with_remedy
 from jacdb.progress import Event
 
 FROM = ("steps", "patterns", "episodes", "axes")  # the tables that they are made from
@@ -176,7 +176,8 @@ def refresh(
                 remove_drafts(finished.path / run.journal)
                 make(finished.path, run)
         except (filelock.Timeout, OSError) as error:
-            reason = getattr(error, "strerror", None) or "an ingest is at work on it"
+            at_work = isinstance(error, filelock.Timeout)
+            reason = "an ingest is at work on it" if at_work else told_with_remedy(error)
             raise FailureError(f"partials of run {run.run_id} of {run.env} can't be written: {reason}") from error
     return Refreshed(stale, len(runs) - len(stale))
 

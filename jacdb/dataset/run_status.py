@@ -39,8 +39,12 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def lock(root: Path, run: Run) -> filelock.BaseFileLock:
-    """Return the lock that the writer of a run holds; the system releases it when the process ends, in any way."""
-    return filelock.FileLock(root / run.lock, timeout=0)
+    """Return the lock that the writer of a run holds; the system releases it when the process ends, in any way.
+
+    Where a file system has no locks, it raises an OSError when it is acquired.
+    """
+    # in a lock's stead filelock would have the file itself, which stays behind: the run would be held for ever
+    return filelock.FileLock(root / run.lock, timeout=0, fallback_to_soft=False)
 
 
 def status(root: Path | str) -> pl.DataFrame:

@@ -253,17 +253,13 @@ def _held(root: Path, run: Run, wait: bool = False) -> Iterator[None]:
 
     Raises:
         UsageError: another does, and is not waited for.
-        FailureError: the file system has no locks.
+        OSError: the file system has no locks.
     """
     (root / run.journal).mkdir(parents=True, exist_ok=True)
     try:
         with run_status.lock(root, run).acquire(timeout=-1 if wait else 0, poll_interval=0.5):
             remove_drafts(root / run.journal)
             yield
-    except NotImplementedError as error:
-        raise FailureError(
-            f"run {run.run_id} can't be locked in {root} ({error}): give a --data on a disk that has locks"
-        ) from error
     except filelock.Timeout:
         raise UsageError(
             f"another process is at work on run {run.run_id} of {run.env} in {root}: let it finish, and repeat the"

@@ -145,7 +145,7 @@ def _staging(root: Path, commit: str) -> Iterator[Path]:
     made = [place for place in (root, *root.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with filelock.FileLock(folder / ".lock", timeout=0, fallback_to_soft=False):
             for other in folder.iterdir():
                 if other.is_dir() and other.name != commit:
                     shutil.rmtree(other)

@@ -244,7 +244,7 @@ def test_versions_and_settings_are_in_the_run(cartpole):
     assert (run["n_rows"], run["episodes"], run["steps"]) == (120, 3, 40)
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_users_11_a_file_system_without_locks_is_told_in_one_line(tmp_path, monkeypatch, code):
     def no_locks(descriptor, operation):
         raise OSError(code, os.strerror(code))
