@@ -1,6 +1,8 @@
 """What is wrong with a dataset is found, and named by file and row; what is right is not."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -363,6 +365,31 @@ def results(tmp_path):
     for path in root.rglob("run=*+*"):  # an id has no such letter
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return root
+
+
+def test_a_file_that_the_disk_can_not_read_is_a_finding(copy, results, monkeypatch):
+    """And all else is checked."""
+    run = learning_files.in_folder(results)[1]
+    of_run, of_results = part("steps"), (learning_files.scores_of(run), learning_files.checkpoint_of(run))
+    for module in (integrity, learning_files):
+        monkeypatch.setattr(module, "sha256_of", refusing(errno.EIO, of_run, *of_results))
+    assert found(copy) == [("files", of_run, None)]
+    for path in of_results:
+        assert ("learned", path, None) in found(results)
+        monkeypatch.setattr(learning_files, "sha256_of", refusing(errno.EIO, of_results[1]))
+    [finding] = verification.verify(copy, sample=0).findings
+    assert finding.wrong == "it can't be read: Input/output error"
+
+
+def refusing(code: int, *paths: str):
+    """Return a function like ``sha256_of`` that can't read these files."""
+
+    def read(file: Path) -> str:
+        if file.as_posix().endswith(paths):
+            raise OSError(code, os.strerror(code), str(file))
+        return sha256_of(file)
+
+    return read
 
 
 @pytest.mark.slow

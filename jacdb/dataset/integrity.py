@@ -14,7 +14,7 @@ from jacdb.dataset import manifest
 from jacdb.dataset.folder import FinishedRuns
 from jacdb.dataset.layout import MODELS, PartPath, Run
 from jacdb.dataset.schema_version import stored_version
-from jacdb.errors import FailureError, first_line
+from jacdb.errors import FailureError, first_line, told_with_remedy
 from jacdb.progress import Event
 
 MAX_GROUP_ROWS = 1_000_000  # jacdb writes 5,000 at most; a reader holds one row group in memory
@@ -83,14 +83,22 @@ def check_file(file: Path, path: str, sha256: str) -> str | None:
     part = PartPath.parse(path)
     if part is None and Run.from_model(path) is None:
         return "a dataset has no such file"
-    if not file.is_file():
-        return "it is missing"
-    if (digest := sha256_of(file)) != sha256:
-        return f"its SHA-256 is {digest}, the run's checksums say {sha256}: it has changed"
-    if part is None:  # a model, which its checksum alone vouches for
-        return None
-    with file.open("rb") as stream:
-        return check_footer(stream, part)
+    try:
+        if not file.is_file():
+            return "it is missing"
+        if (digest := sha256_of(file)) != sha256:
+            return f"its SHA-256 is {digest}, the run's checksums say {sha256}: it has changed"
+        if part is None:  # a model, which its checksum alone vouches for
+            return None
+        with file.open("rb") as stream:
+            return check_footer(stream, part)
+    except OSError as error:
+        return unreadable(error)
+
+
+def unreadable(error: OSError) -> str:
+    """Return what is wrong with a file that the system can't read: a bad disk, no right to it."""
+    return f"it can't be read: {told_with_remedy(error)}"
 
 
 def check_footer(stream: BinaryIO, part: PartPath) -> str | None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from jacdb import schemas
 from jacdb.checksum import sha256_of
 from jacdb.dataset import checkpoint_file, row_checksum
-from jacdb.dataset.integrity import FileProblem, check_footer
+from jacdb.dataset.integrity import FileProblem, check_footer, unreadable
 from jacdb.dataset.layout import CURRENT, ONE_PART, PARTS, PartPath, Run
 from jacdb.errors import first_line
 
@@ -70,9 +70,13 @@ def problem(root: Path, run: Run) -> FileProblem | None:
         n_scores = pq.read_metadata(root / scores_of(run)).num_rows
     except (OSError, pa.ArrowException) as error:
         return FileProblem(row_of(run), f"it can't be read: {first_line(error)}")
+    try:
+        digest = sha256_of(root / scores_of(run))
+    except OSError as error:
+        return FileProblem(scores_of(run), unreadable(error))
     if [(row["env"], row["run_id"]) for row in rows] != [(run.env, run.run_id)]:
         return FileProblem(row_of(run), f"it has not the one row of {run.run_id} of {run.env}")
-    if (digest := sha256_of(root / scores_of(run))) != rows[0]["scores_sha256"]:
+    if digest != rows[0]["scores_sha256"]:
         return FileProblem(scores_of(run), f"its SHA-256 is {digest}, the row says {rows[0]['scores_sha256']}")
     if rows[0]["n_scores"] != n_scores:
         return FileProblem(row_of(run), f"n_scores is {rows[0]['n_scores']}, the run has {n_scores}")
@@ -117,8 +121,11 @@ def difference_of_checkpoint(root: Path, run: Run) -> CheckpointDifference | Non
         run: the run.
     """
     file, said = root / checkpoint_of(run), row_checksum.check(root / row_of(run))
-    if said.checkpoint is None or not file.is_file() or (digest := sha256_of(file)) == said.checkpoint:
-        return None
+    try:
+        if said.checkpoint is None or not file.is_file() or (digest := sha256_of(file)) == said.checkpoint:
+            return None
+    except OSError as error:
+        return CheckpointDifference(unreadable(error).removeprefix("it "))
     held = checkpoint_file.read(file)
     if held is None or said.parameters is None:
         return CheckpointDifference(f"has the SHA-256 {digest}, the row says {said.checkpoint}: it has changed")
@@ -141,9 +148,12 @@ def _problem_of_parts(root: Path, run: Run, paths: Iterable[str]) -> FileProblem
                 )
     for path in paths:
         part = PartPath.parse(path)
-        if part is None or not (root / path).is_file():
-            return FileProblem(path, "it is missing")
-        with (root / path).open("rb") as stream:
-            if wrong := check_footer(stream, part):
-                return FileProblem(path, wrong)
+        try:
+            if part is None or not (root / path).is_file():
+                return FileProblem(path, "it is missing")
+            with (root / path).open("rb") as stream:
+                if wrong := check_footer(stream, part):
+                    return FileProblem(path, wrong)
+        except OSError as error:
+            return FileProblem(path, unreadable(error))
     return None
