@@ -19,6 +19,7 @@ from jacdb.errors import FailureError, UsageError, first_line, told_with_remedy
 POLICIES = "policies"  # the folder of a repository that has trained policies
 _AGAIN = "the same command goes on from what was transferred"
 _UPLOAD = re.compile(r"Error while uploading '(.+)' to the Hub")  # huggingface_hub's, whatever the cause is
+_NOT_WHOLE = "Consistency check failed"  # its words for a download of another size than the file
 _NETWORK = (errors.HTTPError, ConnectionError, TimeoutError)  # type: ignore[attr-defined]  # httpx's, hf_xet's
 
 
@@ -176,6 +177,10 @@ def explained(name: str, revision: str | None = None, kind: str = "dataset") -> 
         raise FailureError(
             f"can't reach the Hub at {constants.ENDPOINT} ({why}): check the network; {_AGAIN}"
         ) from error
+    except OSError as error:
+        if not str(error).startswith(_NOT_WHOLE):
+            raise
+        raise FailureError(f"{name}: {first_line(error)[:200]}: check the network; {_AGAIN}") from error
     except RuntimeError as error:
         if not (upload := _UPLOAD.match(str(error))) and not _is_of_transfer(error):
             raise

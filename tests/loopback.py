@@ -64,6 +64,7 @@ class Hub:
     cut_after: int | None = None
     before_commit: list[Callable[[], object]] = field(default_factory=list)  # called once, by the next commit
     gone: set[str] = field(default_factory=set)  # objects that it has no more
+    ignores_ranges: bool = False  # as some proxies do: the whole file comes
     status_of_files: int | None = None  # what it answers whoever asks where a file is
     lock: threading.RLock = field(default_factory=threading.RLock)
     url: str = ""
@@ -336,7 +337,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.hub.objects[digest]
         size, status = len(content), 200
         about = {**about, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
-        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+        asked = "" if self.hub.ignores_ranges else self.headers.get("Range") or ""
+        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", asked):
             first, last = int(found[1]), min(int(found[2] or size), size - 1)
             if first >= size:
                 return self.answer(416, b"", {"Content-Range": f"bytes */{size}"})

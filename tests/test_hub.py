@@ -127,11 +127,14 @@ def test_an_upload_that_fails_is_told_by_its_cause(cause, said):
 
 def test_an_error_that_is_not_the_hubs_stays_what_it_is():
     for error in (
-        RuntimeError("can't start new thread"), NotImplementedError("x"), RecursionError("deep"), BrokenPipeError()
+        RuntimeError("can't start new thread"), OSError("x"), RecursionError("deep"), BrokenPipeError()
     ):  # fmt: skip
         with pytest.raises(type(error)) as raised, hub.explained("a/b"):
             raise error
         assert raised.value is error
+    short = OSError("Consistency check failed: file should be of size 9 but has size 4 (x).")
+    with pytest.raises(FailureError, match=r"^a/b: Consistency .* check the network; the same"), hub.explained("a/b"):
+        raise short
     compiled = {"__name__": "huggingface_hub._commit_api", "error": RuntimeError("Internal error: cut")}
     said = r"a/b: a transfer failed \(Internal error: cut\): check the network;"
     with pytest.raises(FailureError, match=said), hub.explained("a/b"):
@@ -306,6 +309,15 @@ def test_what_comes_from_a_stranger_is_not_trusted(tmp_path, attack, told):
     assert placed == [] and not list(tmp_path.rglob("evil*"))
 
 
+def test_a_pull_onto_a_disk_without_locks_is_told(published, tmp_path, monkeypatch):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(FailureError, match=r"could not pull into .*: keep the dataset on a disk that has locks"):
+        pull(published, tmp_path / "copy")
+
+
 def test_a_run_that_is_another_is_not_overwritten(tmp_path):
     assert as_alice("publish", "alice/mine", "--data", small(tmp_path / "mine")).returncode == 0
     other = small(tmp_path / "other", value=2.0)
@@ -451,6 +463,12 @@ def test_a_hub_that_is_lost_in_the_middle_gets_one_line(tmp_path):
     finally:
         HUB.gone.clear()
     assert as_alice("query", "global_sparsity", *where).returncode == 0
+
+
+def test_other_bytes_than_were_asked_for_are_no_rows(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(HUB, "ignores_ranges", True)
+    ran = as_alice("query", "sparsity_timeline", "--env", "BallInCup", "--data", f"hf://datasets/{published}")
+    refused(ran, "bytes were asked for, and ", "came: repeat the command", code=1)
 
 
 def test_a_policy_from_the_hub(published, tmp_path):

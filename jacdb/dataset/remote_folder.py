@@ -14,7 +14,7 @@ from jacdb import hub, hub_names
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import CURRENT, PartPath, Run, the_one
 from jacdb.dataset.sql_text import literal
-from jacdb.errors import UsageError
+from jacdb.errors import FailureError, UsageError
 
 SCHEME = "hf://"
 # tables kept in the Hub's cache, once a query needs them
@@ -171,4 +171,10 @@ class _PinnedFileSystem(HfFileSystem):
 class _File(HfFileSystemFile):
     def _fetch_range(self, start: int, end: int) -> bytes:
         with hub.explained(self.path):
-            return super()._fetch_range(start, end)
+            content = super()._fetch_range(start, end)
+        if len(content) != end - start:  # such as the whole file, by a proxy that knows no ranges: other bytes
+            raise FailureError(
+                f"{self.path}: {end - start:,} bytes were asked for, and {len(content):,} came: repeat the command, or"
+                " `jacdb pull` the dataset"
+            )
+        return content
