@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from jacdb import atomic_file
-from jacdb.errors import FailureError, first_line
+from jacdb.errors import FailureError, first_line, telling_writes
 
 
 @dataclass
@@ -53,12 +53,16 @@ class Checkpoint:
     state: Sequence[Any]
 
     def write(self, path: Path) -> None:
-        """Write it; a file that is there is replaced in one move."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write it; a file that is there is replaced in one move.
+
+        Raises:
+            FailureError: it can't be written.
+        """
         arrays = {
             f"{kind}{i}": np.asarray(leaf) for kind in ("best", "state") for i, leaf in enumerate(getattr(self, kind))
         }
-        with atomic_file.draft_of(path) as draft:
+        with telling_writes(path, "the same command goes on"), atomic_file.draft_of(path) as draft:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, progress=np.array(json.dumps(asdict(self.progress))), **arrays)
             draft.replace(path)

@@ -1,12 +1,16 @@
 """What a training compares, takes from a model, and is called by."""
 
+import errno
+import os
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 
+from jacdb.errors import FailureError
 from jacdb.learning import evaluation, training
+from jacdb.learning.checkpoint import Checkpoint, Progress
 from jacdb.learning.learn import learn
 from jacdb.learning.loss_names import loss_of
 from jacdb.learning.models import registry
@@ -101,3 +105,13 @@ def test_a_whole_number_is_a_float_where_a_class_takes_one(tmp_path):
     model = registry.make(f"{file}:Scaled", {"by": 2, "n": 2})
     told = registry.described(f"{file}:Scaled", model, {"by": 2, "n": 2})["settings"]
     assert [type(value) for value in told.values()] == [float, int]
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_told(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(FailureError, match=r"to .*run-a.npz: No space left on device: make room; the same command"):
+        Checkpoint(Progress(), [], []).write(tmp_path / "run-a.npz")
+    assert not any(tmp_path.iterdir())
