@@ -8,6 +8,7 @@ import os
 import jax
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from synthetic import dataset, episode, trajectory
@@ -39,6 +40,15 @@ def test_matrices_come_back_as_they_were(tmp_path):
     assert np.array_equal(np.array(rows["j_action"].to_list()), j_action)
     assert rows["finite"].to_list() == [True, True, False, True, True, True, True]
     assert rows["pattern_id"].null_count() == rows["n_zero_state"].null_count() == 1
+
+
+def test_a_reward_that_is_nan_is_found_whatever_the_others_are(tmp_path):
+    dataset(tmp_path, "E", [episode(0, *matrices(3), columns={"reward": np.array([1.0, np.nan, 1.0])})])
+    with jacdb.open(tmp_path) as opened:
+        assert opened.sql("select step from steps where isnan(reward)").fetchall() == [(1,)]
+        assert opened.sql("select step from steps where reward <= 1 order by step").fetchall() == [(0,), (2,)]
+    for condition in (pc.is_nan(pc.field("reward")), pc.field("reward") != 1, ~(pc.field("reward") < 5)):
+        assert pq.read_table(tmp_path / "steps", filters=condition)["step"].to_pylist() == [1]
 
 
 def test_float32_is_stored_as_such_and_zeros_are_decided_before(tmp_path):
