@@ -276,7 +276,10 @@ def _peer_notes(kept: dict[str, dict[str, Any]]) -> list[str]:
         "- mjd_transitionFD takes differences of width 1e-6, centred. Bodies that no constraint couples are solved"
         " apart (islands): between the balls differences are exactly 0, between pendulums on one base roundoff.",
         "- Pinocchio differentiates the acceleration of bodies and joints: no contact, no limit, no friction, no step."
-        f" Its {kept['Pinocchio']['functions'][0]} is for contacts that hold. The step here is semi-implicit Euler's.",
+        f" Its {kept['Pinocchio']['functions'][0]} is for contacts that hold. The step here is semi-implicit Euler's."
+        " Of an MJCF file it reads the first body on the world alone, takes no mass from a default class, and makes of"
+        " an `axisangle` whose axis has no unit length a matrix that is no rotation, without a word"
+        " (`findings/pinocchio_mjcf_*.sh`, pin 4.1.0): compare masses and positions first.",
         "- Drake's plant has contacts of its own (SAP solver); it ignores integrator and activations of an MJCF file,"
         " with a warning.",
         "- MJX alone computes batches, by `jax.vmap`.",
