@@ -257,6 +257,22 @@ def test_users_21_no_title_of_a_heatmap_is_cut_off(env):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["heatmap", "embedding", "histogram", "lyapunov"])
+def test_the_title_of_a_long_name_is_whole_and_over_no_other(name, tmp_path):
+    env = "BerkeleyHumanoidJoystickRoughTerrain"
+    dataset(
+        tmp_path, env, [episode(0, RNG.normal(size=(20, 4, 4)), np.ones((20, 4, 2)), state=RNG.normal(size=(20, 4)))]
+    )
+    with jacdb.open(tmp_path) as opened:
+        figure = figures.draw(opened, name, env)
+    figure.draw_without_rendering()
+    titles = [title for axes in figure.axes for title in (axes.title, axes._left_title)]
+    boxes = [title.get_window_extent() for title in (figure._suptitle, *titles) if title and title.get_text()]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.slow
 def test_users_21_always_and_never_zero_are_told_from_nearly(tmp_path):
     """In grey, too: white, then every other share, then black, each step at least 8 % of the way."""
     j = np.ones((1000, 2, 2))

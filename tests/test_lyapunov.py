@@ -257,3 +257,14 @@ def test_the_figure_shows_the_view(tmp_path):
         expected = windows.filter((windows["contact_share"] > 0) == touches)
         np.testing.assert_allclose(drawn[label].get_ydata(), expected["largest"])
         np.testing.assert_allclose(drawn[label].get_xdata(), (expected["first_step"] + 10) * DT)
+
+
+@pytest.mark.slow
+def test_the_figure_says_where_minus_infinity_is_drawn(tmp_path):
+    """Among small exponents, too: it stood on a linear scale, as a number."""
+    dataset(tmp_path, "E", [one_episode(np.zeros((9, 2, 2)))], ctrl_dt=DT)
+    with jacdb.open(tmp_path) as opened:
+        [panel] = figures.lyapunov(opened, "E").axes
+    [drawn] = {*next(line for line in panel.lines if line.get_marker() == "o").get_ydata()}
+    names = {tick: label.get_text() for tick, label in zip(panel.get_yticks(), panel.get_yticklabels(), strict=True)}
+    assert names[drawn] == "\N{MINUS SIGN}\N{INFINITY}"

@@ -42,7 +42,8 @@ def embedding(dataset: Dataset, env: str) -> "Figure":
         dots = above.scatter(place[:, 0], place[:, 1], c=sparsity, s=3, cmap="cividis", linewidths=0, rasterized=True)
         above.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
         rows = _different_patterns(steps)
-        title = f"{env}, {len(steps):,} steps"
+        figure.suptitle(env, fontsize="medium")
+        title = f"{len(steps):,} steps"
         if np.ptp(sparsity):
             bar = figure.colorbar(dots, ax=above, aspect=18, pad=0.01)
             bar.set_label("share of zeros, $J_s$ and $J_a$")

@@ -56,18 +56,19 @@ def heatmap(dataset: Dataset, env: str) -> "Figure":
     d_state, widths = len(blocks["state"][0]), [values.shape[1] for values, _, _ in blocks.values()]
     beside = label_inches(blocks["state"][1]) + BAR + 0.35
     # titles stand above and below; constrained layout is rough where cells are square, and cut some off with less
-    below = label_inches([name for _, _, cols in blocks.values() for name in cols]) + 0.88
+    below = label_inches([name for _, _, cols in blocks.values() for name in cols]) + 1.03
     fits = [width for width in (COLUMN, PAGE) if 72 * (width - beside) / sum(widths) >= POINTS / 0.85]
     width = fits[0] if fits else PAGE
     cell = min(CELL, (width - beside) / sum(widths))
     colours, scale = shares()
     with styled():
         figure = new(width, max(cell * d_state, 1) + below)
+        figure.suptitle(env, fontsize="medium")
         panels = figure.subplots(1, len(blocks), width_ratios=widths, sharey=True, squeeze=False)[0]
         for panel, (jacobian, (values, rows, cols)) in zip(panels, blocks.items(), strict=True):
             image = panel.imshow(values, norm=scale, cmap=colours, interpolation="none", aspect="equal")
             label = shown[jacobian][0]
-            panel.set_title(f"{env}, {label}" if jacobian == "state" else label)
+            panel.set_title(label)
             panel.set_xlabel("present state" if jacobian == "state" else "action")
             frame(panel, rows, cols, cell)
         panels[0].set_ylabel("next state")

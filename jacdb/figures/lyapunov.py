@@ -34,13 +34,14 @@ def lyapunov(dataset: Dataset, env: str, *, window: int | None = None) -> "Figur
     with styled():
         if windows.is_empty():
             figure = new(COLUMN, 2.2)
-            _spectrum(figure.subplots(), env, whole)
+            _spectrum(figure.subplots(), whole)
         else:
             figure = new(PAGE, 2.2)
             left, right = figure.subplots(1, 2)
-            _spectrum(left, env, whole)
+            _spectrum(left, whole)
             _over_time(right, windows)
             right.set_title(f"windows of {window or queries.WINDOW} steps", loc="left")
+        figure.suptitle(env, fontsize="medium")
     return figure
 
 
@@ -57,7 +58,7 @@ def _of_episodes(whole: pl.DataFrame) -> np.ndarray:
     return np.array([np.average(one["exponents"].to_list(), axis=0, weights=one["seconds"]) for one in spans])
 
 
-def _spectrum(panel: "Axes", env: str, whole: pl.DataFrame) -> None:
+def _spectrum(panel: "Axes", whole: pl.DataFrame) -> None:
     """Draw the exponents of whole episodes: from the least to the largest of each place, and the median."""
     from matplotlib.ticker import MaxNLocator
 
@@ -69,14 +70,15 @@ def _spectrum(panel: "Axes", env: str, whole: pl.DataFrame) -> None:
     panel.vlines(place, shown.min(axis=0), shown.max(axis=0), color=GREY, lw=1.6, label="least to largest")
     median = f"median of {counted(len(exponents), 'episode')}"
     panel.plot(place, np.median(shown, axis=0), "o", color=BLUE, ms=2.4, label=median)
-    if np.abs(shown).max() > SHORT:
+    is_infinite = not np.isfinite(exponents).all()
+    if is_infinite or np.abs(shown).max() > SHORT:  # -inf has no place on a linear scale
         panel.set_yscale("symlog", linthresh=LINEAR)
-        _tick(panel, float(shown.min()), float(shown.max()), None if np.isfinite(exponents).all() else floor)
+        _tick(panel, float(shown.min()), float(shown.max()), floor if is_infinite else None)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set(xlabel="place in the spectrum", ylabel="exponent (1/s)")
     found = kaplan_yorke_dimension(exponents)
     dimensions = sorted({f"{end:.1f}" for end in (found.min(), found.max())}, key=float)
-    panel.set_title(f"{env}: dimension {' to '.join(dimensions)}", loc="left")
+    panel.set_title(f"dimension {' to '.join(dimensions)}", loc="left")
     panel.legend(loc="upper right")
 
 

@@ -17,6 +17,7 @@ def histogram(dataset: Dataset, env: str) -> "Figure":
     bins = answer(dataset, "sparsity_histogram", env)
     with styled():
         figure, shown = new(COLUMN, 2.1), with_entries(bins)
+        figure.suptitle(env, fontsize="medium")
         panels = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for panel, (jacobian, (label, colour)) in zip(panels, shown.items(), strict=True):
             part = bins.filter(jacobian=jacobian)
@@ -24,8 +25,7 @@ def histogram(dataset: Dataset, env: str) -> "Figure":
             widths = part["bin_high"] - part["bin_low"]
             panel.bar(part["bin_low"], part["share"], widths, align="edge", color=colour, edgecolor="white", lw=0.5)
             panel.axvline(mean, color="black", linestyle=":")
-            name = f"{env}, {label}" if jacobian == "state" else label
-            panel.set_title(f"{name}: mean {mean:.2f} (dotted)")
+            panel.set_title(f"{label}: mean {mean:.2f} (dotted)")
         panels[-1].set(xlim=(0, 1), ylim=(0, None), xlabel="share of entries that are zero")
         panels[-1].set_xticks(np.arange(11) / 10)
         figure.supylabel("share of steps", fontsize="medium")
