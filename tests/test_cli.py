@@ -223,6 +223,7 @@ def test_users_19_limit_quiet_and_episodes_without_matrices():
     cut = call_jacdb("query", "axes", *SAMPLE)
     assert len(cut.stdout.splitlines()) == 104 and "only the first 100 rows" in cut.stderr
     assert len(call_jacdb("query", "axes", *SAMPLE, "--limit", 120).stdout.splitlines()) == 124
+    assert call_jacdb("query", "episodes", *SAMPLE, "--format", "csv", "--limit", 2**64).stdout == whole.stdout
     assert call_jacdb("query", "-h").stdout == call_jacdb("query", "--help").stdout
 
 

@@ -38,7 +38,7 @@ def print_answer(
 
     form = output.form_of(form, out)
     if limit is not None:
-        relation = relation.limit(limit)
+        relation = relation.limit(min(limit, 2**63 - 1))  # more rows than DuckDB can count are all rows
     elif form == "table" and out is None:
         relation = relation.limit(output.TABLE_ROWS + 1)
     whole = limit is not None
