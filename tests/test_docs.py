@@ -199,10 +199,18 @@ def test_nothing_is_left_to_be_filled_in():
         assert not re.search(r"@[A-Z]+@|TODO|TBD", page.read_text()), page.name
 
 
+def anchors(page):
+    """What addresses the headings of a page, as GitHub and the site make it of their words."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_local_link_leads_somewhere():
     for page in PUBLIC:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for link, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", page.read_text()):
+            to = page.parent / link if link else page
+            assert to.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(to), f"{page.name}: {link}#{anchor}"
 
 
 def test_names_in_the_architecture_exist():
