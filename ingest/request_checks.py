@@ -107,13 +107,13 @@ def usable_root(root: Path | str, dtype: str) -> Path:
     """Return the folder of a dataset to write into, which need not exist yet.
 
     Raises:
-        UsageError: it is a file, lies under one, or may not be written to; or its dataset is of another version, or has
-            matrices of another type.
+        UsageError: it is an address or a file, lies under a file, has a backslash, or may not be written to; or its
+            dataset is of another version, or has matrices of another type.
     """
     root = Path(root)
     if str(root).startswith("hf:"):
         raise UsageError(f"--data {root}: rows are written into a folder; `jacdb publish` then sends it to the Hub")
-    out_path.check_folder(root, "--data")
+    out_path.check_dataset(root)
     if root.is_dir():
         _check_dataset(root, dtype)
     return root

@@ -1,10 +1,13 @@
 """A file or folder to write, refused before any work if it can't be written."""
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jacdb.errors import UsageError
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # of one letter it is a drive
 
 
 def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:
@@ -55,6 +58,42 @@ def check_folder(path: Path, option: str = "--out") -> None:
         raise UsageError(f"{option} {path}: {standing} is a file; give a folder")
     if not os.access(standing, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {path}: {standing} may not be written to; give another folder")
+
+
+def check_no_address(path: Path | str) -> None:
+    """Refuse a dataset's folder whose name begins as an address does: ``s3://bucket``, or ``gymnasium:Ant-v5``.
+
+    Arrow takes both for a place elsewhere, and what does not go through Arrow would make a folder of that name here.
+
+    Raises:
+        UsageError: it does, and is no whole path.
+    """
+    if (scheme := _SCHEME.match(str(path))) and scheme[0] == "hf:":
+        raise UsageError(f"{path} is on the Hub: `jacdb pull` it, and give the folder")
+    if scheme:
+        whole = Path(path).absolute()
+        raise UsageError(f"{path}: {scheme[0]} begins an address: give a folder, {whole} if that is its name")
+
+
+def check_no_backslash(path: Path | str) -> None:
+    """Refuse a dataset's folder whose whole path has a backslash, as ``C:\\data`` on Linux.
+
+    Raises:
+        UsageError: it has.
+    """
+    if "\\" in str(Path(path).resolve()):
+        raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
+
+
+def check_dataset(path: Path | str) -> None:
+    """Refuse a folder for a dataset that can't be written into, or not be read from then; it need not exist.
+
+    Raises:
+        UsageError: its name is an address or has a backslash; or `check_folder` refuses it.
+    """
+    check_no_address(path)
+    check_folder(Path(path), "--data")
+    check_no_backslash(path)
 
 
 def check_own_folder(path: Path, own: Collection[str], mark: str, words: str) -> None:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jacdb import schemas
+from jacdb import out_path, schemas
 from jacdb.dataset import listing, manifest
 from jacdb.dataset.layout import CURRENT, OF_ONE_PART, ONE_PART, PartPath, Run, layout_of
 from jacdb.dataset.shard import SHARDS
@@ -39,11 +39,11 @@ class Folder:
         self.name, quoted = str(path), shlex.quote(str(path))
         self.path = Path(path).resolve()
         if not self.path.exists():
+            out_path.check_no_address(path)
             raise UsageError(f"no dataset at {path}: make one with `jacdb ingest --env … --data {quoted}`")
         if not self.path.is_dir():
             raise UsageError(f"{path} is a file: give the folder of a dataset")
-        if "\\" in str(self.path):
-            raise UsageError(f"{path}: DuckDB can't read a path with a backslash; give the folder another name")
+        out_path.check_no_backslash(path)
         self.layout = layout_of(self.path) or CURRENT
         if not self.has("axes") and not self.has("learning_runs"):  # results may be kept without their rows
             if (self.path / SHARDS).is_dir():

@@ -55,7 +55,7 @@ def is_written(root: Path, problem: LearningProblem, run: str, parts: Sequence[s
     Raises:
         FailureError: the run's row is damaged.
     """
-    row, scores = (root / path_of(Run(problem.env, run)) for path_of in (row_of, scores_of))
+    row, scores = (root.absolute() / path_of(Run(problem.env, run)) for path_of in (row_of, scores_of))
     if not (row.is_file() and scores.is_file()):
         return False
     version = _other_version(problem, parts)
@@ -109,6 +109,7 @@ def write(root: Path, env: str, run: str, row: Mapping[str, Any], scores: Sequen
         scores: its scores.
     """
     keys, of = {"env": env, "run_id": run}, Run(env, run)
+    root = root.absolute()  # Arrow takes a folder gym:cheetah for an address
     there = root / scores_of(of)
     _write(there, root, schemas.LEARNING_SCORES, [{**keys, **score._asdict()} for score in scores])
     whole = {**keys, **row, "n_scores": len(scores), "scores_sha256": sha256_of(there)}

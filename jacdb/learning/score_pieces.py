@@ -78,7 +78,7 @@ def pieces(path: Path, shape: tuple[int, int]) -> Iterator[Piece]:
 
 
 def _of_parquet(path: Path, shape: tuple[int, int]) -> Iterator[Piece]:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path.absolute()) as file:  # Arrow takes name:1.parquet for an address
         names = file.schema_arrow.names
         needed = _WIDE if "scores" in names else _LONG
         _check_names(path, names, needed)

@@ -21,13 +21,12 @@ def check_folders(sources: Sequence[Path], out: Path) -> None:
     """Refuse folders that can't be joined, before anything is written.
 
     Raises:
-        UsageError: there is nothing in one, it is on the Hub, or one is of another schema version; or ``out`` can't be
+        UsageError: there is nothing in one, it is an address, or one is of another schema version; or ``out`` can't be
             written.
     """
-    for root in (*sources, out):
-        if str(root).startswith("hf:"):
-            raise UsageError(f"{root} is on the Hub: `jacdb pull` it, and give the folder")
-    out_path.check_folder(out, "--data")
+    for root in sources:
+        out_path.check_no_address(root)
+    out_path.check_dataset(out)
     for root in sources:
         if not root.is_dir() or not (
             layout_of(root) or (root / SHARDS).is_dir() or learning_files.in_folder(root)  # kept without their rows

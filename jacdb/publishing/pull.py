@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from jacdb import hub, hub_names, schemas
+from jacdb import hub, hub_names, out_path, schemas
 from jacdb.checksum import sha256_of
 from jacdb.counted import counted
 from jacdb.dataset import environment_axes, integrity, joining, learning_files, run_status
@@ -92,9 +92,8 @@ def pull(
     """
     hub_names.check_name(name)
     root = Path(root)
+    out_path.check_dataset(root)
     with telling_writes(root, "what was fetched is kept, and the same command goes on from it", "pull into"):
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"--data {root} is a file: give a folder")
         here = check_version(root) if root.exists() and layout_of(root) else None
         report(Event("asking the Hub"))
         snapshot = hub.Snapshot.take(name, revision)

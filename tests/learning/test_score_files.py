@@ -91,6 +91,15 @@ def test_users_29_a_file_is_scored_in_every_form(form, made, root, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_folder_and_a_file_may_be_named_as_an_environment_is(made, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(wide(made), root.rename("gym:pushed") / "own:1.parquet").rename("own:1.parquet")
+    for told in ("auroc 1.000", "it is there already"):
+        done = call_jacdb("score", "own:1.parquet", "--env", ENV, "--data", "gym:pushed", "--quiet")
+        assert done.returncode == 0 and told in done.stdout, done.stderr
+
+
+@pytest.mark.slow
 def test_users_29_baselines_need_no_file(made, root):
     done = call_jacdb("score", "--baseline", "mean_pattern", "--baseline", "contact_oracle", "--env", ENV,
                       "--data", root, "--quiet")  # fmt: skip

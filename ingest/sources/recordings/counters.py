@@ -74,10 +74,11 @@ def _counter(files: Sequence[Path], name: str) -> np.ndarray:
 
 def _numbers(file: Path, name: str) -> np.ndarray:
     """Return a file's counter; points in time and durations are in nanoseconds."""
-    unknown = np.full(pq.read_metadata(file).num_rows, np.nan)
-    if name not in pq.read_schema(file).names:
+    whole = file.absolute()  # Arrow takes walk:1.parquet for an address
+    unknown = np.full(pq.read_metadata(whole).num_rows, np.nan)
+    if name not in pq.read_schema(whole).names:
         return unknown
-    values = pq.read_table(file, columns=[name], partitioning=None)[name].combine_chunks()
+    values = pq.read_table(whole, columns=[name], partitioning=None)[name].combine_chunks()
     try:
         if pa.types.is_nested(values.type):  # a list of one number a row is such a number
             one = pc.unique(pc.list_value_length(values)).to_pylist() == [1]

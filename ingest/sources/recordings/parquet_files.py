@@ -90,8 +90,9 @@ def read(files: tuple[Path, ...], names: set[str], folder: Path | None = None) -
 
 def _table(file: Path, names: set[str]) -> pa.Table:
     try:
-        schema = pq.read_schema(file)
-        table = pq.read_table(file, columns=[each for each in schema.names if each in names], partitioning=None)
+        whole = file.absolute()  # Arrow takes walk:1.parquet for an address
+        schema = pq.read_schema(whole)
+        table = pq.read_table(whole, columns=[each for each in schema.names if each in names], partitioning=None)
         return _without_extensions(table)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{file} is no readable Parquet: {first_line(error)}") from error

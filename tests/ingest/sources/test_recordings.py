@@ -169,6 +169,14 @@ def parquet(path, columns, **more):
     pq.write_table(pa.table(table), path)
 
 
+def test_a_folder_and_its_files_may_be_named_as_an_environment_is(tmp_path, monkeypatch):
+    rows = recorded_arm.rows(MODEL)
+    for part, half in enumerate(halves(rows | {"step": np.arange(len(rows["qpos"]))}, 60)):
+        parquet(tmp_path / "gym:arm" / f"part:{part}.parquet", half)
+    monkeypatch.chdir(tmp_path)
+    assert [one.n_steps for one in opened("gym:arm").trajectories()] == [40, 40, 40]
+
+
 def halves(columns, at):
     """Cut columns in two at a row."""
     return ({name: values[part] for name, values in columns.items()} for part in (slice(at), slice(at, None)))
