@@ -187,6 +187,7 @@ def joint_forces(
         if coupling.needs_poses:
             d = mjx_private.com_pos(model, mjx_private.kinematics(model, d))
         d = mjx_private.tendon(model, d)
+        d = d.replace(ten_length=jax.lax.stop_gradient(d.ten_length) + jax.lax.stop_gradient(impl(d).ten_J) @ dq)
         if springs is not None:
             d = springs.hold_lengths(d, forwarded)
         d = mjx_private.transmission(model, d)

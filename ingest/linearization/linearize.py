@@ -33,7 +33,7 @@ class Linearization(NamedTuple):
             model a smaller ``opt.tolerance`` or more ``opt.iterations``. Where no constraint is in force, or that does
             not help, it is not the solver: the engine computes otherwise than jacdb's equations, and the Jacobian is
             not that of its step. Please report such a model to jacdb's authors. Infinite where a contact is on an edge,
-            or a tendon is pulled where it has no length, and there is no derivative.
+            or a tendon is pulled where it has no length, and there is no derivative, or jacdb finds none.
         in_contact, n_contacts, contacts: whether, and which, geoms touch in any evaluation of forward dynamics. Where
             the residual is above 1e-6, forces are those of jacdb's equations at the engine's acceleration.
         active: names of other constraints that hold (``joint_limit:knee``).

@@ -106,7 +106,7 @@ class Linearizer:
         """Differentiate control steps that :meth:`step` took.
 
         A step that touched where MuJoCo's collision detection has an edge has an infinite residual, and so has one in
-        which a segment of a tendon was pulled where it had no length.
+        which a segment of a tendon was pulled where it had no length, or one whose derivative is no number.
 
         Args:
             start, solved: of n control steps.
@@ -126,7 +126,7 @@ class Linearizer:
                     of_block = functools.partial(self._of_block, self._program(start, solved, slots), start, solved)
                     parts += [(block.rows, lanes.submit(of_block, block)) for block in slots.blocks()]
         j, residual, observed = _in_order(n, [(rows, block.result()) for rows, block in parts])
-        residual[np.concatenate(lost)] = np.inf
+        residual[np.concatenate([*lost, np.flatnonzero(~np.isfinite(j).all(axis=(1, 2)))])] = np.inf
         d_state = 2 * self.model.nv + self.model.na
         return Jacobians(j[:, :, :d_state], j[:, :, d_state:], residual, observed)
 

@@ -171,12 +171,11 @@ def _alone(out: Path) -> Iterator[None]:
     """
     lock = out.with_name(out.name + ".lock")
     try:
-        held = filelock.FileLock(lock, timeout=0).acquire()
+        held = filelock.FileLock(lock, timeout=0, fallback_to_soft=False).acquire()
     except filelock.Timeout:
         raise UsageError(f"another training writes {out}: give another --out, or let it finish") from None
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FailureError(f"{lock} can't be locked ({reason}): give an --out in another folder") from error
+    except OSError as error:
+        raise FailureError(f"{lock} can't be locked ({error.strerror}): give an --out in another folder") from error
     remove = functools.partial(lock.unlink, missing_ok=True)
     with held, interruption.at_stop(remove):
         try:

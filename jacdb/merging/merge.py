@@ -19,7 +19,7 @@ from jacdb.dataset import finishing, manifest, removal, run_status, shards
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.dataset.shard import Shard
 from jacdb.dataset.shards import BegunShard, Missing, ShardState
-from jacdb.errors import FailureError, UsageError, telling_writes
+from jacdb.errors import UsageError, telling_writes
 from jacdb.merging import file_copies, learning_runs, refusals, shard_union
 from jacdb.merging.learning_runs import Change
 from jacdb.progress import Event
