@@ -7,13 +7,16 @@ import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +24,7 @@ import pytest
 import synthetic
 from conftest import ROOT
 from explored import SAMPLE, no_robot, served
+from polars.testing import assert_frame_equal
 
 import jacdb
 from jacdb import queries
@@ -251,6 +255,40 @@ def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menager
     expected["views"] = [answer(data, *one) | {"run": runs[one[1]]} for one in asked]
     with served(data, built(), _installed_maker()) as server:
         node("page.test.mjs", server.address, expected, tmp_path)
+
+
+def test_the_code_that_a_pane_gives_answers_as_the_pane_does(tmp_path):
+    """Of the shown run, where an environment has several, and of the steps that meet the condition."""
+    root = tmp_path / "it's data"
+    for source in (SAMPLE, GRASP):
+        for folder in source.glob("*/environment=PandaPickCube"):
+            shutil.copytree(folder, root / folder.relative_to(source), dirs_exist_ok=True)
+    with jacdb.Dataset(root) as dataset:
+        runs = dataset.sql("select run_id from runs order by run_id").pl()["run_id"].to_list()
+    assert len(runs) == 2
+    asked = [
+        {"env": "PandaPickCube", "view": view, "run": runs[0], "where": where, "pane": pane}
+        for view, where, pane in (
+            ("samples", "", "views"), ("sparsity_by_constraint", "policy <> 'it''s' and step > 3", "views"),
+            ("causal_graph", "step > 3", "graph"),
+        )
+    ]  # fmt: skip
+    expected = {"asked": asked, "given": str(tmp_path / "given.json")}
+    with served(root, built(), no_robot) as server:
+        node("code.test.mjs", server.address, expected, tmp_path)
+    for one in json.loads((tmp_path / "given.json").read_text()):
+        wanted = pl.DataFrame(one["rows"], schema=one["columns"], orient="row")
+        opening, _, asking = one["python"].replace("DATA", str(root)).rpartition("\n")
+        names: dict[str, jacdb.Dataset] = {}
+        exec(opening, names)
+        with names["dataset"]:
+            found = [eval(asking, names)]
+        line = one["shell"].replace("DATA", shlex.quote(str(root)), 1).replace("sql", "sql --format json", 1)
+        jacdb_command = f"{shlex.quote(sys.executable)} -m {line}"
+        ran = subprocess.run(["sh", "-c", jacdb_command], capture_output=True, text=True, check=True, cwd=ROOT)
+        found.append(pl.DataFrame(json.loads(ran.stdout)))
+        for frame in found:
+            assert_frame_equal(frame, wanted, check_row_order=False, check_dtypes=False, rel_tol=1e-12)
 
 
 @pytest.mark.thorough

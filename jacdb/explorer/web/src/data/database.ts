@@ -3,7 +3,7 @@ import type { AsyncDuckDB, AsyncDuckDBConnection } from '@duckdb/duckdb-wasm';
 import type { Index, Run, RunFile } from './contract';
 import { address, fetchBytes } from './files';
 import { isOneExpression } from './oneExpression';
-import { definitions, needs, STEPS } from './viewTexts';
+import { countsSteps, definitions, STEPS } from './viewTexts';
 
 export interface Answer {
   columns: string[];
@@ -24,7 +24,7 @@ export class Database {
   /** Answer a view of an environment; steps, where it needs them, are those of a run that meet a condition. */
   view(name: string, run: Run, file: RunFile, where: string, tell: Told = () => {}): Promise<Answer> {
     const text = `from ${identifier(name)} where env = ${quote(run.env)}`;
-    const counted = Boolean(where) || needs(this.index, name, new Set(this.index.views.partials)).has(STEPS);
+    const counted = Boolean(where) || countsSteps(this.index, name, where);
     return this.ask(text, run, file, where, counted, tell);
   }
 

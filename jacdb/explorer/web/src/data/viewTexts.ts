@@ -22,6 +22,11 @@ export function needs(index: Index, name: string, stop: Set<string>, found = new
   return found;
 }
 
+/** Return whether a view is counted from the steps of a run that meet a condition; else it is of all runs. */
+export function countsSteps(index: Index, name: string, where: string): boolean {
+  return needs(index, name, new Set(where ? [OF_EPISODES] : index.views.partials)).has(STEPS);
+}
+
 /** Return of what a view is under a condition on steps. */
 export function scopeUnder(index: Index, name: string): string {
   const read = needs(index, name, new Set([OF_EPISODES]));

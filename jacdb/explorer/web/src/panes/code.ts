@@ -1,4 +1,5 @@
 /** The SQL and the Python that give what a pane shows. */
+import type { Index } from '../data/contract';
 import type { State } from '../state';
 import type { Shown } from './pane';
 
@@ -12,18 +13,31 @@ export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Return a command line that asks SQL, safe in a shell. */
-export function command(sql: string): string {
-  return `jacdb sql --data DATA -- '${sql.replaceAll("'", `'\\''`)}'`;
+/** Return a text as one word of a shell. */
+function word(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Return Python that asks SQL. */
-export function python(sql: string): string {
-  return `import jacdb\n\ndataset = jacdb.open("DATA")\ndataset.sql(${JSON.stringify(sql)}).pl()`;
+/** Return a command line that asks SQL, of the steps that meet a condition, safe in a shell. */
+export function command(sql: string, where = ''): string {
+  return `jacdb sql --data DATA ${where ? `--where ${word(where)} ` : ''}-- ${word(sql)}`;
 }
 
-export function codeOf(sql: string): Code[] {
-  return [{ title: 'Shell', lines: command(sql) }, { title: 'Python', lines: python(sql) }];
+/** Return Python that asks SQL, of the steps that meet a condition. */
+export function python(sql: string, where = ''): string {
+  const steps = where ? `.where(${JSON.stringify(where)})` : '';
+  return `import jacdb\n\ndataset = jacdb.open("DATA")${steps}\ndataset.sql(${JSON.stringify(sql)}).pl()`;
+}
+
+export function codeOf(sql: string, where = ''): Code[] {
+  return [{ title: 'Shell', lines: command(sql, where) }, { title: 'Python', lines: python(sql, where) }];
+}
+
+/** Return what gives a view: of the steps of the shown run that meet the condition, or, with `ofRun` false, of all runs. */
+export function viewCode(index: Index, view: string, { run }: Pick<Shown, 'run'>, where: string, ofRun = true): Code[] {
+  const isAlone = index.runs.every((other) => other.env !== run.env || other.run_id === run.run_id);
+  const conditions = [isAlone ? '' : `run_id = ${literal(run.run_id)}`, where && `(${where})`].filter(Boolean);
+  return codeOf(`from ${view} where env = ${literal(run.env)}`, ofRun ? conditions.join(' and ') : '');
 }
 
 /** Return the condition that picks the shown episode. */

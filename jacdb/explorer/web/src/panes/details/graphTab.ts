@@ -7,7 +7,7 @@ import { nextFrame } from '../../page/frame';
 import { toolsOf } from '../../page/paneFrame';
 import type { State } from '../../state';
 import { ZERO_THRESHOLD } from '../../data/patterns';
-import { codeOf, literal } from '../code';
+import { viewCode } from '../code';
 import type { App, Shown } from '../pane';
 import type { Tab } from './detailsPane';
 import { edgeAt, edgesOf, nodeAt, nodesOf, paintGraph, sharesAbove, type Edge, type GraphNode, type GraphView } from './graph';
@@ -46,7 +46,7 @@ export class GraphTab implements Tab {
     this.root.append(
       element('div', { class: 'line' }, element('h3', {}, 'What depends on what'), ...toolsOf(app, 'graph', {
         svg: () => (this.shown ? this.figure(this.shown) : null),
-        code: () => codeOf(`from causal_graph where env = ${literal(this.shown!.run.env)}`),
+        code: () => viewCode(app.index, 'causal_graph', this.shown!, app.store.state.where),
       })),
       element('div', { class: 'choices' },
         element('label', { for: 'graph-threshold' }, 'zero is below'), element('div', {}, this.threshold, this.thresholdText),

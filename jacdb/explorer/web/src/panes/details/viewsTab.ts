@@ -3,9 +3,9 @@ import { button, element, Figure, fill, setText, table } from '../../page/dom';
 import { count } from '../../page/format';
 import { keep, toolsOf } from '../../page/paneFrame';
 import type { Answer } from '../../data/database';
-import { scopeUnder, viewNames } from '../../data/viewTexts';
+import { countsSteps, scopeUnder, viewNames } from '../../data/viewTexts';
 import type { State } from '../../state';
-import { codeOf, literal } from '../code';
+import { viewCode, type Code } from '../code';
 import type { App, Shown } from '../pane';
 import type { Tab } from './detailsPane';
 
@@ -29,7 +29,7 @@ export class ViewsTab implements Tab {
     this.chosen.addEventListener('change', () => app.store.set({ view: this.chosen.value }));
     this.root.append(
       element('div', { class: 'line' }, this.chosen, button('CSV', () => this.keep(), { class: 'tool', title: 'Keep as CSV' }),
-        ...toolsOf(app, 'view', { code: () => codeOf(`from ${this.view} where env = ${literal(this.shown!.run.env)}`) })),
+        ...toolsOf(app, 'view', { code: () => this.code() })),
       this.question, this.told, this.holder);
   }
 
@@ -82,6 +82,11 @@ export class ViewsTab implements Tab {
     const cut = rows.length > MOST_ROWS ? `, the first ${MOST_ROWS} shown` : '';
     setText(this.told, `${count(rows.length, 'row')}${cut}${scope}`);
     this.holder.replaceChildren(table(columns, rows.slice(0, MOST_ROWS).map((row) => row.map(cellOf))));
+  }
+
+  private code(): Code[] {
+    const { index, store: { state: { where } } } = this.app;
+    return viewCode(index, this.view, this.shown!, where, countsSteps(index, this.view, where));
   }
 
   private keep(): void {
