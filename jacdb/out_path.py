@@ -70,6 +70,8 @@ def check_no_address(path: Path | str) -> None:
     """
     if (scheme := _SCHEME.match(str(path))) and scheme[0] == "hf:":
         raise UsageError(f"{path} is on the Hub: `jacdb pull` it, and give the folder")
+    if scheme and scheme[0] in ("http:", "https:"):
+        raise UsageError(f"{path} is a page: give a folder, or hf://datasets/OWNER/NAME to read a dataset on the Hub")
     if scheme:
         whole = Path(path).absolute()
         raise UsageError(f"{path}: {scheme[0]} begins an address: give a folder, {whole} if that is its name")

@@ -135,6 +135,7 @@ WRONG = [
     (["runs", "--data", "nowhere"], "nowhere"),
     (["runs", "--data", "hf://datasets/alice/dynamics"], "jacdb pull"),
     (["query", "steps", "--data", "s3://bucket"], "s3: begins an address"),
+    (["query", "steps", "--data", "https://hf.co/datasets/a/b"], "is a page: give a folder, or hf://datasets/OWNER/NAME"),
     (["verify", "--env", "Cheeta"], "CheetahRun"),
     (["verify", "--sample", "-1"], "sample=-1"),
     (["publish", "noname"], "OWNER/NAME"),

@@ -59,14 +59,14 @@ class Fetch:
             self.snapshot.fetch(path, self.folder)
         if found := learning_files.problem(self.folder, run):
             (self.folder / found.path).unlink(missing_ok=True)
-            return f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept"
+            return f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept: repeat the command"
         return None
 
     def _part(self, path: str, sha256: str) -> None:
         file = self.snapshot.fetch(path, self.folder, self._meter(path))
         if wrong := integrity.check_file(file, path, sha256):
             file.unlink()
-            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept")
+            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept: repeat the command")
 
     def _meter(self, path: str) -> type[hub.Silent]:
         """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""

@@ -14,6 +14,7 @@ from jacdb.ingest.sources.trajectory import Trajectory
 
 SAMPLE = 50  # steps that are tried
 MOVING = 1e-3  # rad/s, m/s: slower coordinates say nothing of time
+MOST_SUBSTEPS = 1000  # of one control step; what looks like more has velocities in another unit
 SAME_TIME = 0.03  # relative: the mean of two velocities is not the step's own
 # A guess is right if under it a third as many entries are off: coordinates that no observation has follow the model,
 # and stay off whatever is guessed.
@@ -76,7 +77,7 @@ def _guesses(model: mujoco.MjModel, n_substeps: int, few: Trajectory) -> Iterato
     dt, timestep = _elapsed(model, few), model.opt.timestep
     if dt is not None and abs(dt / (timestep * n_substeps) - 1) > SAME_TIME:
         count = round(dt / timestep)
-        if count >= 1:
+        if 1 <= count <= MOST_SUBSTEPS:
             says = f"a step of the data looks like {count} physics steps, not {n_substeps}: --substeps {count}"
             yield _Guess(says, model, count, few)
         # a few digits: people choose round numbers, and the estimate is not exact

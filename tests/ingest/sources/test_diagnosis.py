@@ -38,6 +38,18 @@ def test_why_steps_fail_is_said(tmp_path):
     assert "timestep of the data looks like 0.004 s, the model has 0.002 s" in diagnosis.reason(other, 5, right, 1e-6)
 
 
+def test_velocities_in_another_unit_are_not_replayed_by_thousands_of_physics_steps(tmp_path, monkeypatch):
+    [one] = _trajectories(tmp_path, recorded_arm.rolled(MODEL), without="warmstart")
+    slow, step, counts = replace(one, qvel=one.qvel / 1e4), mujoco.mj_step, []
+
+    def counted(model, data, nstep):
+        counts.append(nstep)
+        step(model, data, nstep=nstep)
+
+    monkeypatch.setattr(mujoco, "mj_step", counted)
+    assert "MuJoCo's version is not" in diagnosis.reason(MODEL, recorded_arm.SUBSTEPS, slow, 1e-6) and max(counts) == 5
+
+
 @pytest.mark.slow
 def test_angles_that_jump_by_whole_turns_are_told(tmp_path):
     """As loggers do that keep an angle in [-pi, pi), or that lose count of turns."""
