@@ -5,8 +5,8 @@
 # Expected:   model.jnt_type holds NumPy integers, and mjtJoint.mjJNT_HINGE == model.jnt_type[0] is what it is the other way
 #             round. So it was in 3.11.0, and members were found by such integers in tuples, sets and dicts.
 # Happens:    with the member on the left it is False, and != is True, for every type. `in`, index and a dict of members put
-#             the member on the left: none finds a type, though int(type) is found, and == between arrays is right. All
-#             of Gymnasium-Robotics' Fetch, hand and kitchen environments end in an AssertionError for one such `in`.
+#             the member on the left: none finds a type, though int(type) is found, and == between arrays is right.
+#             Fetch, hand and kitchen environments of Gymnasium-Robotics end in an AssertionError for one such `in`.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
