@@ -178,7 +178,7 @@ def joint_forces(
     """
     n_rows = n_rows_before_contacts(forwarded) if active_set is not None else 0
     lift = tangent_space.tangent_lift(mj_model, forwarded.qpos)
-    springs = PointSprings.of(mj_model)
+    springs, hold = PointSprings.of(mj_model), jax.lax.stop_gradient
 
     @mjx_private.rotations_by(tangent_space.rotation_vector)
     def forces(dq: Array, qvel: Array, qacc: Array, ctrl: Array) -> Array:
@@ -187,7 +187,8 @@ def joint_forces(
         if coupling.needs_poses:
             d = mjx_private.com_pos(model, mjx_private.kinematics(model, d))
         d = mjx_private.tendon(model, d)
-        d = d.replace(ten_length=jax.lax.stop_gradient(d.ten_length) + jax.lax.stop_gradient(impl(d).ten_J) @ dq)
+        # where a tendon wraps by no angle MJX's derivative of its length is NaN; its Jacobian is the same derivative
+        d = d.replace(ten_length=hold(d.ten_length) + hold(impl(d).ten_J) @ dq)
         if springs is not None:
             d = springs.hold_lengths(d, forwarded)
         d = mjx_private.transmission(model, d)
