@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jacdb.counted import counted
 from jacdb.dataset import listing, shards
 from jacdb.dataset.layout import CURRENT, Layout, PartPath, Run
 from jacdb.errors import FailureError, UsageError, first_line
@@ -158,7 +159,7 @@ def check(dataset: Path, run: Run, axes: Axes) -> None:
             continue  # it was taken back
         if found:
             more = len({each.run for each in begun(dataset, run.env, run.layout)} - {run, one.run})
-            and_more = f" and {more} other{'s' * (more > 1)}" if more else ""
+            and_more = f" and {counted(more, 'other')}" if more else ""
             raise UsageError(
                 f"{run.env}: {found[0]}, and {found[1]} in {one.words}; an environment's runs have the same axes: give"
                 f" another --data, the model's file another name, or {one.removal}{and_more}"

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jacdb import schemas
+from jacdb.counted import counted
 from jacdb.dataset import environment_axes, listing
 from jacdb.dataset.environment_axes import BegunRun
 from jacdb.dataset.layout import Run
@@ -80,4 +81,4 @@ def check(dataset: Path, own: BegunRun) -> None:
 def removal(runs: list[BegunRun]) -> str:
     """Return the command that removes the first of these runs, and how many others there are, in words."""
     more = len({one.run for one in runs}) - 1
-    return runs[0].removal + (f" and {more} other{'s' * (more > 1)}" if more else "")
+    return runs[0].removal + (f" and {counted(more, 'other')}" if more else "")

@@ -15,6 +15,8 @@ from jacdb.progress import Event
 WORKERS = 8  # files fetched at once
 MAX_MANIFEST = 2**26  # bytes
 
+_NOT_KEPT = "it was not kept: repeat the command, or ask its owner to publish it again"
+
 
 @dataclass
 class Fetch:
@@ -59,14 +61,14 @@ class Fetch:
             self.snapshot.fetch(path, self.folder)
         if found := learning_files.problem(self.folder, run):
             (self.folder / found.path).unlink(missing_ok=True)
-            return f"{self.snapshot.name}: {found.path}: {found.wrong}; it was not kept: repeat the command"
+            return f"{self.snapshot.name}: {found.path}: {found.wrong}; {_NOT_KEPT}"
         return None
 
     def _part(self, path: str, sha256: str) -> None:
         file = self.snapshot.fetch(path, self.folder, self._meter(path))
         if wrong := integrity.check_file(file, path, sha256):
             file.unlink()
-            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; it was not kept: repeat the command")
+            raise FailureError(f"{self.snapshot.name}: {path}: {wrong}; {_NOT_KEPT}")
 
     def _meter(self, path: str) -> type[hub.Silent]:
         """Return a progress class that counts the bytes of a download, and stops it when another one has failed."""
