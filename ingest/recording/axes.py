@@ -116,18 +116,32 @@ def _velocities(model: mujoco.MjModel) -> list[dict[str, Any]]:
 
 
 def _controls(model: mujoco.MjModel, quantity: str = "ctrl") -> list[dict[str, Any]]:
-    """Return the axes of ctrl, as ``quantity``.
-
-    The unit is rad or m for a servo on a joint, else whatever the gain makes of it.
-    """
+    """Return the axes of ctrl, as ``quantity``."""
     joints = _joints(model)
     axes = []
     for i in range(model.nu):
         name, body, kind = _actuated(model, joints, i)
-        servo = model.actuator_biastype[i] == int(mujoco.mjtBias.mjBIAS_AFFINE)
-        unit = {SLIDE: "m", HINGE: "rad"}.get(kind, "1") if servo else "1"
-        axes.append(_axis(f"{name}.{quantity}", name, body, quantity, unit))
+        axes.append(_axis(f"{name}.{quantity}", name, body, quantity, _ctrl_unit(model, i, kind)))
     return axes
+
+
+def _ctrl_unit(model: mujoco.MjModel, i: int, kind: int) -> str:
+    """Return the unit of an actuator's ctrl: that of what a servo on a joint is told, or else 1.
+
+    A servo's gain times ctrl balances its bias where the joint is at the position that it is told, or has the velocity.
+    An integrator is told how fast the position goes on. Of other actuators the gain says what ctrl is.
+
+    Args:
+        kind: the type of the joint.
+    """
+    unit = {SLIDE: "m", HINGE: "rad"}.get(kind)
+    if unit is None or model.actuator_biastype[i] != int(mujoco.mjtBias.mjBIAS_AFFINE):
+        return "1"
+    gain, (_, by_position, by_velocity) = model.actuator_gainprm[i, 0], model.actuator_biasprm[i, :3]
+    if by_position:
+        is_rate = model.actuator_dyntype[i] == int(mujoco.mjtDyn.mjDYN_INTEGRATOR)
+        return "1" if gain != -by_position else f"{unit}/s" if is_rate else unit
+    return f"{unit}/s" if by_velocity and gain == -by_velocity else "1"
 
 
 def _memory(spec: EnvSpec) -> list[dict[str, Any]]:

@@ -45,6 +45,28 @@ def test_slide_and_hinge_have_their_units(system):
     assert (units["rootx"], units["rootx.vel"], units["rooty"]) == ("m", "m/s", "rad")
 
 
+ACTUATED = """
+<mujoco><worldbody><body><joint name="hinge"/><geom size=".1"/>
+  <body pos="1 0 0"><joint name="slide" type="slide"/><geom size=".1"/></body></body></worldbody>
+<actuator>
+  <position name="to" joint="hinge" kp="3" kv="1"/> <position name="slowly" joint="slide" kp="3" timeconst=".1"/>
+  <velocity name="turn" joint="hinge" kv="2"/> <velocity name="push" joint="slide" kv="2"/>
+  <intvelocity name="onwards" joint="hinge" kp="2" actrange="-1 1"/>
+  <motor name="torque" joint="hinge"/> <general name="loaded" joint="hinge" biastype="affine" biasprm="1 0 0"/>
+  <general name="percent" joint="hinge" gainprm=".5" biastype="affine" biasprm="0 -50 0"/>
+</actuator></mujoco>
+"""
+
+
+def test_a_servos_ctrl_has_the_unit_of_what_it_is_told():
+    rows = axes.model_axis_rows(mujoco.MjModel.from_xml_string(ACTUATED))
+    units = {row["name"].removesuffix(".action"): row["unit"] for row in rows if row["space"] == "action"}
+    assert units == {
+        "to": "rad", "slowly": "m", "turn": "rad/s", "push": "m/s", "onwards": "rad/s",
+        "torque": "1", "loaded": "1", "percent": "1",
+    }  # fmt: skip
+
+
 NAMESAKES = """
 <mujoco><worldbody><body name="b">
   <joint name="j.vel" type="slide"/><joint name="j" axis="0 1 0"/><joint name="J" axis="1 0 0"/>
