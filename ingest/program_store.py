@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax.stages import Compiled, Lowered
 
-from jacdb import schemas, user_cache
+from jacdb import schemas, tangent, user_cache
 from jacdb.ingest.compat import jax as jax_private
 
 _CONFIGURED = (
@@ -113,7 +113,8 @@ def _processor() -> list[str]:
 @functools.cache
 def _source() -> str:
     """Return a hash of the code that traces programs."""
-    files = [path for room in (Path(__file__), Path(schemas.__file__)) for path in room.parent.rglob("*.py")]
+    rooms = Path(__file__).parent, Path(schemas.__file__).parent
+    files = [*(path for room in rooms for path in room.rglob("*.py")), Path(tangent.__file__)]
     digest = hashlib.blake2b(digest_size=20)
     for path in sorted(files):
         digest.update(path.read_bytes())

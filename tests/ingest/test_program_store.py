@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jacdb.ingest import runtime
+from jacdb import tangent
+from jacdb.ingest import program_store, runtime
 from jacdb.ingest.program_store import ProgramStore
 
 X = np.arange(6.0).reshape(2, 3)
@@ -80,17 +82,23 @@ def test_a_damaged_program_is_made_anew(store, tmp_path, damage):
 
 
 def test_a_program_of_another_machine_is_not_taken(store, monkeypatch):
-    from jacdb.ingest import program_store
-
     store.compile({"made": "so"}, lowered(2.0))
     monkeypatch.setattr(program_store, "_machine", lambda: {"processor": "another"})
     assert store.find({"made": "so"}) is None
 
 
+def test_a_program_is_not_taken_once_rotations_are_computed_otherwise(store, monkeypatch, tmp_path):
+    """What stands outside `ingest/` and is traced belongs to a program, too."""
+    store.compile({"made": "so"}, lowered(2.0))
+    changed = tmp_path / "tangent.py"
+    changed.write_text(Path(tangent.__file__).read_text() + "# otherwise\n")
+    monkeypatch.setattr(tangent, "__file__", str(changed))
+    monkeypatch.setattr(program_store, "_source", program_store._source.__wrapped__)  # asks anew
+    assert store.find({"made": "so"}) is None
+
+
 def test_a_program_that_was_compiled_without_optimizations_is_not_taken_for_one_with(store, monkeypatch):
     """JAX_DISABLE_MOST_OPTIMIZATIONS, of whoever looks for a bug, would leave slow programs for all later runs."""
-    from jacdb.ingest import program_store
-
     store.compile({"made": "so"}, lowered(2.0))
     monkeypatch.setattr(program_store, "_machine", program_store._machine.__wrapped__)  # asks anew
     assert store.find({"made": "so"}) is not None
