@@ -172,7 +172,7 @@ def test_users_29_report_card_and_page_show_the_leaderboard(tmp_path, monkeypatc
         report.write(opened, tmp_path / "report", embedding=False)
         pages = [(tmp_path / "report" / "report.md").read_text(), card.write(opened, "someone/walks")]
     monkeypatch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
-    written = runpy.run_path(str(ROOT / "docs" / "generate.py"))["learned"]
+    written = runpy.run_path(str(ROOT / "docs" / "pages" / "learning.py"))["learned"]
     for page in (*pages, written(tmp_path / "data")):
         assert "20 of the test part, in which 9 entries switch; computed on a processor." in page
         assert leaderboard.NOTE in page and "| 3 | mlp, mse | 3 | 0.700 ± 0.100 | 0.600 ± 0.100 |" in page
