@@ -1,7 +1,16 @@
 """An arm that pushes a free box beside a mocap body, and what it did: what tests of recordings are written from."""
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jacdb.ingest.sources import recordings
+from jacdb.ingest.sources.recordings import replay
+from jacdb.ingest.sources.recordings.recording import Recording
+from jacdb.nested_lists import from_array
 
 XML = """
 <mujoco model="arm and box">
@@ -28,6 +37,19 @@ SUBSTEPS = 5
 
 def load() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(XML)
+
+
+MODEL = load()
+
+
+def opened(path: Path | str, **options: Path) -> Recording:
+    """A recording of the arm."""
+    return recordings.open(path, model=MODEL, n_substeps=SUBSTEPS, **options)
+
+
+def worst(source: Recording) -> float:
+    """The largest error of any of its steps, taken again."""
+    return max(run.error.max() for _, run in replay.replays(source.model, source.n_substeps, source.trajectories()))
 
 
 def rolled(
@@ -64,3 +86,10 @@ def rows(model: mujoco.MjModel, n_episodes: int = 3, **roll) -> dict[str, np.nda
         for name, values in one.items():
             columns.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def parquet(path, columns, **more):
+    """Write columns as one file; what is given beside them is added."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = {name: from_array(np.asarray(values)) for name, values in (columns | more).items() if values is not None}
+    pq.write_table(pa.table(table), path)
