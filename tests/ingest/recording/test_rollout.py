@@ -1,7 +1,6 @@
 """Rows of a rollout: reproducible, complete, and no row of two episodes."""
 
 import dataclasses
-import gc
 import itertools
 import weakref
 
@@ -319,43 +318,6 @@ def test_what_one_method_does_not_cover_the_next_one_does(system, monkeypatch):
         assert np.array_equal(column(episode, "method"), np.where(valid, "unrolled", "autodiff"))
         np.testing.assert_allclose(piece.j_state, before.pieces[0].j_state, atol=1e-12)
         check_sizes(episode)
-
-
-def test_the_cycle_collector_rests_during_an_ingest_and_not_after(tmp_path):
-    at_rest = []
-
-    def stop(event):
-        at_rest.append(not gc.isenabled())
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ingest(REQUEST, tmp_path, report=stop)
-    assert at_rest and all(at_rest) and gc.isenabled()
-
-
-def test_what_was_there_before_the_collector_rested_is_not_walked_through():
-    walks = []
-    gc.callbacks.append(lambda phase, info: walks.append(info["generation"]))
-    try:
-        with runtime.without_collector():
-            kept = [[] for _ in range(100_000)]
-            assert not walks
-    finally:
-        gc.callbacks.pop()
-    assert kept and set(walks) == {0}
-
-
-def test_cycles_that_came_to_be_while_the_collector_rested_are_gone_after():
-    class Cycle:
-        pass
-
-    with runtime.without_collector():
-        one = Cycle()
-        one.itself = one
-        left = weakref.ref(one)
-        del one
-        assert left()
-    assert not left()
 
 
 @pytest.mark.thorough
