@@ -31,3 +31,20 @@ def add_expert(root, numbers, run="run-c"):
     table = pq.read_table(part, partitioning=None)
     at = table.schema.get_field_index("policy")
     pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["expert"] * len(table))), part)
+
+
+# A model in a person's own file
+OWN_MODEL = """
+import jax, jax.numpy as jnp
+
+class Affine:
+    def __init__(self, scale: float = 1.0):
+        self.scale = scale
+
+    def init(self, key, sizes):
+        n = sizes.n_state + sizes.n_action
+        return {"w": self.scale * jax.random.normal(key, (sizes.n_target, n)), "b": jnp.zeros(sizes.n_target)}
+
+    def predict(self, params, state, action):
+        return params["w"] @ jnp.concatenate([state, action]) + params["b"]
+"""
