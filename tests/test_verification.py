@@ -2,28 +2,20 @@
 
 import errno
 import json
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call_jacdb, run_jacdb
-from learned_results import checkpoint, learned
 from synthetic import dataset, episode
+from verified import FLIPS, RUN, change, entry, found, part, refusing, seal, write
 
-import jacdb
 from jacdb import UsageError, schemas, verification
-from jacdb.checksum import sha256_of
-from jacdb.dataset import integrity, learning_files, manifest
+from jacdb.dataset import integrity, manifest
 from jacdb.dataset.layout import Run
 from jacdb.verification.findings import LISTED, Check
-
-RUN = Run("E", "run-a")
-FLIPS = 1_000
 
 
 def matrices(rng: np.random.Generator, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,45 +44,6 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def copy(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "copy")
-
-
-def part(table: str, number: int = 0) -> str:
-    return f"{RUN.folder(table)}/part-{number:05d}.parquet"
-
-
-def seal(root: Path) -> None:
-    """Give the run the checksums of the files that it has now, as one would who wants to deceive."""
-    paths = [path for path in manifest.parts(root) if f"/run={RUN.run_id}/" in path]
-    (root / RUN.manifest).write_text(manifest.encode({path: sha256_of(root / path) for path in paths}))
-
-
-def write(root: Path, path: str, table: pa.Table) -> None:
-    pq.write_table(table, root / path)
-    seal(root)
-
-
-def change(root: Path, path: str, column: str, row: int, value: object) -> None:
-    """Another value in one row; a function is given the old one."""
-    table = pq.read_table(root / path, partitioning=None)
-    values = table[column].to_pylist()
-    values[row] = value(values[row]) if callable(value) else value
-    field = table.schema.field(column)
-    write(root, path, table.set_column(table.schema.names.index(column), field, pa.array(values, field.type)))
-
-
-def found(root: Path) -> list[tuple[str, str, int | None]]:
-    """(check, path, row) of every finding."""
-    verified = verification.verify(root, sample=0)
-    assert verified.ok == (not verified.findings)
-    return [(check.name, one.path, one.row) for check in verified.checks for one in check.findings]
-
-
-def entry(row: int, column: int, value: object):
-    def put(matrix: list[list]) -> list[list]:
-        matrix[row][column] = value
-        return matrix
-
-    return put
 
 
 @pytest.mark.slow
@@ -353,125 +306,13 @@ def test_a_flipped_bit_is_found(copy):
     assert found(copy) == []
 
 
-@pytest.fixture
-def results(tmp_path):
-    """Seven learning runs without the rows that they are of, each with a checkpoint; ids as jacdb gives them."""
-    root = tmp_path / "results"
-    learned(root, "E")  # whose folders say what the checkpoints are called
-    runs = [path.name.removeprefix("run=") for path in root.glob("learning_runs/*/*")]
-    for run_id in runs:
-        checkpoint(root, run_id)
-    learned(root, "E")
-    for path in root.rglob("run=*+*"):  # an id has no such letter
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return root
-
-
-def test_a_file_that_the_disk_can_not_read_is_a_finding(copy, results, monkeypatch):
+def test_a_file_that_the_disk_can_not_read_is_a_finding(copy, monkeypatch):
     """And all else is checked."""
-    run = learning_files.in_folder(results)[1]
-    of_run, of_results = part("steps"), (learning_files.scores_of(run), learning_files.checkpoint_of(run))
-    for module in (integrity, learning_files):
-        monkeypatch.setattr(module, "sha256_of", refusing(errno.EIO, of_run, *of_results))
+    of_run = part("steps")
+    monkeypatch.setattr(integrity, "sha256_of", refusing(errno.EIO, of_run))
     assert found(copy) == [("files", of_run, None)]
-    for path in of_results:
-        assert ("learned", path, None) in found(results)
-        monkeypatch.setattr(learning_files, "sha256_of", refusing(errno.EIO, of_results[1]))
     [finding] = verification.verify(copy, sample=0).findings
     assert finding.wrong == "it can't be read: Input/output error"
-
-
-def refusing(code: int, *paths: str):
-    """Return a function like ``sha256_of`` that can't read these files."""
-
-    def read(file: Path) -> str:
-        if file.as_posix().endswith(paths):
-            raise OSError(code, os.strerror(code), str(file))
-        return sha256_of(file)
-
-    return read
-
-
-@pytest.mark.slow
-def test_a_flipped_bit_of_a_learning_run_is_found(results):
-    rng, run = np.random.default_rng(0), learning_files.in_folder(results)[1]
-    assert found(results) == [] and not any(check.note for check in verification.verify(results).checks)
-    of_checkpoint = learning_files.checkpoint_of(run)
-    for path in (learning_files.row_of(run), learning_files.scores_of(run), of_checkpoint, of_checkpoint):
-        file = results / path
-        original = file.read_bytes()
-        for bit in rng.integers(8 * len(original), size=FLIPS // 20).tolist():
-            flipped = bytearray(original)
-            flipped[bit // 8] ^= 1 << bit % 8
-            file.write_bytes(flipped)
-            if path == of_checkpoint:
-                difference = learning_files.difference_of_checkpoint(results, run)
-                assert difference and difference.is_problem, f"bit {bit} of {path}"
-            else:
-                wrong = learning_files.problem(results, run)
-                assert wrong and wrong.path == path, f"bit {bit} of {path}"
-        assert found(results) == [("learned", path, None)]
-        file.write_bytes(original)
-        if path == of_checkpoint:  # and then of a training that was repeated, whose file the row does not name
-            checkpoint(results, run.run_id, seconds=3.0)
-            assert found(results) == []
-
-
-def test_a_checkpoint_is_its_rows_by_its_parameters(results):
-    run = learning_files.in_folder(results)[1]
-    path = learning_files.checkpoint_of(run)
-    checkpoint(results, run.run_id, seconds=3.0)
-    checkpoint(results, run.run_id, seconds=1.0, has_ended=False)  # which has found the best, and does not know it
-    assert found(results) == []
-    checkpoint(results, run.run_id, value=2.0, has_ended=False)
-    verified = verification.verify(results)
-    said = "its checkpoint is of a training that has not ended, and goes on from it"
-    assert verified.ok and [check.run_id for check in verified.checks if check.note == said] == [run.run_id]
-    checkpoint(results, run.run_id, value=2.0)
-    [finding] = verification.verify(results).findings
-    assert finding.path == path and "it is another training's" in finding.wrong
-
-
-def test_a_row_of_a_learning_run_that_is_written_anew_is_found_and_one_of_before_is_noted(results):
-    run = learning_files.in_folder(results)[0]
-    file = results / learning_files.row_of(run)
-    table = pq.read_table(file, partitioning=None)
-    pq.write_table(table, file)  # as who changes it with Arrow does
-    assert found(results) == [("learned", learning_files.row_of(run), None)]
-    kept = {schemas.VERSION_KEY: table.schema.metadata[schemas.VERSION_KEY]}
-    pq.write_table(table.replace_schema_metadata(kept), file)  # as it was before rows had checksums
-    verified = verification.verify(results)
-    assert verified.ok and [check.run_id for check in verified.checks if "before 1.0" in check.note] == [run.run_id]
-    n_scores = table.schema.get_field_index("n_scores")
-    other = table.set_column(n_scores, table.schema.field("n_scores"), pa.array([1]))
-    pq.write_table(other.replace_schema_metadata(kept), file)
-    [finding] = verification.verify(results).findings
-    assert finding.wrong == "n_scores is 1, the run has 10"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tables", [("learning_runs",), ("learning_scores",), ("learning_runs", "learning_scores")])
-def test_a_second_part_of_a_learning_run_is_found_and_doubles_no_view(results, tables):
-    with jacdb.open(results) as opened:
-        views = [opened.leaderboard(), opened.learning_runs(), opened.learning_scores()]
-    run = learning_files.in_folder(results)[1]
-    for table in tables:
-        first = results / run.folder(table) / "part-00000.parquet"
-        shutil.copy(first, first.with_name("part-00001.parquet"))
-    assert found(results) == [("learned", f"{run.folder(tables[0])}/part-00001.parquet", None)]
-    with jacdb.open(results) as opened:
-        for before, view in zip(views, (opened.leaderboard, opened.learning_runs, opened.learning_scores), strict=True):
-            assert view().sort(pl.all()).equals(before.sort(pl.all()))  # rows of tables have no order
-
-
-def test_scores_without_a_row_are_said_to_be_unfinished(results):
-    run = learning_files.in_folder(results)[0]
-    (results / learning_files.row_of(run)).unlink()
-    verified = verification.verify(results)
-    [check] = [check for check in verified.checks if check.run_id == run.run_id]
-    assert verified.ok and check.note == "unfinished: no row in learning_runs"
-    (results / learning_files.scores_of(run)).write_bytes(b"")
-    assert found(results) == [("learned", learning_files.scores_of(run), None)]
 
 
 @pytest.mark.slow
