@@ -4,10 +4,11 @@ import subprocess
 
 import numpy as np
 import pyarrow as pa
-from conftest import call_jacdb
+from conftest import ROOT, call_jacdb
 from synthetic import dataset, episode
 
 ALICE = "hf_alice"
+SAMPLE = ROOT / "datasets" / "sample"
 
 
 def as_alice(*words: object) -> subprocess.CompletedProcess[str]:

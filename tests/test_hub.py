@@ -11,25 +11,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import ROOT, call_jacdb, run_jacdb
-from hub_datasets import ALICE, as_alice, contents, refused, small
+from conftest import call_jacdb, run_jacdb
+from hub_datasets import ALICE, SAMPLE, as_alice, contents, refused, small
 from loopback import HUB, is_large
-from synthetic import dataset, episode
 
 import jacdb
-from jacdb import hub, schemas
-from jacdb.dataset import manifest
+from jacdb import hub
 from jacdb.dataset.layout import PartPath, Run
 from jacdb.errors import FailureError
 from jacdb.publishing.pull import pull
 
 pytestmark = pytest.mark.slow
-
-SAMPLE = ROOT / "datasets" / "sample"
 
 
 @pytest.fixture(scope="module")
@@ -250,65 +244,6 @@ def test_a_pull_that_was_stopped_goes_on(published, tmp_path):
     assert HUB.sent - before < 0.9 * sum(map(len, contents(SAMPLE).values()))
 
 
-def _flip(files, sums):
-    path = next(path for path in files if path.startswith("steps/"))
-    files[path] = files[path][:-20] + bytes([files[path][-20] ^ 1]) + files[path][-19:]
-
-
-def _escape(files, sums):
-    files["../../evil.parquet"] = b"x"
-    sums["../../evil.parquet"] = "0" * 64
-
-
-def _foreign(files, sums):
-    _replace(files, sums, "steps", pa.table({"x": [1]}))
-
-
-def _bomb(files, sums):
-    column = pa.repeat(pa.scalar("E"), 2_000_000)
-    schema = schemas.PATTERNS.schema
-    table = pa.table([column.cast(f.type) if f.type == pa.string() else pa.nulls(len(column), f.type) for f in schema],
-                     schema=pa.schema([f.with_nullable(True) for f in schema], schema.metadata))  # fmt: skip
-    _replace(files, sums, "patterns", table, row_group_size=len(table))
-
-
-def _short(files, sums):
-    for path in [path for path in sums if path.startswith("episodes/")]:
-        del sums[path]
-
-
-def _replace(files, sums, table, content, **options):
-    sink = pa.BufferOutputStream()
-    pq.write_table(content, sink, compression="zstd", **options)
-    path = next(path for path in files if path.startswith(f"{table}/"))
-    files[path] = sink.getvalue().to_pybytes()
-    sums[path] = HUB.keep(files[path])
-
-
-@pytest.mark.parametrize(
-    ("attack", "told"),
-    [
-        (_flip, "not what the run's checksums say"),
-        (_escape, "evil"),
-        (_foreign, "schema version"),
-        (_bomb, "2,000,000 rows"),
-        (_short, "episodes"),
-    ],
-)
-def test_what_comes_from_a_stranger_is_not_trusted(tmp_path, attack, told):
-    files = contents(small(tmp_path / "data"))
-    run = Run("E", "run-a")
-    sums = manifest.decode(files[run.manifest].decode(), run)
-    attack(files, sums)
-    files[run.manifest] = manifest.encode(sums).encode()
-    name = f"alice/stranger{attack.__name__}"
-    as_alice("publish", name, "--data", small(tmp_path / "first"))
-    HUB.repositories[name].commit({path: HUB.keep(content) for path, content in files.items()})
-    refused(as_alice("pull", name, "--data", tmp_path / "pulled"), told, code=1)
-    placed = [path for path in contents(tmp_path / "pulled") if not path.startswith(".pull/")]
-    assert placed == [] and not list(tmp_path.rglob("evil*"))
-
-
 def test_a_pull_onto_a_disk_without_locks_is_told(published, tmp_path, monkeypatch):
     def no_locks(descriptor, operation):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -365,49 +300,6 @@ def test_a_refused_pull_keeps_what_an_interrupted_one_had_fetched(published, tmp
     assert fetched and all(path.is_file() for path in fetched)
 
 
-# --- hf:// ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("view", ["global_sparsity", "threshold_sweep", "zero_durations", "runs"])
-def test_a_view_in_place_says_what_it_says_of_a_copy(published, view):
-    there = call_jacdb("query", view, "--data", f"hf://datasets/{published}", "--format", "csv", token=None)
-    here = as_alice("query", view, "--data", SAMPLE, "--format", "csv")
-    assert there.returncode == 0 and sorted(there.stdout.split("\n")) == sorted(here.stdout.split("\n"))
-
-
-def test_a_statistic_in_place_reads_little(tmp_path):
-    """Of matrices as large as PandaPickCube's, 6,000 steps: neither they nor their files are transferred."""
-    rng = np.random.default_rng(0)
-    episodes = []
-    for number in range(6):
-        j = rng.normal(size=(1000, 38, 46)) * (rng.random((38, 46)) > 0.5)
-        episodes.append(episode(number, j[..., :38], j[..., 38:], dtype=np.float32))
-    dataset(tmp_path, "Large", episodes, jacobian=pa.float32())
-    total = sum(map(len, contents(tmp_path).values()))
-    assert as_alice("publish", "alice/large", "--data", tmp_path).returncode == 0
-    before = HUB.sent
-    ran = as_alice("query", "global_sparsity", "--data", "hf://datasets/alice/large", "--format", "json")
-    [row] = json.loads(ran.stdout)
-    with jacdb.open(tmp_path) as local:
-        assert row["zero_state"] == local.global_sparsity()["zero_state"].item()
-    assert total > 20_000_000 and HUB.sent - before < 0.002 * total
-
-
-def test_a_query_in_place_reads_nothing_else(published, tmp_path):
-    other = small(tmp_path / "data")
-    assert as_alice("publish", "alice/other", "--data", other).returncode == 0
-    for path in ("hf://datasets/alice/other/steps/*/*/*.parquet", f"{other}/steps/*/*/*.parquet", "/etc/passwd"):
-        ran = as_alice("sql", f"select * from read_parquet('{path}')", "--data", f"hf://datasets/{published}")
-        refused(ran, "not allowed")
-
-
-def test_a_picture_of_a_remote_dataset(published, tmp_path):
-    out = tmp_path / "a.png"
-    where = ("--env", "FingerSpin", "--data", f"hf://datasets/{published}", "--where", "step < 100")
-    assert as_alice("plot", "heatmap", *where, "--out", out).returncode == 0
-    assert out.read_bytes().startswith(b"\x89PNG")
-
-
 # --- without jacdb -------------------------------------------------------------------------------------------
 
 
@@ -448,27 +340,6 @@ def _python(code: str, folder) -> str:
                          capture_output=True, text=True)  # fmt: skip
     assert ran.returncode == 0, f"{code}: {ran.stderr}"
     return ran.stdout
-
-
-def test_a_hub_that_is_lost_in_the_middle_gets_one_line(tmp_path):
-    """The repository's large objects vanish after it was listed: small ones are kept, steps can't be read."""
-    assert as_alice("publish", "alice/lost", "--data", small(tmp_path / "data", value=3.0)).returncode == 0
-    where = ("--data", "hf://datasets/alice/lost")
-    assert as_alice("query", "axes", *where).returncode == 0
-    _, tree = HUB.repositories["alice/lost"].resolve("main")
-    [digest] = [digest for path, digest in tree.items() if path.startswith("steps/")]
-    HUB.gone.add(digest)
-    try:
-        refused(as_alice("query", "step_sets", *where), "the Hub said no (404)", code=1)
-    finally:
-        HUB.gone.clear()
-    assert as_alice("query", "global_sparsity", *where).returncode == 0
-
-
-def test_other_bytes_than_were_asked_for_are_no_rows(published, tmp_path, monkeypatch):
-    monkeypatch.setattr(HUB, "ignores_ranges", True)
-    ran = as_alice("query", "sparsity_timeline", "--env", "BallInCup", "--data", f"hf://datasets/{published}")
-    refused(ran, "bytes were asked for, and ", "came: repeat the command", code=1)
 
 
 def test_a_policy_from_the_hub(published, tmp_path):
