@@ -1,4 +1,4 @@
-"""Steps of a source's run, taken again from what its rows say."""
+"""Poses of a source's run, taken again: either quaternion of a rotation, and mocap bodies that rest or move."""
 
 from pathlib import Path
 
