@@ -2,7 +2,8 @@
 
 A step is taken from the stored state, its solver from what the stored step before left it (qacc_warmstart); in the
 first of an episode it starts from nothing. The stored Jacobian of drawn steps is compared with centred differences of
-the same step, along every axis of state and action.
+the same step, along every axis of state and action. A Jacobian that is exact (`implicit`) is of the solution that the
+solver is near: with few iterations what it leaves has a derivative of its own, so it goes on to its end for these.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy as np
 from jacdb.dataset.layout import Run
 from jacdb.ingest.differentiation.finite_differences import displaced
 from jacdb.ingest.replay.quotients import DifferenceQuotient, jacobian_error
-from jacdb.ingest.replay.replay import WIDTHS, JacobianCheck, StepReplay
+from jacdb.ingest.replay.replay import AT_THE_END, WIDTHS, JacobianCheck, StepReplay
 from jacdb.ingest.sources.kept_model import kept_model
 from jacdb.ingest.sources.model import resting_mocap
 from jacdb.ingest.sources.recordings.replay import state_difference
@@ -39,6 +40,9 @@ class SourceReplayer:
         self._tolerance = fact["replay_tolerance"] or 0.0
         self._mocap = resting_mocap(self.model, fact)
         self._data = mujoco.MjData(self.model)
+        self._solving = self.model.__copy__()
+        for name, value in {**AT_THE_END, "solver": mujoco.mjtSolver.mjSOL_NEWTON}.items():
+            setattr(self._solving.opt, name, value)
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -50,7 +54,7 @@ class SourceReplayer:
         for prefix in prefixes:
             warmstart = np.zeros(self.model.nv)
             for step in range(len(prefix.state)):
-                after = self._step(prefix.state[step], prefix.action[step], warmstart)
+                after = self._step(self.model, prefix.state[step], prefix.action[step], warmstart)
                 following = self._data.qacc_warmstart.copy()
                 if prefix.finite[step]:
                     off = self._deviation(after, prefix.next_state[step])
@@ -61,9 +65,9 @@ class SourceReplayer:
                         yield self._check_jacobian(prefix, step, warmstart, off, explained is not None)
                 warmstart = following
 
-    def _step(self, state: np.ndarray, ctrl: np.ndarray, warmstart: np.ndarray) -> np.ndarray:
+    def _step(self, model: mujoco.MjModel, state: np.ndarray, ctrl: np.ndarray, warmstart: np.ndarray) -> np.ndarray:
         """Return the state after a control step: qpos, qvel, act."""
-        model, data = self.model, self._data
+        data = self._data
         mujoco.mj_resetData(model, data)
         if self._mocap is not None:
             data.mocap_pos[:], data.mocap_quat[:] = self._mocap
@@ -81,12 +85,15 @@ class SourceReplayer:
         self, prefix: EpisodePrefix, step: int, warmstart: np.ndarray, off: float, confirmed: bool
     ) -> JacobianCheck:
         place, (d_state, d_action) = prefix.drawn.index(step), self.dimensions
+        one_sided = prefix.methods[place] == "fd"
+        stepped = self.model if one_sided else self._solving
         axes = np.eye(d_state + d_action)
         quotients = []
         for width in WIDTHS:
             offsets = width * np.concatenate([axes, -axes, np.zeros_like(axes[:1])])
             ends = [
                 self._step(
+                    stepped,
                     displaced(self.model, prefix.state[step], offset[:d_state]),
                     prefix.action[step] + offset[d_state:],
                     warmstart,
@@ -94,7 +101,6 @@ class SourceReplayer:
                 for offset in offsets
             ]
             quotients.append(DifferenceQuotient.of(self.model, np.stack(ends), width))
-        one_sided = prefix.methods[place] == "fd"
         wide, narrow = quotients
         error, n_jumps = jacobian_error(prefix.jacobians[place], wide, narrow, one_sided)
         return JacobianCheck(prefix, step, confirmed, off, error, n_jumps)
