@@ -45,7 +45,7 @@ SAME_STEP = 1e-9  # relative: two engines took the same step
 SAME_IN_C = 1e-7  # relative: C's derivative says something of MJX's (benchmarks/environments.py)
 ROUNDINGS = 10.0  # a deviation within so many times what roundings of the input cause is rounding's
 DRAWS = 12  # of SLOTS roundings each, before a step is wrong: one of LeapCubeReorient's has 73 ends among 384 roundings
-AT_THE_END = {"tolerance": 0.0, "iterations": 100}  # C's solver, until nothing improves: 1e-15 may leave 1e-8
+AT_THE_END = {"tolerance": 1e-20, "iterations": 100}  # C's solver, until little improves: 1e-15 may leave 1e-8
 
 
 class Reset(NamedTuple):
