@@ -77,6 +77,16 @@ def test_what_lists_and_mends_runs_goes_on(root):
         assert opened.samples("Cut")["samples"].to_list() == [27]
 
 
+@pytest.mark.parametrize("table", ["episodes", "steps"])
+def test_a_run_of_which_a_part_can_not_be_read_is_listed_with_the_others(table, root):
+    path = root / Run("Cut", "run-a").folder(table) / "part-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    cut, other = run_status.status(root).to_dicts()
+    assert (cut["status"], cut["steps"], cut["excluded"]) == ("finished", None, None)
+    assert cut["doing"].startswith(f"{path.relative_to(root)} can't be read: ")
+    assert (other["status"], other["steps"], other["doing"]) == ("finished", 9, None)
+
+
 @pytest.mark.slow
 def test_a_run_without_any_steps_can_be_removed(root):
     shutil.rmtree(root / "steps/environment=Cut")

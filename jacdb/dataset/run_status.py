@@ -16,7 +16,7 @@ from jacdb.dataset import completeness, manifest, shards
 from jacdb.dataset.folder import Folder
 from jacdb.dataset.layout import PROGRESS, PartPath, Run
 from jacdb.dataset.shards import BegunShard
-from jacdb.errors import FailureError, first_line
+from jacdb.errors import told_with_remedy
 
 try:
     import fcntl
@@ -27,7 +27,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "env": pl.String,
     "run_id": pl.String,
     "status": pl.String,  # finished, at work, or stopped
-    "steps": pl.Int64,  # on disk
+    "steps": pl.Int64,  # on disk; null where a part can't be read, as the next two
     "excluded": pl.Int64,  # of these
     "replay_error": pl.Float64,  # the largest of these; null where the engine made every step
     "doing": pl.String,
@@ -50,9 +50,10 @@ def lock(root: Path, run: Run) -> filelock.BaseFileLock:
 def status(root: Path | str) -> pl.DataFrame:
     """Return one row per run: whether it is finished, at work or stopped, what is on disk of it, and its progress.
 
+    Where a part of a run can't be read, ``doing`` says which, and what would be counted is null.
+
     Raises:
         UsageError: there is no dataset.
-        FailureError: a file of it can't be read.
     """
     pieces = collections.defaultdict(list)
     for one in shards.begun(Path(root)):
@@ -71,16 +72,17 @@ def _row_of_shards(run: Run, begun: list[BegunShard]) -> dict[str, Any]:
     """Return the row of a run in shards: what is on disk, and how far those that are at work are."""
     rows = [_row(one.root, run, one.is_finished) for one in begun]
     at_work = [row for row in rows if row["status"] == "at work"]
+    unreadable = next((row["doing"] for row in rows if row["steps"] is None), None)
     lacks = shards.missing(run, begun)
     errors = [row["replay_error"] for row in rows if row["replay_error"] is not None]
     return {
         "env": run.env,
         "run_id": run.run_id,
         "status": "at work" if at_work else "stopped",
-        "steps": sum(row["steps"] for row in rows),
-        "excluded": sum(row["excluded"] for row in rows),
-        "replay_error": max(errors, default=None),
-        "doing": lacks.there if lacks else "all shards are there: `jacdb merge` completes the run",
+        "steps": None if unreadable else sum(row["steps"] for row in rows),
+        "excluded": None if unreadable else sum(row["excluded"] for row in rows),
+        "replay_error": None if unreadable else max(errors, default=None),
+        "doing": unreadable or (lacks.there if lacks else "all shards are there: `jacdb merge` completes the run"),
         **{name: sum(row.get(name) or 0 for row in at_work) if at_work else None for name in ("done", "total")},
         "per_second": sum(row.get("per_second") or 0.0 for row in at_work) if at_work else None,
         "updated": max((row["updated"] for row in rows if row.get("updated")), default=None),
@@ -88,10 +90,12 @@ def _row_of_shards(run: Run, begun: list[BegunShard]) -> dict[str, Any]:
 
 
 def _row(folder: Path, run: Run, finished: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"env": run.env, "run_id": run.run_id, **_on_disk(folder, run)}
+    on_disk = _on_disk(folder, run)
+    row: dict[str, Any] = {"env": run.env, "run_id": run.run_id} | on_disk
     if finished:
         gone = completeness.missing(folder, run)
-        return row | {"status": "finished", "doing": completeness.lacks(gone) if gone else None}
+        lacks = completeness.lacks(gone) if gone else None
+        return row | {"status": "finished", "doing": on_disk.get("doing", lacks)}
     row["status"] = "at work" if _is_held(folder, run) else "stopped"
     try:
         progress = json.loads((folder / run.journal / PROGRESS).read_text("utf-8"))
@@ -101,22 +105,33 @@ def _row(folder: Path, run: Run, finished: bool) -> dict[str, Any]:
         row["per_second"] = progress["done"] / elapsed if elapsed > 0 else None
     except (OSError, ValueError, TypeError, KeyError):
         pass  # there is no progress file, or it is not valid
-    return row
+    return row | on_disk
 
 
 def _on_disk(folder: Path, run: Run) -> dict[str, Any]:
-    """Return how many steps are there, how many of them are excluded, and their largest replay error."""
-    parts = sorted((folder / run.folder("episodes")).glob("part-*.parquet"))
-    try:
-        counts = [pq.ParquetFile(part).read(["n_steps", "n_excluded"]) for part in parts]
+    """Return how many steps are there, how many of them are excluded, and their largest replay error.
+
+    Where a part can't be read, they are null, and ``doing`` says which it is and why.
+    """
+    names = ["n_steps", "n_excluded"]
+    counts: list[list[int]] = []
+    told: list[float | None] = []
+    for part in sorted((folder / run.folder("episodes")).glob("part-*.parquet")):
         # the steps of a part without its episodes are not there yet
-        of_steps = [folder / run.folder("steps") / part.name for part in parts]
-        errors = [_largest_replay_error(part) for part in of_steps if part.exists()]  # a finished run may lack some
-    except (OSError, pa.ArrowException) as error:
-        raise FailureError(f"{folder} can't be read: {first_line(error)}") from error
-    steps, excluded = (sum(pc.sum(count[name]).as_py() or 0 for count in counts) for name in ("n_steps", "n_excluded"))
-    told = [error for error in errors if error is not None]
-    return {"steps": steps, "excluded": excluded, "replay_error": max(told, default=None)}
+        reading, of_steps = part, folder / run.folder("steps") / part.name
+        try:
+            with pq.ParquetFile(part) as file:
+                table = file.read(names)
+            counts.append([pc.sum(table[name]).as_py() or 0 for name in names])
+            if of_steps.exists():  # a finished run may lack some
+                reading = of_steps
+                told.append(_largest_replay_error(of_steps))
+        except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:  # a footer may have other names
+            why = f"{reading.relative_to(folder).as_posix()} can't be read: {told_with_remedy(error)}"
+            return {"steps": None, "excluded": None, "replay_error": None, "doing": why}
+    steps, excluded = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
+    errors = [error for error in told if error is not None]
+    return {"steps": steps, "excluded": excluded, "replay_error": max(errors, default=None)}
 
 
 def _largest_replay_error(part: Path) -> float | None:
