@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors
 
 from jacdb import hub, hub_names, schemas
 from jacdb.checksum import sha256_of
@@ -29,7 +29,7 @@ class Publication:
     Attributes:
         name: OWNER/NAME.
         files: the local files, by their paths in the repository; without card and picture.
-        sums: the SHA-256 of the files that were checked.
+        sums: the SHA-256 of the files that were checked, and of the checksums that they were compared with.
         card: the text of README.md.
         picture: the card's picture, PNG; None if it has none.
         left_out: runs that are not finished.
@@ -90,6 +90,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
     finished = FinishedRuns(root)
     refuse_former(finished.path, root, "version {} is published")
     files = {run.manifest: finished.path / run.manifest for run in finished.runs}
+    sums = {path: sha256_of(file) for path, file in files.items()} | finished.sums
     files |= {path: finished.path / path for path in finished.sums}
     integrity.refuse_damaged(finished, report, "nothing was published")
     learned = _learned(finished.path)
@@ -100,7 +101,7 @@ def prepare(root: Path | str, name: str, report: Callable[[Event], None] = lambd
         policies = _policies(own)  # a model of one's own may be called like an environment of Playground's
         text, picture = card.write(dataset, name, policies), card.picture(dataset)
     files |= policies
-    return Publication(name, files, finished.sums | learned, text, picture, finished.unfinished)
+    return Publication(name, files, sums | learned, text, picture, finished.unfinished)
 
 
 def _learned(root: Path) -> dict[str, str]:
@@ -137,7 +138,8 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
     Raises:
         UsageError: the repository is public, or has such a tag, or more runs or scores, or different scores; no token,
             or none that may write.
-        FailureError: the Hub can't be reached, or fails, or someone else has published meanwhile.
+        FailureError: a file is not what it was when it was checked, the Hub can't be reached, or fails, or someone else
+            has published meanwhile.
     """
     name, api = publication.name, HfApi()
     with hub.explained(name):
@@ -146,25 +148,25 @@ def publish(publication: Publication, *, private: bool = False, tag: str | None 
         _refuse_more_runs(publication, snapshot)
         _refuse_other_scores(publication, snapshot)
         with tempfile.TemporaryDirectory() as folder:
-            fresh = _stage(publication, snapshot, Path(folder))
+            fresh = _fresh(publication, snapshot, Path(folder))
             stale = _stale(publication, snapshot)
             tagged = {ref.name: ref.target_commit for ref in api.list_repo_refs(name, repo_type="dataset").tags}
             if tag in tagged and (fresh or stale or tagged[tag] != snapshot.commit):
                 raise UsageError(f"{name} has a tag {tag} already, on other data: give the next version")
             commit = snapshot.commit
             if fresh or stale:
-                info = api.upload_folder(
-                    repo_id=name,
+                info = api.create_commit(
+                    name,
                     repo_type="dataset",
-                    folder_path=folder,
-                    commit_message=f"jacdb: {len(fresh)} files of {len(publication.sizes())}",
-                    delete_patterns=stale or None,
+                    operations=[*fresh, *map(CommitOperationDelete, stale)],
+                    commit_message=f"jacdb: {len(fresh)} files of {len(publication.files | publication.written())}",
                     parent_commit=snapshot.commit,  # or the card would not name the runs of who came in between
                 )
                 commit = info.oid
         if tag and tag not in tagged:
             api.create_tag(name, tag=tag, revision=commit, repo_type="dataset")
-    return Published(f"{constants.ENDPOINT}/datasets/{name}", commit, len(fresh), sum(fresh.values()))
+    n_bytes = sum(addition.upload_info.size for addition in fresh)
+    return Published(f"{constants.ENDPOINT}/datasets/{name}", commit, len(fresh), n_bytes)
 
 
 def _make(api: HfApi, name: str, private: bool) -> None:
@@ -222,24 +224,34 @@ def _refuse_other_scores(publication: Publication, snapshot: hub.Snapshot) -> No
             )
 
 
-def _stage(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> dict[str, int]:
-    """Fill a folder with links to the files that the repository lacks, and the card; return their bytes by path."""
+def _fresh(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> list[CommitOperationAdd]:
+    """Return what adds the files that the repository lacks, and the card, which is written into a folder.
+
+    A command that writes the dataset may have come between: a learning run scored anew, of which the scores would be
+    new and the row old, nobody could pull.
+
+    Raises:
+        FailureError: a file is not what it was when it was checked.
+    """
     places = dict(publication.files)
     for path, content in publication.written().items():
         places[path] = folder / path
         places[path].parent.mkdir(exist_ok=True)
         places[path].write_bytes(content)
-    fresh = {}
+    additions = []
     for path, file in places.items():
-        stored = snapshot.files.get(path)
-        if stored and stored.holds(file, publication.sums.get(path)):
-            (folder / path).unlink(missing_ok=True)
-            continue
-        fresh[path] = file.stat().st_size
-        if path in publication.files:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).symlink_to(file)
-    return fresh
+        stored, expected = snapshot.files.get(path), publication.sums.get(path)
+        if is_there := file.is_file():
+            if stored and stored.holds(file, expected):
+                continue
+            # small text is sent as it is now: the Hub has no checksum of it to refuse another by
+            additions.append(CommitOperationAdd(path, file.read_bytes() if Run.from_manifest(path) else file))
+        if not is_there or expected not in (None, additions[-1].upload_info.sha256.hex()):
+            raise FailureError(
+                f"{file} is gone or has changed since it was checked: nothing was published; let the command that"
+                " writes it end, and repeat this one"
+            )
+    return additions
 
 
 def _stale(publication: Publication, snapshot: hub.Snapshot) -> list[str]:

@@ -5,13 +5,15 @@ import shutil
 
 import learned_results
 import pytest
-from hub_datasets import as_alice, contents, refused, small
+from hub_datasets import ALICE, as_alice, contents, refused, small
 from loopback import HUB
 
+from jacdb import FailureError
 from jacdb.dataset import learning_files
 from jacdb.dataset.layout import Run
 from jacdb.learning import results
 from jacdb.learning.scores import Score
+from jacdb.publishing import publish as publishing
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +50,23 @@ def test_of_a_learning_run_the_one_with_more_scores_stays(tmp_path):
     scored(a, 9, value=0.75)
     refused(as_alice("pull", "alice/scored", "--data", a), "mlp-a of E", "different scores", "another --data")
     assert not (a / ".pull").exists()
+
+
+@pytest.mark.parametrize("change", ["scored anew", "removed"])
+def test_what_has_changed_since_it_was_checked_is_not_published(change, tmp_path, monkeypatch):
+    """New scores beside the row of the old ones are what nobody could pull."""
+    monkeypatch.setenv("HF_TOKEN", ALICE)
+    scored(small(tmp_path), 2)
+    publication = publishing.prepare(tmp_path, "alice/changed")
+    scores = tmp_path / learning_files.scores_of(Run("E", "mlp-a"))
+    if change == "removed":
+        scores.unlink()
+    else:
+        scored(tmp_path, 5)
+    said = f"{scores} is gone or has changed since it was checked: nothing was published"
+    with pytest.raises(FailureError, match=re.escape(said)):
+        publishing.publish(publication)
+    assert "README.md" not in HUB.files("alice/changed")
 
 
 def test_a_learning_run_that_a_stopped_pull_left_half_put_is_completed_at_any_commit(tmp_path):
