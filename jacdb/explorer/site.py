@@ -153,7 +153,9 @@ def _replace(draft: Path, out: Path) -> None:
     if not out.exists():
         draft.rename(out)
         return
-    with draft_of(out.with_name(f"{out.name}.former")) as former:
+    name = out.with_name(f"{out.name}.former")
+    remove_abandoned(name)
+    with draft_of(name) as former:
         out.rename(former)
         try:
             draft.rename(out)

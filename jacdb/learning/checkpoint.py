@@ -61,6 +61,7 @@ class Checkpoint:
         arrays = {
             f"{kind}{i}": np.asarray(leaf) for kind in ("best", "state") for i, leaf in enumerate(getattr(self, kind))
         }
+        atomic_file.remove_abandoned(path)
         with telling_writes(path, "the same command goes on"), atomic_file.draft_of(path) as draft:
             path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as stream:

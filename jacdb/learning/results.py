@@ -128,11 +128,9 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: [row[name] for row in rows] for name in table.schema.names}
     whole, options = pa.table(columns, schema=table.schema), parquet_options(table.schema)
-    # the draft lies above the table's folders, which hold parts and nothing else
-    with (
-        telling_writes(path, "the same command goes on"),
-        atomic_file.draft_of(root / f".{table.name}") as draft,
-    ):
+    name = root / f".{table.name}"  # of the draft: above the table's folders, which hold parts and nothing else
+    atomic_file.remove_abandoned(name)
+    with telling_writes(path, "the same command goes on"), atomic_file.draft_of(name) as draft:
         if checkpoint is None:
             pq.write_table(whole, draft, **options)
         else:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from jacdb.atomic_file import draft_of, sync_folder
+from jacdb.atomic_file import draft_of, remove_abandoned, sync_folder
 from jacdb.checksum import sha256_of
 from jacdb.dataset import integrity, joining, removal
 from jacdb.dataset.layout import MODELS, PartPath, Run
@@ -92,6 +92,7 @@ def link_or_copy(source: Path, target: Path, draft_name: Path, sha256: str) -> N
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file() and (target.samefile(source) or sha256_of(target) == sha256):
         return
+    remove_abandoned(draft_name)
     with draft_of(draft_name) as draft:
         try:
             os.link(source, draft)

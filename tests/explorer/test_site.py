@@ -7,6 +7,7 @@ import threading
 import urllib.request
 
 import pytest
+from conftest import leave_a_draft
 from explored import SAMPLE, load, no_robot, page_in, served
 
 from jacdb.cli.explore import explore
@@ -86,6 +87,15 @@ def test_users_32_parts_are_copied_where_a_file_cant_have_two_names(page, tmp_pa
     [part] = SAMPLE.glob("steps/environment=CheetahRun/*/*.parquet")
     copy = tmp_path / "site" / "data" / part.relative_to(SAMPLE)
     assert copy.read_bytes() == part.read_bytes() and not copy.samefile(part)
+
+
+def test_a_site_of_before_that_a_killed_command_left_half_removed_goes_with_the_next(tmp_path):
+    out, draft = tmp_path / "site", tmp_path / "draft"
+    out.mkdir()
+    leave_a_draft(tmp_path / "site.former")
+    draft.mkdir()
+    sites._replace(draft, out)
+    assert [*tmp_path.iterdir()] == [out]
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
+import learned_results
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from conftest import leave_a_draft
 from learned_results import checkpoint, learned
 from shard_rows import made
 from synthetic import dataset
@@ -18,7 +20,7 @@ from jacdb.dataset import learning_files
 from jacdb.dataset.layout import Run
 from jacdb.learning import results
 from jacdb.learning.scores import Score
-from jacdb.merging import file_copies, merge
+from jacdb.merging import file_copies, learning_runs, merge
 from jacdb.verification import verify
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,21 @@ def test_learning_runs_are_added_once_with_their_parameters(tmp_path):
     with jacdb.open(out) as opened:
         assert len(opened.learning_runs()) == 4 and len(opened.learning_scores())
     assert merge([b], out).describe("out").endswith("shards, 4 learning runs there already")
+
+
+def test_drafts_of_writers_that_were_killed_go_with_the_next(tmp_path):
+    """Of a large model's checkpoint they take as much room as it does, each time that a training is killed."""
+    run, a, b = Run("E", "mlp-a"), tmp_path / "a", tmp_path / "b"
+    path = a / learning_files.checkpoint_of(run)
+    for drafted in (path, *(root / f".{table}" for root in (a, b) for table in ("learning_scores", "learning_runs"))):
+        drafted.parent.mkdir(parents=True, exist_ok=True)
+        leave_a_draft(drafted)
+    assert len([*tmp_path.rglob("*.tmp")]) == 5
+    assert checkpoint(a, run.run_id) == path
+    results.write(a, *run[:2], learned_results.row(), [Score("test", "all", "auroc", 9, 0.5)])
+    assert not [*a.rglob("*.tmp")]
+    learning_runs.add(a, run, b)
+    assert not [*b.rglob("*.tmp")] and len([*b.rglob("part-*")]) == 2
 
 
 def test_a_learning_run_gets_the_scores_of_other_policies_rows_that_another_dataset_has(tmp_path, monkeypatch):
