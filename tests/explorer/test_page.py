@@ -5,7 +5,6 @@ What it must show is worked out here, by jacdb's SQL and by MuJoCo; jacdb/explor
 
 import functools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import synthetic
 from conftest import ROOT
+from driven_page import NEEDS, built, node
 from explored import SAMPLE, no_robot, served
 from polars.testing import assert_frame_equal
 
@@ -30,27 +30,12 @@ import jacdb
 from jacdb import queries
 from jacdb.cli.explore import _installed_maker
 from jacdb.explorer.index import NOT_IN_A_BROWSER
-from jacdb.explorer.page import page_folder
 
-WEB = ROOT / "jacdb" / "explorer" / "web"
 GRASP = Path(__file__).parent / "grasp"  # two episodes of PandaPickCube by the expert, which touches the cube
 ENVS = ("CartpoleBalance", "CheetahRun")  # of the sample
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LONGEST_INTEGER = 2**53  # that JSON's readers take
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="needs Chromium"),
-    pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js"),
-    pytest.mark.skipif(not (WEB / "node_modules" / "playwright-core").is_dir(), reason="needs `make explorer`"),
-]
-
-
-def built() -> Path:
-    try:
-        return page_folder()
-    except jacdb.UsageError as error:
-        pytest.skip(str(error))
+pytestmark = NEEDS
 
 
 @pytest.fixture(scope="module")
@@ -214,20 +199,6 @@ def answer(root: Path, view: str, env: str, where: str) -> dict:
 
 
 VIEWS = [name for name in queries.STATISTICS if name not in NOT_IN_A_BROWSER and "question" in queries.header(name)]
-
-
-def node(script: str, address: str, expected: dict, folder: Path) -> None:
-    (folder / "expected.json").write_text(json.dumps(expected))
-    told = subprocess.run(
-        ["node", "--test", f"tests/{script}"],
-        cwd=WEB,
-        env=os.environ
-        | {"JACDB_PAGE": address, "JACDB_EXPECTED": str(folder / "expected.json"), "JACDB_CHROMIUM": str(CHROMIUM)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
 
 
 def test_users_32_the_page_shows_what_sql_and_mujoco_say(data, tmp_path, menagerie):

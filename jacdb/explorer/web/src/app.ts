@@ -6,7 +6,7 @@ import { address, fetchJson } from './data/files';
 import { Occurrences } from './data/occurrences';
 import { Patterns } from './data/patterns';
 import { Shape } from './data/shape';
-import { stepsThatMeet } from './data/condition';
+import { maskOf, ofRun } from './data/condition';
 import { palette, type Palette } from './drawing/palette';
 import { setText } from './page/dom';
 import type { App, OpenRun, Pane, Shown } from './panes/pane';
@@ -147,14 +147,17 @@ export class Explorer implements App {
     let trouble = '';
     if (where) {
       try {
-        ({ mask, occurrences } = await stepsThatMeet(this.database, opened, episode, where, (text) => this.say(text)));
+        const tell = (text: string) => this.say(text);
+        const met = await maskOf(this.database, opened, episode, where, tell);
+        occurrences = await ofRun(this.database, opened, where, tell);
+        mask = met;
       } catch (error) {
         trouble = `The condition is not used: ${(error as Error).message}`;
       }
     }
     if (turn !== this.loading) return;
     const zeroShare = occurrences.zeroShare(shape.rows * shape.cols);
-    const here = Occurrences.ofEpisode(episode, "the episode's steps");
+    const here = Occurrences.ofEpisode(episode, mask);
     this.shown = { ...opened, episode, occurrences, here, zeroShare, mask };
     const step = Math.min(this.store.state.step, episode.steps - 1);
     this.store.complete({ ...ofShape(this.store.state, shape), step });

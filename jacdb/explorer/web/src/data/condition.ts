@@ -11,15 +11,15 @@ select pattern, name, count(*) from (
     select pattern_id::varchar as pattern, unnest(constraint_names(contacts, active)) as name from exact_steps where finite
 ) group by pattern, name`;
 
-/** Return the steps of an episode that meet a condition, and the patterns of all steps of the run that do. */
-export async function stepsThatMeet(
-  database: Database, { run, file, patterns }: OpenRun, episode: Episode, where: string, tell: Told,
-): Promise<{ mask: Uint8Array; occurrences: Occurrences }> {
+/** Return which steps of an episode meet a condition. */
+export async function maskOf(
+  database: Database, { run, file }: Pick<OpenRun, 'run' | 'file'>, episode: Episode, where: string, tell: Told,
+): Promise<Uint8Array> {
   const mask = new Uint8Array(episode.steps);
   const text = `select step from steps where episode = ${episode.number}`;
   const met = await database.ask(text, run, file, where, true, tell);
   for (const [step] of met.rows) mask[Number(step)] = 1;
-  return { mask, occurrences: await ofRun(database, { run, file, patterns }, where, tell) };
+  return mask;
 }
 
 /** Return in how many steps of a run each pattern is shown, in all and while each constraint holds. */

@@ -37,10 +37,11 @@ export class Occurrences {
     return found;
   }
 
-  /** Count the steps of an episode. */
-  static ofEpisode(episode: Episode, scope: string): Occurrences {
-    const found = new Occurrences(scope, episode.patterns);
+  /** Count the steps of an episode; under a condition, those that meet it. */
+  static ofEpisode(episode: Episode, mask: Uint8Array | null): Occurrences {
+    const found = new Occurrences(`the episode's steps${mask ? ' that meet the condition' : ''}`, episode.patterns);
     for (let step = 0; step < episode.steps; step++) {
+      if (mask && !mask[step]) continue;
       found.add(episode.pattern[step], 1);
       for (const name of episode.held(step)) found.addHeld(name, episode.pattern[step], 1);
     }

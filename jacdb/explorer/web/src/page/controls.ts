@@ -3,6 +3,7 @@ import type { Explorer } from '../app';
 import { button, element, fill, setText } from './dom';
 import { count } from './format';
 import type { Pane, Shown } from '../panes/pane';
+import { runWords } from '../panes/words';
 import type { State } from '../state';
 
 const RATE = 20; // steps a second, where the control rate is not known
@@ -29,9 +30,7 @@ export class Chooser implements Pane {
   show({ run, file, episode }: Shown): void {
     const runs = this.app.index.runs.filter(({ env }) => env === run.env);
     this.env.value = run.env;
-    fill(this.run, runs.map((one) => ({
-      value: one.run_id, label: `${one.policy}, seed ${one.seed}, ${one.method} (${one.run_id})`,
-    })), run.run_id);
+    fill(this.run, runs.map((one) => ({ value: one.run_id, label: runWords(one) })), run.run_id);
     fill(this.episode, file.episodes.map((row) => ({
       value: String(row.episode),
       label: `${row.episode}: ${count(row.n_steps, 'step')}${row.n_contact_steps ? `, ${row.n_contact_steps} in contact` : ''}`,

@@ -22,7 +22,7 @@ export interface Shown extends OpenRun {
   episode: Episode;
   /** of the run's steps; under a condition, of those that meet it */
   occurrences: Occurrences;
-  /** of the episode's steps, with what held in them */
+  /** of the episode's steps, with what held in them; under a condition, of those that meet it */
   here: Occurrences;
   /** by entry: the share of `occurrences` in which it is zero */
   zeroShare: Float64Array;

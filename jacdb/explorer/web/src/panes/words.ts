@@ -1,5 +1,6 @@
 /** Entries and steps in words. */
 import { number, percent } from '../page/format';
+import type { Run } from '../data/contract';
 import type { Shape } from '../data/shape';
 import type { Shown } from './pane';
 
@@ -26,6 +27,11 @@ export function describe(shown: Shown, step: number, entry: number): string {
   const share = zeroShare[entry];
   const seldom = Number.isNaN(share) ? '' : `; zero in ${percent(share)} of ${occurrences.scope}`;
   return `${nameOf(shape, entry)} = ${valueOf(shown, step, entry)}${seldom}`;
+}
+
+/** Return a run's name: those of one policy and seed differ in what follows. */
+export function runWords({ policy, seed, method, run_id: id }: Run): string {
+  return `${policy}, seed ${seed}, ${method} (${id})`;
 }
 
 /** Return a constraint as people read it: "contact:a - b" is "a touches b". */

@@ -3,7 +3,7 @@ import { element, fill, setText } from '../../page/dom';
 import { number, percent } from '../../page/format';
 import { toolsOf } from '../../page/paneFrame';
 import { SvgPen } from '../../drawing/pen';
-import { ofRun } from '../../data/condition';
+import { maskOf, ofRun } from '../../data/condition';
 import { Occurrences } from '../../data/occurrences';
 import type { Episode } from '../../data/episode';
 import type { Colour, EpisodeName, State } from '../../state';
@@ -12,7 +12,7 @@ import { logColouring, type Colouring } from '../heatmap/colouring';
 import { Heatmap } from '../heatmap/heatmap';
 import { Legend } from '../heatmap/legend';
 import type { App, OpenRun, Shown } from '../pane';
-import { nameOf } from '../words';
+import { nameOf, runWords } from '../words';
 import type { Tab } from './detailsPane';
 
 interface Other extends OpenRun {
@@ -144,10 +144,11 @@ export class CompareTab implements Tab {
   /** Return shares of zeros of the shown and of another: of both runs or, within one run, of both episodes. */
   private async counted({ run, file, patterns, shape }: OpenRun, episode: Episode): Promise<Pick<Other, 'shares' | 'scope'>> {
     const shown = this.shown!;
-    const { where } = this.app.store.state;
+    const where = shown.mask ? this.app.store.state.where : ''; // one that is wrong is not used
+    const tell = (text: string) => setText(this.told, text);
     const isOneRun = run.env === shown.run.env && run.run_id === shown.run.run_id;
-    const theirs = isOneRun ? Occurrences.ofEpisode(episode, "the episode's steps")
-      : where ? await ofRun(this.app.database, { run, file, patterns }, where, (text) => setText(this.told, text))
+    const theirs = isOneRun ? Occurrences.ofEpisode(episode, where ? await maskOf(this.app.database, { run, file }, episode, where, tell) : null)
+      : where ? await ofRun(this.app.database, { run, file, patterns }, where, tell)
       : Occurrences.ofRunFile(file, patterns);
     const mine = isOneRun ? shown.here : shown.occurrences;
     const of = (one: Occurrences, { rows, cols }: OpenRun['shape']) => one.zeroShare(rows * cols);
@@ -158,7 +159,7 @@ export class CompareTab implements Tab {
     const { shape, file, episode } = this.other!;
     this.env.value = named.env;
     fill(this.run, this.app.index.runs.filter(({ env }) => env === named.env)
-      .map((run) => ({ value: run.run_id, label: `${run.policy}, seed ${run.seed}` })), named.run);
+      .map((run) => ({ value: run.run_id, label: runWords(run) })), named.run);
     fill(this.episode, file.episodes.map((row) => ({ value: String(row.episode), label: `episode ${row.episode}` })), String(named.episode));
     const all = (n: number) => Array.from({ length: n }, (_, at) => at);
     this.theirs.show(shape, all(shape.rows), all(shape.cols));

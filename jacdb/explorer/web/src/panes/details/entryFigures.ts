@@ -62,12 +62,15 @@ export function paintHistory(pen: Pen, episode: Episode, entry: number, width: n
   const muted = { size: 11, fill: colours.muted };
   if (episode.rows.values && least <= most) {
     pen.line([0, y(0), width, y(0)], colours.rule);
-    const points: number[] = [];
-    for (let step = 0; step < episode.steps; step++) {
-      const value = there(episode, step, entry);
+    let points: number[] = [];
+    for (let step = 0; step <= episode.steps; step++) {
+      const value = step < episode.steps ? there(episode, step, entry) : NaN;
       if (Number.isFinite(value)) points.push(x(step), y(value), x(step + 1), y(value));
+      else if (points.length) { // the line breaks where a step is not finite
+        pen.line(points, colours.state, 1.25);
+        points = [];
+      }
     }
-    if (points.length) pen.line(points, colours.state, 1.25);
     const [from4, to4] = [least, most].map((value) => number(Number(value.toPrecision(4))));
     pen.text(0, 11, from4 === to4 ? `${to4} in each step` : `from ${from4} to ${to4}`, muted);
   }

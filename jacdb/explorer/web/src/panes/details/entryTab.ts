@@ -99,9 +99,8 @@ export class EntryTab implements Tab {
     this.first = firstNotZero(shown.episode, entry);
     setText(this.toFirst, `Go to step ${this.first}, the first in which it is not zero`);
     this.draw();
-    const { occurrences, here } = shown;
-    const { where } = this.app.store.state;
-    this.explain(where ? occurrences : here, !where);
+    const { occurrences, here, mask } = shown; // without a condition, or where it is wrong, there is no mask
+    this.explain(mask ? occurrences : here, !mask);
     this.companions(occurrences);
   }
 
@@ -115,8 +114,10 @@ export class EntryTab implements Tab {
   private explain(known: Occurrences, hasMore: boolean): void {
     const { entry } = this;
     const share = known.zeroShareOf(entry);
-    const rows = share > 0 && share < 1 ? known.explain(entry).slice(0, MOST_ROWS) : [];
-    const caption = `Share of ${known.scope} (${known.steps.toLocaleString('en')}) in which it is not zero`;
+    const all = share > 0 && share < 1 ? known.explain(entry) : [];
+    const rows = all.slice(0, MOST_ROWS);
+    const few = rows.length < all.length ? `; ${rows.length} of ${all.length} constraints, those that tell most` : '';
+    const caption = `Share of ${known.scope} (${known.steps.toLocaleString('en')}) in which it is not zero${few}`;
     const more = button('Count the whole run', () => void this.countRun(more), { hidden: !hasMore });
     const alike = share === 0 ? 'It is never zero in' : share === 1 ? 'It is always zero in' : 'No constraint holds in';
     this.explained.replaceChildren(

@@ -35,8 +35,11 @@ export function nodesOf(shape: Shape): GraphNode[] {
   ]);
 }
 
-/** Return in which share of an episode's exact steps each entry is at least as large as a threshold; null without matrices. */
-export function sharesAbove(episode: Episode, threshold: number): Float64Array | null {
+/** Return in which share of an episode's exact steps each entry is at least as large as a threshold; null without matrices.
+ *
+ * A mask says which steps meet a condition: then only these count.
+ */
+export function sharesAbove(episode: Episode, threshold: number, mask: Uint8Array | null): Float64Array | null {
   const { values } = episode.rows;
   if (!values) return null;
   // what was rounded to float32 is compared with what the threshold is in float32
@@ -44,7 +47,7 @@ export function sharesAbove(episode: Episode, threshold: number): Float64Array |
   const shares = new Float64Array(episode.size);
   let counted = 0;
   for (let step = 0; step < episode.steps; step++) {
-    if (!episode.rows.exact[step]) continue;
+    if (!episode.rows.exact[step] || (mask && !mask[step])) continue;
     counted++;
     for (let entry = 0; entry < episode.size; entry++) {
       if (Math.abs(values[step * episode.size + entry]) >= least) shares[entry]++;

@@ -86,7 +86,7 @@ export class GraphTab implements Tab {
   private count({ threshold, least }: State): void {
     const shown = this.shown!;
     const isStored = threshold === ZERO_THRESHOLD;
-    const shares = isStored ? shown.zeroShare.map((share) => 1 - share) : sharesAbove(shown.episode, threshold);
+    const shares = isStored ? shown.zeroShare.map((share) => 1 - share) : sharesAbove(shown.episode, threshold, shown.mask);
     this.isCounted = true;
     this.found = shares ? edgesOf(shown.shape, this.nodes, shares).filter(({ share }) => share > 0 && share >= least / 100) : [];
     const counted = isStored ? shown.occurrences : shown.here;

@@ -9,8 +9,11 @@ export interface Lane {
 
 const MOST = 40;
 
-/** Return a lane for each constraint of an episode: contacts first, the most lasting first. */
-export function lanesOf({ episode }: Shown): Lane[] {
+/** Return how many constraints an episode has, and a lane for each: contacts first, the most lasting first.
+ *
+ * Of many constraints those have one that hold in most steps.
+ */
+export function lanesOf({ episode }: Shown): { lanes: Lane[]; constraints: number } {
   const lanes = new Map<string, Lane>();
   for (let step = 0; step < episode.steps; step++) {
     for (const name of episode.held(step)) {
@@ -21,5 +24,6 @@ export function lanesOf({ episode }: Shown): Lane[] {
     }
   }
   const isContact = ({ name }: Lane) => Number(name.startsWith('contact:'));
-  return [...lanes.values()].sort((a, b) => isContact(b) - isContact(a) || b.steps - a.steps).slice(0, MOST);
+  const longest = [...lanes.values()].sort((a, b) => b.steps - a.steps).slice(0, MOST);
+  return { lanes: longest.sort((a, b) => isContact(b) - isContact(a) || b.steps - a.steps), constraints: lanes.size };
 }

@@ -27,6 +27,7 @@ export class TimelinePane implements Pane {
   private readonly words = element('span', { class: 'quiet holds' });
   private shown: Shown | null = null;
   private lanes: Lane[] = [];
+  private few = ''; // said where not all constraints have a lane
   private names = 120; // width of the lanes' names
 
   constructor(private readonly app: App) {
@@ -51,11 +52,14 @@ export class TimelinePane implements Pane {
 
   show(shown: Shown): void {
     this.shown = shown;
-    this.lanes = lanesOf(shown);
+    const { lanes, constraints } = lanesOf(shown);
+    this.lanes = lanes;
+    this.few = lanes.length < constraints ? `${lanes.length} of ${constraints} constraints, those of most steps` : '';
     const letters = Math.max(...this.lanes.map(({ name }) => constraintWords(name).length), 18);
     this.names = Math.min(letters, MOST_LETTERS) * LETTER + 12;
     this.canvas.setAttribute('aria-label', `Episode ${shown.episode.number}: ${this.lanes.map((lane) =>
-      `${lane.name === '' ? '' : `${constraintWords(lane.name)} in ${lane.steps} of ${count(shown.episode.steps, 'step')}`}`).join('; ')}`);
+      `${lane.name === '' ? '' : `${constraintWords(lane.name)} in ${lane.steps} of ${count(shown.episode.steps, 'step')}`}`)
+      .concat(this.few || []).join('; ')}`);
     this.draw();
     this.update(this.app.store.state);
   }
@@ -96,7 +100,7 @@ export class TimelinePane implements Pane {
   }
 
   private get height(): number {
-    return this.top + CURVE + 10 + this.lane * (this.lanes.length + 1) + 4;
+    return this.top + CURVE + 10 + this.lane * (this.lanes.length + 1) + (this.few ? LANE : 0) + 4;
   }
 
   private readonly draw = () => {
@@ -136,6 +140,7 @@ export class TimelinePane implements Pane {
       const fill = name.startsWith('contact:') ? colours.contact : colours.constraint;
       spans(held, (from, to) => pen.rect(x(from), y + at + 3, Math.max(x(to) - x(from), 1), LANE - 6, fill));
     }
+    if (this.few) pen.text(left, y + lane + 11, this.few, { size: 11, fill: colours.muted });
   }
 
   /** Write a lane's name: on its left, or over it. */
