@@ -53,7 +53,12 @@ def write(dataset: Dataset, name: str, policies: Iterable[str] = ()) -> str:
     runs = dataset.runs().sort("env", "run_id").to_dicts()
     rows = sum(run["n_rows"] for run in runs)
     suites = [suite for suite in SUITES if suite in {run["suite"] for run in runs}]
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: "-" if value is None else value,  # as in the report's tables
+    )
     environment.filters["number"] = "{:,}".format
     template = environment.from_string(files("jacdb.publishing").joinpath("card.md.j2").read_text("utf-8"))
     return template.render(
