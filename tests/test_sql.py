@@ -187,6 +187,13 @@ def test_sql_is_text(query, opened):
             ask(query)
 
 
+@pytest.mark.parametrize("query", ["select 1", None])
+def test_what_is_fetched_is_a_relation(query, opened):
+    for fetch in (opened.fetch, opened.fetch_table):
+        with pytest.raises(UsageError, match="is no relation: give what sql or view returned"):
+            fetch(query)
+
+
 def test_environments_are_any_names(opened):
     env = opened.environments[0]
     whole = opened.view("samples", env).fetchall()

@@ -190,6 +190,12 @@ def test_users_15_a_condition_on_steps_leaves_the_space_as_it_is(sample):
         sample.tangent_space("PandaPickCub")
 
 
+@pytest.mark.parametrize("env", [None, ["PandaPickCube"]])
+def test_a_tangent_space_is_of_one_environment(env, sample):
+    with pytest.raises(UsageError, match=r"no steps of .* here: there are BallInCup"):
+        sample.tangent_space(env)
+
+
 def test_users_15_what_is_no_state_is_refused_in_a_line(sample):
     space = sample.tangent_space("PandaPickCube")
     with pytest.raises(UsageError, match=r"x is of shape \(38,\): its last axis must have 39 numbers"):

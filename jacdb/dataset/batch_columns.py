@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from jacdb.dataset.completeness import check_known
 from jacdb.dataset.normalization import SOURCES, Normalization
 from jacdb.dataset.segments import Segments
 from jacdb.dataset.sql_text import literal
@@ -128,7 +129,7 @@ def tangent_space(dataset: Views, env: str) -> TangentSpace:
     Raises:
         UsageError: the dataset has no such environment.
     """
-    dataset.view("steps", env)
+    check_known(dataset.location, [env], dataset.environments)
     return TangentSpace.from_axes(dataset.fetch(dataset.sql(f"from axes where env = {literal(env)}")))
 
 

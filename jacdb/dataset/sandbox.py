@@ -109,6 +109,7 @@ def fetch(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None) -> pl
         limits: the answer may take so much memory; None for what is left of the machine's.
 
     Raises:
+        UsageError: it is no relation.
         FailureError: the query fails while it runs, its answer is too large, or Arrow can't hold it.
     """
     try:
@@ -128,6 +129,8 @@ def fetch_table(relation: duckdb.DuckDBPyRelation, limits: Limits | None = None)
 
 def _batches(relation: duckdb.DuckDBPyRelation, limits: Limits) -> Iterator[pa.RecordBatch]:
     """Yield an answer: first a batch without rows, for its schema."""
+    if not isinstance(relation, duckdb.DuckDBPyRelation):
+        raise UsageError(f"a {type(relation).__name__} is no relation: give what sql or view returned")
     taken = 0
     try:
         with portable(relation, "INTERVAL", "UNION").to_arrow_reader(BATCH_ROWS) as reader:
