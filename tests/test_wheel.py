@@ -1,6 +1,7 @@
 """What is installed is what stands in the checkout: every module and every data file, under the links' names."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 from jacdb.errors import UsageError
 from jacdb.explorer.page import page_folder
@@ -55,6 +57,13 @@ def checkout(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("built")
     return folder
+
+
+def test_what_has_no_wheel_for_python_3_13_is_locked_for_3_12_alone():
+    """Else `make setup` ends in an error of Bazel, by which labmaze is built, where there is no Python 3.12."""
+    [labmaze] = re.findall(r"^labmaze==[^\\]*", (ROOT / ".ci" / "requirements.txt").read_text(), re.MULTILINE)
+    marker = Requirement(labmaze).marker
+    assert [marker.evaluate({"python_full_version": version}) for version in ("3.12.12", "3.13.0")] == [True, False]
 
 
 @pytest.mark.slow
