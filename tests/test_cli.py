@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, call_jacdb, run_jacdb
 from synthetic import dataset, episode
 
-from jacdb import FailureError, __main__, __version__, figures, output, queries
+from jacdb import FailureError, __main__, __version__, exports, figures, output, queries
 from jacdb.cli import printing
 from jacdb.learning import baselines
 from jacdb.learning.models import registry
@@ -46,7 +46,8 @@ finally:
 
 
 def test_users_33_help_names_all_that_may_be_given():
-    named = {"query": queries.VIEWS, "plot": figures.FIGURES, "learn": registry.BUILT_IN, "score": baselines.BASELINES}
+    named = {"query": queries.VIEWS, "plot": figures.FIGURES, "export": exports.FORMATS, "learn": registry.BUILT_IN,
+             "score": baselines.BASELINES}  # fmt: skip
     for command, names in named.items():
         words = re.findall(r"\w+", call_jacdb(command, "--help").stdout)
         assert set(names) <= set(words), command

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from conftest import ROOT
 from matplotlib.figure import Figure
+from synthetic import dataset as dataset_of
+from synthetic import episode
 
 import jacdb
 from jacdb import exports, figures, queries
 from jacdb.dataset.dataset import Dataset
+from jacdb.errors import UsageError
 from jacdb.exports.trajectories import Source
+from jacdb.figures import style
 from jacdb.ingest.environments import registry
 from jacdb.ingest.policies.base import Policy
 from jacdb.ingest.run_plan import Request
@@ -51,8 +56,8 @@ def test_a_view(monkeypatch):
     assert found.sort("env").rows() == shares.sort("env").rows()
 
 
-def test_a_figure(monkeypatch):
-    names = {name: getattr(figures, name) for name in ("COLUMN", "BLUE", "ORANGE", "styled")}
+def test_a_figure(monkeypatch, tmp_path):
+    names = {name: getattr(style, name) for name in ("COLUMN", "BLUE", "ORANGE", "answer", "nothing", "styled")}
     draw = defined("Add a figure", "zeros", Dataset=Dataset, Figure=Figure, **names)
     monkeypatch.setitem(figures.FIGURES, "zeros", figures.NamedFigure(draw, "How many entries are always zero."))
     with jacdb.open(SAMPLE) as dataset:
@@ -60,6 +65,9 @@ def test_a_figure(monkeypatch):
     [axes] = drawn.axes
     assert drawn.get_figwidth() == figures.COLUMN and axes.xaxis.label.get_fontsize() == figures.POINTS
     assert [round(bar.get_width(), 2) for bar in axes.patches] == [5.25, 0.0]
+    dataset_of(tmp_path, "Lost", [episode(0, np.full((2, 2, 2), np.nan), np.ones((2, 2, 1)))])
+    with jacdb.open(tmp_path) as lost, pytest.raises(UsageError, match="nothing to draw of Lost"):
+        figures.draw(lost, "zeros", "Lost")
 
 
 def test_an_export(monkeypatch, tmp_path):
