@@ -66,5 +66,11 @@ def _peer_notes(kept: dict[str, dict[str, Any]]) -> list[str]:
         " (`findings/pinocchio_mjcf_*.sh`, pin 4.1.0): compare masses and positions first.",
         "- Drake's plant has contacts of its own (SAP solver); it ignores integrator and activations of an MJCF file,"
         " with a warning.",
+        "- What a tool reads of a MuJoCo model may be another robot, without a word. Drake 1.58.0, Newton 1.8.0 and"
+        " Pinocchio leave out what stands in a `<replicate>`, Newton and Pinocchio what is attached, Pinocchio what is"
+        " included or in a `<frame>` (`findings/mjcf_readers_without_replicate.sh`). adam 0.5.0 takes joints for those"
+        " of URDF: its mass matrix is wrong where two are on a body, or where one has a `pos`"
+        " (`findings/adam_mujoco_joints.sh`). mujoco-usd-converter 0.8.0 loses the orientation of an inertial that has"
+        " euler or axisangle (`findings/mujoco_usd_converter_inertial_orientation.sh`).",
         "- MJX alone computes batches, by `jax.vmap`.",
     ]

@@ -27,6 +27,19 @@ def test_one_episode_of_an_npz_is_replayed_bit_for_bit(tmp_path):
     assert len(facts["sha256"]) == 64 and facts["precision"] == "float64"
 
 
+def test_an_npz_of_any_byte_order_and_memory_layout_is_the_same_episode(tmp_path):
+    recorded = recorded_arm.rolled(MODEL)
+    for other in (
+        {name: values.astype(">f8") for name, values in recorded.items()},
+        {name: np.asfortranarray(values) for name, values in recorded.items()},
+    ):
+        np.savez(tmp_path / "other.npz", **other)
+        source = opened(tmp_path / "other.npz")
+        [read] = source.trajectories()
+        np.testing.assert_array_equal(read.qpos, recorded["qpos"])
+        assert worst(source) == 0 and source.provenance()["precision"] == "float64"
+
+
 def test_the_warm_start_follows_from_step_to_step_or_is_the_recorded(tmp_path):
     recorded = recorded_arm.rolled(MODEL)
     chained = replay.replay(MODEL, recorded_arm.SUBSTEPS, next(_trajectories(tmp_path, recorded, without="warmstart")))
