@@ -145,7 +145,10 @@ def _folders(run: Run) -> list[str]:
 
 
 def _with_its_folder(_: object, path: str, error: BaseException) -> None:
-    """Raise an error of a removal again; it names the file alone."""
+    """Raise an error of a removal again, with the path of what is not removed; it names the file alone.
+
+    From Python 3.13 on what is raised here comes here again, with the path of the folder that is removed.
+    """
     if isinstance(error, OSError):
-        error.filename = path
+        error.filename = vars(error).setdefault("not_removed", path)
     raise error
