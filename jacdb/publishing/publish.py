@@ -241,16 +241,18 @@ def _fresh(publication: Publication, snapshot: hub.Snapshot, folder: Path) -> li
     additions = []
     for path, file in places.items():
         stored, expected = snapshot.files.get(path), publication.sums.get(path)
-        if is_there := file.is_file():
+        if file.is_file():
             if stored and stored.holds(file, expected):
                 continue
             # small text is sent as it is now: the Hub has no checksum of it to refuse another by
-            additions.append(CommitOperationAdd(path, file.read_bytes() if Run.from_manifest(path) else file))
-        if not is_there or expected not in (None, additions[-1].upload_info.sha256.hex()):
-            raise FailureError(
-                f"{file} is gone or has changed since it was checked: nothing was published; let the command that"
-                " writes it end, and repeat this one"
-            )
+            addition = CommitOperationAdd(path, file.read_bytes() if Run.from_manifest(path) else file)
+            if expected in (None, addition.upload_info.sha256.hex()):
+                additions.append(addition)
+                continue
+        raise FailureError(
+            f"{file} is gone or has changed since it was checked: nothing was published; let the command that"
+            " writes it end, and repeat this one"
+        )
     return additions
 
 
